@@ -15,9 +15,12 @@ from pixelwise.errors import BadModel, BadOption
 from pixelwise.inference import make_runtime
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.model_file.model_file import save_model
+from pixelwise.networks.architectures import build
 from pixelwise.runtimes import benchmark
-from pixelwise.runtimes.benchmark import MIN_TILES, cached_choice, choose_runtime
+from pixelwise.runtimes.benchmark import MIN_TILES, RuntimeChoice, cached_choice, choose_runtime
 from pixelwise.runtimes.cache import cache_folder
+from pixelwise.runtimes.torch import TorchRuntime
+from tiny import make_recipe
 
 SHAPE = (1, 1, 8, 8)
 
@@ -177,3 +180,20 @@ def test_missing_runtimes_are_reported_only_on_request(tmp_path: Path, monkeypat
     assert 'Runtime onnx is not installed (pip install "pixelwise[onnx,openvino]"); using torch.' in heard.text
     with pytest.raises(BadOption, match="Did you mean `onnx`"):
         load_model_for_prediction(path, device="cpu", runtime="onxx")
+
+
+@pytest.mark.parametrize(("largest", "chosen"), [((4096, 4096), "torch"), ((100, 100), "onnx"), (None, "onnx")])
+def test_a_cut_network_may_be_faster_than_faster_whole_tiles(
+    largest: tuple[int, int] | None, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(*arguments: object) -> tuple[RuntimeChoice, Callable[[np.ndarray], np.ndarray]]:
+        return RuntimeChoice(name="onnx", seconds={"torch": 1.0, "onnx": 0.5}, cached=True), runtime(0.0)()
+
+    monkeypatch.setattr(make_runtime, "choose_runtime", choose)
+    model_card = make_recipe(encoder="resnet18", base=16)
+    path = tmp_path / "model.safetensors"
+    save_model(path, build(model_card.network), model_card)
+    heard = Heard()
+    model = load_model_for_prediction(path, device="cpu", runtime="auto", largest=largest, progress=heard)
+    assert ("torch" if isinstance(model.predictor.runtime, TorchRuntime) else "onnx") == chosen
+    assert ("Override with --runtime" in heard.text.partition("cut")[2]) == (chosen == "torch")

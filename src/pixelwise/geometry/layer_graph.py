@@ -7,7 +7,7 @@ upsampling treat all axes alike and separately, so one axis is enough.
 Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", relations 6 and 14.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,8 @@ Kind = Literal[
 ]
 MergeMode = Literal["concatenated", "added", "multiplied"]
 GLOBAL = ("global average", "linear")
+MAIN = ""  # name of the first input of a layer graph
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,9 +234,36 @@ def receptive_span(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pix
     >>> receptive_span([conv, pool], [10, 5], 12, 0)
     (0, 3)
     """
-    crops = _crops(layer_graph, sizes)
-    span: tuple[int, int] | None = (pixel, pixel)
-    pending: dict[str, tuple[int, int] | None] = {}
+    spans = input_spans(layer_graph, pixel, _crops(layer_graph, sizes))
+    return spans.get(MAIN) or (0, size - 1)
+
+
+def input_spans(layer_graph: LayerGraph, pixel: int, crops: Mapping[int, int] | None = None) -> dict[str, Span]:
+    """Return the first and last pixel of each input that an output pixel depends on.
+
+    Parameters
+    ----------
+    layer_graph : LayerGraph
+        Layers from one input or several to the output. Maps that are used but not saved in it are inputs too.
+    pixel : int
+        Index in the output; it may be outside.
+    crops : mapping, optional
+        How many pixels are cropped on each side of the map of a `Merge`, by its index; 0 without an entry.
+
+    Returns
+    -------
+    dict
+        A span per input, in its own pixels; the key of the first one is `MAIN`. Inputs that are not used are missing.
+
+    Examples
+    --------
+    >>> conv = LayerSpec(name="conv", kind="convolution", kernel=3, padding=1)
+    >>> input_spans([conv, LayerSpec(name="up", kind="nearest", stride=2), Merge("skip"), conv], 4)
+    {'': (0, 3), 'skip': (3, 5)}
+    """
+    crops = crops or {}
+    span: Span | None = (pixel, pixel)
+    pending: dict[str, Span | None] = {}
     for index in reversed(range(len(layer_graph))):
         element = layer_graph[index]
         if isinstance(element, LayerSpec):
@@ -245,9 +274,9 @@ def receptive_span(layer_graph: LayerGraph, sizes: Sequence[int], size: int, pix
             pending[element.name] = _union(pending.get(element.name), span)
             span = None
         elif span:
-            crop = crops[index]
+            crop = crops.get(index, 0)
             pending[element.name] = _union(pending.get(element.name), (span[0] + crop, span[1] + crop))
-    return span or (0, size - 1)
+    return {name: found for name, found in {MAIN: span, **pending}.items() if found}
 
 
 def _crops(layer_graph: LayerGraph, sizes: Sequence[int]) -> dict[int, int]:
@@ -262,7 +291,7 @@ def _crops(layer_graph: LayerGraph, sizes: Sequence[int]) -> dict[int, int]:
     return crops
 
 
-def _union(one: tuple[int, int] | None, other: tuple[int, int] | None) -> tuple[int, int] | None:
+def _union(one: Span | None, other: Span | None) -> Span | None:
     if one is None or other is None:
         return one or other
     return min(one[0], other[0]), max(one[1], other[1])

@@ -17,9 +17,8 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from pixelwise.errors import BadOption
+from pixelwise.geometry.layer_graph import Span
 from pixelwise.geometry.sizes import Geometry
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)

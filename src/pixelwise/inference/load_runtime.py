@@ -9,7 +9,13 @@ from pixelwise.runtimes.exported import find_export, open_export
 
 
 def load_runtime(
-    path: Path | str, *, device: str, runtime: str, pixels: int | None = None, progress: Progress | None = None
+    path: Path | str,
+    *,
+    device: str,
+    runtime: str,
+    pixels: int | None = None,
+    largest: tuple[int, int] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Runtime, ModelCard]:
     """Load a run folder, a model file or an exported file; exported files do not need torch.
 
@@ -22,6 +28,8 @@ def load_runtime(
         One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
     pixels : int, optional
         Number of pixels to predict; see `make_runtime.make_runtime`.
+    largest : (height, width), optional
+        See `make_runtime.make_runtime`.
     progress : Progress, optional
         Receives messages about the choice of the runtime and the cost of an ensemble.
 
@@ -53,4 +61,4 @@ def load_runtime(
     network, model_card = load_model(file)
     progress.message(*describe_members(model_card))
     device = choose_device(device)
-    return make_runtime(runtime, network, model_card, file, device, pixels, progress), model_card
+    return make_runtime(runtime, network, model_card, file, device, pixels, progress, largest), model_card

@@ -9,6 +9,7 @@ from pathlib import Path
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadModel
 from pixelwise.exporters.parity_report import digest
+from pixelwise.inference.predictor import Predictor, tile_budget
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import AnyNetwork
 from pixelwise.progress import Progress
@@ -28,6 +29,7 @@ def make_runtime(
     device: str,
     pixels: int | None,
     progress: Progress,
+    largest: tuple[int, int] | None = None,
 ) -> Runtime:
     """Return the named runtime, or for "auto" the fastest one.
 
@@ -44,6 +46,9 @@ def make_runtime(
         Number of pixels to predict, if known. Without a cached choice, "auto" runs the benchmark from
         `benchmark.MIN_TILES` tiles on, and uses PyTorch below, which needs no conversion.
     progress : Progress
+    largest : (height, width), optional
+        Size of the largest image, if its network may be cut: in PyTorch cut networks may be faster than others that
+        compute whole tiles faster.
 
     Raises
     ------
@@ -60,10 +65,17 @@ def make_runtime(
             progress.message(f'Runtime {kind} is not installed (pip install "pixelwise[onnx,openvino]"); using torch.')
             return TorchRuntime(network, device)
         return _converted(name, network, model_card, path)()
-    return _fastest(network, model_card, path, pixels, progress)
+    return _fastest(network, model_card, path, pixels, progress, largest)
 
 
-def _fastest(network: AnyNetwork, model_card: ModelCard, path: Path, pixels: int | None, progress: Progress) -> Runtime:
+def _fastest(
+    network: AnyNetwork,
+    model_card: ModelCard,
+    path: Path,
+    pixels: int | None,
+    progress: Progress,
+    largest: tuple[int, int] | None,
+) -> Runtime:
     names = [name for name in EXTRAS if _available(name)]
     geometry = model_card.geometry
     side = geometry.valid_size(model_card.tile + 2 * (geometry.halo or geometry.margin))
@@ -76,7 +88,18 @@ def _fastest(network: AnyNetwork, model_card: ModelCard, path: Path, pixels: int
     candidates |= {name: _converted(name, network, model_card, path) for name in names}
     choice, runtime = choose_runtime(candidates, model, shape, progress)
     progress.message(choice.message(shape))
-    return runtime
+    if largest is None or choice.name == "torch" or model_card.tta > 1:
+        return runtime
+    torch = TorchRuntime(network)
+    classes, budget = model_card.network.classes, tile_budget(model_card.network.base)
+    plan = Predictor(torch, geometry, classes, model_card.tile, memory_budget=budget).plan(largest)
+    if plan is None or choice.seconds["torch"] * plan.fraction >= choice.seconds[choice.name]:
+        return runtime
+    message = (
+        f"Runtime torch: the network is cut for large images, which leaves {100 * plan.fraction:.0f} % of the work."
+    )
+    progress.message(f"{message} Override with --runtime.")
+    return torch
 
 
 def _available(name: str) -> bool:

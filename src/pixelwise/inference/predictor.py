@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +10,18 @@ from jaxtyping import Float, Num
 
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import IDENTITY, Symmetry, TtaInputs
-from pixelwise.geometry.tiles import Span, Tile, mirror_indices, tile_grid
+from pixelwise.geometry.tiles import Span, Tile, mirror_indices, padded_size, tile_grid
 from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
+from pixelwise.inference.cut_plan import CutPlan, plan_cuts
+from pixelwise.inference.staged import RegionTile, StagedImage, count_windows, region_tiles
 from pixelwise.io.windows import ImageReader, InMemoryReader
-from pixelwise.runtimes.base import Runtime
+from pixelwise.runtimes.base import Runtime, StagedRuntime
 from pixelwise.sampling.normalise import Scale
 
 BATCH = 8  # batch size of small images
 CORE_STEP = 256  # pixels by which tiles grow within the memory budget
+TILE_BYTES = 2**30  # memory budget of the activations of a tile and the post-processing of the image
+DECODING_BYTES = 8  # per pixel of an image with instance segmentation
 BATCH_PIXELS = 2**19  # maximum pixels of a batch: larger batches are not faster and take more memory
 
 
@@ -41,7 +45,16 @@ class MemoryBudget:
 
     def side(self, size: tuple[int, int]) -> int:
         """Return the side of the largest tile input for an image of `size`."""
-        return math.isqrt(max(0, self.bytes - self.image_pixel * math.prod(size)) // self.tile_pixel)
+        return math.isqrt(self.left(size) // self.tile_pixel)
+
+    def left(self, size: tuple[int, int]) -> int:
+        """Return the bytes left beside an image of `size`."""
+        return max(0, self.bytes - self.image_pixel * math.prod(size))
+
+
+def tile_budget(base: int) -> MemoryBudget:
+    """Return the memory budget of tiles; a U-Net of base width b has about 8 b activations per pixel."""
+    return MemoryBudget(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * base)
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class ReadTile(NamedTuple):
     number: int
     tile: Tile
     window: np.ndarray
+    part: RegionTile | None = None  # of a cut network
 
 
 class TileBatch(NamedTuple):
@@ -87,7 +101,9 @@ class Predictor:
         Maximum batch size, of tiles of one or several images; smaller for large tiles.
     memory_budget : MemoryBudget, optional
         Tiles of large images grow within this budget, because the halo is a smaller fraction of a large tile. Without
-        it, and if tiles are not exact, the size is `core`.
+        it, and if tiles are not exact, the size is `core`. Within it deep networks are cut (see `cut_plan`).
+    window : int, optional
+        Side of the windows of a cut network; by default chosen.
 
     Notes
     -----
@@ -106,15 +122,26 @@ class Predictor:
         *,
         batch: int = 1,
         memory_budget: MemoryBudget | None = None,
+        window: int | None = None,
     ) -> None:
         self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
-        self.symmetries, self.batch, self.memory_budget = symmetries, batch, memory_budget
+        self.symmetries, self.batch, self.memory_budget, self.window = symmetries, batch, memory_budget, window
         self.overlap = blend_overlap(core, geometry)
+        self._plans: dict[tuple[int, int], CutPlan | None] = {}
 
     def with_core(self, core: int) -> "Predictor":
         """Return the same predictor with a fixed tile size."""
         runtime, geometry, classes = self.runtime, self.geometry, self.classes
         return Predictor(runtime, geometry, classes, core, self.symmetries, batch=self.batch)
+
+    def with_window(self, window: int, memory: int) -> "Predictor":
+        """Return the same predictor for images that are not in memory, with windows of `window` pixels if it is cut."""
+        budget = self.memory_budget and replace(
+            self.memory_budget, bytes=min(memory, self.memory_budget.bytes), image_pixel=0
+        )
+        runtime, geometry, classes, core = self.runtime, self.geometry, self.classes, self.core
+        symmetries, batch = self.symmetries, self.batch
+        return Predictor(runtime, geometry, classes, core, symmetries, batch=batch, memory_budget=budget, window=window)
 
     def core_of(self, size: tuple[int, int]) -> int:
         """Return the side of the valid region of a tile for an image of (height, width)."""
@@ -123,8 +150,27 @@ class Predictor:
         border = self.geometry.margin or self.geometry.halo
         return max(self.core, (self.memory_budget.side(size) - 2 * border) // CORE_STEP * CORE_STEP)
 
+    def plan(self, size: tuple[int, int]) -> CutPlan | None:
+        """Return how the network is cut for an image of (height, width); None for tiles of the whole network.
+
+        It is cut where that saves much work (see `cut_plan`), for images larger than a tile within a memory budget.
+        """
+        runtime, budget = self.runtime, self.memory_budget
+        if budget is None or max(size) <= self.core or tuple(self.symmetries) != (IDENTITY,):
+            return None
+        if not isinstance(runtime, StagedRuntime) or runtime.stages is None or runtime.stages.geometry != self.geometry:
+            return None
+        if size not in self._plans:
+            self._plans[size] = plan_cuts(
+                runtime.stages, size, budget.left(size), core=self.core_of(size), last_core=self.window
+            )
+        return self._plans[size]
+
     def count(self, size: tuple[int, int]) -> int:
-        """Return the number of tiles for an image of `size`."""
+        """Return the number of windows for an image of `size`."""
+        plan = self.plan(size)
+        if plan is not None:
+            return count_windows(plan, size)
         return len(tile_grid(size, self.core_of(size), self.geometry))
 
     def batch_size(self, pixels: int) -> int:
@@ -153,6 +199,13 @@ class Predictor:
     def read_tiles(self, jobs: Iterable[Job]) -> Generator[ReadTile, None, None]:
         """Read and normalise the tiles of images, one image after the other. May run in a separate thread."""
         for job in jobs:
+            size = job.source.shape[1:]
+            plan = self.plan(size)
+            if plan is not None:
+                for number, (part, tile) in enumerate(region_tiles(plan, size, self._padded(size), job.done)):
+                    window = job.scale.apply(read_mirrored(job.source, tile.read))
+                    yield ReadTile(job, number, tile, window, part)
+                continue
             for number, tile in self._tiles(job):
                 yield ReadTile(job, number, tile, job.scale.apply(read_mirrored(job.source, tile.read)))
 
@@ -164,11 +217,12 @@ class Predictor:
         group: list[ReadTile] = []
         size = first or self.batch
         for tile in tiles:
-            if group and tile.window.shape != group[0].window.shape:
+            alone = tile.part is not None
+            if group and (alone or tile.window.shape != group[0].window.shape):
                 yield _batch(group)
                 group, size = [], self.batch
             group.append(tile)
-            if len(group) >= min(size, self.batch_size(tile.window[0].size)):  # do not wait for the next tile
+            if alone or len(group) >= min(size, self.batch_size(tile.window[0].size)):  # do not wait for the next tile
                 yield _batch(group)
                 group, size = [], self.batch
         if group:
@@ -183,7 +237,15 @@ class Predictor:
     def compute_batches(self, batches: Iterable[TileBatch]) -> Generator[list[tuple[Job, LogitsWindow]], None, None]:
         """Yield the windows of each batch as a list, which needs fewer handovers between threads."""
         blenders: dict[int, Blender] = {}
+        image: StagedImage | None = None
         for batch in batches:
+            part = batch.items[0].part
+            if part is not None:
+                job, tile = batch.items[0].job, batch.items[0].tile
+                image = self._staged_image(job) if part.first or image is None else image
+                yield [(job, window) for window in image.add(part, tile, batch.stack)]
+                del batch
+                continue
             logits = self._predict(batch.stack)
             yield [
                 (item.job, window)
@@ -191,6 +253,16 @@ class Predictor:
                 for window in self._complete_windows(item, tile_logits, blenders)
             ]
             del batch, logits  # frees their memory while waiting for the next batch
+
+    def _staged_image(self, job: Job) -> StagedImage:
+        size = job.source.shape[1:]
+        plan = self.plan(size)
+        if plan is None or not isinstance(self.runtime, StagedRuntime):
+            raise ValueError("a tile of a cut network without its plan")
+        return StagedImage(self.runtime, plan, self._padded(size))
+
+    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        return padded_size(size[0], self.geometry), padded_size(size[1], self.geometry)
 
     def _complete_windows(
         self, item: ReadTile, logits: Float[np.ndarray, "classes rows columns"], blenders: dict[int, Blender]

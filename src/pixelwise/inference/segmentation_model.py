@@ -16,7 +16,7 @@ from pixelwise.inference.arrays import read_array, warn_of_scale
 from pixelwise.inference.blending import LogitsWindow
 from pixelwise.inference.load_runtime import load_runtime
 from pixelwise.inference.pipeline import prefetch
-from pixelwise.inference.predictor import BATCH, Job, MemoryBudget, Predictor
+from pixelwise.inference.predictor import BATCH, Job, Predictor, tile_budget
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.labels.instances import start_decoding
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
@@ -28,8 +28,6 @@ from pixelwise.text import pluralise
 
 Advance = Callable[[int], None]
 Key = TypeVar("Key")
-TILE_BYTES = 2**30  # memory budget of the activations of a tile and the post-processing of the image
-DECODING_BYTES = 8  # per pixel of an image with instance segmentation
 
 
 def _ignore(count: int) -> None:
@@ -245,6 +243,7 @@ def load_model_for_prediction(
     tta: int | None = None,
     runtime: str = "torch",
     pixels: int | None = None,
+    largest: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> SegmentationModel:
     """Load a segmentation model from a run folder, a model file or an exported file.
@@ -264,6 +263,8 @@ def load_model_for_prediction(
         One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
     pixels : int, optional
         Number of pixels to predict; see `make_runtime.make_runtime`.
+    largest : (height, width), optional
+        Size of the largest image, if known; see `make_runtime.make_runtime`.
     progress : Progress, optional
         Receives messages about the choice of the runtime.
 
@@ -275,17 +276,15 @@ def load_model_for_prediction(
         The number of inputs of test-time augmentation is not supported, or the runtime is unknown or cannot run this
         file.
     """
-    loaded, model_card = load_runtime(path, device=device, runtime=runtime, pixels=pixels, progress=progress)
+    largest = None if tile or tta not in (None, 1) else largest  # those are computed with whole tiles
+    loaded, model_card = load_runtime(
+        path, device=device, runtime=runtime, pixels=pixels, largest=largest, progress=progress
+    )
     if model_card.view is not None:
         raise BadModel("a segmentation model", "a classification model", "Use another model.", Path(path))
     symmetries = tta_symmetries(model_card.tta if tta is None else tta)
-    core, budget = (tile, None) if tile else (model_card.tile, _memory_budget(model_card))
+    core, budget = (tile, None) if tile else (model_card.tile, tile_budget(model_card.network.base))
     geometry, classes = model_card.geometry, model_card.network.classes
     return SegmentationModel(
         model_card, Predictor(loaded, geometry, classes, core, symmetries, batch=BATCH, memory_budget=budget)
     )
-
-
-def _memory_budget(model_card: ModelCard) -> MemoryBudget:
-    """Return the memory budget of tiles; a U-Net of base width b has about 8 b activations per pixel."""
-    return MemoryBudget(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * model_card.network.base)

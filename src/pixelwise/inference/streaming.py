@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from pixelwise.inference.arrays import warn_of_scale
+from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Job, Predictor, ReadTile
@@ -40,6 +41,8 @@ DEPTH = 2  # length of the queues between reader, network and writer
 _VERSION = 2  # of the journal: 2 marks missing pixels in maps
 _FILE_TILE = 256  # default side of the tiles of the file
 _MEMORY = 1100 * 2**20  # limit of the peak memory of the process when the tile size is chosen
+_CUT_MEMORY = 900 * 2**20  # for the maps and a tile of a cut network
+_WINDOW = 512  # side of the windows of a cut network, a multiple of the tiles of the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +114,18 @@ def stream_image(
     masks = model_card.target.kind == "classes"
     tile_path = path if _is_final(model_card.target) else path.with_name(f"{path.name}.decided")
     nodata = _mask_nodata(model_card, source) if masks else None
-    digest = _identity(model_card, predictor, source, identity, options)
+    size = source.shape[1:]
+    streamed = predictor.with_window(_WINDOW, _CUT_MEMORY)
+    cut = None if options.core else streamed.plan(size)
+    predictor = predictor if cut is None else streamed
+    digest = _identity(model_card, predictor, source, identity, options, cut)
     tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options)
     try:
         scale = _scale(model_card, source, tiles, options, progress)
         plan = _plan(model_card, predictor, source, dtype)
-        progress.message(
-            f"{pluralise(predictor.count(source.shape[1:]), 'tile')} of {predictor.core} pixels per side. {plan}"
-        )
+        side = predictor.core if cut is None else _WINDOW
+        progress.message(f"{pluralise(predictor.count(size), 'tile')} of {side} pixels per side. {plan}")
+        progress.message(*([] if cut is None else [str(cut)]))
         if predictor.overlap:
             progress.message(
                 "Approximate, because the network has whole-image layers: "
@@ -240,7 +247,8 @@ def _open(
 ) -> tuple[TileFile, Predictor]:
     """Open or create the file of the tiles; the tile size is measured once and stored in its journal."""
     _, height, width = source.shape
-    core = options.core or (predictor.core if max(height, width) <= predictor.core else None)
+    cut = not options.core and predictor.plan((height, width)) is not None
+    core = options.core or predictor.window or (predictor.core if max(height, width) <= predictor.core else None)
     core = stored_core(core, predictor.geometry) if core else None
     layout = TiledLayout(
         height=height,
@@ -254,7 +262,7 @@ def _open(
     if not core:
         core = choose_tile_size(predictor, source.shape[0], _MEMORY)[0].core
         tiles.note("core", core)
-    return tiles, predictor.with_core(core)
+    return tiles, predictor if cut else predictor.with_core(core)
 
 
 def _scale(
@@ -278,6 +286,9 @@ def _plan(
 ) -> MemoryPlan:
     """Compute one batch of tiles to measure its memory, and return the memory plan."""
     channels, height, width = source.shape
+    cut = predictor.plan((height, width))
+    if cut is not None:
+        return _cut_plan(model_card, predictor, source, dtype, cut)
     keep = predictor.core + 2 * predictor.overlap
     image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
     side = min(tile_side(keep, predictor.geometry), image_side)
@@ -301,8 +312,35 @@ def _plan(
     return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
 
 
+def _cut_plan(
+    model_card: ModelCard, predictor: Predictor, source: ImageReader, dtype: Literal["uint8", "uint16"], cut: CutPlan
+) -> MemoryPlan:
+    """Return the memory plan of a cut network, whose maps and tiles are counted instead of measured."""
+    channels, height, width = source.shape
+    sizes = TileSizes(
+        height=height,
+        width=width,
+        read=cut.read,
+        keep=cut.cores[-1],
+        channels=channels,
+        classes=predictor.classes,
+        batch=1,
+        pixel_bytes=source.dtype.itemsize,
+        decided_bytes=np.dtype(dtype).itemsize,
+        blended=False,
+    )
+    objects = 0 if _is_final(model_card.target) else objects_memory(width, height)
+    process = peak_memory() + cut.bytes
+    return plan_memory(sizes, process=process, image=source.plan(cut.read), depth=DEPTH, objects=objects)
+
+
 def _identity(
-    model_card: ModelCard, predictor: Predictor, source: ImageReader, given: str, options: StreamOptions
+    model_card: ModelCard,
+    predictor: Predictor,
+    source: ImageReader,
+    given: str,
+    options: StreamOptions,
+    cut: CutPlan | None = None,
 ) -> str:
     """Return a digest of everything that the stored tiles depend on."""
     inputs = {
@@ -316,5 +354,6 @@ def _identity(
         "symmetries": [asdict(symmetry) for symmetry in predictor.symmetries],
         "core": options.core,
         "sampled": options.sampled,
+        **({} if cut is None else {"cut": {"levels": cut.cuts, "cores": cut.cores, "region": cut.region}}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

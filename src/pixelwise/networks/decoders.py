@@ -32,6 +32,11 @@ class UNetDecoder(nn.Module):
     centre : nn.Module, optional
         A block on the coarsest map, for encoders that end on pooling.
 
+    Attributes
+    ----------
+    skipped : list of bool
+        Whether each stage has a skip, coarse stages first.
+
     Examples
     --------
     >>> from pixelwise.networks.blocks import ConvBlock
@@ -67,40 +72,54 @@ class UNetDecoder(nn.Module):
         coarse_first: list[Gate | None] = list(reversed(gates)) or [None] * len(widths)
         self.gates = nn.ModuleList(gate if gate is not None else nn.Identity() for gate in coarse_first)
         self.centre = centre
-        self._skipped = [skip > 0 for skip in reversed(skip_channels[:-1])]
+        self.skipped = [skip > 0 for skip in reversed(skip_channels[:-1])]
 
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
         """Return features (batch, channels, h, w) from the maps of the encoder, fine to coarse."""
-        features = skips[-1] if self.centre is None else self.centre(skips[-1])
+        features = self.start(skips[-1])
         waiting = list(reversed(skips[:-1]))
-        for up, block, gate, skipped in zip(self.ups, self.blocks, self.gates, self._skipped, strict=True):
-            signal = features
-            features = up(features)
-            if skipped:
-                skip = cut_to(waiting.pop(0), features)
-                if isinstance(gate, GridGate):
-                    skip = gate(skip, signal)
-                elif isinstance(gate, AlignedGate):
-                    skip = gate(skip, features)
-                features = torch.cat([skip, features], dim=1)
-            features = block(features)
+        for index, skipped in enumerate(self.skipped):
+            features = self.stage(index, features, waiting.pop(0) if skipped else None)
         return features
+
+    def start(self, features: Tensor) -> Tensor:
+        """Return the input of stage 0 from the coarsest map of the encoder."""
+        return features if self.centre is None else self.centre(features)
+
+    def stage(self, index: int, features: Tensor, skip: Tensor | None) -> Tensor:
+        """Return the output of stage `index`, coarse stages first, from that of the previous one and the skip."""
+        signal, gate = features, self.gates[index]
+        features = self.ups[index](features)
+        if skip is not None:
+            gated: Tensor = cut_to(skip, features)
+            if isinstance(gate, GridGate):
+                gated = gate(gated, signal)
+            elif isinstance(gate, AlignedGate):
+                gated = gate(gated, features)
+            features = torch.cat([gated, features], dim=1)
+        return self.blocks[index](features)
 
     def layer_graph(self) -> LayerGraph:
         """Return the layers, with a `Merge` for each skip."""
+        stages = (self.stage_graph(index) for index in range(len(self.ups)))
+        return [*self.start_graph(), *(element for stage in stages for element in stage)]
+
+    def start_graph(self) -> LayerGraph:
+        """Return the layers of `start`."""
+        return [] if self.centre is None else self.centre.layer_graph()  # type: ignore[operator]
+
+    def stage_graph(self, index: int) -> LayerGraph:
+        """Return the layers of `stage`."""
+        gate, up, block = self.gates[index], self.ups[index], self.blocks[index]
+        gated = isinstance(gate, GridGate | AlignedGate)
         layer_graph: list[LayerSpec | Save | Branch | Merge] = []
-        layer_graph += self.centre.layer_graph() if self.centre is not None else []  # type: ignore[operator]
-        level = sum(self._skipped)
-        for up, block, gate, skipped in zip(self.ups, self.blocks, self.gates, self._skipped, strict=True):
-            level -= int(skipped)
-            gated = isinstance(gate, GridGate | AlignedGate)
-            layer_graph += gate.layer_graph() if isinstance(gate, GridGate) else []
-            layer_graph += up.layer_graph()  # type: ignore[operator]
-            layer_graph += gate.layer_graph() if isinstance(gate, AlignedGate) else []
-            if skipped:
-                layer_graph.append(Merge(f"{level} gated" if gated else str(level)))
-            layer_graph += block.layer_graph()  # type: ignore[operator]
-        return layer_graph
+        layer_graph += gate.layer_graph() if isinstance(gate, GridGate) else []
+        layer_graph += up.layer_graph()  # type: ignore[operator]
+        layer_graph += gate.layer_graph() if isinstance(gate, AlignedGate) else []
+        if self.skipped[index]:
+            level = sum(self.skipped[index + 1 :])
+            layer_graph.append(Merge(f"{level} gated" if gated else str(level)))
+        return [*layer_graph, *block.layer_graph()]  # type: ignore[operator]
 
 
 class NestedDecoder(nn.Module):

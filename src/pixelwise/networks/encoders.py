@@ -22,6 +22,7 @@ from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge,
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import ResidualBlock, Shortcut
 from pixelwise.networks.resnet import ResNetEncoder, Stem
+from pixelwise.networks.stages import run_stages
 from pixelwise.networks.vgg import VGGEncoder
 
 RESNET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -93,11 +94,13 @@ class StagedEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(batch, in_channels, h, w) -> one map per stage, fine to coarse."""
-        skips = [self.stages[0](image)]
-        for index, stage in enumerate(list(self.stages)[1:]):
-            features = self.downs[index](skips[-1]) if len(self.downs) else skips[-1]
-            skips.append(stage(features))
-        return skips
+        return run_stages(self, image)
+
+    def stage(self, index: int, features: Tensor) -> Tensor:
+        """Return map `index` from the previous one, or from the image for 0."""
+        if index and len(self.downs):
+            features = self.downs[index - 1](features)
+        return self.stages[index](features)
 
     def cut(self, stages: int) -> "StagedEncoder":
         """Return the encoder of the first `stages` stages, with shared weights."""

@@ -10,6 +10,7 @@ from torch.nn import functional
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
 from pixelwise.networks.blocks import convolution_spec, count_parameters, has_values, pooling_spec
 from pixelwise.networks.residual import ResidualBlock
+from pixelwise.networks.stages import run_stages
 
 Stem = Literal["7x7", "deep", "3x3"]
 
@@ -82,14 +83,18 @@ class ResNetEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(batch, in_channels, h, w) -> one map per skip, fine to coarse."""
-        features = functional.relu(self.bn1(self.conv1(image)), inplace=True)
-        skips: list[Tensor] = [] if self._small else [features]
-        if not self._small:
+        return run_stages(self, image)
+
+    def stage(self, index: int, features: Tensor) -> Tensor:
+        """Return map `index` from the previous one, or from the image for 0."""
+        if index == 0:
+            features = functional.relu(self.bn1(self.conv1(features)), inplace=True)
+            return getattr(self, self.stages[0])(features) if self._small else features
+        if self._small:
+            return getattr(self, self.stages[index])(features)
+        if index == 1:
             features = functional.max_pool2d(features, 3, 2, 1)
-        for name in self.stages:
-            features = getattr(self, name)(features)
-            skips.append(features)
-        return skips
+        return getattr(self, self.stages[index - 1])(features)
 
     def parts(self) -> list[list[nn.Module]]:
         """Return the parameter groups of fine-tuning, coarse stages last."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerSpec, Merge, Save
 from pixelwise.networks.blocks import Block, convolution_spec, has_values, pooling_spec
+from pixelwise.networks.stages import run_stages
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -61,13 +62,14 @@ class VGGEncoder(Block):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(batch, in_channels, h, w) -> one map per skip, fine to coarse."""
-        skips: list[Tensor] = []
-        features = image
-        for index, layer in enumerate(self.features):
-            if index in self._stages:
-                skips.append(features)
+        return run_stages(self, image)
+
+    def stage(self, index: int, features: Tensor) -> Tensor:
+        """Return map `index` from the previous one, or from the image for 0."""
+        first, stop = [0, *self._stages][index], [*self._stages, len(self.features)][index]
+        for layer in list(self.features)[first:stop]:
             features = layer(features)
-        return [*skips, features]
+        return features
 
     def parts(self) -> list[list[nn.Module]]:
         """Return the parameter groups of fine-tuning, coarse stages last."""

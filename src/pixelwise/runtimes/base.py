@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from pixelwise.errors import PixelwiseError, printable
+from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model
 
 INPUTS = ("image", "mean", "std")
@@ -32,6 +33,22 @@ class Runtime(Protocol):
         self, tiles: Float[np.ndarray, "batch channels height width"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, in the floating-point type of the network."""
+        ...
+
+
+@runtime_checkable
+class StagedRuntime(Runtime, Protocol):
+    """A runtime that also computes the subgraphs of its network (see `geometry.subgraphs`)."""
+
+    @property
+    def stages(self) -> NetworkStages | None:
+        """The stages of the network; None if it cannot be cut."""
+        ...
+
+    def run_subgraph(
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
+    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        """Return the output of a subgraph for its inputs, in any memory layout."""
         ...
 
 

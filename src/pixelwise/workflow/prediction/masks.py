@@ -3,6 +3,7 @@
 Reading, inference, post-processing and writing overlap in a pipeline of threads.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -72,6 +73,7 @@ def predict_masks(
         tta=tta,
         runtime=options.runtime,
         pixels=sum(height * width for height, width in sizes.values()),
+        largest=max(sizes.values(), key=math.prod, default=None),
         progress=progress,
     )
     if options.tolerance is not None:

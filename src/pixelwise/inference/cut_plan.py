@@ -1,0 +1,199 @@
+"""Where to cut a network for exact tiles: the cuts, the regions and the tiles with the least work within the memory.
+
+The work of a choice is counted, halos included; choices are all sets of levels and the sizes of `REGIONS` and `CORES`.
+A network is cut only if that saves much of the work of exact tiles of the whole network.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+
+from pixelwise.geometry.layer_graph import Span
+from pixelwise.geometry.regions import Step, cut_span, make_step, output_spans, read_span
+from pixelwise.geometry.subgraphs import Cost, MapKey, NetworkStages, Subgraph, subgraphs_at
+from pixelwise.geometry.tiles import padded_size, tile_grid
+
+MAX_FRACTION = 0.6  # of the work of tiles of the whole network, above which it is not cut
+REGIONS = (16384, 8192, 6144, 4096, 3072, 2048, 1024)  # sides of regions, in pixels of the image
+CORES = (4096, 2048, 1024, 512, 256)  # sides of the valid regions of tiles, in pixels of the image
+IMAGE_CORES = (1024, 512, 256)  # the same for tiles that read the image, several of which wait in queues
+MEMORY_FACTOR = 2.0  # memory of a tile relative to the values alive at once: workspaces, and blocks kept by malloc
+MIN_MEMORY = 640 * 2**20  # bytes: about those of the smallest tile of a whole deep network
+VALUE_BYTES = 4  # a float32
+
+
+@dataclass(frozen=True)
+class CutPlan:
+    """How to compute a cut network.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        In the order of computation; the first reads the image, the last returns the logits.
+    cores : tuple of int
+        Side of the valid region of the tiles of each step.
+    region : int
+        Side of the regions of the image that are computed one after the other.
+    work : float
+        Multiply-adds for the image, with moved values counted as some (see `subgraphs.VALUE_WORK`).
+    bytes : int
+        Expected memory of the kept maps and of a tile.
+    fraction : float
+        `work` relative to that of tiles of the whole network.
+    """
+
+    steps: tuple[Step, ...]
+    cores: tuple[int, ...]
+    region: int
+    work: float
+    bytes: int
+    fraction: float = 1.0
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The levels at which the network is cut."""
+        return tuple(step.subgraph.target for step in self.steps if step.subgraph.output[0] == "encoder")
+
+    @property
+    def read(self) -> int:
+        """Side of the largest tile of the image that is read."""
+        return max(
+            core + 2 * step.halo for step, core in zip(self.steps, self.cores, strict=True) if not step.subgraph.source
+        )
+
+    def __str__(self) -> str:
+        """Return the plan in one sentence."""
+        levels = ", ".join(str(level) for level in self.cuts)
+        return (
+            f"The network is cut at encoder level {levels}, which keeps tiles exact with less work: "
+            f"regions of {self.region} pixels, tiles of {self.cores[-1]}."
+        )
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """Of a step along one axis: all pixels read by tiles of each core, the longest output, and the longest read."""
+
+    read: dict[int, int]
+    output: int
+    tile: dict[int, int]
+
+
+def plan_cuts(
+    stages: NetworkStages, size: tuple[int, int], memory: int, *, core: int, last_core: int | None = None
+) -> CutPlan | None:
+    """Return the cheapest way to compute a cut network, or None if cutting does not save much.
+
+    Parameters
+    ----------
+    stages : NetworkStages
+    size : (height, width)
+        Of the image.
+    memory : int
+        Bytes for the kept maps and a tile; at least `MIN_MEMORY`.
+    core : int
+        Side of the valid region of the tiles of the whole network that would be used without cuts.
+    last_core : int, optional
+        Required side of the tiles of the last step.
+    """
+    best: CutPlan | None = None
+    whole = _step(stages, Subgraph(0, 0)).cost
+    uncut = whole.work * _uncut_pixels(stages, size, core)
+    memory = max(memory, MIN_MEMORY)
+    padded = (padded_size(size[0], stages.geometry), padded_size(size[1], stages.geometry))
+    for cuts in _cut_sets(stages.deepest):
+        steps = tuple(_step(stages, subgraph) for subgraph in subgraphs_at(cuts))
+        for region in _regions(padded, last_core or stages.geometry.total_stride):
+            plan = _plan(stages, steps, size, padded, region, memory, last_core)
+            if plan is not None and plan.work < (MAX_FRACTION * uncut if best is None else best.work):
+                best = replace(plan, fraction=plan.work / uncut)
+    return best
+
+
+@lru_cache(maxsize=512)
+def _step(stages: NetworkStages, subgraph: Subgraph) -> Step:
+    """Return `make_step`, which the plans of all images share."""
+    return make_step(stages, subgraph)
+
+
+def _cut_sets(deepest: int) -> Iterator[tuple[int, ...]]:
+    for count in range(1, deepest):
+        yield from combinations(range(1, deepest), count)
+
+
+def _regions(padded: tuple[int, int], multiple: int) -> Iterator[int]:
+    yield -(-max(padded) // multiple) * multiple
+    yield from (side // multiple * multiple for side in REGIONS if multiple <= side < max(padded))
+
+
+def _uncut_pixels(stages: NetworkStages, size: tuple[int, int], core: int) -> int:
+    """Return how many pixels all tiles of the whole network read."""
+    reads = [tile.read for tile in tile_grid(size, core, stages.geometry)]
+    return sum((rows[1] - rows[0]) * (columns[1] - columns[0]) for rows, columns in reads)
+
+
+def _tile_bytes(cost: Cost, pixels: int) -> int:
+    return int(VALUE_BYTES * MEMORY_FACTOR * cost.values * pixels)
+
+
+def _plan(
+    stages: NetworkStages,
+    steps: Sequence[Step],
+    size: tuple[int, int],
+    padded: tuple[int, int],
+    region: int,
+    memory: int,
+    last_core: int | None,
+) -> CutPlan | None:
+    """Choose the largest tiles that fit into memory beside the maps that are kept at each step."""
+    choices = [_cores(step, last_core) for step in steps]
+    lengths = [_lengths(steps, choices, side, whole, region) for side, whole in zip(size, padded, strict=True)]
+    last_use = {key: index for index, step in enumerate(steps) for key in step.subgraph.inputs}
+    kept: dict[MapKey, float] = {}
+    cores: list[int] = []
+    work = peak = 0.0
+    for index, step in enumerate(steps):
+        rows, columns = lengths[0][index], lengths[1][index]
+        key = step.subgraph.output
+        if key != ("decoder", 0):
+            values = stages.channels_of(key) / stages.strides[key[1]] ** 2
+            kept[key] = VALUE_BYTES * values * rows.output * columns.output
+        free = memory - sum(kept.values())
+        tiles = ((c, _tile_bytes(step.cost, rows.tile[c] * columns.tile[c])) for c in choices[index])
+        core, used = next(((c, size) for c, size in tiles if size <= free), (0, 0))
+        if not core:
+            return None
+        cores.append(core)
+        work += step.cost.work * rows.read[core] * columns.read[core]
+        peak = max(peak, sum(kept.values()) + used)
+        kept = {name: size for name, size in kept.items() if last_use.get(name, index) > index}
+    return CutPlan(tuple(steps), tuple(cores), region, work, int(peak))
+
+
+def _cores(step: Step, last_core: int | None) -> tuple[int, ...]:
+    if step.subgraph.output == ("decoder", 0) and last_core is not None:
+        return (last_core,)
+    sides = IMAGE_CORES if step.subgraph.source == 0 else CORES
+    return tuple(-(-side // step.multiple) * step.multiple for side in sides)
+
+
+def _lengths(
+    steps: Sequence[Step], choices: Sequence[Sequence[int]], size: int, padded: int, region: int
+) -> list[_Lengths]:
+    """Add up along one axis what each step reads in all regions, for each choice of its tiles."""
+    regions = [output_spans(steps, span, padded) for span in cut_span((0, size), region)]
+    return [
+        _length(step, cores, areas, padded)
+        for step, cores, areas in zip(steps, choices, zip(*regions, strict=True), strict=True)
+    ]
+
+
+def _length(step: Step, cores: Sequence[int], areas: Sequence[Span], padded: int) -> _Lengths:
+    read: dict[int, int] = {}
+    tile: dict[int, int] = {}
+    for core in cores:
+        reads = [read_span(step, span, padded) for area in areas for span in cut_span(area, core)]
+        read[core] = sum(stop - start for start, stop in reads)
+        tile[core] = max(stop - start for start, stop in reads)
+    return _Lengths(read, max(stop - start for start, stop in areas), tile)

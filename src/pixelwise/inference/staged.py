@@ -1,0 +1,178 @@
+"""Computing a cut network region by region: the maps at its cuts are kept, everything else is computed tile by tile.
+
+The image is read twice per region: for the first step, and for the last one, which computes the fine skips again.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from pixelwise.geometry.regions import Step, cut_span, output_spans, region_grid, step_tiles
+from pixelwise.geometry.subgraphs import MapKey
+from pixelwise.geometry.tiles import Span, Tile
+from pixelwise.inference.blending import LogitsWindow
+from pixelwise.inference.cut_plan import CutPlan
+from pixelwise.runtimes.base import StagedRuntime
+from pixelwise.runtimes.malloc import release_memory
+
+Area = tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class RegionTile:
+    """What a tile of a cut network is for.
+
+    Attributes
+    ----------
+    areas : tuple of Area
+        Where each step is computed for the region.
+    last_step : bool
+        The tile is one of the last step instead of the first.
+    first, last : bool
+        It is the first, or the last tile of the region.
+    """
+
+    areas: tuple[Area, ...]
+    last_step: bool
+    first: bool
+    last: bool
+
+
+@dataclass(frozen=True)
+class _KeptMap:
+    """A map in an area of the image: values (channels, rows, columns), and image pixels per pixel."""
+
+    values: np.ndarray
+    area: Area
+    stride: int
+
+    def window(self, spans: tuple[Span, ...]) -> np.ndarray:
+        """Return a view of the values in a window of the image."""
+        (top, bottom), (left, right) = (
+            ((low - start) // self.stride, (high - start) // self.stride)
+            for (low, high), (start, _) in zip(spans, self.area, strict=True)
+        )
+        return self.values[:, top:bottom, left:right]
+
+
+def count_windows(plan: CutPlan, size: tuple[int, int]) -> int:
+    """Return the number of windows of logits of an image of `size`."""
+    rows, columns = (
+        sum(len(cut_span(span, plan.cores[-1])) for span in cut_span((0, side), plan.region)) for side in size
+    )
+    return rows * columns
+
+
+def region_tiles(
+    plan: CutPlan, size: tuple[int, int], padded: tuple[int, int], done: Collection[tuple[Span, ...]] = ()
+) -> Iterator[tuple[RegionTile, Tile]]:
+    """Yield the tiles that read the image, region by region; regions whose windows are all `done` are left out.
+
+    Spans are in pixels of the padded image. `write` of a tile of the last step ends at the edge of the image.
+    """
+    for region in region_grid(size, plan.region):
+        axes = [output_spans(plan.steps, span, side) for span, side in zip(region, padded, strict=True)]
+        areas = tuple(zip(*axes, strict=True))
+        outputs = [
+            tile
+            for tile in _last_tiles(plan.steps[-1], areas[-1], plan.cores[-1], padded, size)
+            if tile.write not in done
+        ]
+        if not outputs:
+            continue
+        inputs = step_tiles(plan.steps[0], areas[0], plan.cores[0], padded)
+        for number, tile in enumerate(inputs):
+            yield RegionTile(areas, last_step=False, first=number == 0, last=False), tile
+        for number, tile in enumerate(outputs, 1):
+            yield RegionTile(areas, last_step=True, first=False, last=number == len(outputs)), tile
+
+
+class StagedImage:
+    """The kept maps of the current region of an image.
+
+    Parameters
+    ----------
+    runtime : StagedRuntime
+    plan : CutPlan
+    padded : (height, width)
+        Of the padded image.
+    """
+
+    def __init__(self, runtime: StagedRuntime, plan: CutPlan, padded: tuple[int, int]) -> None:
+        self._runtime, self._plan, self._padded = runtime, plan, padded
+        self._maps: dict[MapKey, _KeptMap] = {}
+        last_use = {key: index for index, step in enumerate(plan.steps) for key in step.subgraph.inputs}
+        self._expired = [[key for key, use in last_use.items() if use == index] for index in range(len(plan.steps))]
+        self._inner_done = False
+        self._shapes: tuple[int, tuple[tuple[int, ...], ...]] | None = None
+
+    def add(
+        self, part: RegionTile, tile: Tile, window: Float[np.ndarray, "one channels rows columns"]
+    ) -> list[LogitsWindow]:
+        """Compute a tile that reads the image; return its logits if it is one of the last step."""
+        if part.first:
+            self._maps.clear()
+            self._inner_done = False
+        if not part.last_step:
+            self._compute(0, part.areas[0], tile, window)
+            return []
+        if not self._inner_done:
+            self._compute_inner(part.areas)
+        logits = self._run(len(self._plan.steps) - 1, tile, window)
+        if part.last:
+            self._maps.clear()
+            release_memory()
+        return [LogitsWindow(tile.write, logits)]
+
+    def _compute_inner(self, areas: tuple[Area, ...]) -> None:
+        """Compute the steps between the first and the last one."""
+        for index in range(1, len(self._plan.steps) - 1):
+            for tile in step_tiles(self._plan.steps[index], areas[index], self._plan.cores[index], self._padded):
+                self._compute(index, areas[index], tile)
+            for key in self._expired[index]:
+                self._maps.pop(key, None)
+        self._inner_done = True
+
+    def _compute(self, index: int, area: Area, tile: Tile, image: np.ndarray | None = None) -> None:
+        """Compute a tile of a step into its map."""
+        values = self._run(index, tile, image)
+        key = self._plan.steps[index].subgraph.output
+        if key not in self._maps:
+            self._maps[key] = _empty_map(self._plan.steps[index], area, values, tile)
+        self._maps[key].window(tile.write)[:] = values
+
+    def _run(
+        self, index: int, tile: Tile, image: np.ndarray | None = None
+    ) -> Float[np.ndarray, "channels rows columns"]:
+        """Return the output of a step in the valid region of a tile."""
+        step = self._plan.steps[index]
+        inputs = [
+            image if image is not None and key == ("encoder", 0) else self._maps[key].window(tile.read)[None]
+            for key in step.subgraph.inputs
+        ]
+        shapes = index, tuple(values.shape for values in inputs)
+        if shapes != self._shapes:
+            release_memory()  # freed blocks of other sizes would not be used again
+            self._shapes = shapes
+        output = self._runtime.run_subgraph(step.subgraph, *inputs)[0]
+        stride = (tile.read[0][1] - tile.read[0][0]) // output.shape[1]
+        (top, bottom), (left, right) = ((low // stride, high // stride) for low, high in tile.keep)
+        return output[:, top:bottom, left:right]
+
+
+def _empty_map(step: Step, area: Area, values: np.ndarray, tile: Tile) -> _KeptMap:
+    """Return a map whose channels are adjacent in memory, as in the tensors that it is made from."""
+    stride = (tile.write[0][1] - tile.write[0][0]) // values.shape[1]
+    rows, columns = ((stop - start) // stride for start, stop in area)
+    return _KeptMap(np.empty((rows, columns, len(values)), values.dtype).transpose(2, 0, 1), area, stride)
+
+
+def _last_tiles(step: Step, area: Area, core: int, padded: tuple[int, int], size: tuple[int, int]) -> Iterator[Tile]:
+    """Yield the tiles of the last step, of which only the pixels in the image are kept."""
+    for tile in step_tiles(step, area, core, padded):
+        write = tuple((start, min(stop, side)) for (start, stop), side in zip(tile.write, size, strict=True))
+        lengths = (stop - start for start, stop in write)
+        keep = tuple((start, start + length) for (start, _), length in zip(tile.keep, lengths, strict=True))
+        yield Tile(tile.read, keep, write)

@@ -1,0 +1,105 @@
+"""Streamed prediction with a cut network: equal to prediction in memory, and resumed byte for byte."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.test_streaming import MessageRecorder, balanced_network, picture, read, save
+from pixelwise.inference.predictor import MemoryBudget, Predictor
+from pixelwise.inference.segmentation_model import SegmentationModel
+from pixelwise.inference.streaming import StreamOptions, StreamResult, stream_image
+from pixelwise.io.windows import open_windows
+from pixelwise.progress import Progress
+from pixelwise.runtimes.torch import TorchRuntime
+from tiny import make_recipe
+
+SIZE = (600, 1100)
+TIGHT = MemoryBudget(
+    bytes=0, image_pixel=0, tile_pixel=1
+)  # tiles of the whole network would be as small as they can be
+
+
+class Interrupted:
+    """A runtime that is interrupted after a number of calls."""
+
+    def __init__(self, runtime: TorchRuntime, calls: int) -> None:
+        self.runtime, self.left, self.calls = runtime, calls, 0
+        self.stages = runtime.stages
+
+    def __call__(self, tiles: np.ndarray) -> np.ndarray:
+        raise AssertionError("a tile of the whole network")
+
+    def run_subgraph(self, subgraph: Any, *maps: np.ndarray) -> np.ndarray:
+        if self.calls == self.left:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return self.runtime.run_subgraph(subgraph, *maps)
+
+
+def model_of(runtime: Any) -> SegmentationModel:
+    predictor = Predictor(runtime, MODEL_CARD.geometry, 2, 64, memory_budget=TIGHT)
+    return SegmentationModel(MODEL_CARD, predictor)
+
+
+MODEL_CARD = make_recipe(encoder="resnet18", base=2)
+
+
+def stream(runtime: Any, image: Path, path: Path, progress: Progress | None = None) -> StreamResult:
+    model, source = model_of(runtime), open_windows(image)
+    try:
+        return stream_image(
+            model.model_card,
+            model.predictor,
+            source,
+            path,
+            identity="test",
+            options=StreamOptions(),
+            progress=progress or Progress(),
+        )
+    finally:
+        source.close()
+
+
+@pytest.fixture(scope="module")
+def runtime() -> TorchRuntime:
+    return TorchRuntime(balanced_network(MODEL_CARD))
+
+
+def test_streamed_equals_the_whole_image_and_is_resumed(tmp_path: Path, runtime: TorchRuntime) -> None:
+    pixels = picture(*SIZE)
+    image, messages = save(tmp_path / "image.tif", pixels), MessageRecorder()
+    counted = Interrupted(runtime, -1)
+    once = stream(counted, image, tmp_path / "once" / "mask.tif", messages)
+    assert once.computed == 6, "windows of 512 pixels"
+    assert any("cut at encoder level" in sentence for sentence in messages.sentences)
+    whole = SegmentationModel(MODEL_CARD, Predictor(runtime, MODEL_CARD.geometry, 2, 2000)).predict_pixels(pixels[None])
+    mask = read(tmp_path / "once" / "mask.tif")
+    assert len(np.unique(mask)) == 2
+    assert (mask != whole.labels).mean() < 1e-4, "rounding at most"
+    path = tmp_path / "resumed" / "mask.tif"
+    with pytest.raises(KeyboardInterrupt):
+        stream(Interrupted(runtime, counted.calls - 3), image, path)
+    assert not path.exists()
+    resumed = stream(Interrupted(runtime, -1), image, path)
+    assert 0 < resumed.resumed < 6
+    assert resumed.resumed + resumed.computed == 6
+    assert path.read_bytes() == (tmp_path / "once" / "mask.tif").read_bytes()
+
+
+def test_a_chosen_tile_size_is_kept(tmp_path: Path, runtime: TorchRuntime) -> None:
+    image = save(tmp_path / "image.tif", picture(100, 130))
+    model, source, messages = model_of(runtime), open_windows(image), MessageRecorder()
+    options = StreamOptions(core=64)
+    stream_image(
+        model.model_card,
+        model.predictor,
+        source,
+        tmp_path / "mask.tif",
+        identity="",
+        options=options,
+        progress=messages,
+    )
+    source.close()
+    assert not any("cut at" in sentence for sentence in messages.sentences)
