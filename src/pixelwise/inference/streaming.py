@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -210,7 +210,7 @@ def _compute(
         progress.message(f"Resumed: {len(job.done):,} of {pluralise(count, 'tile')} already done.")
     computed = 0
 
-    def write(item: tuple[Window, np.ndarray]) -> None:
+    def write(item: tuple[Any, np.ndarray]) -> None:
         window, numbers = item
         tiles.write(window, fill(window, numbers))
 
