@@ -18,6 +18,7 @@ from pixelwise.errors import BadImage
 from pixelwise.io.read import png_bytes, read_image, read_mask
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
+from pixelwise.workflow.annotation_errors.page import annotation_sections
 from pixelwise.workflow.diagnosis.cases import mask_path, relative
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis
 from pixelwise.workflow.painting import stretch
@@ -44,6 +45,8 @@ def diagnosis_page(found: Diagnosis, options: DataOptions, progress: Progress) -
     parts.append(html.table(("kind", "severity", "number", "meaning"), rows) if rows else "")
     for kind, group in groupby(found.findings, key=lambda finding: finding.kind):
         parts.append(html.section(f"{kind}: {counts[kind]}", _kind_section(root, list(group), by_file, progress)))
+    if found.annotation_errors is not None:
+        parts += annotation_sections(found.annotation_errors)
     parts.append(html.section("How the folder was read", [html.paragraphs(found.messages)]))
     return html.page(title, parts)
 
