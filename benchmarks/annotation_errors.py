@@ -78,19 +78,24 @@ def measure(layout: str, data: Path, run: Run, cleanlab: Path | None) -> None:
         f"{found.regions} regions are ranked, the first {first} are looked at\n"
     )
     kinds = sorted({error.kind for error in planted})
-    print("| ranking | " + " | ".join([*kinds, "all", "precision"]) + " |\n|" + "---|" * (len(kinds) + 3))
+    columns = [*kinds, "all", f"all, in the first {len(planted)}", "precision"]
+    print("| ranking | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1))
     ranking = [Place(Path(error.case).stem, error.box) for error in found.ranked]
-    print(_row("pixelwise", ranking[:first], planted, kinds))
+    print(_row("pixelwise", ranking, first, planted, kinds))
     if cleanlab is not None:
         _measure_cleanlab(run, dataset, cleanlab, first, planted, kinds)
     print()
 
 
-def _row(name: str, places: Sequence[Place], planted: Sequence[PlantedError], kinds: Sequence[str]) -> str:
-    hits = [error for error in planted if any(_same(place, error) for place in places)]
-    right = sum(any(_same(place, error) for error in planted) for place in places)
-    cells = [f"{_share(hits, planted, kind):.3f}" for kind in kinds]
-    return f"| {name} | " + " | ".join([*cells, f"{len(hits) / len(planted):.3f}", f"{right / len(places):.3f}"]) + " |"
+def _row(name: str, places: Sequence[Place], first: int, planted: Sequence[PlantedError], kinds: Sequence[str]) -> str:
+    hits, few = _hits(places[:first], planted), _hits(places[: len(planted)], planted)
+    right = sum(bool(_hits([place], planted)) for place in places[:first])
+    shares = [*(_share(hits, planted, kind) for kind in kinds), len(hits) / len(planted), len(few) / len(planted)]
+    return f"| {name} | " + " | ".join(f"{share:.3f}" for share in (*shares, right / first)) + " |"
+
+
+def _hits(places: Sequence[Place], planted: Sequence[PlantedError]) -> list[PlantedError]:
+    return [error for error in planted if any(_same(place, error) for place in places)]
 
 
 def _share(hits: Sequence[PlantedError], planted: Sequence[PlantedError], kind: str) -> float:
@@ -166,13 +171,13 @@ def _measure_cleanlab(
             place = Place(case.name, (rows.start, columns.start, rows.stop, columns.stop))
             regions.append((place, float(mean), float(total)))
     for name, key in (("mean", 1), ("sum", 2)):
-        ranked = sorted(regions, key=lambda one: -one[key])[:first]
-        print(_row(f"cleanlab, regions by {name}", [place for place, *_ in ranked], planted, kinds))
+        ranked = [place for place, *_ in sorted(regions, key=lambda one: -one[key])]
+        print(_row(f"cleanlab, regions by {name}", ranked, first, planted, kinds))
     order = np.argsort(result["images"])[: max(1, round(SHARE * len(cases)))].tolist()
     names = {cases[index].name for index in order}
     hits = [error for error in planted if error.name in names]
     cells = [f"{_share(hits, planted, kind):.3f}" for kind in kinds]
-    print(f"| cleanlab, images | {' | '.join([*cells, f'{len(hits) / len(planted):.3f}'])} | - |")
+    print(f"| cleanlab, images | {' | '.join([*cells, f'{len(hits) / len(planted):.3f}'])} | - | - |")
 
 
 if __name__ == "__main__":

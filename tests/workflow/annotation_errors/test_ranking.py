@@ -137,7 +137,7 @@ def test_each_image_is_predicted_by_the_model_of_its_fold(world: World, tmp_path
     network.load_state_dict(state)
     save_model(run.fold(2).model_path, network, card)
     found = rank_annotation_errors(run, world.dataset, progress=QUIET)
-    spurious = [int(error.case) for error in found.likely if error.kind == "spurious object"]
+    spurious = [int(error.case) for error in found.ranked if error.kind == "spurious object"]
     objects = [6 - sum(number == seed for number, _ in DROPPED) for seed in range(5, IMAGES)]
     assert [spurious.count(seed) for seed in range(IMAGES)] == [0] * 5 + objects
 
@@ -193,7 +193,9 @@ def test_masks_of_classes_with_objects_as_target(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", folds=(tuple(names[:5]), tuple(names[5:])))
     for one in (run, run.fold(1), run.fold(2)):
         network, card = load_network(one.model_path)
-        save_model(one.model_path, network, replace(card, task="binary", classes=("background", "foreground"), values=(0, 255)))
+        save_model(
+            one.model_path, network, replace(card, task="binary", classes=("background", "foreground"), values=(0, 255))
+        )
     found = rank_annotation_errors(run, scan_dataset(data, DataOptions()), progress=QUIET)
     assert recall(found, list(range(len(found.ranked)))) == 1
     assert len(found.likely) == len(DROPPED)

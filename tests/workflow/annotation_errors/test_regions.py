@@ -67,7 +67,7 @@ def test_each_kind_is_found_where_it_is_planted_and_ranked_first() -> None:
     assert at(2)(first["swapped class"])
     assert (first["swapped class"].given, first["swapped class"].predicted) == (1, 2)
     assert first["spurious object"].box == (4, 100, 12, 108)
-    assert min(one.score for one in found.candidates[:3]) > 0.8
+    assert min(one.score for one in found.candidates[:3]) > 0.6
     assert all(one.score < 0.3 and one.kind == "sloppy boundary" for one in found.candidates[3:])
 
 
@@ -110,6 +110,23 @@ def test_dropped_and_swapped_discs_come_first(seed: int, wrong: int) -> None:
     found = judge_classes(annotation, truth).candidates[:wrong]
     assert all(any(at(index)(one) for one in found) for index in chosen)
     assert all(one.kind in ("missed object", "swapped class") for one in found)
+
+
+def test_a_contradiction_counts_more_where_the_model_agrees_otherwise() -> None:
+    _, objects = discs()
+    one, most = (np.where(np.isin(objects, dropped), 0, objects) for dropped in ([2], [2, 3, 4, 5]))
+    scores = [judge_objects(annotation, objects).candidates[0].score for annotation in (one, most)]
+    assert scores[0] > 1.2 * scores[1]
+
+
+def test_few_pixels_are_weak_evidence() -> None:
+    _, large = discs(radius=8)
+    _, small = discs(radius=2)
+    objects = np.where(np.isin(large, (1, 2)), small, large)  # two are small
+    scores = {
+        number: judge_objects(np.where(objects == number, 0, objects), objects).candidates[0].score for number in (2, 3)
+    }
+    assert 0 < scores[2] < 0.8 * scores[3]
 
 
 def test_control_scores_from_the_annotation_itself_find_nothing() -> None:

@@ -2,8 +2,12 @@
 
 A pixel contradicts its label with the calibrated probability of all other classes; its complement is the
 self-confidence of Northcutt et al. 2021, Confident Learning, section 3. Masks are drawn object by object, so pixels are
-joined to regions, and a region counts the more the thicker it is compared with the object that it belongs to: outlines
-always differ by a pixel or two.
+joined to regions. The score of a region is the product of four numbers between 0 and 1:
+
+* the mean contradiction of its pixels, weighted by their depth, as outlines always differ by a pixel or two;
+* its thickness, compared with the object that it belongs to;
+* its size: few pixels are weak evidence;
+* how far mask and prediction agree in the rest of the image: where the model fails, it contradicts everything.
 """
 
 from dataclasses import dataclass
@@ -25,6 +29,7 @@ KINDS: dict[ErrorKind, str] = {
     "sloppy boundary": "The outline of the mask is far from that of the prediction.",
 }
 OBJECT_THICKNESS = 0.5  # of the object: thinner differences are a matter of its outline
+SMALL = 0.05  # of the median size of the annotated regions of the image: such a region counts half
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,7 +134,7 @@ def find_candidates(comparison: Comparison) -> Candidates:
     >>> compared = compare_classes(given, predicted, np.stack([background, 1 - background]), background=True)
     >>> found = find_candidates(compared)
     >>> [(one.kind, one.box, round(one.score, 2)) for one in found.candidates], found.agreeing
-    ([('missed object', (2, 12, 7, 17), 0.9)], 1)
+    ([('missed object', (2, 12, 7, 17), 0.86)], 1)
     """
     pieces = _Pieces(comparison)
     hosts = np.where(pieces.whole, 0, pieces.hosts())
@@ -160,7 +165,7 @@ class _Pieces:
         depths = _depths(self.labels)
         self.contradiction = _sums(self.labels, comparison.contradiction, self.count)
         weighted = _sums(self.labels, depths * comparison.contradiction, self.count)
-        self.certainty = weighted / np.maximum(_sums(self.labels, depths, self.count), 1e-6)
+        self.certainty = weighted / (_sums(self.labels, depths, self.count) + SMALL * _typical_size(comparison))
         self.thickness = np.minimum(1, _maxima(self.labels, depths, self.count) / self._object_depths())
         self.whole = self.thickness >= OBJECT_THICKNESS
 
@@ -174,6 +179,14 @@ class _Pieces:
             depths = _maxima(regions, _depths(regions), int(regions.max(initial=0)))
             result = np.minimum(result, np.concatenate([[np.inf], depths])[numbers])
         return result
+
+    def credibility(self) -> np.ndarray:
+        """Return (1 + Dice) / 2, where the Dice is that of mask and prediction in the image without each piece."""
+        one, other = self.comparison.given_regions > 0, self.comparison.predicted_regions > 0
+        agreeing = 2 * int((one & other & (self.comparison.given == self.comparison.predicted)).sum())
+        own = self.area * ((self.given > 0).astype(int) + (self.predicted > 0))
+        rest = int(one.sum()) + int(other.sum()) - own
+        return (1 + np.where(rest > 0, agreeing / np.maximum(rest, 1), 1)) / 2
 
     def hosts(self) -> np.ndarray:
         """Return the annotated region of each piece; on background that which its predicted region overlaps most."""
@@ -192,7 +205,7 @@ class _Pieces:
 
 def _object_errors(pieces: _Pieces) -> list[Candidate]:
     """Return a candidate for each piece that is as thick as the object that it is part of."""
-    boxes = pieces.boxes()
+    boxes, credibility = pieces.boxes(), pieces.credibility()
     found: list[Candidate] = []
     for index in np.flatnonzero(pieces.whole).tolist():
         given, predicted = int(pieces.given_class[index]), int(pieces.predicted_class[index])
@@ -204,7 +217,7 @@ def _object_errors(pieces: _Pieces) -> list[Candidate]:
         found.append(
             Candidate(
                 kind=kind,
-                score=float(pieces.certainty[index] * pieces.thickness[index]),
+                score=float(pieces.certainty[index] * pieces.thickness[index] * credibility[index]),
                 box=_box(boxes[index]),
                 given=given,
                 predicted=predicted,
@@ -220,7 +233,8 @@ def _boundary_errors(pieces: _Pieces, hosts: Int64[np.ndarray, " pieces"]) -> li
     `hosts` is the annotated region of each piece, 0 for pieces that do not count.
     """
     regions = pieces.comparison.given_regions
-    areas = np.bincount(regions.ravel())
+    areas, classes = np.bincount(regions.ravel()), np.zeros(int(regions.max(initial=0)) + 1, np.int64)
+    classes[regions.ravel()] = pieces.comparison.given.ravel()
     boxes, around = pieces.boxes(), ndimage.find_objects(regions)
     found: list[Candidate] = []
     order = np.argsort(hosts, kind="stable")
@@ -232,7 +246,7 @@ def _boundary_errors(pieces: _Pieces, hosts: Int64[np.ndarray, " pieces"]) -> li
         for index in part.tolist():
             pair = int(pieces.given_class[index]), int(pieces.predicted_class[index])
             changes[pair] = changes.get(pair, 0) + int(pieces.area[index])
-        own = _class_of(pieces, number)
+        own = int(classes[number])
         found.append(
             Candidate(
                 kind="sloppy boundary",
@@ -244,11 +258,6 @@ def _boundary_errors(pieces: _Pieces, hosts: Int64[np.ndarray, " pieces"]) -> li
             )
         )
     return found
-
-
-def _class_of(pieces: _Pieces, number: int) -> int:
-    first = np.flatnonzero(pieces.comparison.given_regions.ravel() == number)[0]
-    return int(pieces.comparison.given.ravel()[first])
 
 
 def _equal_regions(values: Int64[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
@@ -268,6 +277,15 @@ def _depths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, "h
             inner &= np.roll(padded, step, axis) == padded
     distances: Any = ndimage.distance_transform_edt(inner)
     return np.where(labels > 0, 1 + distances[1:-1, 1:-1], 0).astype(np.float32)
+
+
+def _typical_size(comparison: Comparison) -> float:
+    """Return the median sum of the depths of the annotated regions, or else of the predicted ones."""
+    for regions in (comparison.given_regions, comparison.predicted_regions):
+        count = int(regions.max(initial=0))
+        if count:
+            return float(np.median(_sums(regions, _depths(regions), count)))
+    return 0.0
 
 
 def _first_pixels(labels: np.ndarray, count: int) -> Int64[np.ndarray, " regions"]:
