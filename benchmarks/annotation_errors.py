@@ -156,22 +156,19 @@ def _measure_cleanlab(
         script = Path(__file__).with_name("cleanlab_scores.py")
         subprocess.run([python, script, source, target], check=True, stdout=sys.stderr)
         result = dict(np.load(target))
-    regions: list[tuple[Place, float, float]] = []
+    places: list[Place] = []
+    means: list[float] = []
+    sums: list[float] = []
     for case, start, size in zip(cases, starts.tolist(), sizes, strict=False):
         doubt = 1 - result["pixels"][start : start + size].reshape(case.labels.shape)
-        issues, count = ndimage.label(
-            result["issues"][start : start + size].reshape(case.labels.shape), np.ones((3, 3))
-        )
-        numbers = np.arange(1, count + 1)
-        values = zip(
-            ndimage.find_objects(issues), ndimage.mean(doubt, issues, numbers), ndimage.sum(doubt, issues, numbers),
-            strict=True,
-        )  # fmt: skip
-        for (rows, columns), mean, total in values:
-            place = Place(case.name, (rows.start, columns.start, rows.stop, columns.stop))
-            regions.append((place, float(mean), float(total)))
-    for name, key in (("mean", 1), ("sum", 2)):
-        ranked = [place for place, *_ in sorted(regions, key=lambda one: -one[key])]
+        mask = result["issues"][start : start + size].reshape(case.labels.shape)
+        issues, count = ndimage.label(mask, np.ones((3, 3)))
+        for rows, columns in ndimage.find_objects(issues):
+            places.append(Place(case.name, (rows.start, columns.start, rows.stop, columns.stop)))
+        means += list(ndimage.mean(doubt, issues, np.arange(1, count + 1)))
+        sums += list(ndimage.sum(doubt, issues, np.arange(1, count + 1)))
+    for name, values in (("mean", means), ("sum", sums)):
+        ranked = [places[index] for index in np.argsort(-np.array(values), kind="stable").tolist()]
         print(_row(f"cleanlab, regions by {name}", ranked, first, planted, kinds))
     order = np.argsort(result["images"])[: max(1, round(SHARE * len(cases)))].tolist()
     names = {cases[index].name for index in order}

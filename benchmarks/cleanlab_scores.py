@@ -7,14 +7,14 @@ mask of `find_label_issues` and the pixel scores of `get_label_quality_scores` (
 """
 
 import sys
+from importlib import import_module
 
 import numpy as np
 
 
 def main(source: str, target: str) -> None:
-    from cleanlab.segmentation.filter import find_label_issues
-    from cleanlab.segmentation.rank import get_label_quality_scores
-
+    find_label_issues = import_module("cleanlab.segmentation.filter").find_label_issues
+    get_label_quality_scores = import_module("cleanlab.segmentation.rank").get_label_quality_scores
     arrays = np.load(source)
     labels, probabilities = arrays["labels"], arrays["probabilities"].astype(np.float32)
     probabilities /= probabilities.sum(0)
