@@ -220,7 +220,7 @@ def test_doctor_shows_them_in_text_json_and_page(world: World, tmp_path: Path) -
     assert planted_in(boxes) == DROPPED
     assert record["gains"][-1]["errors"] == len(DROPPED)
     html = page.read_text("utf-8")
-    assert html.count("data:image/png") >= 2 * len(DROPPED)
+    assert html.count("data:image/png") == 3 * len(DROPPED)
     assert "http" not in html
     assert {path: path.read_bytes() for path in world.data.rglob("*.png")} == before
     text = CliRunner().invoke(app, ["doctor", str(world.data), "--run", str(world.run.folder)]).stdout

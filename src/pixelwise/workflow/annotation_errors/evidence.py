@@ -1,4 +1,4 @@
-"""Pictures of likely annotation errors: the image, and the outlines of annotation and prediction on it."""
+"""Pictures of likely annotation errors: the image, and on it the outlines of the annotation and of the prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,12 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """An error with its pictures (height, width, 3): the image, and the same with both outlines."""
+    """An error with its pictures: the image, and the same with the outlines of the annotation and the prediction."""
 
     error: AnnotationError
     image: UInt8[np.ndarray, "height width 3"]
-    outlines: UInt8[np.ndarray, "height width 3"]
+    annotation: UInt8[np.ndarray, "height width 3"]
+    prediction: UInt8[np.ndarray, "height width 3"]
 
 
 @dataclass
@@ -55,10 +56,18 @@ def _draw(view: np.ndarray, comparison: Comparison, error: AnnotationError) -> E
     crop = view[rows, columns]
     times = max(1, -(-_SIDE // max(crop.shape[:2])))
     image = crop.repeat(times, 0).repeat(times, 1)
-    outlines = image.copy()
-    for regions, tone in ((comparison.given_regions, ANNOTATED), (comparison.predicted_regions, PREDICTED)):
-        outlines[_edges(regions[rows, columns].repeat(times, 0).repeat(times, 1))] = tone
-    return Evidence(error=error, image=image, outlines=outlines)
+
+    def outlined(regions: np.ndarray, tone: tuple[int, int, int]) -> np.ndarray:
+        drawn = image.copy()
+        drawn[_edges(regions[rows, columns].repeat(times, 0).repeat(times, 1))] = tone
+        return drawn
+
+    return Evidence(
+        error=error,
+        image=image,
+        annotation=outlined(comparison.given_regions, ANNOTATED),
+        prediction=outlined(comparison.predicted_regions, PREDICTED),
+    )
 
 
 def _around(box: Box, size: tuple[int, ...]) -> tuple[slice, slice]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pixelwise.io.read import png_bytes
-from pixelwise.workflow.annotation_errors.evidence import ANNOTATED, PREDICTED, Evidence
+from pixelwise.workflow.annotation_errors.evidence import Evidence
 from pixelwise.workflow.annotation_errors.regions import KINDS
 from pixelwise.workflow.annotation_errors.result import LIKELY, AnnotationErrors
 from pixelwise.workflow.reporting import page as html
@@ -18,7 +18,6 @@ def annotation_sections(found: AnnotationErrors) -> list[str]:
     rows = [(kind, counts[kind], meaning) for kind, meaning in KINDS.items() if kind in counts]
     if rows:
         parts.append(html.table(("kind", "number", "meaning"), rows))
-        parts.append(html.key([("annotation", ANNOTATED), ("prediction", PREDICTED)]))
     if found.gains:
         gains = [(gain.errors, gain.dice) for gain in found.gains]
         parts.append(html.table(("errors corrected", "mean Dice"), gains, "If the first of the ranking are errors"))
@@ -35,7 +34,11 @@ def _picture(evidence: Evidence) -> str:
     where = f"rows {top}-{bottom - 1}, columns {left}-{right - 1}: {error.annotated} → {error.predicted}"
     figures = [
         html.picture(png_bytes(np.moveaxis(shrink(panel), -1, 0)), "png", caption)
-        for panel, caption in ((evidence.image, "image"), (evidence.outlines, "outlines"))
+        for panel, caption in (
+            (evidence.image, "image"),
+            (evidence.annotation, "annotation"),
+            (evidence.prediction, "prediction"),
+        )
     ]
     name = html.escape(error.files[0])
     return (
