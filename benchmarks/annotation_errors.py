@@ -25,6 +25,7 @@ from planted_annotations import PlantedError, plant, read_planted
 from scipy import ndimage
 
 from pixelwise.datasets.dataset import Dataset, scan_dataset
+from pixelwise.labels.label_image import components
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.annotation_errors.held_out import group_cases
@@ -162,11 +163,12 @@ def _measure_cleanlab(
     for case, start, size in zip(cases, starts.tolist(), sizes, strict=False):
         doubt = 1 - result["pixels"][start : start + size].reshape(case.labels.shape)
         mask = result["issues"][start : start + size].reshape(case.labels.shape)
-        issues, count = ndimage.label(mask, np.ones((3, 3)))
+        issues = components(mask)
+        numbers = np.arange(1, int(issues.max(initial=0)) + 1)
         for rows, columns in ndimage.find_objects(issues):
             places.append(Place(case.name, (rows.start, columns.start, rows.stop, columns.stop)))
-        means += list(ndimage.mean(doubt, issues, np.arange(1, count + 1)))
-        sums += list(ndimage.sum(doubt, issues, np.arange(1, count + 1)))
+        means += list(ndimage.mean(doubt, issues, numbers))
+        sums += list(ndimage.sum(doubt, issues, numbers))
     for name, values in (("mean", means), ("sum", sums)):
         ranked = [places[index] for index in np.argsort(-np.array(values), kind="stable").tolist()]
         print(_row(f"cleanlab, regions by {name}", ranked, first, planted, kinds))
