@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pixelwise.cli.options import Json, show
+from pixelwise.cli.options import Device, Json, show
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
 
@@ -23,6 +23,10 @@ def doctor(
     copy: Annotated[
         bool, typer.Option("--copy", help="With --fix: copy unchanged images, without hard links.")
     ] = False,
+    run: Annotated[
+        Path | None, typer.Option(help="Run folder: rank likely annotation errors by its predictions.")
+    ] = None,
+    device: Device = "auto",
     undo: Annotated[
         str | None, typer.Option(help="DATA is a corrected copy: restore these files of it, or `all`. Comma-separated.")
     ] = None,
@@ -30,6 +34,8 @@ def doctor(
     options: DataOptions | None = None,
 ) -> None:
     """Find faults in a data set: shifted, exchanged or damaged files, copies, leaks; write a corrected copy.
+
+    With a run, rank likely annotation errors too.
 
     Exit code 6: hard faults were found and not fixed.
     """
@@ -41,7 +47,7 @@ def doctor(
         restored = restore(data, () if undo == "all" else parse_names(undo))
         show({"restored": restored}, as_json, "\n".join(f"Restored: {name}" for name in restored) or "Nothing to undo.")
         return
-    found = verb(data, fix=fix, html=html, link=not copy, options=options)
+    found = verb(data, fix=fix, html=html, run=run, device=device, link=not copy, options=options)
     show(found.to_json(), as_json, found.to_text())
     if found.exit_code:
         raise typer.Exit(found.exit_code)

@@ -8,9 +8,12 @@ from pixelwise.atomic_write import atomic_write_text
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.progress import Console, Progress
+from pixelwise.workflow.annotation_errors.ranking import rank_annotation_errors
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis, diagnose
 from pixelwise.workflow.diagnosis.fixing import check_output, restore, write_fixed
 from pixelwise.workflow.diagnosis.page import diagnosis_page
+from pixelwise.workflow.evaluation.splits import merge_options
+from pixelwise.workflow.run import Run
 
 
 def doctor(
@@ -18,6 +21,8 @@ def doctor(
     *,
     fix: Path | str | None = None,
     html: Path | str | None = None,
+    run: Path | str | None = None,
+    device: str = "auto",
     link: bool = True,
     options: DataOptions | None = None,
     progress: Progress | None = None,
@@ -34,6 +39,11 @@ def doctor(
         its reason.
     html : path, optional
         A page with the evidence as pictures.
+    run : path, optional
+        A run folder: likely annotation errors are ranked by its predictions, best of a run with folds, and data options
+        that are not given are those of its training.
+    device : {"auto", "cpu", "cuda", "mps"}
+        For the predictions of the run.
     link : bool
         Unchanged images in the copy are hard links where the file system allows it.
     options : DataOptions, optional
@@ -45,12 +55,14 @@ def doctor(
     Returns
     -------
     Diagnosis
-        With `findings` (hard ones first), `to_text()` and `to_json()`.
+        With `findings` (hard ones first), `annotation_errors` (None without a run), `to_text()` and `to_json()`.
 
     Raises
     ------
     BadDataset
-        No readable pair of image and mask, and no class folders.
+        No readable pair of image and mask, and no class folders; or the masks have other classes than the run.
+    BadRun, BadModel, BadOption
+        There is no run, it has no model, or it classifies whole images.
     OutputFailed
         `fix` is not new, or an output is inside the data folder or cannot be written.
 
@@ -68,10 +80,18 @@ def doctor(
         raise BadOption("options or single data options", "both", "Give one of them.")
     root, chosen = Path(folder), options or DataOptions(**data_options)
     progress = progress or Console()
+    opened = Run.open(run) if run is not None else None
+    if opened is not None:
+        chosen = merge_options(opened.config.data, chosen)
     page, out = _outside(root, html), Path(fix) if fix is not None else None
     if out is not None:
         check_output(root, out)
     found = diagnose(root, chosen, progress)
+    if opened is not None:
+        ranking = rank_annotation_errors(
+            opened, found.dataset, device=device, progress=progress, pictures=page is not None
+        )
+        found = replace(found, annotation_errors=ranking)
     if page is not None:
         atomic_write_text(page, diagnosis_page(found, progress))
         found = replace(found, page=page)

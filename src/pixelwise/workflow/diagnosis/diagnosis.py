@@ -14,6 +14,7 @@ from pixelwise.datasets.folder_layout import Pair
 from pixelwise.errors import PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
+from pixelwise.workflow.annotation_errors.result import AnnotationErrors
 from pixelwise.workflow.diagnosis.cases import (
     ExaminedCase,
     Measures,
@@ -59,6 +60,8 @@ class Diagnosis:
         The corrected copy.
     page : Path or None
         The HTML page.
+    annotation_errors : AnnotationErrors or None
+        The ranking of likely annotation errors, with a run.
     """
 
     dataset: Dataset
@@ -67,6 +70,7 @@ class Diagnosis:
     pairs: tuple[Pair, ...] = ()
     fixed: Path | None = None
     page: Path | None = None
+    annotation_errors: AnnotationErrors | None = None
 
     @property
     def hard(self) -> tuple[Finding, ...]:
@@ -91,13 +95,15 @@ class Diagnosis:
             "messages": list(self.messages),
             "fixed": str(self.fixed) if self.fixed else None,
             "page": str(self.page) if self.page else None,
+            "annotation_errors": self.annotation_errors.to_json() if self.annotation_errors else None,
         }
 
     def to_text(self) -> str:
         """Return the summary that the command prints."""
         lines = [*self.messages, ""] if self.messages else []
+        errors = ["", self.annotation_errors.to_text()] if self.annotation_errors else []
         if not self.findings:
-            return "\n".join([*lines, "No faults were found."])
+            return "\n".join([*lines, "No faults were found.", *errors])
         soft = len(self.findings) - len(self.hard)
         lines.append(f"{pluralise(len(self.hard), 'hard fault')}, {pluralise(soft, 'warning')}:")
         for finding in self.findings[:SHOWN]:
@@ -112,7 +118,7 @@ class Diagnosis:
             lines.append(f"Corrected copy: {self.fixed} (every change is in {self.fixed / 'changes.json'}).")
         elif any(finding.fixable for finding in self.findings):
             lines.append("--fix OUT writes a corrected copy; the data folder is not changed.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *errors])
 
 
 def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:

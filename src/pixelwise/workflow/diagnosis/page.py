@@ -16,6 +16,7 @@ from pixelwise.errors import BadImage
 from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
+from pixelwise.workflow.annotation_errors.page import annotation_sections
 from pixelwise.workflow.diagnosis.cases import mask_path, read_fixable, read_view, relative, steps_for_labels
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis
 from pixelwise.workflow.painting import stretch
@@ -43,6 +44,8 @@ def diagnosis_page(found: Diagnosis, progress: Progress) -> str:
         parts.append(
             html.section(f"{kind}: {counts[kind]}", _kind_section(found.dataset, list(group), by_file, progress))
         )
+    if found.annotation_errors is not None:
+        parts += annotation_sections(found.annotation_errors)
     parts.append(html.section("How the folder was read", [html.paragraphs(found.messages)]))
     return html.page(title, parts)
 

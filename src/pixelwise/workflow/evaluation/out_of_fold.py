@@ -160,8 +160,16 @@ def common_temperatures(model_cards: Sequence[ModelCard]) -> Temperatures:
     return Temperatures(median_low(one.sure for one in each), median_low(low_confidence) if two else None)
 
 
-def _with(model_card: ModelCard, temperatures: Temperatures) -> ModelCard:
-    return replace(model_card, temperature=temperatures.sure, doubt_temperature=temperatures.doubt)
+def held_out_card(model_cards: Sequence[ModelCard], index: int) -> ModelCard:
+    """Return the model card of a fold, for predicting the images held out of it.
+
+    Its thresholds and temperatures were chosen on these images, so those of the other folds take their place.
+    """
+    others = [*model_cards[:index], *model_cards[index + 1 :]]
+    target, temperatures = common_target([other.target for other in others]), common_temperatures(others)
+    return replace(
+        model_cards[index], target=target, temperature=temperatures.sure, doubt_temperature=temperatures.doubt
+    )
 
 
 def _cases_of(run: Run, dataset: Dataset) -> list[Fold]:
@@ -187,10 +195,7 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
     model_cards = request.model_cards()
     for index, (number, cases) in enumerate(folds):
         model = as_segmentation_model(request.open_model(number))
-        # thresholds and temperature of a fold were tuned on the images it is scored on: use those of the other folds
-        others = [*model_cards[:index], *model_cards[index + 1 :]]
-        target = common_target([other.target for other in others])
-        model_card = known = _with(replace(model.model_card, target=target), common_temperatures(others))
+        model_card = known = held_out_card(model_cards, index)
         model = SegmentationModel(unscaled(known), model.predictor)
 
         def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction, model_card: ModelCard = known) -> None:

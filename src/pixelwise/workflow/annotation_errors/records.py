@@ -1,0 +1,52 @@
+"""A likely annotation error: where it is, and what annotation and prediction have there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationError:
+    """A region whose annotation is likely wrong.
+
+    Attributes
+    ----------
+    kind : str
+        One of `regions.KINDS`.
+    score : float
+        0 to 1; how surely, and in how much of the region, the prediction contradicts the annotation.
+    case : str
+    files : tuple of str
+        The image, and the files of its annotation, relative to the data folder.
+    box : (int, int, int, int)
+        (top, left, bottom, right): first row and column, and the ones after the last.
+    annotated, predicted : str
+        Class in the annotation and in the prediction.
+    pixels : int
+        Pixels where they differ.
+    seen : bool
+        The model was trained on this image.
+    """
+
+    kind: str
+    score: float
+    case: str
+    files: tuple[str, ...]
+    box: tuple[int, int, int, int]
+    annotated: str
+    predicted: str
+    pixels: int
+    seen: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready object; `box` has names."""
+        return {
+            "kind": self.kind,
+            "score": round(self.score, 4),
+            "case": self.case,
+            "files": list(self.files),
+            "box": dict(zip(("top", "left", "bottom", "right"), self.box, strict=True)),
+            "annotated": self.annotated,
+            "predicted": self.predicted,
+            "pixels": self.pixels,
+            "seen": self.seen,
+        }
