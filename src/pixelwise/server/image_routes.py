@@ -7,6 +7,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
 from pixelwise.server.bodies import receive_image
+from pixelwise.server.corrections import useful_place
 from pixelwise.server.studio import Studio
 
 _CACHED = {"Cache-Control": "private, max-age=3600"}
@@ -130,7 +131,7 @@ def _add_results(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/images/{image_id}/useful", tags=["page"])
     async def useful(image_id: str, model: Model = "") -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Return the box (top, left, bottom, right) of the place where a mark helps most, or null."""
-        return {"box": await studio.useful_place(project.image(image_id), model)}
+        return {"box": await useful_place(studio, project.image(image_id), model)}
 
     @app.get("/api/images/{image_id}/at", tags=["page"])
     async def label_at(  # pyright: ignore[reportUnusedFunction]

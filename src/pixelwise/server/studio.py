@@ -13,7 +13,7 @@ from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs
 from pixelwise.server.marks.crops import IGNORE_NUMBER
 from pixelwise.server.marks.raster import IGNORE
-from pixelwise.server.marks.records import Action, Point, active_shapes, parse_mark
+from pixelwise.server.marks.records import active_shapes
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
@@ -23,7 +23,6 @@ Source = Literal["folder", "marks"]
 
 _UNDERSTAND_SECONDS = 3600.0
 _CROP_SECONDS = 600.0
-_CORRECT_SECONDS = 60.0
 _SCORE_SECONDS = 60.0
 
 
@@ -174,71 +173,6 @@ class Studio:
             return reply.value["score"]
         except Failure:
             return None  # the prediction stands, whatever is wrong with the ground truth
-
-    async def useful_place(self, image: ProjectImage, model: str) -> list[int] | None:
-        """Return the box of the place where a mark would help most; None if no place is left.
-
-        Raises
-        ------
-        Failure
-            404: there is no result with a map of uncertainty.
-        """
-        name, _ = self.service.model(model)
-        unsure = self.project.result_file(image.id, name, "uncertainty")
-        with self.service.spool() as folder:
-            request = self._write_shown(folder, image, name, uncertainty=str(unsure))
-            reply = await self.service.reader.call("useful_place", seconds=_CORRECT_SECONDS, request=str(request))
-        return reply.value["box"]
-
-    async def correct(self, image: ProjectImage, model: str, action: Action, points: Sequence[Point], key: str) -> int:
-        """Correct objects of a result; return the id of the mark.
-
-        Raises
-        ------
-        Failure
-            404: there is no result; 422: the line does not do what it should.
-        """
-        name, _ = self.service.model(model)
-        known = self.project.marks(image.id).id_of(key) if self.project.has_marks(image.id) else None
-        if known is not None:
-            return known
-        with self.service.admission.request(), self.service.spool() as folder:
-            request = self._write_shown(folder, image, name, action=action, points=points, key=key)
-            reply = await self.service.reader.call("correct", seconds=_CORRECT_SECONDS, request=str(request))
-        number = self.project.marks(image.id).add(parse_mark(reply.payload))
-        self.project.events.add("mark", image=image.id, id=number)
-        return number
-
-    async def corrected(self, image: ProjectImage, model: str) -> tuple[bytes, str]:
-        """Return a result with the marks over it as a file: its bytes and its suffix."""
-        name, _ = self.service.model(model)
-        with self.service.admission.request(), self.service.spool() as folder:
-            request = self._write_shown(folder, image, name)
-            file = str(folder / "corrected.png")
-            reply = await self.service.reader.call(
-                "corrected", seconds=_CORRECT_SECONDS, request=str(request), file=file
-            )
-            path = Path(reply.value["file"])
-            return path.read_bytes(), path.suffix
-
-    def _write_shown(self, folder: Path, image: ProjectImage, model: str, **more: object) -> Path:
-        """Write what the page shows of a result, for the worker that reads images."""
-        project = self.project
-        result = project.result(image.id, model)
-        marks = project.marks(image.id).marks if project.has_marks(image.id) else []
-        request = folder / "shown.json"
-        atomic_write_json(
-            request,
-            {
-                "mask": str(project.result_file(image.id, model, "mask")),
-                "objects": str(project.result_file(image.id, model, "objects")),
-                "task": result["task"],
-                "foreground": max(1, len(result["classes"]) - 1),
-                "shapes": [shape.model_dump() for _, shape in active_shapes(marks)],
-                **more,
-            },
-        )
-        return request
 
     async def train(self, source: Source, seconds: int) -> Job:
         """Start a training on the folder or on the marks.

@@ -10,6 +10,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 
 from pixelwise.server.bodies import receive_small
+from pixelwise.server.corrections import correct as correct_objects
+from pixelwise.server.corrections import corrected
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import snapshot_steps
 from pixelwise.server.marks.records import MAX_CLASSES, MAX_POINTS, Action, Point, parse_mark
@@ -89,7 +91,7 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
     ) -> dict[str, int]:
         """Correct objects of a result: accept, delete, merge, split, or all of a frame; the correction is a mark."""
         image = project.image(image_id)
-        return {"id": await studio.correct(image, model, wanted.action, wanted.points, wanted.key)}
+        return {"id": await correct_objects(studio, image, model, wanted.action, wanted.points, wanted.key)}
 
 
 def _add_jobs(app: FastAPI, studio: Studio) -> None:
@@ -161,7 +163,7 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
             content = (await service.reader.call("geojson", seconds=120, mask=mask, **about)).payload
             return _attachment(content, f"{stem}.geojson", "application/geo+json")
         if kind == Kind.CORRECTED:
-            content, suffix = await studio.corrected(project.image(image_id), name)
+            content, suffix = await corrected(studio, project.image(image_id), name)
             return _attachment(content, f"{stem}.corrected{suffix}", "application/octet-stream")
         path = project.result_file(image_id, name, kinds[kind])
         ending = {Kind.MASK: path.suffix, Kind.OBJECTS: ".objects.csv", Kind.OVERLAY: ".overlay.png"}[kind]
