@@ -90,7 +90,7 @@ def test_a_sloppy_boundary_is_one_finding_with_the_box_of_the_object() -> None:
     _, objects = discs()
     annotation = objects.copy()
     annotation[objects == 3] = 0
-    annotation[ndimage.binary_erosion(objects == 3, iterations=3)] = 3
+    annotation[np.asarray(ndimage.binary_erosion(objects == 3, iterations=3), bool)] = 3
     found = judge_objects(annotation, objects)
     assert found.candidates[0].kind == "sloppy boundary"
     assert at(2)(found.candidates[0])

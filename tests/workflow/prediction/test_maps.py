@@ -84,7 +84,7 @@ def test_the_tags_are_copied_byte_for_byte(tmp_path: Path, options: dict[str, An
     assert_same_place(mask, tmp_path / "in/a.tif")
     with tifffile.TiffFile(mask) as found, tifffile.TiffFile(tmp_path / "in/a.tif") as expected:
         for code in (33550, 33922, 34735, 34736, 34737):
-            assert found.pages[0].tags[code].value == expected.pages[0].tags[code].value
+            assert found.pages.first.tags[code].value == expected.pages.first.tags[code].value
 
 
 @pytest.mark.parametrize("options", [{}, {"format": "tiff"}], ids=["in memory", "streamed"])
@@ -143,7 +143,7 @@ def test_an_image_with_an_orientation_is_turned_on_the_map(tmp_path: Path) -> No
         with tifffile.TiffFile(folder / "in/a.tif", mode="r+") as file:
             tags = [
                 (t.code, t.dtype, t.count, t.value)
-                for t in file.pages[0].tags
+                for t in file.pages.first.tags
                 if t.code in (34264, 34735, 34736, 34737)
             ]
         extra = [*tags, (274, 3, 1, orientation)]
