@@ -42,7 +42,7 @@ def score_masks(model: SegmentationModel, request: ScoreRequest) -> dict[str, An
     surfaces = SurfaceEvaluation(annotated, class_names(model.model_card), model.model_card.task)
 
     def on_prediction(case: Case, truth: np.ndarray, prediction: Prediction) -> None:
-        surfaces.add(case, truth, _scored_labels(prediction, model.model_card))
+        surfaces.add(case, truth, scored_labels(prediction, model.model_card))
         image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
     raw = SegmentationModel(unscaled(model.model_card), model.predictor)
@@ -77,13 +77,13 @@ def count_masks(
             on_prediction(case, truth, prediction)
         for warning in prediction.warnings:
             warnings[warning] = warnings.get(warning, 0) + 1
-        labels = _scored_labels(prediction, model.model_card)
+        labels = scored_labels(prediction, model.model_card)
         results.append(score_case(case.name, truth, labels, labelling.task, len(names)))
     progress.message(*(f"{text} ({pluralise(count, 'image')})" for text, count in warnings.items()))
     return results
 
 
-def _scored_labels(prediction: Prediction, model_card: ModelCard) -> np.ndarray:
+def scored_labels(prediction: Prediction, model_card: ModelCard) -> np.ndarray:
     """Return classes or objects, as the masks of the task have them."""
     labels = prediction.labels
     if model_card.task != "instance" and model_card.target.kind != "classes":

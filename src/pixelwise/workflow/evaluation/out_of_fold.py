@@ -24,7 +24,8 @@ from pixelwise.workflow.evaluation.classification import predict_probabilities, 
 from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
-from pixelwise.workflow.evaluation.masks import count_masks, summarise_masks
+from pixelwise.workflow.evaluation.masks import class_names, count_masks, scored_labels, summarise_masks
+from pixelwise.workflow.evaluation.surface_scores import SurfaceEvaluation
 from pixelwise.workflow.run import Run
 
 OUT_OF_FOLD = "out_of_fold"
@@ -193,12 +194,14 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
 
     confidence, image_level = ConfidenceEvaluation(), ImageLevelEvaluation()
     model_cards = request.model_cards()
+    surfaces = SurfaceEvaluation(request.cases, class_names(model_cards[0]), model_cards[0].task)
     for index, (number, cases) in enumerate(folds):
         model = as_segmentation_model(request.open_model(number))
         model_card = known = held_out_card(model_cards, index)
         model = SegmentationModel(unscaled(known), model.predictor)
 
-        def on_prediction(_: Case, truth: np.ndarray, prediction: Prediction, model_card: ModelCard = known) -> None:
+        def on_prediction(case: Case, truth: np.ndarray, prediction: Prediction, model_card: ModelCard = known) -> None:
+            surfaces.add(case, truth, scored_labels(prediction, model_card))
             scaled = confidence.add_image(truth, prediction, model_card)
             image_level.add(truth, scaled, model_card)
             _sample_pixels(request.data, truth, scaled, model_card, each, seed)
@@ -209,6 +212,7 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
     if model_card is None:
         raise ValueError("no folds to score")
     scores = image_level.add_to(summarise_masks(results, model_card, dataset, request.cases, seed=seed), model_card)
+    scores = surfaces.add_to(scores, seed)
     scores = add_confidence(scores, confidence, _margins(folds, confidence))
     scores["confidence"]["bound"]["margin"] = confidence.margin(range(len(results)))  # of the ensemble
     return scores, headlines
