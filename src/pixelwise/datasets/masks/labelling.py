@@ -71,11 +71,8 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
         table.threshold = find_threshold(table, entries, ignore)
         given = options.background
         table.background = background_of(table.masks, ignore)[0] if given is None else given
-    task = (
-        "instance"
-        if by_colour is not None
-        else _task(table, entries, _negative_value(table, entries) if ignore is None else ignore)
-    )
+    negative = _negative_value(table, entries) if ignore is None else ignore
+    task = "instance" if by_colour is not None else _task(table, entries, negative)
     if task != "instance" and ignore is None:
         ignore = _ignored_negative(table, entries)
     if table.threshold is None:
