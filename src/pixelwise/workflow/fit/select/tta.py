@@ -88,7 +88,8 @@ def measure(
     """
     if left is not None and needed > left:
         progress.message(
-            f"Test-time augmentation was not measured: it would take {needed:.0f} s, more than the remaining time."
+            "Test-time augmentation was not measured: "
+            f"it would take about {max(1, round(needed))} s, more than the remaining time."
         )
         return []
     return measure_tta(network)
