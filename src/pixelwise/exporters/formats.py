@@ -12,8 +12,9 @@ from pixelwise.exporters.comparison import PredictBatch
 from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.samples import ParityBatch, normalised
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.runtimes.base import Outputs, Runtime
+from pixelwise.runtimes.base import Outputs, Runtime, StagedRuntime
 from pixelwise.runtimes.exported import installed, packaged_graph
+from pixelwise.runtimes.graph_stages import CutRuntime
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,12 @@ def runtimes_for(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple
 
 
 def _both(name: str, runtime: ExportedRuntime, model_card: ModelCard) -> Iterator[tuple[str, PredictBatch]]:
-    """Yield the prediction functions for file values and, if they differ, for normalised tiles."""
+    """Yield the prediction functions for file values and, if they differ, for normalised tiles and the cut network."""
     yield name, _on_file_values(runtime)
     if model_card.normalisation.kind == "image":
         yield f"{name}, normalised tiles", _on_normalised_tiles(runtime, model_card)
+    if isinstance(runtime, StagedRuntime) and runtime.stages is not None:
+        yield f"{name}, cut", _on_normalised_tiles(CutRuntime(runtime, runtime.stages), model_card)
 
 
 def _on_file_values(graph: ExportedModel) -> PredictBatch:

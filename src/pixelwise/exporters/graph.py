@@ -16,7 +16,9 @@ from pixelwise.exporters.export_task import export_task_of
 from pixelwise.labels.targets import class_channels
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import AnyNetwork
+from pixelwise.networks.subgraphs import staged
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
+from pixelwise.runtimes.graph_stages import inner_maps
 from pixelwise.sampling.normalise import Normalisation
 
 EXAMPLE_BATCH, EXAMPLE_STEPS = 2, 3  # tracing would treat 1 as a constant
@@ -77,9 +79,12 @@ class ExportGraph(nn.Module):
         self._classes = class_channels(model_card.target, model_card.network.classes)
         self.eval()
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return probabilities and logits, both (batch, classes, *output_size), for `inputs`."""
-        logits = self.network(self.scale(*inputs))
+        return self._outputs(self.network(self.scale(*inputs)))
+
+    def _outputs(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities and logits."""
         if self._classes == self._model_card.network.classes:
             return logits.softmax(1), logits
         # channels after the classes have a sigmoid each (`labels.targets.probabilities_of`)
@@ -111,6 +116,33 @@ class ExportGraph(nn.Module):
                 k = Dim(name, min=max(1, first // step))
                 image[axis] = k if step == 1 else step * k + first % step if first % step else step * k
         return ((image, *[{0: batch}] * (len(self.inputs) - 1)),)
+
+
+class GraphWithMaps(ExportGraph):
+    """An export graph that also returns the maps at which its network can be cut, in the order of `inner_maps`.
+
+    Parameters
+    ----------
+    network, model_card
+        As for `ExportGraph`.
+
+    Raises
+    ------
+    ValueError
+        The network cannot be cut.
+    """
+
+    def __init__(self, network: AnyNetwork, model_card: ModelCard) -> None:
+        super().__init__(network, model_card)
+        found = staged(self.network)
+        if found is None:
+            raise ValueError("a network that cannot be cut")
+        self.staged, self.maps = found, inner_maps(found.stages)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return probabilities, logits and the maps."""
+        maps = self.staged.maps(self.scale(*inputs))
+        return (*self._outputs(maps["decoder", 0]), *(maps[key] for key in self.maps))
 
 
 @contextmanager

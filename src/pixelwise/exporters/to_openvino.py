@@ -16,7 +16,8 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.exporters.samples import Feed
 from pixelwise.model_file.model_card import ModelCard, write_model_card_text
 from pixelwise.runtimes.base import METADATA
-from pixelwise.runtimes.openvino import model_card_text, openvino
+from pixelwise.runtimes.graph_stages import STAGES
+from pixelwise.runtimes.openvino import model_card_text, openvino, text_in
 
 import nncf  # isort: skip  # after pixelwise.runtimes.openvino, which disables telemetry
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # isort: skip
@@ -27,7 +28,8 @@ RANGE_ESTIMATOR = RangeEstimatorParametersSet.MINMAX
 
 def write_openvino(path: Path, onnx_file: bytes, model_card: ModelCard) -> None:
     """Write `path` (.xml) and its .bin file in float32."""
-    _write(path, openvino.Core().read_model(onnx_file, b""), model_card)
+    graph = openvino.Core().read_model(onnx_file, b"")
+    _write(path, graph, model_card, text_in(graph, STAGES))
 
 
 def write_openvino_int8(path: Path, onnx_file: bytes, model_card: ModelCard, inputs: Iterable[Feed]) -> int:
@@ -60,7 +62,7 @@ def write_openvino_int8(path: Path, onnx_file: bytes, model_card: ModelCard, inp
             ignored_scope=nncf.IgnoredScope(names=_before_convolutions(graph)),
             advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=RANGE_ESTIMATOR),
         )
-    _write(path, quantised, model_card)
+    _write(path, quantised, model_card, text_in(graph, STAGES))
     return len(inputs)
 
 
@@ -79,10 +81,12 @@ def _before_convolutions(graph: openvino.Model) -> list[str]:
     return names
 
 
-def _write(path: Path, graph: openvino.Model, model_card: ModelCard) -> None:
+def _write(path: Path, graph: openvino.Model, model_card: ModelCard, stages: str | None) -> None:
     """Write the weights first, so that an .xml file always has its weights."""
     graph.set_rt_info(write_model_card_text(model_card), [METADATA])
     model_card_text(graph, path)
+    if stages is not None:
+        graph.set_rt_info(stages, [STAGES])
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / path.name
         openvino.save_model(graph, temporary, compress_to_fp16=False)

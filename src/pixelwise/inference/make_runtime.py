@@ -13,7 +13,7 @@ from pixelwise.inference.predictor import Predictor, tile_budget
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import AnyNetwork
 from pixelwise.progress import Progress
-from pixelwise.runtimes.base import Runtime
+from pixelwise.runtimes.base import Runtime, StagedRuntime
 from pixelwise.runtimes.benchmark import MIN_TILES, cached_choice, check_name, choose_runtime
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.runtimes.exported import EXTRAS, installed
@@ -88,7 +88,7 @@ def _fastest(
     candidates |= {name: _converted(name, network, model_card, path) for name in names}
     choice, runtime = choose_runtime(candidates, model, shape, progress)
     progress.message(choice.message(shape))
-    if largest is None or choice.name == "torch" or model_card.tta > 1:
+    if largest is None or choice.name == "torch" or model_card.tta > 1 or _is_staged(runtime):
         return runtime
     torch = TorchRuntime(network)
     classes, budget = model_card.network.classes, tile_budget(model_card.network.base)
@@ -100,6 +100,10 @@ def _fastest(
     )
     progress.message(f"{message} Override with --runtime.")
     return torch
+
+
+def _is_staged(runtime: Runtime) -> bool:
+    return isinstance(runtime, StagedRuntime) and runtime.stages is not None
 
 
 def _available(name: str) -> bool:

@@ -163,9 +163,11 @@ class StagedImage:
 
 
 def _empty_map(step: Step, area: Area, values: np.ndarray, tile: Tile) -> _KeptMap:
-    """Return a map whose channels are adjacent in memory, as in the tensors that it is made from."""
+    """Return a map with the memory layout of its values: torch keeps channels adjacent, other runtimes rows."""
     stride = (tile.write[0][1] - tile.write[0][0]) // values.shape[1]
     rows, columns = ((stop - start) // stride for start, stop in area)
+    if values.strides[0] > values.strides[2]:
+        return _KeptMap(np.empty((len(values), rows, columns), values.dtype), area, stride)
     return _KeptMap(np.empty((rows, columns, len(values)), values.dtype).transpose(2, 0, 1), area, stride)
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
+from pixelwise.geometry.subgraphs import MapKey, NetworkStages, Subgraph
 from pixelwise.networks.decoders import UNetDecoder
 from pixelwise.networks.encoders import FullResolutionEncoder
 from pixelwise.networks.models import Segmenter
@@ -46,6 +46,17 @@ class StagedNetwork:
         for level in reversed(range(subgraph.target, deepest if coarse is None else subgraph.coarse or 0)):
             features = self._decode(level, features, maps.pop(level))
         return features
+
+    def maps(self, image: Float[Tensor, "batch channels rows columns"]) -> dict[MapKey, Tensor]:
+        """Return all maps at which the network can be cut, and the logits."""
+        encoded = [image]
+        for level in range(self.stages.deepest):
+            encoded.append(self.encoder.stage(level, encoded[-1]))
+        maps: dict[MapKey, Tensor] = {("encoder", level): encoded[level] for level in range(1, self.stages.deepest)}
+        features = self.decoder.start(encoded[-1])
+        for level in reversed(range(self.stages.deepest)):
+            features = maps["decoder", level] = self._decode(level, features, encoded[level])
+        return maps
 
     def _decode(self, level: int, features: Tensor, encoded: Tensor) -> Tensor:
         """Return the decoder map of a level, or the logits, from that of the next level."""

@@ -5,6 +5,7 @@ the variable that disables this once, at import (microsoft/onnxruntime pull requ
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from jaxtyping import Float, Float32
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
 
+from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, computing, graph_inputs
+from pixelwise.runtimes.graph_stages import STAGES, map_name, read_stages_text
 
 ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
 
@@ -42,23 +45,23 @@ class OnnxRuntime:
 
     def __init__(self, source: Path | bytes, *, path: Path | None = None, threads: int | None = None) -> None:
         path = path or (source if isinstance(source, Path) else Path("model.onnx"))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or usable_threads()
-        options.log_severity_level = ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         onnxruntime.disable_telemetry_events()
-        model = source if isinstance(source, bytes) else str(source)
+        self._threads = threads or usable_threads()
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = _session(source if isinstance(source, bytes) else str(source), self._threads)
         except Exception as error:  # the errors of the library have no common base class
             raise invalid_model(
                 path, f"a graph that ONNX Runtime cannot load ({str(error).splitlines()[0]})"
             ) from error
-        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
+        texts = self._session.get_modelmeta().custom_metadata_map
+        text = texts.get(METADATA)
         if text is None:
             raise invalid_model(path, "an ONNX file without a pixelwise model card")
         self.model_card: ModelCard = read_model_card_text(text, path)
-        self._path = path
+        self._path, self._source = path, source
+        stages = texts.get(STAGES) if find_spec("onnx") else None  # which cuts the graph
+        self._stages = stages and read_stages_text(stages, self.model_card.geometry, path)
+        self._subgraphs: dict[Subgraph, onnxruntime.InferenceSession] = {}
         self._names = [value.name for value in self._session.get_inputs()]
         self._run_options = onnxruntime.RunOptions()
         self._run_options.only_execute_path_to_fetches = True
@@ -70,6 +73,34 @@ class OnnxRuntime:
         inputs = graph_inputs(self._names, tiles)
         with computing(self._path, "ONNX Runtime"):
             return np.asarray(self._session.run([LOGITS], inputs, self._run_options)[0])
+
+    @property
+    def stages(self) -> NetworkStages | None:
+        """The stages of the network; None if it cannot be cut."""
+        return self._stages or None
+
+    def run_subgraph(
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
+    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        """Return the output of a subgraph, as float32; it is prepared when it is first used."""
+        values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
+        inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
+        if subgraph.source == 0:
+            inputs |= graph_inputs(self._names, values["image"])
+        output = map_name(subgraph.output)
+        with computing(self._path, "ONNX Runtime"):
+            if subgraph not in self._subgraphs:
+                self._subgraphs[subgraph] = _session(self._cut(list(inputs), output), self._threads)
+            return np.asarray(self._subgraphs[subgraph].run([output], inputs)[0])
+
+    def _cut(self, inputs: list[str], output: str) -> bytes:
+        """Return the part of the graph between named values, as the contents of a file."""
+        import onnx
+        from onnx.utils import Extractor
+
+        source = self._source
+        graph = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+        return Extractor(graph).extract_model(inputs, [output]).SerializeToString()
 
     def outputs(
         self,
@@ -86,3 +117,12 @@ class OnnxRuntime:
     def all_outputs(self, image: Float32[np.ndarray, "batch channels height width"]) -> list[np.ndarray]:
         """Return all outputs of the file, in its order, for unscaled images."""
         return [np.asarray(value) for value in self._session.run(None, graph_inputs(self._names, image))]
+
+
+def _session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:
+    """Return a session for a graph, or for the path of its file."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -5,15 +5,18 @@ that imports openvino, and it blocks that package first.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
 
+from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, computing, graph_inputs
+from pixelwise.runtimes.graph_stages import STAGES, inner_maps, map_name, read_stages_text
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes its import fail
 
@@ -49,6 +52,9 @@ class OpenVinoRuntime:
         split_concatenated_convolutions(graph)
         self.model_card: ModelCard = read_model_card_text(model_card_text(graph, path), path)
         self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
+        self._stages = read_stages(graph, self.model_card, path)
+        self._subgraphs: dict[Subgraph, openvino.CompiledModel] = {}
+        self._current: tuple[Subgraph, openvino.InferRequest] | None = None
         settings = {
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_NUM_THREADS": threads or usable_threads(),
@@ -70,6 +76,37 @@ class OpenVinoRuntime:
         with computing(self._path, "OpenVINO"):
             self._logits.infer(inputs, share_inputs=True)  # inputs are read before it returns
         return np.array(self._logits.get_output_tensor(0).data, np.float32)
+
+    @property
+    def stages(self) -> NetworkStages | None:
+        """The stages of the network; None if it cannot be cut."""
+        return self._stages
+
+    def run_subgraph(
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
+    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        """Return the output of a subgraph, as float32; it is compiled when it is first used."""
+        values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
+        inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
+        if subgraph.source == 0:
+            inputs |= graph_inputs(self._names, values["image"])
+        with computing(self._path, "OpenVINO"):
+            request = self._request(subgraph, list(inputs))
+            request.infer(inputs, share_inputs=True)
+        return np.array(request.get_output_tensor(0).data, np.float32)
+
+    def _request(self, subgraph: Subgraph, inputs: Sequence[str]) -> openvino.InferRequest:
+        """Return the request for a subgraph; only one has memory for inner values at a time."""
+        if self._current is not None and self._current[0] == subgraph:
+            return self._current[1]
+        if self._current is not None:
+            previous, self._current = self._current[0], None
+            self._subgraphs[previous].release_memory()
+        if subgraph not in self._subgraphs:
+            cut = cut_graph(self._graph, inputs, map_name(subgraph.output))
+            self._subgraphs[subgraph] = self._core.compile_model(cut, "CPU", self._settings)
+        self._current = subgraph, self._subgraphs[subgraph].create_infer_request()
+        return self._current[1]
 
     def outputs(
         self,
@@ -99,6 +136,54 @@ def read_graph(path: Path) -> openvino.Model:
         raise invalid_model(path, "a graph that OpenVINO cannot load") from error
 
 
+def read_stages(graph: openvino.Model, model_card: ModelCard, path: Path) -> NetworkStages | None:
+    """Return the stages of the network of a graph; None if it cannot be cut.
+
+    Raises
+    ------
+    BadModel
+        They are invalid, or the graph lacks a map.
+    """
+    text = text_in(graph, STAGES)
+    if text is None:
+        return None
+    stages = read_stages_text(text, model_card.geometry, path)
+    names = {name for operation in graph.get_ordered_ops() for output in operation.outputs() for name in output.names}
+    if not all(map_name(key) in names for key in inner_maps(stages)):
+        raise invalid_model(path, "a graph without the maps that its stages name")
+    return stages
+
+
+def cut_graph(graph: openvino.Model, inputs: Sequence[str], output: str) -> openvino.Model:
+    """Return the part of a graph between named values; the weights are not copied.
+
+    Parameters
+    ----------
+    graph : openvino.Model
+        Not modified.
+    inputs : sequence of str
+        Names of inputs of the graph, or of inner values.
+    output : str
+    """
+    graph = graph.clone()
+    operations: list[Any] = graph.get_ordered_ops()
+    ports = {name: port for operation in operations for port in operation.outputs() for name in port.names}
+    parameters: list[Any] = []
+    for name in inputs:
+        port = ports[name]
+        if port.get_node().get_type_name() == "Parameter":
+            parameters.append(port.get_node())
+            continue
+        any_size = [-1, port.get_partial_shape()[1].get_length(), -1, -1]  # tiles may be smaller than any image
+        parameter = opset.parameter(any_size, np.float32)
+        for reader in port.get_target_inputs():
+            reader.replace_source_output(parameter.output(0))
+        port.set_names(set())
+        parameter.output(0).set_names({name})
+        parameters.append(parameter)
+    return openvino.Model([ports[output]], parameters)  # type: ignore[reportGeneralTypeIssues]
+
+
 def split_concatenated_convolutions(graph: openvino.Model) -> None:
     """Replace convolutions of concatenated maps by sums of convolutions of each map, in place.
 
@@ -120,8 +205,11 @@ def split_concatenated_convolutions(graph: openvino.Model) -> None:
         kernel = convolution.input_value(1).get_node()
         if kernel.get_type_name() == "Constant":
             total = _sum_of_convolutions(operation, convolution, kernel.get_data())
+            names = convolution.output(0).names
             for reader in convolution.output(0).get_target_inputs():
                 reader.replace_source_output(total.output(0))
+            convolution.output(0).set_names(set())
+            total.output(0).set_names(names)
     graph.validate_nodes_and_infer_types()
 
 
@@ -146,7 +234,15 @@ def model_card_text(graph: openvino.Model, path: Path) -> str:
     BadModel
         The graph has no model card.
     """
-    for key in ([METADATA], ["framework", METADATA]):  # in .xml files; in .onnx files
-        if graph.has_rt_info(key):
-            return graph.get_rt_info(key).astype(str)
-    raise invalid_model(path, "a graph without a pixelwise model card")
+    text = text_in(graph, METADATA)
+    if text is None:
+        raise invalid_model(path, "a graph without a pixelwise model card")
+    return text
+
+
+def text_in(graph: openvino.Model, key: str) -> str | None:
+    """Return a text that is stored in a graph under a key."""
+    for place in ([key], ["framework", key]):  # in .xml files; in .onnx files
+        if graph.has_rt_info(place):
+            return graph.get_rt_info(place).astype(str)
+    return None
