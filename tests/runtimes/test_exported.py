@@ -153,10 +153,11 @@ def test_no_torch_is_imported(kind: str, tmp_path: Path) -> None:
         "import sys; import numpy as np; from pixelwise.inference.load import open_model\n"
         "mask = open_model(sys.argv[1]).predict(np.zeros((70, 50), np.uint8))\n"
         "assert mask.shape == (70, 50)\n"
+        "heavy = {'torch', 'nncf', 'matplotlib', 'lightning'}\n"
+        "assert not (heavy | {'onnx'}) & set(sys.modules)\n"
         "from pixelwise.exporters.verification import verify_export; from pathlib import Path\n"
         "assert verify_export(Path(sys.argv[1]))\n"
-        "heavy = {'torch', 'onnx', 'nncf', 'matplotlib', 'lightning'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
+        "assert not heavy & set(sys.modules)"  # onnx cuts graphs for ONNX Runtime
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
