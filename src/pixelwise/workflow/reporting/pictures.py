@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -69,7 +68,6 @@ def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -
 def new_chart(x_label: str, y_label: str, size: tuple[float, float] = CHART) -> tuple[Figure, Axes]:
     """Return an empty chart with labelled axes."""
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     axis.set_xlabel(x_label, fontsize=TITLE_FONT)
     axis.set_ylabel(y_label, fontsize=TITLE_FONT)
