@@ -33,12 +33,12 @@ class InspectedImage:
     origin: tuple[int, int]
     size: tuple[int, int]
     class_name: str
-    asked: str
+    caption: str
     pixel: tuple[int, int] | None
     predicted: dict[str, float]
     stages: tuple[Stage, ...]
     gates: tuple[Gating, ...]
-    evidence: tuple[Attribution, ...]
+    attributions: tuple[Attribution, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object; `predicted` are fractions of pixels, or class probabilities."""
@@ -51,7 +51,7 @@ class InspectedImage:
             "origin": list(self.origin),
             "size": list(self.size),
             "class": self.class_name,
-            "asked": self.asked,
+            "caption": self.caption,
             "pixel": list(self.pixel) if self.pixel is not None else None,
             "predicted": self.predicted,
             "stages": [_stage_facts(stage) for stage in self.stages],
@@ -59,24 +59,24 @@ class InspectedImage:
                 {
                     "name": gate.name,
                     "size": list(gate.coefficients.shape),
-                    "least": float(gate.coefficients.min()),
+                    "min": float(gate.coefficients.min()),
                     "mean": float(gate.coefficients.mean()),
-                    "most": float(gate.coefficients.max()),
+                    "max": float(gate.coefficients.max()),
                 }
                 for gate in self.gates
             ],
-            "evidence": [_evidence_facts(evidence) for evidence in self.evidence],
+            "grad_cam": [_attribution_facts(attribution) for attribution in self.attributions],
         }
 
     def to_text(self) -> str:
         """Return a line per stage, and the strongest Grad-CAM channels."""
-        lines = [f"{self.network} on {self.image.name}. {self.asked}", ""]
+        lines = [f"{self.network} on {self.image.name}. {self.caption}", ""]
         lines.append(f"{'stage':<14}{'channels':>9}{'size':>14}{'dead':>8}  largest deviation")
         for stage in self.stages:
             facts = _stage_facts(stage)
             size = " x ".join(str(side) for side in facts["size"])
             names = ", ".join(f"#{c} ({facts['deviation'][c]:.2g})" for c in facts["most_varied"][:SHOWN])
-            lines.append(f"{stage.name:<14}{facts['channels']:>9}{size:>14}{facts['silent']:>8}  {names}")
+            lines.append(f"{stage.name:<14}{facts['channels']:>9}{size:>14}{facts['dead']:>8}  {names}")
         if self.gates:
             lines += ["", "Attention gate coefficients (0 to 1):        min    mean     max"]
         for gate in self.gates:
@@ -85,10 +85,10 @@ class InspectedImage:
             numbers = f"{values.min():>8.2f}{values.mean():>8.2f}{values.max():>8.2f}"
             lines.append(f"  {gate.name:<24}{size:>14}{numbers}")
         lines += ["", f"Grad-CAM for {self.class_name} (channel, weight):"]
-        for evidence in self.evidence:
-            facts = _evidence_facts(evidence)
+        for attribution in self.attributions:
+            facts = _attribution_facts(attribution)
             names = ", ".join(f"#{c} ({facts['weights'][c]:+.2g})" for c in facts["strongest"][:SHOWN])
-            lines.append(f"  {evidence.stage:<14}{names if facts['most'] else 'no positive evidence'}")
+            lines.append(f"  {attribution.stage:<14}{names if facts['max'] else 'no positive attribution'}")
         return "\n".join([*lines, "", f"Picture: {self.picture}"])
 
 
@@ -124,9 +124,9 @@ def inspect_image(
         advance(1, "Grad-CAM")
         attributed = attribution.resolve(insight.logits)
         stages = (request.stage,) if request.stage is not None else ()
-        evidence = insight.evidence(attributed.index, attributed.region, stages)
+        attributions = insight.attributions(attributed.index, attributed.region, stages)
         title = f"{model_card.network.name} on {image.name}{attribution.location}"
-        scene = _scene(title, insight, attribution, attributed, evidence)
+        scene = _scene(title, insight, attribution, attributed, attributions)
         advance(1, "drawing")
         atomic_write_bytes(picture, draw_insight(scene))
         advance(1, "")
@@ -138,12 +138,12 @@ def inspect_image(
         origin=crop.origin,
         size=(crop.shown.shape[1], crop.shown.shape[2]),
         class_name=attributed.name,
-        asked=attributed.words,
+        caption=attributed.caption,
         pixel=request.pixel,
         predicted=attributed.predicted,
         stages=insight.stages,
         gates=insight.gates,
-        evidence=evidence,
+        attributions=attributions,
     )
 
 
@@ -159,7 +159,7 @@ def _scene(
     insight: GradCam,
     attribution: ImageAttribution,
     attributed: AttributionTarget,
-    evidence: tuple[Attribution, ...],
+    attributions: tuple[Attribution, ...],
 ) -> Scene:
     crop, shown = attribution.crop, attribution.draw_prediction(insight.logits, attributed)
     pixel = None
@@ -168,7 +168,7 @@ def _scene(
         pixel = (row, column)
     return Scene(
         title=title,
-        asked=attributed.words,
+        caption=attributed.caption,
         view=stretch(crop.shown),
         panels=shown.panels,
         legend=shown.legend,
@@ -176,7 +176,7 @@ def _scene(
         pixel=pixel,
         stages=insight.stages,
         gates=insight.gates,
-        evidence=evidence,
+        attributions=attributions,
         sensitivity=insight.sensitivity(attributed.index, attributed.region),
         given=(crop.given.shape[1], crop.given.shape[2]),
         offset=crop.offset,
@@ -192,17 +192,17 @@ def _stage_facts(stage: Stage) -> dict[str, Any]:
         "stride": stage.stride,
         "channels": channels,
         "size": size,
-        "silent": int((deviations == 0).sum()),
+        "dead": int((deviations == 0).sum()),
         "most_varied": stage.most_varied().tolist(),
         "deviation": deviations.tolist(),
         "mean": stage.maps.mean(axis=(1, 2), dtype=np.float64).tolist(),
     }
 
 
-def _evidence_facts(evidence: Attribution) -> dict[str, Any]:
+def _attribution_facts(attribution: Attribution) -> dict[str, Any]:
     return {
-        "stage": evidence.stage,
-        "strongest": np.argsort(-np.abs(evidence.weights), kind="stable").tolist(),
-        "weights": evidence.weights.tolist(),
-        "most": float(evidence.heat.max()),
+        "stage": attribution.stage,
+        "strongest": np.argsort(-np.abs(attribution.weights), kind="stable").tolist(),
+        "weights": attribution.weights.tolist(),
+        "max": float(attribution.heat.max()),
     }
