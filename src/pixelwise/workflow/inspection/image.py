@@ -16,7 +16,7 @@ from pixelwise.model_file.model_file import ModelCard, find_model_file, load_net
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
 from pixelwise.workflow.inspection.attribution import AttributionRequest, AttributionTarget, ImageAttribution
-from pixelwise.workflow.inspection.maps import Scene, draw_insight
+from pixelwise.workflow.inspection.maps import Scene, draw_attributions
 from pixelwise.workflow.painting import stretch
 
 SHOWN = 3  # channels listed in the text
@@ -120,15 +120,15 @@ def inspect_image(
         pixels = read_pixels(image, model_card.channels, pages, model_card.reading).pixels
         attribution = task_of(model_card).attribute(network.float(), model_card, pixels, request)
         crop = attribution.crop
-        insight = GradCam(network, crop.given)
+        grad_cam = GradCam(network, crop.given)
         advance(1, "Grad-CAM")
-        attributed = attribution.resolve(insight.logits)
+        attributed = attribution.resolve(grad_cam.logits)
         stages = (request.stage,) if request.stage is not None else ()
-        attributions = insight.attributions(attributed.index, attributed.region, stages)
+        attributions = grad_cam.attributions(attributed.index, attributed.region, stages)
         title = f"{model_card.network.name} on {image.name}{attribution.location}"
-        scene = _scene(title, insight, attribution, attributed, attributions)
+        scene = _scene(title, grad_cam, attribution, attributed, attributions)
         advance(1, "drawing")
-        atomic_write_bytes(picture, draw_insight(scene))
+        atomic_write_bytes(picture, draw_attributions(scene))
         advance(1, "")
     return InspectedImage(
         model=path,
@@ -141,8 +141,8 @@ def inspect_image(
         caption=attributed.caption,
         pixel=request.pixel,
         predicted=attributed.predicted,
-        stages=insight.stages,
-        gates=insight.gates,
+        stages=grad_cam.stages,
+        gates=grad_cam.gates,
         attributions=attributions,
     )
 
@@ -156,12 +156,12 @@ def _picture_path(image: Path, out: Path | str | None) -> Path:
 
 def _scene(
     title: str,
-    insight: GradCam,
+    grad_cam: GradCam,
     attribution: ImageAttribution,
     attributed: AttributionTarget,
     attributions: tuple[Attribution, ...],
 ) -> Scene:
-    crop, shown = attribution.crop, attribution.draw_prediction(insight.logits, attributed)
+    crop, shown = attribution.crop, attribution.draw_prediction(grad_cam.logits, attributed)
     pixel = None
     if shown.region is not None and shown.region.sum() == 1:
         row, column = np.argwhere(shown.region)[0].tolist()
@@ -174,10 +174,10 @@ def _scene(
         legend=shown.legend,
         region=shown.region,
         pixel=pixel,
-        stages=insight.stages,
-        gates=insight.gates,
+        stages=grad_cam.stages,
+        gates=grad_cam.gates,
         attributions=attributions,
-        sensitivity=insight.sensitivity(attributed.index, attributed.region),
+        sensitivity=grad_cam.sensitivity(attributed.index, attributed.region),
         given=(crop.given.shape[1], crop.given.shape[2]),
         offset=crop.offset,
     )

@@ -96,7 +96,7 @@ def rows_of(stages: Sequence[Stage], gates: Sequence[Gating]) -> list[Row]:
     return rows
 
 
-def draw_insight(scene: Scene) -> bytes:
+def draw_attributions(scene: Scene) -> bytes:
     """Return a PNG with input, prediction and Grad-CAM on top, and the feature maps of each stage below."""
     return _Drawing(scene).draw()
 

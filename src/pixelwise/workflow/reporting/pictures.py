@@ -21,8 +21,8 @@ from pixelwise.workflow.painting import stretch
 # colour-blind safe palette of Okabe & Ito
 CORRECT, MISSED, FALSE_POSITIVE, CONFUSED = (0, 158, 115), (86, 180, 233), (230, 159, 0), (204, 121, 167)
 PANEL = 320  # maximum side in pixels
-FILM_FRAMES = 24
-FILM_BYTES = 2_000_000
+SNAPSHOT_FRAMES = 24
+SNAPSHOT_BYTES = 2_000_000
 FRAME_MILLISECONDS = 350
 LINES = ("#0072B2", "#D55E00")
 CHART = (4.0, 2.6)  # inches: the text is about as large as that of the page
@@ -160,8 +160,8 @@ def snapshot_frames(folder: Path) -> tuple[list[np.ndarray], int]:
     steps = sorted(folder.glob("step-*.png"))
     if not steps or not (folder / "image.png").is_file() or not (folder / "truth.png").is_file():
         return [], 0
-    if len(steps) > FILM_FRAMES:
-        steps = [steps[i * (len(steps) - 1) // (FILM_FRAMES - 1)] for i in range(FILM_FRAMES)]
+    if len(steps) > SNAPSHOT_FRAMES:
+        steps = [steps[i * (len(steps) - 1) // (SNAPSHOT_FRAMES - 1)] for i in range(SNAPSHOT_FRAMES)]
     image, truth = stretch(read_image(folder / "image.png").pixels), _picture(folder / "truth.png")
     gap = np.full((image.shape[0], 6, 3), 255, np.uint8)
     frames: list[np.ndarray] = []
@@ -175,7 +175,7 @@ def snapshot_frames(folder: Path) -> tuple[list[np.ndarray], int]:
     return frames, len(steps) - len(frames)
 
 
-def snapshot_gif(frames: Sequence[np.ndarray], most: int = FILM_BYTES) -> bytes:
+def snapshot_gif(frames: Sequence[np.ndarray], most: int = SNAPSHOT_BYTES) -> bytes:
     """Return the frames as a GIF of at most `most` bytes.
 
     Every second frame is dropped until it fits, except for the last; a single frame may be larger.
