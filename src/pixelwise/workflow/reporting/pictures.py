@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.errors import PixelwiseError
 from pixelwise.io.read import gif_bytes, read_image
 from pixelwise.labels.label_image import overlap_table, renumber
@@ -160,8 +161,7 @@ def snapshot_frames(folder: Path) -> tuple[list[np.ndarray], int]:
     steps = sorted(folder.glob("step-*.png"))
     if not steps or not (folder / "image.png").is_file() or not (folder / "truth.png").is_file():
         return [], 0
-    if len(steps) > SNAPSHOT_FRAMES:
-        steps = [steps[i * (len(steps) - 1) // (SNAPSHOT_FRAMES - 1)] for i in range(SNAPSHOT_FRAMES)]
+    steps = [*evenly_spaced(steps[:-1], SNAPSHOT_FRAMES - 1), steps[-1]]
     image, truth = stretch(read_image(folder / "image.png").pixels), _picture(folder / "truth.png")
     gap = np.full((image.shape[0], 6, 3), 255, np.uint8)
     frames: list[np.ndarray] = []
