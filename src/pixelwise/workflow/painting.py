@@ -8,9 +8,6 @@ from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.labels.targets import IGNORE
 
 
-IGNORED = (128, 128, 128)  # colour of ignored pixels
-
-
 def as_stored(pixels: np.ndarray) -> np.ndarray:
     """Return an 8-bit RGB image (channels, height, width) as it is, (height, width, 3); others are stretched."""
     if pixels.dtype == np.uint8 and len(pixels) >= 3:
@@ -34,12 +31,12 @@ def stretch(pixels: np.ndarray) -> np.ndarray:
 
 
 def colour(labels: np.ndarray, colours: Sequence[tuple[int, int, int]], *, objects: bool) -> np.ndarray:
-    """Colour a class map with the class colours, or each object with a random one; ignored pixels are grey."""
+    """Colour a class map with the class colours, or each object with a random one; ignored pixels are mid-grey."""
     if objects:
         table = np.random.default_rng(7).integers(90, 256, (int(labels.max(initial=0)) + 1, 3))
         table[0] = 0
         return table[np.maximum(labels, 0)].astype(np.uint8)
     table = np.zeros((256, 3), np.uint8)
     table[: len(colours)] = np.array(colours, np.uint8)
-    table[IGNORE] = IGNORED
+    table[IGNORE] = 128
     return table[labels]

@@ -1,16 +1,21 @@
 """Contact sheet of a segmentation data set: images next to their masks, with a legend of the classes."""
 
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pixelwise.atomic_write import atomic_write
-from pixelwise.datasets.dataset import Dataset
+from pixelwise.atomic_write import atomic_write_bytes
+from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.splitting.subsets import evenly_spaced
-from pixelwise.workflow.painting import IGNORED, colour, stretch
+from pixelwise.labels.targets import IGNORE
 
 ROWS, PAIRS = 3, 3
+IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 
 def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
@@ -19,29 +24,55 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     chosen = evenly_spaced(cases, ROWS * PAIRS)
     rows = -(-len(chosen) // PAIRS)
     figure = Figure(figsize=(12.5, 2.35 * rows + 0.7), layout="constrained")
+    FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 2 * PAIRS, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    labelling = dataset.labelling
     for index, case in enumerate(chosen):
         row, column = divmod(index, PAIRS)
-        view = stretch(dataset.read_image(case).pixels)
-        mask = colour(dataset.read_labels(case), labelling.colours, objects=labelling.task == "instance")
+        view, mask = picture_pair(case, dataset)
         axes[row][2 * column].imshow(view)
         axes[row][2 * column].set_title(case.name.split("/")[-1][:24], fontsize=7, loc="left")
         axes[row][2 * column + 1].imshow(mask, interpolation="nearest")
         axes[row][2 * column + 1].set_title(f"{view.shape[1]} x {view.shape[0]}", fontsize=7, loc="right", color="0.4")
+    labelling = dataset.labelling
     if labelling.task == "instance":
         title = "one colour per object"
     else:
         title = ""
         handles = [
-            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*rgb), edgecolor="0.5", label=name)
-            for name, rgb in zip(labelling.classes, labelling.colours, strict=False)
+            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=name)
+            for name, colour in zip(labelling.classes, labelling.colours, strict=False)
         ]
         if labelling.ignore_value is not None:
-            handles.append(Patch(facecolor="#{:02x}{:02x}{:02x}".format(*IGNORED), label="ignored"))
+            handles.append(Patch(facecolor=IGNORED_COLOUR, label="ignored"))
         figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
     counts = ", ".join(f"{len(dataset.splits[p])} {p}" for p in ("train", "val", "test"))
     figure.suptitle(f"{dataset.root.resolve().name}: {labelling.task}, {counts}  {title}", fontsize=11)
-    atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    atomic_write_bytes(path, buffer.getvalue())
+
+
+def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the image and its mask as (height, width, 3) pictures in [0, 1]."""
+    pixels = filled(dataset.read_image(case).pixels).astype(np.float32)
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
+    view = np.moveaxis(stretched[:3] if len(stretched) >= 3 else np.repeat(stretched[:1], 3, 0), 0, -1)
+    if case.annotation is None:
+        return view, np.zeros_like(view)
+    labels = dataset.read_labels(case)
+    if dataset.labelling.task == "instance":
+        return view, object_colours(labels)
+    table = np.zeros((256, 3))
+    table[: len(dataset.labelling.colours)] = np.array(dataset.labelling.colours) / 255
+    table[IGNORE] = IGNORED_COLOUR
+    return view, table[labels]
+
+
+def object_colours(labels: np.ndarray) -> np.ndarray:
+    """Return a bright random colour per object, fixed per label; background is black."""
+    table = np.random.default_rng(7).uniform(0.35, 1.0, (int(labels.max(initial=0)) + 1, 3))
+    table[0] = 0
+    return table[np.maximum(labels, 0)]
