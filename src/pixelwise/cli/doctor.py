@@ -10,6 +10,11 @@ from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
 
 
+def add_doctor_command(app: typer.Typer) -> None:
+    """Add the command `doctor` to an application."""
+    app.command()(doctor)
+
+
 @options_from_record(DataOptions)
 def doctor(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with one folder per class.")],

@@ -11,6 +11,11 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadOption
 
 
+def add_forecast_command(app: typer.Typer) -> None:
+    """Add the command `forecast` to an application."""
+    app.command()(forecast)
+
+
 @options_from_record(DataOptions, omit=("allow_missing",))
 def forecast(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks; masks may be missing.")],

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelwise.cli.convert import convert
-from pixelwise.cli.doctor import doctor
-from pixelwise.cli.export import export, verify
-from pixelwise.cli.forecast import forecast
-from pixelwise.cli.inspect import cache, inspect, report
+from pixelwise.cli.convert import add_convert_command
+from pixelwise.cli.doctor import add_doctor_command
+from pixelwise.cli.export import add_export_commands
+from pixelwise.cli.forecast import add_forecast_command
+from pixelwise.cli.inspect import add_inspect_commands
 from pixelwise.cli.options import (
     SOME_FAILED,
     Budget,
@@ -32,7 +32,7 @@ from pixelwise.cli.options import (
 )
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.cli.overview import PURPOSE, overview, version
-from pixelwise.cli.serve import serve
+from pixelwise.cli.serve import add_serve_command
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import Interrupted, PixelwiseError, path_error
 from pixelwise.parallel import let_idle_threads_sleep
@@ -181,6 +181,12 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
+add_convert_command(app)
+add_inspect_commands(app)
+add_doctor_command(app)
+add_forecast_command(app)
+
+
 @app.command()
 def import_weights(
     file: Annotated[Path, typer.Argument(help="A .pth or .safetensors file of another library.")],
@@ -243,5 +249,5 @@ def _report_outcome(run: "Run") -> None:
         raise typer.Exit(NOTHING_LEARNED)
 
 
-for command in (convert, report, inspect, cache, doctor, forecast, export, verify, serve):
-    app.command()(command)
+add_export_commands(app)
+add_serve_command(app)

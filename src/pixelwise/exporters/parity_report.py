@@ -22,6 +22,8 @@ from pixelwise.exporters.comparison import Comparison
 from pixelwise.exporters.description import Limits
 from pixelwise.exporters.samples import ParityBatch
 
+BLOCK = 2**20
+
 
 def parity_report_path(path: Path) -> Path:
     """Return the path of the parity report of an exported file."""
@@ -107,5 +109,8 @@ def read_parity_report(path: Path) -> dict[str, Any]:
 
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
+    sha256 = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(BLOCK):
+            sha256.update(block)
+    return sha256.hexdigest()
