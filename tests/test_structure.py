@@ -165,7 +165,8 @@ def wrong_names(tree: ast.Module) -> list[str]:
         listed = re.search(r"^Parameters\n-+\n(.*?)(\n\n|\Z)", ast.get_docstring(node) or "", re.MULTILINE | re.DOTALL)
         heads = re.findall(r"^(\S[^:\n]*)(?: :|$)", listed[1], re.MULTILINE) if listed else []
         inner = node.body if isinstance(node, ast.ClassDef) else [node]
-        known = {field.target.id for field in inner if isinstance(field, ast.AnnAssign) and hasattr(field.target, "id")}
+        fields = [field.target for field in inner if isinstance(field, ast.AnnAssign)]
+        known = {field.id for field in fields if isinstance(field, ast.Name)}
         for function in inner:
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
                 known |= {a.arg for a in ast.walk(function.args) if isinstance(a, ast.arg)}
