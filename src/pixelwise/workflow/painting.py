@@ -8,13 +8,6 @@ from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.labels.targets import IGNORE
 
 
-def as_stored(pixels: np.ndarray) -> np.ndarray:
-    """Return an 8-bit RGB image (channels, height, width) as it is, (height, width, 3); others are stretched."""
-    if pixels.dtype == np.uint8 and len(pixels) >= 3:
-        return np.moveaxis(pixels[:3], 0, -1)
-    return stretch(pixels)
-
-
 def stretch(pixels: np.ndarray) -> np.ndarray:
     """Rescale (channels, height, width) to 8-bit RGB (height, width, 3) between the percentiles 0.5 and 99.5.
 

@@ -1,17 +1,19 @@
 """Contact sheet of a classification data set: a row of images per class."""
 
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pixelwise.atomic_write import atomic_write
-from pixelwise.datasets.dataset import Dataset
+from pixelwise.atomic_write import atomic_write_bytes
+from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.sampling.resize_crop import centre_crop, resize_shorter_side
 from pixelwise.text import pluralise
-from pixelwise.workflow.painting import as_stored
 
 PER_CLASS = 8
 MAX_CLASSES = 40  # rows
@@ -20,15 +22,17 @@ SIDE = 128  # pixels of each picture
 
 def draw_class_sheet(path: Path, dataset: Dataset) -> None:
     """Write a PNG with a row of evenly spaced training images per class, centre-cropped."""
+    buffer = BytesIO()
     with rc_context({"text.parse_math": False}):  # class names may contain $
-        figure = _draw(dataset)
-        atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=110))
+        _draw(dataset).savefig(buffer, format="png", dpi=110)
+    atomic_write_bytes(path, buffer.getvalue())
 
 
 def _draw(dataset: Dataset) -> Figure:
     train, names = dataset.splits["train"], dataset.labelling.classes[:MAX_CLASSES]
     counts = Counter(case.class_index for case in train)
     figure = Figure(figsize=(1.15 * PER_CLASS + 1.6, 1.15 * len(names) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
     axes = figure.subplots(len(names), PER_CLASS, squeeze=False)
     for index, (name, row) in enumerate(zip(names, axes, strict=True)):
         cases = [case for case in train if case.class_index == index]
@@ -38,8 +42,7 @@ def _draw(dataset: Dataset) -> Figure:
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
         for axis, case in zip(row, shown, strict=False):
-            pixels = resize_shorter_side(dataset.read_image(case).pixels, SIDE)
-            axis.imshow(as_stored(centre_crop(pixels, SIDE, SIDE)))
+            axis.imshow(_view(case, dataset))
         label = f"{name[:20]}\n{counts[index]}"
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     rest = len(dataset.labelling.classes) - len(names)
@@ -48,3 +51,12 @@ def _draw(dataset: Dataset) -> Figure:
     more = f"; {pluralise(rest, 'more class is', 'more classes are')} not shown" if rest else ""
     figure.suptitle(title + more, fontsize=10)
     return figure
+
+
+def _view(case: Case, dataset: Dataset) -> np.ndarray:
+    """Return the centre of an image as (SIDE, SIDE, 3) in [0, 1]; the contrast is stretched unless 8-bit."""
+    stored = dataset.read_image(case).pixels
+    pixels = centre_crop(resize_shorter_side(stored, SIDE), SIDE, SIDE).astype(np.float32)
+    low, high = (0.0, 255.0) if stored.dtype == np.uint8 else np.percentile(pixels, (0.5, 99.5))
+    scaled = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
+    return np.moveaxis(scaled[:3] if len(scaled) >= 3 else np.repeat(scaled[:1], 3, 0), 0, -1)

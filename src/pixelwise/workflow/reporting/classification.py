@@ -11,7 +11,7 @@ from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.headline import words
-from pixelwise.workflow.painting import as_stored
+from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 
@@ -118,7 +118,12 @@ def _confused(matrix: np.ndarray, names: list[str]) -> list[tuple[Any, ...]]:
 
 def _figure(case: dict[str, Any]) -> str:
     pixels = read_image(Path(case["files"][0])).pixels
-    picture = png_bytes(np.moveaxis(draw.shrink(as_stored(pixels)), -1, 0))
+    view = np.moveaxis(pixels[:3], 0, -1) if _is_8bit_rgb(pixels) else stretch(pixels)
+    picture = png_bytes(np.moveaxis(draw.shrink(view), -1, 0))
     wrong = "" if case["predicted"] == case["truth"] else f", predicted {case['predicted']}"
     caption = f"{case['truth']}{wrong} ({case['probability']:.1%}): {case['name']}"
     return html.picture(picture, "png", caption, "small" if max(pixels.shape[1:]) <= SMALL else "")
+
+
+def _is_8bit_rgb(pixels: np.ndarray) -> bool:
+    return pixels.dtype == np.uint8 and len(pixels) >= 3
