@@ -32,10 +32,8 @@ class InspectedImage:
     network: str
     origin: tuple[int, int]
     size: tuple[int, int]
-    class_name: str
-    caption: str
+    target: AttributionTarget
     pixel: tuple[int, int] | None
-    predicted: dict[str, float]
     stages: tuple[Stage, ...]
     gates: tuple[Gating, ...]
     attributions: tuple[Attribution, ...]
@@ -50,10 +48,10 @@ class InspectedImage:
             "network": self.network,
             "origin": list(self.origin),
             "size": list(self.size),
-            "class": self.class_name,
-            "caption": self.caption,
+            "class": self.target.name,
+            "caption": self.target.caption,
             "pixel": list(self.pixel) if self.pixel is not None else None,
-            "predicted": self.predicted,
+            "predicted": self.target.predicted,
             "stages": [_stage_facts(stage) for stage in self.stages],
             "gates": [
                 {
@@ -70,7 +68,7 @@ class InspectedImage:
 
     def to_text(self) -> str:
         """Return a line per stage, and the strongest Grad-CAM channels."""
-        lines = [f"{self.network} on {self.image.name}. {self.caption}", ""]
+        lines = [f"{self.network} on {self.image.name}. {self.target.caption}", ""]
         lines.append(f"{'stage':<14}{'channels':>9}{'size':>14}{'dead':>8}  largest deviation")
         for stage in self.stages:
             facts = _stage_facts(stage)
@@ -84,7 +82,7 @@ class InspectedImage:
             size = " x ".join(str(side) for side in values.shape)
             numbers = f"{values.min():>8.2f}{values.mean():>8.2f}{values.max():>8.2f}"
             lines.append(f"  {gate.name:<24}{size:>14}{numbers}")
-        lines += ["", f"Grad-CAM for {self.class_name} (channel, weight):"]
+        lines += ["", f"Grad-CAM for {self.target.name} (channel, weight):"]
         for attribution in self.attributions:
             facts = _attribution_facts(attribution)
             names = ", ".join(f"#{c} ({facts['weights'][c]:+.2g})" for c in facts["strongest"][:SHOWN])
@@ -137,10 +135,8 @@ def inspect_image(
         network=model_card.network.name,
         origin=crop.origin,
         size=(crop.shown.shape[1], crop.shown.shape[2]),
-        class_name=attributed.name,
-        caption=attributed.caption,
+        target=attributed,
         pixel=request.pixel,
-        predicted=attributed.predicted,
         stages=grad_cam.stages,
         gates=grad_cam.gates,
         attributions=attributions,
