@@ -4,7 +4,7 @@
 
 The rival is eager PyTorch as one would write it: NCHW, float32, forward, cross-entropy, backward, AdamW step on one
 fixed batch, without any data pipeline; its first two steps warm up and do not count. Ours is the whole training: PNG
-files are read, patches drawn and warped, weights averaged, and looks at the validation images, film frames, curve,
+files are read, patches drawn and warped, weights averaged, and looks at the validation images, snapshots, curve,
 model and checkpoints are written as often as the plan of a ten-minute run does per step. Its clock starts before the
 first file is read and stops after the last one is written; only what the plan does before (imports, looking at the
 data, the speed probe) is outside.

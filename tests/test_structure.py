@@ -156,6 +156,37 @@ def test_the_search_for_names_finds_them() -> None:
     assert names_in("``weight_store``, `cpu.cfs_quota_us`, `zscore`, `tile_size * 2`") == set()
 
 
+def wrong_names(tree: ast.Module) -> list[str]:
+    """Return what the docstrings of a module list as parameters, although no function or class has them."""
+    wrong: list[str] = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        listed = re.search(r"^Parameters\n-+\n(.*?)(\n\n|\Z)", ast.get_docstring(node) or "", re.MULTILINE | re.DOTALL)
+        heads = re.findall(r"^(\S[^:\n]*)(?: :|$)", listed[1], re.MULTILINE) if listed else []
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        fields = [field.target for field in inner if isinstance(field, ast.AnnAssign)]
+        known = {field.id for field in fields if isinstance(field, ast.Name)}
+        for function in inner:
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                known |= {a.arg for a in ast.walk(function.args) if isinstance(a, ast.arg)}
+        names = [name.strip().lstrip("*") for head in heads for name in head.split(",")]
+        wrong += [f"{node.name}: {name}" for name in names if name not in known]
+    return wrong
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_documented_parameters_exist(path: Path) -> None:
+    assert wrong_names(ast.parse(path.read_text("utf-8"))) == []
+
+
+def test_the_search_for_documented_parameters_finds_those_that_are_gone() -> None:
+    text = "Parameters\n    ----------\n    {} : int\n        Of it.\n    *rest, **more\n    "
+    function = 'def f(new: int, *rest: int, **more: int) -> None:\n    """F.\n\n    {}"""\n'
+    for name, found in (("new", []), ("old", ["f: old"])):
+        assert wrong_names(ast.parse(function.format(text.format(name)))) == found
+
+
 @pytest.mark.parametrize(
     ("line", "kept"),
     [("from {0}.version import __version__", True), ("from {0} import __version__", False), ("import {0}", False)],

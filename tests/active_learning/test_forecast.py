@@ -243,7 +243,7 @@ def test_trainings_beyond_the_deadline_are_skipped_and_run_later(
 
 def test_only_dispensable_trainings_are_skipped(whole: tuple[Forecast, Listener], discs: Path) -> None:
     dataset = detect_dataset(discs / "data", DataOptions(allow_missing=True))
-    requested = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["asked"]
+    requested = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["requested"]
     plan = read_plan(whole[0].folder, dataset, requested, Progress())
     given = whole[0].folder, plan, dataset, "cpu", Progress()
     late, never = (
@@ -287,7 +287,7 @@ def test_the_first_training_sets_the_number_of_steps(
 
     monkeypatch.setattr(measured_speed.time, "monotonic", lambda: clock)
     dataset = detect_dataset(discs / "data", DataOptions(allow_missing=True))
-    requested = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["asked"]
+    requested = json.loads((whole[0].folder / "begun.json").read_text("utf-8"))["requested"]
     plan = read_plan(whole[0].folder, dataset, requested, Progress())
     plan = replace(plan, config=with_settings(plan.config, {"training.steps": steps}, {}))
     given = tmp_path, plan, dataset, "cpu", Progress()
@@ -367,7 +367,7 @@ def test_a_budget_is_shared_out_in_equal_trainings(few: Path, tmp_path: Path) ->
     """Check the trainings; how well the budget is kept depends on the clock."""
     result = run_forecast(few, tmp_path / "ahead", steps=None, budget="75s")
     plan = json.loads((tmp_path / "ahead/begun.json").read_text("utf-8"))
-    assert (plan["asked"]["--budget"], plan["paced"]) == (75, True)
+    assert (plan["requested"]["--budget"], plan["speed_measured"]) == (75, True)
     configs = [run_of(result, f"{masks}-{repeat}").config.training for masks, repeat, _ in result.rows()]
     assert len({config.steps for config in configs}) == 1
     assert result.steps == configs[0].steps > STEPS

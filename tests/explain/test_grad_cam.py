@@ -112,13 +112,13 @@ def test_stages_of_a_small_network(image: np.ndarray) -> None:
 
 def test_only_channels_with_a_weight_contribute(image: np.ndarray) -> None:
     grad_cam = GradCam(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
-    coarse, fine = grad_cam.evidence(0)
+    coarse, fine = grad_cam.attributions(0)
     # class 0 depends on the finest map only: 2 per pixel, on all pixels
     assert fine.weights.tolist() == [2, 0, 0, 0]
     assert fine.heat == pytest.approx(np.maximum(2 * image[0], 0))
     assert coarse.weights.tolist() == [0, 0]
     assert not coarse.heat.any()
-    coarse, fine = grad_cam.evidence(1)
+    coarse, fine = grad_cam.attributions(1)
     # class 1 depends on the coarse map of the negative, each of whose pixels affects four logits
     assert coarse.weights.tolist() == [0, 12]
     assert coarse.heat == pytest.approx(np.maximum(12 * blocks(-image[0]), 0))
@@ -129,11 +129,11 @@ def test_grad_cam_of_a_region_uses_its_pixels_only(image: np.ndarray) -> None:
     grad_cam = GradCam(by_hand([[2, 0, 0, 0], [0, 0, 0, 3]]), image)
     region = np.zeros((SIDE, SIDE), bool)
     region[4, 6] = region[5, 6] = region[0, 0] = True
-    (fine,) = grad_cam.evidence(0, region, ["decoder 1"])
+    (fine,) = grad_cam.attributions(0, region, ["decoder 1"])
     assert fine.weights == pytest.approx([2 * 3 / 64, 0, 0, 0])
-    (coarse,) = grad_cam.evidence(1, region, ["encoder 2"])
+    (coarse,) = grad_cam.attributions(1, region, ["encoder 2"])
     assert coarse.weights == pytest.approx([0, 3 * 3 / 16])
-    (skip,) = grad_cam.evidence(0, region, ["skip 1"])
+    (skip,) = grad_cam.attributions(0, region, ["skip 1"])
     assert skip.weights == pytest.approx([2 * 3 / 64, 0]), "only the channels of the skip"
 
 
@@ -156,7 +156,7 @@ def test_grad_cam_of_a_small_classifier(image: np.ndarray) -> None:
     grad_cam = GradCam(Classifier(encoder, Means()), image)
     assert grad_cam.logits == pytest.approx([blocks(image[0]).mean(), blocks(-image[0]).mean()])
     assert (grad_cam.coarsest, grad_cam.finest) == ("encoder 2", "encoder 1")
-    (coarse,) = grad_cam.evidence(1, stages=["encoder 2"])
+    (coarse,) = grad_cam.attributions(1, stages=["encoder 2"])
     assert coarse.weights == pytest.approx([0, 1 / 16])
     assert coarse.heat == pytest.approx(np.maximum(blocks(-image[0]) / 16, 0))
 
@@ -183,8 +183,8 @@ def test_activations_equal_direct_calls_of_the_modules(name: str, rng: np.random
     assert finest.maps == pytest.approx(last[0].numpy(), abs=1e-5)
     names = [stage.name for stage in grad_cam.stages]
     assert len(set(names)) == len(names)
-    for evidence in grad_cam.evidence(1, stages=names):
-        assert evidence.weights.any(), f"{evidence.stage} contributes"
+    for attributions in grad_cam.attributions(1, stages=names):
+        assert attributions.weights.any(), f"{attributions.stage} contributes"
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet20", "plain20", "vgg11_bn"])
@@ -198,7 +198,7 @@ def test_maps_of_classifiers(name: str, rng: np.random.Generator) -> None:
         maps = network.encoder(torch.from_numpy(pixels)[None])
     for stage, expected in zip(grad_cam.stages, maps, strict=True):
         assert stage.maps == pytest.approx(expected[0].numpy(), abs=1e-5)
-    assert grad_cam.evidence(4)[0].heat.shape == maps[-1].shape[2:]
+    assert grad_cam.attributions(4)[0].heat.shape == maps[-1].shape[2:]
 
 
 def test_skips_of_unet2015_are_cropped(rng: np.random.Generator) -> None:
@@ -263,10 +263,10 @@ def test_the_network_is_not_changed(image: np.ndarray) -> None:
 def test_invalid_arguments_are_rejected(image: np.ndarray) -> None:
     grad_cam = GradCam(by_hand([[1, 0, 0, 0], [0, 0, 0, 1]]), image)
     with pytest.raises(BadOption, match=r"expected a class in 0\.\.\.1; got 2"):
-        grad_cam.evidence(2)
+        grad_cam.attributions(2)
     with pytest.raises(BadOption, match=r"got `encodr 2`\. Did you mean `encoder 2`\? Known: encoder 1, encoder 2"):
-        grad_cam.evidence(0, stages=["encodr 2"])
+        grad_cam.attributions(0, stages=["encodr 2"])
     with pytest.raises(BadOption, match="expected a region with pixels; got an empty one"):
-        grad_cam.evidence(0, np.zeros((SIDE, SIDE), bool))
+        grad_cam.attributions(0, np.zeros((SIDE, SIDE), bool))
     with pytest.raises(BadOption, match=r"expected a region of the size of the logits, \(8, 8\); got \(4, 4\)"):
         grad_cam.sensitivity(0, np.ones((4, 4), bool))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.intervals import bootstrap, mean_interval, ratio_interval
 
 
 def interval(values: np.ndarray, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
@@ -53,3 +53,23 @@ def test_undefined_draws_are_left_out_unless_they_are_the_majority():
     low, high = interval(some)
     assert 0.5 <= low <= high <= 1
     assert bootstrap(np.zeros((5, 2)), mean) is None
+
+
+def test_the_interval_of_a_ratio_resamples_both_sums_together(rng: np.random.Generator):
+    sums = np.stack([rng.integers(0, 9, 12), rng.integers(9, 20, 12)], 1).astype(float)
+    assert ratio_interval(sums, seed=3) == bootstrap(sums, mean, seed=3)
+    assert ratio_interval(np.array([[2.0, 4], [3, 6], [5, 10]])) == (0.5, 0.5)
+
+
+def test_images_without_a_value_make_no_mean_but_are_drawn(rng: np.random.Generator):
+    values = rng.random(20).tolist()
+    assert mean_interval(values, seed=3) == bootstrap(rows(np.array(values)), mean, seed=3)
+    some = [value if index % 2 else None for index, value in enumerate(values)]
+    low, high = mean_interval(some, seed=3) or (0.0, 0.0)
+    known = [value for value in some if value is not None]
+    assert low < np.mean(known) < high
+    # control: as values of 0 they would lower the mean
+    without = mean_interval([value or 0.0 for value in some], seed=3)
+    assert without is not None
+    assert without[1] < high
+    assert mean_interval([]) is None

@@ -98,7 +98,8 @@ def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
 def test_without_scores_the_page_says_how_to_get_them(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     text = report(run.folder, progress=Progress()).read_text("utf-8")
-    assert f"No scores yet: run `pixelwise evaluate {run.folder} DATA`" in text
+    assert f"No scores yet: run <code>pixelwise evaluate {run.folder} DATA</code>" in text
+    assert "`" not in text
     assert "The best validation score is <b>0.60</b> (mean Dice) at step 2." in text
     run.metrics_path.unlink()
     text = report(run.folder, progress=Progress()).read_text("utf-8")

@@ -12,6 +12,7 @@ from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner, StepResult
 from pixelwise.workflow.fit import pacing
 from pixelwise.workflow.fit.loop import Training
+from pixelwise.workflow.fit.segmentation_task import SegmentationTask
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 
@@ -93,6 +94,15 @@ def test_time_already_spent_counts_and_progress_goes_on(
     # the same moment of the time has the same progress as in the training that was not stopped
     for row in found[1:-1]:
         assert row["progress"] == pytest.approx((row["step"]) / straight[-1]["step"], abs=0.08)
+
+
+def test_time_that_the_end_needs_is_not_trained(monkeypatch: pytest.MonkeyPatch, cells: Path, tmp_path: Path) -> None:
+    """Choices after the last step that take 20 s leave 20 s less for steps of one second."""
+    steps: dict[float, int] = {}
+    for seconds in (0.0, 20.0):
+        monkeypatch.setattr(SegmentationTask, "finish_seconds", lambda *_, seconds=seconds: seconds)
+        steps[seconds] = learn(monkeypatch, cells, tmp_path / f"{seconds}").steps
+    assert steps[0.0] - steps[20.0] == pytest.approx(20, abs=2)
 
 
 def test_control_without_the_seconds_spent_a_continuation_takes_longer(

@@ -104,7 +104,7 @@ def rank(
 
     Parameters
     ----------
-    committee : sequence of Model
+    committee : sequence of SegmentationModel
         Networks trained on different subsets of the data.
     paths : sequence of Path
     dataset : Dataset

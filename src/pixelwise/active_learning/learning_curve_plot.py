@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pixelwise.metrics.learning_curve import LEVEL, Projection, SubsetScores
@@ -34,7 +33,6 @@ def draw_curve(subsets: SubsetScores, projection: Projection, more: Sequence[int
     The curve is dashed where it is extrapolated.
     """
     figure = Figure(figsize=(7.4, 4.0), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     _draw_band(axis, projection, subsets.sizes[0], projection.now + max(more))
     scores = subsets.scores()
@@ -81,7 +79,6 @@ def draw_candidates(shown: Sequence[CandidatePicture]) -> bytes:
     """Return a PNG of candidates with the committee's disagreement as an orange overlay."""
     rows, columns = -(-len(shown) // COLUMNS), min(COLUMNS, len(shown))
     figure = Figure(figsize=(PANEL * columns, (PANEL + 0.35) * rows), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     for axis in figure.subplots(rows, columns, squeeze=False).flat:
         axis.set_axis_off()
     # no math text: file names may contain $

@@ -70,7 +70,7 @@ def describe_doubts(
 
     Parameters
     ----------
-    outlook : Projection
+    projection : Projection
     sizes : sequence of int
         Labelled images of the subsets, ascending.
     images : int

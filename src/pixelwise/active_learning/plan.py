@@ -187,10 +187,10 @@ def read_plan(folder: Path, dataset: Dataset, requested: Mapping[str, Any], prog
             records=record["records"],
             schedule=ForecastSchedule(sizes=tuple(record["sizes"]), repeats=record["repeats"]),
             orders=tuple(tuple(names) for names in record["orders"]),
-            scored_cases=tuple(record["looked_at"]),
-            ranking_seconds=record["poll_seconds"],
-            requested=record["asked"],
-            speed_measured=record["paced"],
+            scored_cases=tuple(record["scored_cases"]),
+            ranking_seconds=record["ranking_seconds"],
+            requested=record["requested"],
+            speed_measured=record["speed_measured"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadRun("the record of a forecast", str(error), "Choose another --out.", path) from error
@@ -251,15 +251,15 @@ def write(folder: Path, plan: ForecastPlan) -> None:
     """Write the config, then the record."""
     save_config(folder / PLAN, plan.config)
     record = {
-        "asked": plan.requested,
+        "requested": plan.requested,
         "reasons": reasons_to_json(plan.config),
         "sizes": plan.schedule.sizes,
         "repeats": plan.schedule.repeats,
         "orders": plan.orders,
-        "looked_at": plan.scored_cases,
-        "poll_seconds": plan.ranking_seconds,
+        "scored_cases": plan.scored_cases,
+        "ranking_seconds": plan.ranking_seconds,
         "records": plan.records,
-        "paced": plan.speed_measured,
+        "speed_measured": plan.speed_measured,
     }
     atomic_write_json(folder / BEGUN, record)
 

@@ -30,7 +30,7 @@ class Forecast:
         Of each training.
     trials : SubsetScores
         Scores of the trainings.
-    outlook : Projection
+    projection : Projection
         The fitted power law.
     more : tuple of int
         Numbers of additional masks.
@@ -91,7 +91,7 @@ class Forecast:
             "now": _interval_record(projection.score(projection.now)),
             "rise": _interval_record(projection.rise),
             "more": [self._forecast_record(more) for more in self.more],
-            "says_little": self.doubts,
+            "doubts": self.doubts,
             "unlabelled": self.ranking.found,
             "label_next": [candidate.to_json() for candidate in self.ranking.candidates],
             "failed": [{"file": str(path), "text": text} for path, text in self.ranking.failed],
@@ -110,7 +110,7 @@ class Forecast:
     def _forecast_record(self, more: int) -> dict[str, Any]:
         gain = self.projection.gain(more)
         score = _interval_record(self.projection.score(self.projection.now + more))
-        return {"more": more, **score, "gain": _interval_record(gain), "says": judge(gain)}
+        return {"more": more, **score, "gain": _interval_record(gain), "verdict": judge(gain)}
 
 
 def _interval_record(estimate: Estimate) -> dict[str, float | None]:

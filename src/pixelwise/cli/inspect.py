@@ -53,7 +53,7 @@ def inspect(
         got = "both" if listing else "neither"
         raise BadOption("a data folder, a run folder or a network, or --list", got, "Example: unet2015.")
     request = _attribution_request(pixel, class_name, stage)
-    result = verb(target, size=size, options=options, overrides=overrides or (), image=image, question=request, out=out)
+    result = verb(target, size=size, options=options, overrides=overrides or (), image=image, grad_cam=request, out=out)
     show(result.to_json(), as_json, result.to_text())
     if not getattr(result, "usable", True):
         raise typer.Exit(PixelwiseError.exit_code)

@@ -85,7 +85,7 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
     if explicit and not classes:
         return None
     # in the user's order if it names the same classes; otherwise a problem is reported later
-    messages = [_summary(contents, options.classes if set(options.classes) == set(classes) else classes, explicit)]
+    messages = [_summary(options.classes if set(options.classes) == set(classes) else classes, explicit)]
     if top != root:
         messages.append(f"The class folders are in {printable(top.relative_to(root))}.")
     problems = [
@@ -215,7 +215,7 @@ def _pair(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Path, Pat
     return list(pair_up(images, masks).items())
 
 
-def _summary(contents: _FolderContents, classes: Sequence[str], explicit: bool) -> str:
+def _summary(classes: Sequence[str], explicit: bool) -> str:
     shown = ", ".join(printable(name) for name in classes[:12]) + (", ..." if len(classes) > 12 else "")
     reason = "set by the user" if explicit else "class folders without masks"
     return f"Task classification ({reason}; --task), {pluralise(len(classes), 'class')}: {shown}."

@@ -42,7 +42,7 @@ def is_nested(nodes: Sequence[Node]) -> bool:
 def lay_out_grid(nodes: Sequence[Node], dimensions: int) -> NetworkLayout:
     """Lay out the stages of a network in a grid."""
     stages = _stages(nodes)
-    heads = [s for s in stages if _is_output(s, stages, nodes) and s.nodes[0] > 0]
+    heads = [s for s in stages if _is_output(s, nodes) and s.nodes[0] > 0]
     lifted = len(heads) > 1
     width = max(text_width(line, TEXT, True) for s in stages for line in _inside(s, nodes)) + 14
     arcs = [_arc_height(skip, stage, stages, nodes) for stage in stages for skip in nodes[stage.nodes[0]].skips]
@@ -100,7 +100,7 @@ def _stage_of(place: int, stages: Sequence[_Stage]) -> _Stage:
     return next(stage for stage in stages if place in stage.nodes)
 
 
-def _is_output(stage: _Stage, stages: Sequence[_Stage], nodes: Sequence[Node]) -> bool:
+def _is_output(stage: _Stage, nodes: Sequence[Node]) -> bool:
     """Return whether no node uses the output of a stage."""
     end = stage.nodes[-1]
     return all(node.source != end and end not in [skip.node for skip in node.skips] for node in nodes)

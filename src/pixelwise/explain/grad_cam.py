@@ -91,7 +91,7 @@ class GradCam:
         min_stride = min(stage.stride for stage in self.stages)
         return [s.name for s in self.stages if s.part != "skip" and s.stride == min_stride][-1]
 
-    def evidence(
+    def attributions(
         self,
         class_index: int,
         region: Bool[np.ndarray, "rows columns"] | None = None,
@@ -129,7 +129,7 @@ class GradCam:
         """Return the saliency map: the absolute input gradient of the score, as a maximum over channels.
 
         Simonyan, Vedaldi, Zisserman 2014, "Deep inside convolutional networks", arXiv 1312.6034, section 3. It is zero
-        outside the receptive field of the region. Arguments and errors as for `evidence`.
+        outside the receptive field of the region. Arguments and errors as for `attributions`.
         """
         (gradient,) = torch.autograd.grad(self._score(class_index, region), [self._image], retain_graph=True)
         return gradient[0].abs().amax(0).numpy()

@@ -72,7 +72,7 @@ def export_model(
 
     Parameters
     ----------
-    network : Trained
+    network : AnyNetwork
         In evaluation mode; not modified.
     model_card : ModelCard
     kind : str
@@ -80,7 +80,7 @@ def export_model(
     path : Path
         The file of the model, with the suffix of the format.
     material : ExportImages
-    about : About, optional
+    about : PackageInfo, optional
         For bioimage.io.
 
     Raises

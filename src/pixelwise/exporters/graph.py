@@ -63,7 +63,7 @@ class ExportGraph(nn.Module):
 
     Parameters
     ----------
-    network : Trained
+    network : AnyNetwork
         Copied, not modified.
     model_card : ModelCard
     """

@@ -69,7 +69,7 @@ def write_bioimage(
     model_card : ModelCard
     image, logits : arrays
         Test image in file values and its PyTorch logits when normalised as a whole image.
-    about : About
+    about : PackageInfo
     """
     export_task = export_task_of(model_card)
     task = export_task.describe()

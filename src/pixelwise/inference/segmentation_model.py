@@ -172,13 +172,13 @@ class SegmentationModel:
         probabilities : bool
         advance : callable
             Called with 1 after each tile.
-        overlapped : bool
+        concurrent : bool
             Read and normalise `images` in one thread, compute in another, and post-process in the caller's. The first
             image is computed alone, so that it is available early.
 
         Yields
         ------
-        key, Decoding
+        key, PendingPrediction
             In the order of the images. `finish` returns the prediction; any thread may call it.
         """
         keys: dict[int, tuple[Key, PendingPrediction]] = {}

@@ -48,7 +48,7 @@ def assemble(
 
     Parameters
     ----------
-    room : (planes, rows, columns) array
+    out : (planes, rows, columns) array
         Output of the size of the window.
     window : ((top, bottom), (left, right))
         Must be within the image.

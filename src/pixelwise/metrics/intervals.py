@@ -1,6 +1,6 @@
 """Bootstrap confidence intervals of scores over images (Efron 1979)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -41,3 +41,20 @@ def bootstrap(
         return None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def ratio_interval(sums: Float64[np.ndarray, "cases 2"], seed: int = 0) -> tuple[float, float] | None:
+    """Return the 95 % interval of a score that is the ratio of two sums over images, undefined if the second is 0.
+
+    Examples
+    --------
+    >>> ratio_interval(np.array([[1.0, 2.0], [3.0, 6.0]]))  # half of the pixels in every image
+    (0.5, 0.5)
+    """
+    return bootstrap(sums, lambda total: float(total[0] / total[1]) if total[1] else None, seed=seed)
+
+
+def mean_interval(values: Sequence[float | None], seed: int = 0) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean over images; those without a value are resampled but contribute nothing."""
+    rows = [(value or 0.0, value is not None) for value in values]
+    return ratio_interval(np.array(rows, np.float64).reshape(-1, 2), seed)

@@ -30,8 +30,8 @@ class PretrainedWeights:
         Download address.
     sha256 : str
         Digest of the file, 64 hexadecimal digits, or the first eight if no more is known.
-    mebibytes : float
-        Size of the file.
+    size_mib : float
+        Size of the file in MiB.
     source, licence : str
         Origin and licence as text.
     mean, std : tuple of float

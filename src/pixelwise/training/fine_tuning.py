@@ -59,7 +59,7 @@ def unfreeze_step(options: FineTuningOptions, steps: int, epoch: float) -> int:
 
     Parameters
     ----------
-    options : TransferOptions
+    options : FineTuningOptions
     steps : int
         Total number of planned steps.
     epoch : float

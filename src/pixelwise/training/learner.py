@@ -113,8 +113,8 @@ class Learner:
         "cpu", "cuda" or "mps". With `options.precision` "bfloat16" the forward pass uses mixed precision: weights and
         loss stay float32.
     layer_decay : float
-        Layer-wise learning-rate decay of the encoder (`TransferOptions`).
-    frozen_steps : int
+        Layer-wise learning-rate decay of the encoder (`FineTuningOptions`).
+    unfreeze_step : int
         The first step in which the encoder is trained.
     teacher : Teacher, optional
         For distillation: half of the loss is then the distillation loss.

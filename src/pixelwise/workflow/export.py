@@ -48,7 +48,7 @@ def export(
         A key of `exporters.formats.FORMATS`.
     out : path, optional
         The file; by default in the run's folder `export`.
-    about : About, optional
+    about : PackageInfo, optional
         Metadata of a bioimage.io package.
     options : DataOptions, optional
         Options that override what is detected in the folder.

@@ -23,7 +23,7 @@ def inspect(
     options: DataOptions | None = None,
     overrides: Sequence[str] = (),
     image: Path | str | None = None,
-    question: AttributionRequest | None = None,
+    grad_cam: AttributionRequest | None = None,
     out: Path | str | None = None,
     progress: Progress | None = None,
 ) -> InspectedData | InspectedRun | InspectedImage | InspectedNetwork | InspectedList:
@@ -41,7 +41,7 @@ def inspect(
         For a network, such as "depth=5"; the other settings are as published.
     image : path, optional
         For a run folder or a model file: draw the activations of each stage for this image.
-    question : AttributionRequest, optional
+    grad_cam : AttributionRequest, optional
         For an image: the class, pixel and stage of the Grad-CAM map.
     out : path, optional
         The contact sheet of a data folder; by default inspect-<name>.png in the current folder. For a network the
@@ -52,7 +52,7 @@ def inspect(
     ------
     BadOption
         The target is neither a folder nor a known network, or the size is invalid; or the class, pixel or stage does
-        not exist, or `question` is given without an image.
+        not exist, or `grad_cam` is given without an image.
     BadModel, BadImage
         For an image: the model or the image cannot be used.
     OutputFailed
@@ -60,9 +60,9 @@ def inspect(
     """
     if image is not None and target is not None:
         pages = options.pages if options is not None else None
-        request = question or AttributionRequest()
+        request = grad_cam or AttributionRequest()
         return inspect_image(Path(target), Path(image), request, out, pages, task_of, progress or Console())
-    if image is not None or question not in (None, AttributionRequest()):
+    if image is not None or grad_cam not in (None, AttributionRequest()):
         got = "no image" if image is None else "no model"
         raise BadOption("a model and an image for Grad-CAM", got, "Give a run and --image.")
     if target is None:

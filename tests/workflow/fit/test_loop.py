@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixelwise.datasets.synthetic import write_demo
+from pixelwise.model_file.model_file import read_model_card
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
+from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner, TrainingOptions
 from pixelwise.workflow.fit.messages import describe_length
+from pixelwise.workflow.fit.validation import Validation
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 
@@ -107,6 +110,45 @@ def test_the_lower_rates_arrive_in_the_optimiser(cells: Path, tmp_path: Path, mo
     learn(cells, tmp_path / "same", steps=1)
     # five parts of a ResNet, each half as fast as the next one towards the decoder, which learns at the full rate
     assert found == [{0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0}, {1.0}]
+
+
+@pytest.mark.parametrize(("fraction", "low"), [(0.0, 0), (0.3, 3), (0.5, 5)])
+def test_the_low_resolution_phase_has_exactly_its_fraction_of_the_steps(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fraction: float, low: int
+) -> None:
+    sides: list[int] = []
+    step = Learner.step
+
+    def seen(learner: Learner, index: int, batch: Batch, **more: Any) -> Any:
+        if "progress" in more:
+            sides.append(batch.images.shape[-1])
+        return step(learner, index, batch, **more)
+
+    monkeypatch.setattr(Learner, "step", seen)
+    learn(cells, tmp_path / "run", f"patches.low_res_fraction={fraction}", "training.validate_every=10", steps=10)
+    assert sides == [32] * low + [64] * (10 - low)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_weights_that_are_not_finite_are_never_kept(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    """The EMA weights become NaN after the first validation, and score better than before."""
+    scores: list[float] = []
+
+    def score(_: Validation, network: nn.Module) -> float:
+        scores.append(0.1 + 0.1 * len(scores))
+        if len(scores) > 1:
+            next(iter(network.parameters())).fill_(float("nan"))
+        return scores[-1]
+
+    monkeypatch.setattr(Validation, "score", score)
+    words = ("training.validate_every=1", f"training.keep={keep}", "training.tune=false")
+    run, _ = learn(cells, tmp_path / "run", *words, steps=3)
+    weights = load_file(run.model_path)
+    assert all(bool(torch.isfinite(value).all()) for value in weights.values())
+    assert read_model_card(run.model_path).trained["step"] == "1"
+    assert len(scores) == 3
 
 
 def test_deep_supervision_is_trained_and_predicted(cells: Path, tmp_path: Path) -> None:

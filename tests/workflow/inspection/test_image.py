@@ -38,7 +38,7 @@ def look(tmp_path: Path, image: Path, question: AttributionRequest | None = None
     path = tmp_path / "model.safetensors"
     write_model(path, make_recipe(**model_card))
     out = tmp_path / "seen.png"
-    found = inspect(path, image=image, question=question, out=out, progress=Progress())
+    found = inspect(path, image=image, grad_cam=question, out=out, progress=Progress())
     assert isinstance(found, InspectedImage)
     return found
 
@@ -57,10 +57,10 @@ def test_one_picture_and_the_facts(tmp_path: Path, image: Path) -> None:
     for stage in stages.values():
         deviation = np.array(stage["deviation"])
         assert (np.diff(deviation[stage["most_varied"]]) <= 0).all()
-        assert stage["silent"] == (deviation == 0).sum()
+        assert stage["dead"] == (deviation == 0).sum()
     assert value["size"] == [40, 52]
     assert sum(value["predicted"].values()) == pytest.approx(1)
-    assert [evidence["stage"] for evidence in value["evidence"]] == ["encoder 3", "decoder 1"]
+    assert [one["stage"] for one in value["grad_cam"]] == ["encoder 3", "decoder 1"]
     assert value["picture"] == str(tmp_path / "seen.png")
     text = found.to_text()
     for word in ("encoder 3", "10 x 13", "decoder 1", str(tmp_path / "seen.png")):
@@ -70,14 +70,14 @@ def test_one_picture_and_the_facts(tmp_path: Path, image: Path) -> None:
     assert sorted(image.parent.iterdir()) == before, "nothing is written beside the user's images"
 
 
-def test_evidence_for_a_pixel_and_a_class(tmp_path: Path, image: Path) -> None:
+def test_attributions_for_a_pixel_and_a_class(tmp_path: Path, image: Path) -> None:
     found = look(
         tmp_path, image, AttributionRequest(class_name="road", pixel=(12, 50), stage="decoder 2"), task="multiclass"
     )
     value = found.to_json()
     assert (value["class"], value["pixel"]) == ("road", [12, 50])
-    assert "road at row 12, column 50 (probability " in value["asked"]
-    assert [evidence["stage"] for evidence in value["evidence"]] == ["decoder 2"]
+    assert "road at row 12, column 50 (probability " in value["caption"]
+    assert [one["stage"] for one in value["grad_cam"]] == ["decoder 2"]
 
 
 def test_the_most_frequent_class_is_the_default(tmp_path: Path, image: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_most_frequent_class_is_the_default(tmp_path: Path, image: Path) -> 
     shares = {name: share for name, share in value["predicted"].items() if name != "sky"}
     assert value["class"] == max(shares, key=lambda name: shares[name])
     count = round(value["predicted"][value["class"]] * 40 * 52)
-    assert f"{count:,} pixels predicted as this class" in value["asked"]
+    assert f"{count:,} pixels predicted as this class" in value["caption"]
 
 
 def test_a_class_that_is_not_predicted_uses_all_pixels(tmp_path: Path, image: Path) -> None:
@@ -97,11 +97,11 @@ def test_a_class_that_is_not_predicted_uses_all_pixels(tmp_path: Path, image: Pa
     found = inspect(
         tmp_path / "model.safetensors",
         image=image,
-        question=AttributionRequest(class_name="object"),
+        grad_cam=AttributionRequest(class_name="object"),
         out=tmp_path / "seen.png",
         progress=Progress(),
     )
-    assert "object, over all pixels, because it is not predicted" in found.to_json()["asked"]
+    assert "object, over all pixels, because it is not predicted" in found.to_json()["caption"]
 
 
 @pytest.mark.parametrize("name", ["unet2015", "unetplusplus", "attention_unet"])
@@ -134,13 +134,13 @@ def write_photo_model(path: Path) -> None:
 def test_a_classification_model(tmp_path: Path, image: Path) -> None:
     write_photo_model(tmp_path / "model.safetensors")
     how: dict[str, Any] = {"image": image, "out": tmp_path / "seen.png", "progress": Progress()}
-    found = inspect(tmp_path / "model.safetensors", question=AttributionRequest(class_name="tree"), **how)
+    found = inspect(tmp_path / "model.safetensors", grad_cam=AttributionRequest(class_name="tree"), **how)
     value = found.to_json()
     assert [stage["name"] for stage in value["stages"]] == ["encoder 1", "encoder 2", "encoder 3"]
     assert (value["class"], value["size"]) == ("tree", [32, 32])
     assert sum(value["predicted"].values()) == pytest.approx(1)
     with pytest.raises(BadOption, match=r"no --pixel for a classification model; got --pixel 1,2"):
-        inspect(tmp_path / "model.safetensors", question=AttributionRequest(pixel=(1, 2)), **how)
+        inspect(tmp_path / "model.safetensors", grad_cam=AttributionRequest(pixel=(1, 2)), **how)
 
 
 def test_a_large_image_is_cropped_around_the_pixel(
@@ -151,12 +151,12 @@ def test_a_large_image_is_cropped_around_the_pixel(
     assert (value["origin"], value["size"]) == ([24, 36], [16, 16])
 
 
-def test_evidence_in_the_picture_is_that_of_the_region_alone(tmp_path: Path, image: Path) -> None:
+def test_attributions_in_the_picture_is_that_of_the_region_alone(tmp_path: Path, image: Path) -> None:
     """Control: the same question about another pixel gives other weights."""
     one, other = (
         look(tmp_path, image, AttributionRequest(class_name="object", pixel=place)) for place in ((12, 22), (35, 45))
     )
-    assert not np.array_equal(one.evidence[0].weights, other.evidence[0].weights)
+    assert not np.array_equal(one.attributions[0].weights, other.attributions[0].weights)
     network, model_card = load_model(tmp_path / "model.safetensors")
     seen = crop_for_masks(network, model_card, read_image(image).pixels)
     assert (one.stages[0].maps.shape[1:], seen.given.shape[1:]) == ((40, 52), (40, 52))
@@ -181,7 +181,7 @@ def test_what_cannot_be_answered_is_refused(tmp_path: Path, image: Path, monkeyp
     with pytest.raises(BadModel, match=r"a run folder with model\.safetensors"):
         inspect(image.parent, image=image, out=tmp_path / "seen.png", progress=Progress())
     with pytest.raises(BadOption, match="expected a model and an image for Grad-CAM; got no image"):
-        inspect(path, question=AttributionRequest(class_name="object"), progress=Progress())
+        inspect(path, grad_cam=AttributionRequest(class_name="object"), progress=Progress())
 
 
 def test_odd_letters_in_names_are_drawn(tmp_path: Path, image: Path) -> None:

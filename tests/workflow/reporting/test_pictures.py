@@ -1,4 +1,4 @@
-"""Pictures of the report: errors by colour, thumbnails, the film."""
+"""Pictures of the report: errors by colour, thumbnails, the snapshots."""
 
 from io import BytesIO
 
@@ -9,8 +9,8 @@ from pixelwise.workflow.reporting.pictures import (
     CONFUSED,
     CORRECT,
     FALSE_POSITIVE,
-    FILM_BYTES,
     MISSED,
+    SNAPSHOT_BYTES,
     class_errors,
     object_errors,
     shrink,
@@ -22,11 +22,11 @@ def expect(painted: np.ndarray, tones: list[tuple[int, int, int] | None]) -> Non
     assert np.abs(painted[0] - 0.65 * np.array([tone or (0, 0, 0) for tone in tones])).max() <= 1
 
 
-def test_a_film_of_noise_is_thinned_out_to_its_size() -> None:
+def test_snapshots_of_noise_are_thinned_out_to_their_size() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 256, 780, 3), np.uint8)
-    content = snapshot_gif(list(noise), most=FILM_BYTES // 4)
+    content = snapshot_gif(list(noise), most=SNAPSHOT_BYTES // 4)
     whole = snapshot_gif(list(noise), most=10**9)
-    assert len(content) <= FILM_BYTES // 4 < len(whole)  # the control: without a limit it is larger
+    assert len(content) <= SNAPSHOT_BYTES // 4 < len(whole)  # the control: without a limit it is larger
     shown = Image.open(BytesIO(content))
     shown.seek(getattr(shown, "n_frames", 1) - 1)
     last = np.asarray(shown.convert("RGB"), np.float64)

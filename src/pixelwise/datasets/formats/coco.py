@@ -60,11 +60,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the COCO files of a folder.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `masks` names one file among several; `allow_missing` leaves out images that do not exist.
+    `options.masks` names one file among several; `options.allow_missing` leaves out images that do not exist.
 
     Raises
     ------

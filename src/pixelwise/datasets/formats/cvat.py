@@ -148,11 +148,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the CVAT files of a folder.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `allow_missing` leaves out images that do not exist.
+    `options.allow_missing` leaves out images that do not exist.
 
     Raises
     ------

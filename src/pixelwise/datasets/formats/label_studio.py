@@ -49,11 +49,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the JSON exports of Label Studio in a folder.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `allow_missing` leaves out tasks whose image does not exist.
+    `options.allow_missing` leaves out tasks whose image does not exist.
 
     Raises
     ------

@@ -51,11 +51,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the Labelme files of a folder and its subfolders.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `allow_missing` leaves out files whose image does not exist.
+    `options.allow_missing` leaves out files whose image does not exist.
 
     Raises
     ------

@@ -43,11 +43,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the VIA files of a folder.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `classes` orders the classes; `allow_missing` leaves out images that do not exist.
+    `options.classes` orders the classes; `options.allow_missing` leaves out images that do not exist.
 
     Raises
     ------

@@ -42,12 +42,6 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read a Pascal VOC folder; object masks with ``task="instance"``, or if there are no others.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `task`.
-
     Raises
     ------
     BadDataset

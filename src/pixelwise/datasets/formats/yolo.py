@@ -68,12 +68,8 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read a YOLO data set.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `classes` names the classes in the order of their numbers; `allow_missing` leaves out images without a
-        label file instead of taking them as background.
+    `options.classes` names the classes in the order of their numbers; `options.allow_missing` leaves out images without
+    a label file instead of taking them as background.
 
     Raises
     ------

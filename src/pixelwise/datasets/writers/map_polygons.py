@@ -63,10 +63,8 @@ def outline_objects(
 
     Parameters
     ----------
-    labels : (height, width) int32 array
-        Object numbers, 0 for background.
-    class_names : sequence of str
-        Class of each object number; the first one belongs to 0.
+    labels, class_names
+        As for `qupath.geojson_bytes`.
     georeference : Georeference, optional
         With a CRS and a regular grid the coordinates are longitude and latitude, and areas are those on the ellipsoid.
     spacing : (float, float), optional

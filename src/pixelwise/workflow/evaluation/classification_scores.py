@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from pixelwise.metrics.classification import count_classes, rank_of_truth
-from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.intervals import ratio_interval
 from pixelwise.metrics.semantic import class_scores, mean_of
 from pixelwise.workflow.evaluation.mask_scores import rounded
 
@@ -45,7 +45,8 @@ def summarise_classification(
     ranks = rank_of_truth(truth, probabilities)
     total = class_scores(matrix)
     limits = {"top_1": 1} | ({f"top_{TOP_K}": TOP_K} if len(classes) > TOP_K else {})
-    intervals = {name: _interval(ranks < limit, seed) for name, limit in limits.items()}
+    counts = {name: np.stack([ranks < limit, ranks >= 0], 1).astype(np.float64) for name, limit in limits.items()}
+    intervals = {name: ratio_interval(rows, seed) for name, rows in counts.items()}
     accuracies = {name: float((ranks < limit).mean()) for name, limit in limits.items()}
     low, high = intervals["top_1"] or (None, None)
     rows = [
@@ -88,13 +89,6 @@ def summarise_classification(
             "empty": {"policy": list(POLICY), "classes_nowhere": _absent_classes(matrix, classes)},
         }
     )
-
-
-def _interval(correct: np.ndarray, seed: int) -> list[float] | None:
-    """Return the 95 % bootstrap interval of an accuracy over images."""
-    values = np.stack([correct, np.ones_like(correct)], 1).astype(np.float64)
-    interval = bootstrap(values, lambda total: float(total[0] / total[1]), seed=seed)
-    return list(interval) if interval else None
 
 
 def _absent_classes(matrix: np.ndarray, classes: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,11 @@ from pixelwise.metrics.instance import (
     pool,
     seg,
 )
-from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.intervals import bootstrap, mean_interval, ratio_interval
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 
 Values = tuple[float | None, ...]
+Interval = tuple[float, float] | None
 
 POLICY = (
     "A class that is in neither ground truth nor prediction has no score (null) and is excluded from means; the "
@@ -233,14 +233,13 @@ def _intervals(
     boundaries: Sequence[BoundaryScores],
     first: int,
     seed: int,
-) -> dict[str, list[float] | None]:
+) -> dict[str, Interval]:
     """Return the 95 % bootstrap intervals over images of the main scores."""
     classes = len(results[0].matrix)
     counts = np.array([result.matrix.ravel() for result in results], np.float64)
 
-    def pixel(score: Callable[[np.ndarray], float | None]) -> list[float] | None:
-        interval = bootstrap(counts, lambda total: score(total.reshape(classes, classes).astype(np.int64)), seed=seed)
-        return list(interval) if interval else None
+    def pixel(score: Callable[[np.ndarray], float | None]) -> Interval:
+        return bootstrap(counts, lambda total: score(total.reshape(classes, classes).astype(np.int64)), seed=seed)
 
     intervals = {
         "mean_dice": pixel(lambda matrix: mean_of(class_scores(matrix).dice[first:])),
@@ -251,37 +250,17 @@ def _intervals(
         intervals["precision"] = pixel(lambda matrix: class_scores(matrix).precision[1])
         intervals["recall"] = pixel(lambda matrix: class_scores(matrix).recall[1])
     if matchings:
-        intervals |= _object_intervals(matchings, seed)
-        intervals["mean_ap"] = _mean_interval(tuple(mean_average_precision(m) for m in matchings), seed)
-        intervals["ap_50"] = _mean_interval(tuple(average_precision(m, 0.5) for m in matchings), seed)
-        sums = np.array([(m.ious.sum(), m.truths + m.predictions) for m in matchings], np.float64)
-        # PQ = SQ RQ = (sum of IoU / TP) (2 TP / objects)
-        interval = bootstrap(sums, lambda total: float(2 * total[0] / total[1]) if total[1] else None, seed=seed)
-        intervals["pq"] = list(interval) if interval else None
+        # of precision and recall at IoU 0.5, pooled over the resampled images; PQ = SQ RQ = 2 (sum of IoU) / objects
+        sums = [(len(m.ious), m.predictions, m.truths, 2 * m.ious.sum()) for m in matchings]
+        matched, predicted, true, iou = np.array(sums, np.float64).T
+        intervals["precision_50"] = ratio_interval(np.stack([matched, predicted], 1), seed)
+        intervals["recall_50"] = ratio_interval(np.stack([matched, true], 1), seed)
+        intervals["mean_ap"] = mean_interval(tuple(mean_average_precision(m) for m in matchings), seed)
+        intervals["ap_50"] = mean_interval(tuple(average_precision(m, 0.5) for m in matchings), seed)
+        intervals["pq"] = ratio_interval(np.stack([iou, predicted + true], 1), seed)
     for name in ("v_rand", "v_info") if boundaries else ():
-        intervals[name] = _mean_interval(_column(boundaries, name), seed)
+        intervals[name] = mean_interval(_column(boundaries, name), seed)
     return intervals
-
-
-def _object_intervals(matchings: Sequence[Matching], seed: int) -> dict[str, list[float] | None]:
-    """Return the intervals of precision and recall of objects at IoU 0.5, pooled over the resampled images."""
-    counts = np.array([(len(m.ious), m.predictions, m.truths) for m in matchings], np.float64)
-    intervals: dict[str, list[float] | None] = {}
-    for column, name in enumerate(("precision_50", "recall_50"), 1):
-        interval = bootstrap(counts, partial(_ratio, column=column), seed=seed)
-        intervals[name] = list(interval) if interval else None
-    return intervals
-
-
-def _ratio(total: np.ndarray, column: int) -> float | None:
-    return float(total[0] / total[column]) if total[column] else None
-
-
-def _mean_interval(values: Values, seed: int) -> list[float] | None:
-    """Return the interval of a mean over images; images without a value are resampled too, but contribute nothing."""
-    rows = np.array([(value or 0.0, value is not None) for value in values], np.float64)
-    interval = bootstrap(rows, lambda total: float(total[0] / total[1]) if total[1] else None, seed=seed)
-    return list(interval) if interval else None
 
 
 def _accuracy(matrix: np.ndarray) -> float | None:

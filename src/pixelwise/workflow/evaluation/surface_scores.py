@@ -10,9 +10,10 @@ from pixelwise.datasets.dataset import Case
 from pixelwise.datasets.records import has_background
 from pixelwise.datasets.writers.labelled_set import spacing_of
 from pixelwise.labels.targets import IGNORE
-from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.intervals import mean_interval
 from pixelwise.metrics.semantic import mean_of
 from pixelwise.metrics.surfaces import surface_distances
+from pixelwise.workflow.evaluation.mask_scores import rounded
 
 MAX_PIXELS = 25_000_000  # of an image: distances need about 20 bytes for each
 SCORES = ("hd95", "average_distance", "surface_dice")
@@ -76,7 +77,7 @@ class SurfaceEvaluation:
             "classes": [self._summarise(name, seed) for _, name in self._classes],
         }
         cases = [
-            {**row, "surfaces": _finite(self._rows[row["name"]])} if row["name"] in self._rows else row
+            {**row, "surfaces": rounded(self._rows[row["name"]])} if row["name"] in self._rows else row
             for row in scores["cases"]
         ]
         return {**scores, "scores": {**scores["scores"], "surfaces": surfaces}, "cases": cases}
@@ -86,29 +87,9 @@ class SurfaceEvaluation:
         rows = [row[name] for row in self._rows.values()]
         summary: dict[str, Any] = {"name": name}
         for score in SCORES:
-            values = [row[score] for row in rows]
-            defined = [value is not None and bool(np.isfinite(value)) for value in values]
-            known = tuple(value if there else None for value, there in zip(values, defined, strict=True))
-            table = np.array([(value or 0.0, there) for value, there in zip(known, defined, strict=True)], np.float64)
-            interval = bootstrap(table.reshape(-1, 2), _mean, seed=seed)
-            mean = mean_of(known)
-            summary[score] = None if mean is None else round(mean, 6)
-            summary[f"{score}_interval"] = None if interval is None else [round(bound, 6) for bound in interval]
+            values = (row[score] for row in rows)
+            known = tuple(value if value is not None and np.isfinite(value) else None for value in values)
+            summary |= {score: mean_of(known), f"{score}_interval": mean_interval(known, seed)}
         summary["images"] = sum(row["surface_dice"] is not None for row in rows)
         summary["images_one_sided"] = sum(row["hd95"] is not None and bool(np.isinf(row["hd95"])) for row in rows)
-        return summary
-
-
-def _mean(total: np.ndarray) -> float | None:
-    return float(total[0] / total[1]) if total[1] else None
-
-
-def _finite(row: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
-    """Return the scores of a case for JSON: rounded, and None instead of infinity."""
-    return {
-        name: {
-            score: round(value, 6) if value is not None and np.isfinite(value) else None
-            for score, value in values.items()
-        }
-        for name, values in row.items()
-    }
+        return rounded(summary)

@@ -36,7 +36,7 @@ class AttributionTarget:
     index: int
     name: str
     region: np.ndarray | None
-    words: str
+    caption: str
     predicted: dict[str, float]
 
 

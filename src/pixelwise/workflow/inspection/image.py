@@ -16,7 +16,7 @@ from pixelwise.model_file.model_file import ModelCard, find_model_file, load_net
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
 from pixelwise.workflow.inspection.attribution import AttributionRequest, AttributionTarget, ImageAttribution
-from pixelwise.workflow.inspection.maps import Scene, draw_insight
+from pixelwise.workflow.inspection.maps import Scene, draw_attributions
 from pixelwise.workflow.painting import stretch
 
 SHOWN = 3  # channels listed in the text
@@ -32,13 +32,11 @@ class InspectedImage:
     network: str
     origin: tuple[int, int]
     size: tuple[int, int]
-    class_name: str
-    asked: str
+    target: AttributionTarget
     pixel: tuple[int, int] | None
-    predicted: dict[str, float]
     stages: tuple[Stage, ...]
     gates: tuple[Gating, ...]
-    evidence: tuple[Attribution, ...]
+    attributions: tuple[Attribution, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object; `predicted` are fractions of pixels, or class probabilities."""
@@ -50,33 +48,33 @@ class InspectedImage:
             "network": self.network,
             "origin": list(self.origin),
             "size": list(self.size),
-            "class": self.class_name,
-            "asked": self.asked,
+            "class": self.target.name,
+            "caption": self.target.caption,
             "pixel": list(self.pixel) if self.pixel is not None else None,
-            "predicted": self.predicted,
+            "predicted": self.target.predicted,
             "stages": [_stage_facts(stage) for stage in self.stages],
             "gates": [
                 {
                     "name": gate.name,
                     "size": list(gate.coefficients.shape),
-                    "least": float(gate.coefficients.min()),
+                    "min": float(gate.coefficients.min()),
                     "mean": float(gate.coefficients.mean()),
-                    "most": float(gate.coefficients.max()),
+                    "max": float(gate.coefficients.max()),
                 }
                 for gate in self.gates
             ],
-            "evidence": [_evidence_facts(evidence) for evidence in self.evidence],
+            "grad_cam": [_attribution_facts(attribution) for attribution in self.attributions],
         }
 
     def to_text(self) -> str:
         """Return a line per stage, and the strongest Grad-CAM channels."""
-        lines = [f"{self.network} on {self.image.name}. {self.asked}", ""]
+        lines = [f"{self.network} on {self.image.name}. {self.target.caption}", ""]
         lines.append(f"{'stage':<14}{'channels':>9}{'size':>14}{'dead':>8}  largest deviation")
         for stage in self.stages:
             facts = _stage_facts(stage)
             size = " x ".join(str(side) for side in facts["size"])
             names = ", ".join(f"#{c} ({facts['deviation'][c]:.2g})" for c in facts["most_varied"][:SHOWN])
-            lines.append(f"{stage.name:<14}{facts['channels']:>9}{size:>14}{facts['silent']:>8}  {names}")
+            lines.append(f"{stage.name:<14}{facts['channels']:>9}{size:>14}{facts['dead']:>8}  {names}")
         if self.gates:
             lines += ["", "Attention gate coefficients (0 to 1):        min    mean     max"]
         for gate in self.gates:
@@ -84,11 +82,11 @@ class InspectedImage:
             size = " x ".join(str(side) for side in values.shape)
             numbers = f"{values.min():>8.2f}{values.mean():>8.2f}{values.max():>8.2f}"
             lines.append(f"  {gate.name:<24}{size:>14}{numbers}")
-        lines += ["", f"Grad-CAM for {self.class_name} (channel, weight):"]
-        for evidence in self.evidence:
-            facts = _evidence_facts(evidence)
+        lines += ["", f"Grad-CAM for {self.target.name} (channel, weight):"]
+        for attribution in self.attributions:
+            facts = _attribution_facts(attribution)
             names = ", ".join(f"#{c} ({facts['weights'][c]:+.2g})" for c in facts["strongest"][:SHOWN])
-            lines.append(f"  {evidence.stage:<14}{names if facts['most'] else 'no positive evidence'}")
+            lines.append(f"  {attribution.stage:<14}{names if facts['max'] else 'no positive attribution'}")
         return "\n".join([*lines, "", f"Picture: {self.picture}"])
 
 
@@ -120,15 +118,15 @@ def inspect_image(
         pixels = read_pixels(image, model_card.channels, pages, model_card.reading).pixels
         attribution = task_of(model_card).attribute(network.float(), model_card, pixels, request)
         crop = attribution.crop
-        insight = GradCam(network, crop.given)
+        grad_cam = GradCam(network, crop.given)
         advance(1, "Grad-CAM")
-        attributed = attribution.resolve(insight.logits)
+        attributed = attribution.resolve(grad_cam.logits)
         stages = (request.stage,) if request.stage is not None else ()
-        evidence = insight.evidence(attributed.index, attributed.region, stages)
+        attributions = grad_cam.attributions(attributed.index, attributed.region, stages)
         title = f"{model_card.network.name} on {image.name}{attribution.location}"
-        scene = _scene(title, insight, attribution, attributed, evidence)
+        scene = _scene(title, grad_cam, attribution, attributed, attributions)
         advance(1, "drawing")
-        atomic_write_bytes(picture, draw_insight(scene))
+        atomic_write_bytes(picture, draw_attributions(scene))
         advance(1, "")
     return InspectedImage(
         model=path,
@@ -137,13 +135,11 @@ def inspect_image(
         network=model_card.network.name,
         origin=crop.origin,
         size=(crop.shown.shape[1], crop.shown.shape[2]),
-        class_name=attributed.name,
-        asked=attributed.words,
+        target=attributed,
         pixel=request.pixel,
-        predicted=attributed.predicted,
-        stages=insight.stages,
-        gates=insight.gates,
-        evidence=evidence,
+        stages=grad_cam.stages,
+        gates=grad_cam.gates,
+        attributions=attributions,
     )
 
 
@@ -156,28 +152,28 @@ def _picture_path(image: Path, out: Path | str | None) -> Path:
 
 def _scene(
     title: str,
-    insight: GradCam,
+    grad_cam: GradCam,
     attribution: ImageAttribution,
     attributed: AttributionTarget,
-    evidence: tuple[Attribution, ...],
+    attributions: tuple[Attribution, ...],
 ) -> Scene:
-    crop, shown = attribution.crop, attribution.draw_prediction(insight.logits, attributed)
+    crop, shown = attribution.crop, attribution.draw_prediction(grad_cam.logits, attributed)
     pixel = None
     if shown.region is not None and shown.region.sum() == 1:
         row, column = np.argwhere(shown.region)[0].tolist()
         pixel = (row, column)
     return Scene(
         title=title,
-        asked=attributed.words,
+        caption=attributed.caption,
         view=stretch(crop.shown),
         panels=shown.panels,
         legend=shown.legend,
         region=shown.region,
         pixel=pixel,
-        stages=insight.stages,
-        gates=insight.gates,
-        evidence=evidence,
-        sensitivity=insight.sensitivity(attributed.index, attributed.region),
+        stages=grad_cam.stages,
+        gates=grad_cam.gates,
+        attributions=attributions,
+        sensitivity=grad_cam.sensitivity(attributed.index, attributed.region),
         given=(crop.given.shape[1], crop.given.shape[2]),
         offset=crop.offset,
     )
@@ -192,17 +188,17 @@ def _stage_facts(stage: Stage) -> dict[str, Any]:
         "stride": stage.stride,
         "channels": channels,
         "size": size,
-        "silent": int((deviations == 0).sum()),
+        "dead": int((deviations == 0).sum()),
         "most_varied": stage.most_varied().tolist(),
         "deviation": deviations.tolist(),
         "mean": stage.maps.mean(axis=(1, 2), dtype=np.float64).tolist(),
     }
 
 
-def _evidence_facts(evidence: Attribution) -> dict[str, Any]:
+def _attribution_facts(attribution: Attribution) -> dict[str, Any]:
     return {
-        "stage": evidence.stage,
-        "strongest": np.argsort(-np.abs(evidence.weights), kind="stable").tolist(),
-        "weights": evidence.weights.tolist(),
-        "most": float(evidence.heat.max()),
+        "stage": attribution.stage,
+        "strongest": np.argsort(-np.abs(attribution.weights), kind="stable").tolist(),
+        "weights": attribution.weights.tolist(),
+        "max": float(attribution.heat.max()),
     }

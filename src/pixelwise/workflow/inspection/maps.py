@@ -36,7 +36,7 @@ class Scene:
 
     Attributes
     ----------
-    title, asked : str
+    title, caption : str
         Title, and what is attributed.
     view : (height, width, 3) uint8
     panels : tuple of (name, remark, picture)
@@ -47,8 +47,8 @@ class Scene:
         The attributed pixels, drawn as an outline.
     pixel : (row, column) or None
         Marked, in `view`.
-    stages, gates, evidence
-        Of an `Insight`.
+    stages, gates, attributions
+        Of a `GradCam`.
     sensitivity : (rows, columns)
         Gradient magnitude at the network input.
     given, offset : (int, int)
@@ -56,7 +56,7 @@ class Scene:
     """
 
     title: str
-    asked: str
+    caption: str
     view: np.ndarray
     panels: tuple[tuple[str, str, np.ndarray], ...]
     legend: tuple[tuple[str, tuple[int, int, int]], ...]
@@ -64,7 +64,7 @@ class Scene:
     pixel: tuple[int, int] | None
     stages: tuple[Stage, ...]
     gates: tuple[Gating, ...]
-    evidence: tuple[Attribution, ...]
+    attributions: tuple[Attribution, ...]
     sensitivity: np.ndarray
     given: tuple[int, int]
     offset: tuple[int, int]
@@ -96,7 +96,7 @@ def rows_of(stages: Sequence[Stage], gates: Sequence[Gating]) -> list[Row]:
     return rows
 
 
-def draw_insight(scene: Scene) -> bytes:
+def draw_attributions(scene: Scene) -> bytes:
     """Return a PNG with input, prediction and Grad-CAM on top, and the feature maps of each stage below."""
     return _Drawing(scene).draw()
 
@@ -110,7 +110,7 @@ class _Drawing:
         height, width = scene.view.shape[:2]
         aspect = min(max(height / width, 0.4), 2.0)
         inner = WIDTH - 2 * MARGIN
-        pictures = max(5, 2 + len(scene.panels) + len(scene.evidence))
+        pictures = max(5, 2 + len(scene.panels) + len(scene.attributions))
         self.thumb, self.large = ((inner - (n - 1) * GAP) / n for n in (COLUMNS, pictures))
         self.thumb_height, self.large_height = self.thumb * aspect, self.large * aspect
         self.strip = HEAD + CAPTION + self.thumb_height + BETWEEN
@@ -122,7 +122,7 @@ class _Drawing:
     def draw(self) -> bytes:
         sheet, y = self.sheet, self.start
         sheet.write(MARGIN, 0.38, self.scene.title, size=14, weight="bold")
-        sheet.write(MARGIN, 0.62, self.scene.asked, size=9.5, color=QUIET)
+        sheet.write(MARGIN, 0.62, self.scene.caption, size=9.5, color=QUIET)
         self.draw_top()
         self.draw_legend(self.below + 0.21)
         sheet.line(MARGIN, y, WIDTH - 2 * MARGIN)
@@ -142,9 +142,9 @@ class _Drawing:
             crisp = {"interpolation": "nearest"} if picture.ndim == 3 else {"cmap": MAPS, "vmin": 0, "vmax": 1}
             self.sheet.show(self.large_panel(place, name, remark), picture, **crisp)
         place = len(scene.panels) + 1
-        for evidence in scene.evidence:
-            axis = self.large_panel(place, f"Grad-CAM at {evidence.stage}", _strongest(evidence))
-            self.overlay(axis, evidence.heat, evidence.stride)
+        for attribution in scene.attributions:
+            axis = self.large_panel(place, f"Grad-CAM at {attribution.stage}", _strongest(attribution))
+            self.overlay(axis, attribution.heat, attribution.stride)
             place += 1
         axis = self.large_panel(place, "sensitivity of the score", "square root of the pixel gradient")
         self.overlay(axis, np.sqrt(scene.sensitivity), 1)
@@ -236,12 +236,12 @@ class _Drawing:
         return MARGIN + column * (self.thumb + GAP)
 
 
-def _strongest(evidence: Attribution) -> str:
+def _strongest(attribution: Attribution) -> str:
     """Return the channels with the largest weights, relative to the largest."""
-    if not evidence.heat.any():
-        return "no positive evidence"
-    order = np.argsort(-np.abs(evidence.weights), kind="stable")[:STRONGEST]
-    weights = evidence.weights[order] / np.abs(evidence.weights[order[0]])
+    if not attribution.heat.any():
+        return "no positive attribution"
+    order = np.argsort(-np.abs(attribution.weights), kind="stable")[:STRONGEST]
+    weights = attribution.weights[order] / np.abs(attribution.weights[order[0]])
     return ", ".join(f"#{channel} {weight:+.2g}" for channel, weight in zip(order, weights, strict=True))
 
 

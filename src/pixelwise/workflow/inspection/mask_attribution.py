@@ -48,17 +48,17 @@ class MaskAttribution:
             probabilities = probabilities_of(logits[:, *crop.keep], model_card.target, model_card.temperatures)
             probability = probabilities[index, row, column]
             position = f"at row {request.pixel[0]}, column {request.pixel[1]}"
-            words = f"Grad-CAM for {names[index]} {position} (probability {probability:.2f})."
-            return AttributionTarget(index, names[index], region, words, shares)
+            caption = f"Grad-CAM for {names[index]} {position} (probability {probability:.2f})."
+            return AttributionTarget(index, names[index], region, caption, shares)
         best_class = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
         index = best_class if requested is None else requested
         region[crop.keep] = predicted == index
         count = pluralise(int(counts[index]), "pixel")
-        words = f"Grad-CAM for {names[index]}, over the {count} predicted as this class."
+        caption = f"Grad-CAM for {names[index]}, over the {count} predicted as this class."
         if not counts[index]:
             region[crop.keep] = True
-            words = f"Grad-CAM for {names[index]}, over all pixels, because it is not predicted."
-        return AttributionTarget(index, names[index], region, words, shares)
+            caption = f"Grad-CAM for {names[index]}, over all pixels, because it is not predicted."
+        return AttributionTarget(index, names[index], region, caption, shares)
 
     def draw_prediction(self, logits: np.ndarray, target: AttributionTarget) -> PredictionPanels:
         """Return the predicted mask or objects, and the probability of the attributed class."""

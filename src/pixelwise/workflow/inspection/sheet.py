@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -30,7 +29,6 @@ class Sheet:
     ) -> None:
         self._width, self._height, self._view, self._given, self._offset = width, height, view, given, offset
         self._figure = Figure(figsize=(width, height), facecolor="white")
-        FigureCanvasAgg(self._figure)
 
     def png(self) -> bytes:
         """Return the figure as a PNG."""

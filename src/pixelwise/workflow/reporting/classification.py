@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pixelwise.errors import PixelwiseError
@@ -85,7 +84,6 @@ def _draw(matrix: np.ndarray, names: list[str]) -> Figure:
     count = len(names)
     side = 2.2 + min(9.0, 0.42 * count)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     shade = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     ticks = (range(count), [name[:24] for name in names]) if count <= NAMED else ([], [])

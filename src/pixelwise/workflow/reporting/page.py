@@ -10,6 +10,8 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.workflow.reporting.style import STYLE
 
+CODE = re.compile("`([^`]+)`")
+
 
 def page(title: str, parts: Sequence[str]) -> str:
     """Return the HTML page; `parts` are HTML fragments."""
@@ -38,8 +40,15 @@ def warning(title: str, sentences: Sequence[str]) -> str:
 
 
 def paragraphs(sentences: Sequence[str]) -> str:
-    """Return a paragraph per sentence."""
-    return "\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    """Return a paragraph per sentence; text between backticks, such as a command, is set as code.
+
+    Examples
+    --------
+    >>> paragraphs(["Run `pixelwise report A&B`."])
+    '<p>Run <code>pixelwise report A&amp;B</code>.</p>'
+    """
+    texts = (CODE.sub(r"<code>\1</code>", escape(sentence)) for sentence in sentences)
+    return "\n".join(f"<p>{text}</p>" for text in texts)
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", digits: int = 4) -> str:

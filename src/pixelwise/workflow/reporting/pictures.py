@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.errors import PixelwiseError
 from pixelwise.io.read import gif_bytes, read_image
 from pixelwise.labels.label_image import overlap_table, renumber
@@ -22,8 +22,8 @@ from pixelwise.workflow.painting import stretch
 # colour-blind safe palette of Okabe & Ito
 CORRECT, MISSED, FALSE_POSITIVE, CONFUSED = (0, 158, 115), (86, 180, 233), (230, 159, 0), (204, 121, 167)
 PANEL = 320  # maximum side in pixels
-FILM_FRAMES = 24
-FILM_BYTES = 2_000_000
+SNAPSHOT_FRAMES = 24
+SNAPSHOT_BYTES = 2_000_000
 FRAME_MILLISECONDS = 350
 LINES = ("#0072B2", "#D55E00")
 CHART = (4.0, 2.6)  # inches: the text is about as large as that of the page
@@ -69,7 +69,6 @@ def draw_curves(rows: Sequence[Mapping[str, float]], score: str = "mean Dice") -
 def new_chart(x_label: str, y_label: str, size: tuple[float, float] = CHART) -> tuple[Figure, Axes]:
     """Return an empty chart with labelled axes."""
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     axis.set_xlabel(x_label, fontsize=TITLE_FONT)
     axis.set_ylabel(y_label, fontsize=TITLE_FONT)
@@ -162,8 +161,7 @@ def snapshot_frames(folder: Path) -> tuple[list[np.ndarray], int]:
     steps = sorted(folder.glob("step-*.png"))
     if not steps or not (folder / "image.png").is_file() or not (folder / "truth.png").is_file():
         return [], 0
-    if len(steps) > FILM_FRAMES:
-        steps = [steps[i * (len(steps) - 1) // (FILM_FRAMES - 1)] for i in range(FILM_FRAMES)]
+    steps = [*evenly_spaced(steps[:-1], SNAPSHOT_FRAMES - 1), steps[-1]]
     image, truth = stretch(read_image(folder / "image.png").pixels), _picture(folder / "truth.png")
     gap = np.full((image.shape[0], 6, 3), 255, np.uint8)
     frames: list[np.ndarray] = []
@@ -177,7 +175,7 @@ def snapshot_frames(folder: Path) -> tuple[list[np.ndarray], int]:
     return frames, len(steps) - len(frames)
 
 
-def snapshot_gif(frames: Sequence[np.ndarray], most: int = FILM_BYTES) -> bytes:
+def snapshot_gif(frames: Sequence[np.ndarray], most: int = SNAPSHOT_BYTES) -> bytes:
     """Return the frames as a GIF of at most `most` bytes.
 
     Every second frame is dropped until it fits, except for the last; a single frame may be larger.

@@ -58,7 +58,7 @@ figure { margin: 0; min-width: 0; } figcaption { font-size: .82rem; color: var(-
   margin: 0 0 1.2rem; }
 .charts figcaption { color: var(--text); font-size: .92rem; font-weight: 600; padding-bottom: .3rem; }
 .charts img { width: 100%; max-width: 26rem; display: block; } .curves img { max-width: 100%; display: block; }
-.curves { margin: 0 0 1.4rem; } .film { width: 100%; max-width: 46rem; border-radius: 4px; }
+.curves { margin: 0 0 1.4rem; } .snapshots { width: 100%; max-width: 46rem; border-radius: 4px; }
 details { margin: .5rem 0; } summary { cursor: pointer; padding: .25rem 0; }
 section.more > details > summary { font-weight: 600; font-size: 1.02rem; padding: .6rem 0; }
 section.more > details { border-bottom: 1px solid var(--line); margin: 0; }
@@ -82,7 +82,7 @@ code { background: var(--raised); padding: .1em .35em; border-radius: 4px; font-
   .numbers { grid-template-columns: repeat(4, minmax(0, 1fr)); } .lead p { font-size: 15pt; }
   .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 5mm; }
   .scroll { display: block; overflow: visible; margin-right: 0; }
-  .curves img { max-height: 120mm; } figure:has(> .film) { display: none; }
+  .curves img { max-height: 120mm; } figure:has(> .snapshots) { display: none; }
   details::details-content { content-visibility: visible; display: block; }
 }
 """

@@ -29,8 +29,8 @@ def download(url: str, path: Path, *, sha256: str, size_mib: float, hint: str, p
     path : Path
     sha256 : str
         64 hexadecimal digits, or a prefix.
-    mebibytes : float
-        Approximate size; larger files are rejected.
+    size_mib : float
+        Approximate size in MiB; larger files are rejected.
     hint : str
         Hint of download errors.
     progress : Progress

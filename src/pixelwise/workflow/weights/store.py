@@ -24,8 +24,6 @@ from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.workflow.weights.download import download
 
-BLOCK = 2**20
-
 
 def stored_path(published: PretrainedWeights) -> Path:
     """Return the cache path of published weights."""
@@ -125,14 +123,11 @@ def file_digest(path: Path) -> str:
     BadWeights
         It cannot be read.
     """
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise BadWeights("a file", (error.strerror or str(error)).lower(), "Check the path.", path) from error
-    return digest.hexdigest()
 
 
 _REMOVE = "Remove it; it is downloaded again, or imported with `pixelwise import-weights`."

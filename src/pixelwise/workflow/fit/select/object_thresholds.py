@@ -14,6 +14,7 @@ import numpy as np
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions, uses_watershed
 from pixelwise.metrics.instance import match, mean_average_precision
+from pixelwise.metrics.semantic import mean_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Advance, Progress
 from pixelwise.text import pluralise
@@ -192,13 +193,8 @@ def _objects(predictions: Sequence[ValidationPrediction]) -> int:
 
 def _score(predictions: Sequence[ValidationPrediction], target: TargetOptions) -> float:
     """Return the mean AP, averaged over the images with objects in ground truth or prediction."""
-    return _mean([_value(prediction, target) for prediction in predictions])
+    return mean_of(tuple(_value(prediction, target) for prediction in predictions)) or 0.0
 
 
 def _value(prediction: ValidationPrediction, target: TargetOptions) -> float | None:
     return mean_average_precision(match(prediction.truth, decode(prediction.probabilities, target)))
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else 0.0
