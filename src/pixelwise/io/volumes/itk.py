@@ -22,7 +22,6 @@ from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
 _TEXT = 1 << 16  # bytes of a text header
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_POSITION = "0020|0032"  # Image Position (Patient)
 _UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
 _ONE_SERIES = "Give the folder of one series, or save it as NIfTI first."
 
@@ -44,10 +43,12 @@ def read_itk(path: Path, kind: str) -> Volume:
     """Read a volume; see `read_itk_header`."""
     reader, header = _open(path, kind)
     with decoding(path, header.format):
-        samples = np.asarray(_sitk().GetArrayFromImage(reader.Execute()))
-    if samples.size == np.prod(header.shape) and samples.shape[-1] == header.shape[0] and len(header.shape) > 1:
-        vector = samples.reshape(*header.shape[1:], header.shape[0]) if header.shape[0] > 1 else samples[..., None]
-    return turned_volume(header, _channels_first(samples, header.shape))
+        image = reader.Execute()
+        samples = np.asarray(_sitk().GetArrayFromImage(image))
+    channels, *sides = header.shape
+    if int(image.GetNumberOfComponentsPerPixel()) > 1:  # the components are the last axis
+        samples = np.moveaxis(samples.reshape(*sides, channels), -1, 0)
+    return turned_volume(header, samples.reshape(channels, *sides))
 
 
 def is_dicom_series(folder: Path) -> bool:
@@ -61,7 +62,9 @@ def is_dicom_series(folder: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def itk_bytes(labels: Num[np.ndarray, "depth height width"], suffix: str, grid: Grid, like: tuple[Path, str] | None) -> bytes:
+def itk_bytes(
+    labels: Num[np.ndarray, "depth height width"], suffix: str, grid: Grid, like: tuple[Path, str] | None
+) -> bytes:
     """Return stored labels (not turned) as an NRRD or MetaImage file in one piece, compressed.
 
     Parameters
@@ -159,13 +162,6 @@ def _sizes(path: Path, reader: Any) -> tuple[int, tuple[int, int, int], int, str
         dtype = np.asarray(sitk.GetArrayViewFromImage(image)).dtype
     width, height, depth = (*sides, 1)[:3]
     return components * (further[0] if further else 1), (width, height, depth), dtype.itemsize, str(dtype)
-
-
-def _channels_first(samples: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return an array of SimpleITK, ([c,] z, y, x [, components]), as (channels, depth, height, width)."""
-    vector = samples.ndim > 1 and shape[0] > 1 and samples.shape[-1] == shape[0] and samples.shape[0] != shape[0]
-    vector = vector or (samples.ndim == 4 and samples.shape == (*shape[1:], shape[0]))
-    return np.moveaxis(samples.reshape(*shape[1:], shape[0]), -1, 0) if vector else samples.reshape(*shape)
 
 
 def _place(reader: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,6 @@ channels, as the Medical Segmentation Decathlon stores modalities.
 import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,6 @@ _HEAD = 560  # bytes: the longer of both headers, and the flag of extensions
 _MAX_OFFSET = 1 << 24  # bytes before the data: extensions of real files are far smaller
 _UNITS = {"mm": "millimeter", "micron": "micrometer", "meter": "meter"}
 _NAMES = {word: name for name, word in _UNITS.items()}
-
-
-def is_nifti(head: bytes) -> bool:
-    """Return whether the first bytes of a file are those of NIfTI in one file, compressed or not."""
-    if head[:2] == b"\x1f\x8b":
-        try:
-            head = zlib.decompressobj(31).decompress(head, _HEAD)
-        except zlib.error:
-            return False
-    return head[344:348] == b"n+1\0" or head[4:12] == b"n+2\0\r\n\x1a\n"
 
 
 def read_nifti_header(path: Path) -> VolumeHeader:
