@@ -71,7 +71,9 @@ def test_grids_that_differ_say_how() -> None:
     assert grid.difference(Grid.from_affine(other), shape).startswith("origins")
     assert grid.difference(Grid.from_affine(np.diag([1.0, 1.0, 1.9, 1.0])), shape).startswith("spacing")
     assert grid.difference(Grid.from_affine(np.diag([-1.0, 1.0, 2.0, 1.0])), shape) == "orientations RAS and LAS"
-    assert grid.difference(Grid(axes=grid.axes, spacing=grid.spacing), shape) == ""
+    assert grid.difference(Grid(axes=grid.axes, spacing=grid.spacing, unit="millimeter"), shape) == ""
+    assert grid.difference(Grid(axes=grid.axes, spacing=(9.0, 9.0, 9.0)), shape) == ""
+    assert grid.difference(Grid(axes=grid.axes, spacing=grid.spacing, unit="micrometer"), shape).startswith("units")
 
 
 @pytest.mark.parametrize("broken", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.ones((4, 4))])

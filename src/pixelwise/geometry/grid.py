@@ -146,7 +146,7 @@ class Grid:
         return Grid(axes=self.axes, spacing=spacing, unit=self.unit, origin=place, direction=rows)
 
     def difference(self, other: "Grid", shape: Sequence[int], tolerance: float = 0.1) -> str:
-        """Return how another grid of the same shape differs from this one, in words; "" if it does not.
+        """Return how another grid of the same shape differs from this one, in words; "" if nothing that both state does.
 
         Parameters
         ----------
@@ -159,11 +159,13 @@ class Grid:
 
         Examples
         --------
-        >>> grid = Grid(axes=("z", "y", "x"), spacing=(3.0, 1.0, 1.0))
-        >>> grid.difference(Grid(axes=("z", "y", "x"), spacing=(1.0, 1.0, 1.0)), (4, 4, 4))
+        >>> grid = Grid(axes=("z", "y", "x"), spacing=(3.0, 1.0, 1.0), unit="millimeter")
+        >>> grid.difference(Grid(axes=("z", "y", "x"), spacing=(1.0, 1.0, 1.0), unit="millimeter"), (4, 4, 4))
         'spacing 3 x 1 x 1 and 1 x 1 x 1'
         """
-        if self.unit != other.unit and None not in (self.millimetres, other.millimetres):
+        if None in (self.unit, other.unit):
+            return ""  # a file without a scale lies on any
+        if self.unit != other.unit:
             return f"units {self.unit} and {other.unit}"
         limit = tolerance * min(self.spacing)
         reach = [limit / max(1, count - 1) for count in shape]  # what adds up to the limit at the last sample

@@ -47,6 +47,7 @@ __all__ = [
     "ReadOptions",
     "check_pages",
     "gif_bytes",
+    "is_volume_folder",
     "mask_bytes",
     "place_of",
     "png_bytes",
@@ -105,6 +106,14 @@ def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> 
         depth=header.pages if _is_stack(header, None, volumes) else None,
         grid=stack_grid(header) if _is_stack(header, None, volumes) else None,
     )
+
+
+def is_volume_folder(path: Path) -> bool:
+    """Return whether a folder is one volume: OME-Zarr with an axis z, or a DICOM series."""
+    try:
+        return folder_format(path) is not None
+    except (BadImage, OSError):
+        return False
 
 
 def _volume_info(header: VolumeHeader) -> ImageInfo:
