@@ -56,9 +56,7 @@ class SurfaceEvaluation:
         self._rows: dict[str, dict[str, dict[str, float | None]]] = {}
         self._too_large = 0
 
-    def add(
-        self, case: Case, truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]
-    ) -> None:
+    def add(self, case: Case, truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> None:
         """Add the true and the predicted mask of a case, as `mask_scores.score_case` takes them."""
         if truth.size > MAX_PIXELS:
             self._too_large += 1

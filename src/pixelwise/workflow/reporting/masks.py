@@ -33,7 +33,10 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
     parts = [html.table(names, rows, "Over all pixels of the data set")]
     values = scores["scores"]
     if volumes:
-        rows = [tuple(row[key] for key in ("name", "true", "predicted", "difference", "error")) for row in volumes["classes"]]
+        rows = [
+            tuple(row[key] for key in ("name", "true", "predicted", "difference", "error"))
+            for row in volumes["classes"]
+        ]
         heads = ("class", "true", "predicted", "difference", "mean error")
         parts.append(html.table(heads, rows, f"Volumes in {volumes['unit']}, means over cases"))
     if objects := values.get("objects"):
