@@ -1,4 +1,4 @@
-"""Output files of predicted volumes: labels in the format and on the grid of the image, and the volume of each class."""
+"""Output files of predicted volumes: labels in the format and on the grid of the image, and the size of each class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,13 @@ def check_volume_options(options: PredictOptions) -> None:
 
 
 def save_volume(
-    folder: Path, name: str, path: Path, image: Image, result: Prediction, model_card: ModelCard, options: PredictOptions
+    folder: Path,
+    name: str,
+    path: Path,
+    image: Image,
+    result: Prediction,
+    model_card: ModelCard,
+    options: PredictOptions,
 ) -> VolumeFiles:
     """Write the labels of a volume, in the format of its file unless the user names one, and what else is requested.
 
