@@ -198,15 +198,28 @@ def read_labels(
     return labels
 
 
-def read_pixels(path: Path, channels: int, pages: int | None = None, options: ReadOptions | None = None) -> Image:
+def read_pixels(
+    path: Path,
+    channels: int,
+    pages: int | None = None,
+    options: ReadOptions | None = None,
+    *,
+    dimensions: int = 2,
+) -> Image:
     """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
 
     Raises
     ------
     BadImage
-        The file cannot be read, or has another number of channels.
+        The file cannot be read, has another number of channels, or is a volume although `dimensions` is 2, or no volume
+        although it is 3.
     """
-    return match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    image = match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    if image.pixels.ndim != dimensions + 1:
+        kinds = {3: "an image of two dimensions", 4: "a volume"}
+        hint = "Use a model that was trained on such images."
+        raise BadImage(kinds[dimensions + 1], kinds[image.pixels.ndim], hint, path)
+    return image
 
 
 def match_channels(image: Image, channels: int, path: Path) -> Image:
