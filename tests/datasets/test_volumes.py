@@ -144,7 +144,7 @@ def test_masks_on_another_grid(tmp_path: Path) -> None:
     assert kinds(dataset) == {"geometry mismatch", "size mismatch"}
     texts = " ".join(problem.text for problem in dataset.problems)
     assert "origins" in texts
-    assert "12 x 20 x 16, mask 11 x 20 x 16 (depth x height x width)" in texts.replace("  ", " ")
+    assert "20 x 12 x 16, mask 20 x 11 x 16 (depth x height x width)" in texts, "turned: stored from front to back"
 
 
 def test_a_mask_stored_in_another_orientation_lies_on_its_image(tmp_path: Path) -> None:
