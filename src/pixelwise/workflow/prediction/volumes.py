@@ -101,7 +101,7 @@ def volume_rows(
     counts = np.bincount(labels.ravel(), minlength=len(names))
     first = int(has_background(model_card.task, names))
     return [
-        [image, names[index], int(counts[index]), "" if size is None else f"{counts[index] * size:.6g}"]
+        [image, names[index], str(counts[index]), "" if size is None else f"{counts[index] * size:.6g}"]
         for index in range(first, len(names))
     ]
 
