@@ -1,5 +1,6 @@
 """Volumes of every format: each voxel is read at its place, and labels written for it have its exact geometry."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,11 @@ def test_zarr(tmp_path: Path) -> None:
     assert again.grid == image.grid
     np.testing.assert_array_equal(again.values, volume % 3)
     validate_zarr_store(str(target))
+    (transform,) = json.loads((target / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]["datasets"]
+    assert transform["coordinateTransformations"] == [
+        {"type": "scale", "scale": [4.0, 0.5, 0.25]},
+        {"type": "translation", "translation": [7.5, 2.0, 0.0]},
+    ]
 
 
 @pytest.mark.parametrize("scale", [(2.0, 0.5, 0.25), None])
