@@ -63,7 +63,14 @@ CONTRACT: list[dict[str, object]] = [
     {"encoder": "resnet50", "base": 4, "stem": "deep", "shortcut": "D"},
     {"encoder": "vgg11_bn", "base": 4},
 ]
-VOLUMES = [{"name": name, "base": 2, "depth": 2, "dimensions": 3} for name in SEGMENTERS if name != "unet2015"]
+THICK_SLICES: dict[str, object] = {"strides": ((1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (1, 3, 3), (3, 3, 3))}
+VALID_ONLY = ("unet2015", "unet3d")  # their smallest volumes are large
+VOLUMES = [
+    {"name": name, "base": 2, "depth": 2, "dimensions": 3, **axes}
+    for name in SEGMENTERS
+    if name not in VALID_ONLY
+    for axes in ({}, THICK_SLICES)
+]
 HEAVY = ("vgg", "resnet101", "resnet152")
 CLASSIFYING = [
     pytest.param({"name": name, "classes": 5}, marks=[pytest.mark.slow] if name.startswith(HEAVY) else [], id=name)
