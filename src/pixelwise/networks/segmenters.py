@@ -52,7 +52,7 @@ def unet2015(options: NetworkOptions) -> Segmenter:
     decoder = UNetDecoder(
         widths,
         widths[:-1],
-        make_up=_ups(options, "transposed"),
+        make_up=_ups(options, "transposed", alike=True),
         make_block=_blocks(options, padding=0, normalisation="none"),
     )
     return _finish(options, encoder, decoder, normalisation="none")
@@ -88,7 +88,7 @@ def unet(options: NetworkOptions) -> Segmenter:
 
 
 def unet3d(options: NetworkOptions) -> Segmenter:
-    """3D U-Net of 2016: valid convolutions, and channels that double before each pooling; 132 x 132 x 116 -> 44 x 44 x 28.
+    """3D U-Net of 2016: valid convolutions, channels that double before each pooling, 132 -> 44.
 
     Cicek, Abdulkadir, Lienkamp, Brox, Ronneberger 2016, "3D U-Net: learning dense volumetric segmentation from sparse
     annotation", arXiv 1606.06650, figure 2 and section 2: four resolutions, two valid 3 x 3 x 3 convolutions at each,
@@ -107,7 +107,7 @@ def unet3d(options: NetworkOptions) -> Segmenter:
     decoder = UNetDecoder(
         widths,
         widths[:-1],
-        make_up=_ups(options, "transposed", keeps=True),
+        make_up=_ups(options, "transposed", alike=True, keeps=True),
         make_block=_blocks(options, padding=0, normalisation="batch", bias=True),
     )
     return _finish(options, encoder, decoder, normalisation="batch")
@@ -295,7 +295,8 @@ def _plain_encoder(
 ) -> StagedEncoder:
     """Build the contracting path of 2015: two convolutions per stage, 2 x 2 max pooling between stages.
 
-    `middles` are the channels between the two convolutions of each stage, if they differ from those after them.
+    `middles` are the channels between the two convolutions of each stage, if they differ from those after them. With
+    `padding` 0 all axes are alike.
     """
     sources = [options.in_channels, *widths[:-1]]
     stages = [
@@ -305,7 +306,7 @@ def _plain_encoder(
             width,
             middle=middle,
             padding=padding,
-            kernel=options.kernel(i),
+            kernel=options.kernel(i) if padding is None else 3,
             normalisation=normalisation or options.normalisation,
             dropout=dropout,
             dimensions=options.dimensions,
@@ -317,7 +318,7 @@ def _plain_encoder(
     ]
 
     def make_down(index: int, width: int) -> nn.Module:
-        return Pool(f"pool {index + 1}", width, options.dimensions, options.stride(index))
+        return Pool(f"pool {index + 1}", width, options.dimensions, options.stride(index) if padding is None else 2)
 
     return StagedEncoder(stages, widths, make_down)
 
@@ -342,7 +343,7 @@ def _blocks(
             channels,
             middle=in_channels // 2 if halving else None,
             padding=padding,
-            kernel=options.kernel(_level(name)),
+            kernel=options.kernel(_level(name)) if padding is None else 3,
             normalisation=normalisation or options.normalisation,
             dimensions=options.dimensions,
             bias=bias,
@@ -351,11 +352,14 @@ def _blocks(
     return make_block
 
 
-def _ups(options: NetworkOptions, upsampling: Upsampling, *, keeps: bool = False) -> MakeUp:
-    """Return the factory of upsampling layers; with `keeps` transposed convolutions keep the channels."""
+def _ups(options: NetworkOptions, upsampling: Upsampling, *, alike: bool = False, keeps: bool = False) -> MakeUp:
+    """Return the factory of upsampling layers.
+
+    With `alike` all axes are upsampled by 2, with `keeps` transposed convolutions keep the channels.
+    """
 
     def make_up(name: str, source: int, skip: int) -> Up:
-        stride = options.stride(_level(name))
+        stride = 2 if alike else options.stride(_level(name))
         return Up(name, source, source if keeps else skip, upsampling, options.dimensions, stride=stride)
 
     return make_up
