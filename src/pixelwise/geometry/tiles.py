@@ -10,8 +10,10 @@ Networks that depend on the whole image cannot be exact. Their tiles overlap, an
 weights that sum to 1 everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -39,23 +41,59 @@ class Tile:
     keep: tuple[Span, ...]
     write: tuple[Span, ...]
 
+    @property
+    def kept(self) -> tuple[slice, ...]:
+        """The valid region as slices of (channels, *read)."""
+        return (slice(None), *(slice(start, stop) for start, stop in self.keep))
+
+
+AxisGeometry = Geometry | Sequence[Geometry]  # one for all axes, or one per axis
+Side = int | Sequence[int]
+Value = TypeVar("Value", int, Geometry)
+
+
+def per_axis(value: Value | Sequence[Value], axes: int) -> tuple[Value, ...]:
+    """Return one value per axis: a single one counts for all axes.
+
+    Raises
+    ------
+    BadOption
+        There is another number of values than axes.
+
+    Examples
+    --------
+    >>> per_axis(4, 3), per_axis((1, 4, 4), 3)
+    ((4, 4, 4), (1, 4, 4))
+    """
+    if isinstance(value, int | Geometry):
+        return (value,) * axes
+    if len(value) != axes:
+        raise BadOption(f"one value for each of {axes} axes", f"{len(value)}", "Give one number for all axes.")
+    return tuple(value)
+
 
 def padded_size(size: int, geometry: Geometry) -> int:
     """Return the padded size of an image: the output size that covers `size` pixels."""
     return geometry.valid_size(size + 2 * geometry.margin) - 2 * geometry.margin
 
 
-def tile_grid(size: tuple[int, ...], core: int, geometry: Geometry) -> list[Tile]:
+def padded_sizes(size: Sequence[int], geometry: AxisGeometry) -> tuple[int, ...]:
+    """Return the padded size of an image along each of its axes."""
+    return tuple(padded_size(side, axis) for side, axis in zip(size, per_axis(geometry, len(size)), strict=True))
+
+
+def tile_grid(size: tuple[int, ...], core: Side, geometry: AxisGeometry) -> list[Tile]:
     """Divide an image of `size` into tiles with valid regions of about `core` pixels per side.
 
     Parameters
     ----------
     size : tuple of int
-        Image size per axis, at least 1.
-    core : int
-        Side of the valid region; rounded up to a multiple of the total stride. If it is as large as the image, there is
-        one tile: whole-image prediction.
-    geometry : Geometry
+        Image size per axis, at least 1: (height, width) or (depth, height, width).
+    core : int or sequence of int
+        Side of the valid region, of all axes or of each; rounded up to a multiple of the total stride. If it is as
+        large as the image, there is one tile: whole-image prediction.
+    geometry : Geometry or sequence of Geometry
+        Of all axes, or of each.
 
     Returns
     -------
@@ -67,20 +105,21 @@ def tile_grid(size: tuple[int, ...], core: int, geometry: Geometry) -> list[Tile
     BadOption
         A side or `core` is below 1.
     """
-    if min(size) < 1 or core < 1:
+    cores, geometries = per_axis(core, len(size)), per_axis(geometry, len(size))
+    if min(size) < 1 or min(cores) < 1:
         raise BadOption("sides and tiles of at least 1 pixel", f"sides {size}, tile {core}", "Check the image.")
-    axes = [_spans(side, core, geometry) for side in size]
+    axes = [_spans(*axis) for axis in zip(size, cores, geometries, strict=True)]
     return [_tile(spans) for spans in product(*axes)]
 
 
-def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: int) -> list[Tile]:
+def blended_grid(size: tuple[int, ...], core: Side, geometry: AxisGeometry, overlap: Side) -> list[Tile]:
     """Divide an image like `tile_grid`, with valid regions that extend `overlap` pixels into their neighbours.
 
     Parameters
     ----------
     size, core, geometry
         As in `tile_grid`.
-    overlap : int
+    overlap : int or sequence of int
         A multiple of the total stride, at most half of `core`.
 
     Returns
@@ -93,11 +132,14 @@ def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: 
     BadOption
         The overlap is not allowed.
     """
-    core = round_to_stride(core, geometry)
-    if overlap % geometry.total_stride or not 0 <= 2 * overlap <= core:
-        expected = f"an overlap of k x {geometry.total_stride} pixels, at most {core // 2}"
-        raise BadOption(expected, f"{overlap}", "Choose larger tiles.")
-    axes = [_spans(side, core, geometry, overlap) for side in size]
+    geometries, overlaps = per_axis(geometry, len(size)), per_axis(overlap, len(size))
+    axes: list[list[tuple[Span, Span, Span]]] = []
+    for side, core_side, axis, shared in zip(size, per_axis(core, len(size)), geometries, overlaps, strict=True):
+        rounded = round_to_stride(core_side, axis)
+        if shared % axis.total_stride or not 0 <= 2 * shared <= rounded:
+            expected = f"an overlap of k x {axis.total_stride} pixels, at most {rounded // 2}"
+            raise BadOption(expected, f"{shared}", "Choose larger tiles.")
+        axes.append(_spans(side, rounded, axis, shared))
     return [_tile(spans) for spans in product(*axes)]
 
 
