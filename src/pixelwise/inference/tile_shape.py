@@ -54,7 +54,8 @@ def fit_tile(
     longest = _products([[division.longest for division in axis] for axis in axes])
     work = _products([[division.total for division in axis] for axis in axes])
     work[longest > voxels] = np.inf
-    best = np.unravel_index(int(work.argmin()), work.shape)
+    # of equals the one that divides the first axis: its tiles are stored together
+    best = np.unravel_index(int(work.T.argmin()), work.T.shape)[::-1]
     if not np.isfinite(work[best]):
         return tuple(smallest)
     return tuple(axis[int(index)].core for axis, index in zip(axes, best, strict=True))

@@ -65,7 +65,7 @@ class TorchRuntime:
         self._compute = CudaGraphRunner(self._forward) if device == "cuda" else self._forward
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
+        self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, in the floating-point type of the weights."""
         with torch.inference_mode():
@@ -80,8 +80,8 @@ class TorchRuntime:
         return None if self._staged is None else self._staged.stages
 
     def run_subgraph(
-        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
-    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
+    ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph; it is fastest for maps whose channels are adjacent in memory.
 
         Raises
