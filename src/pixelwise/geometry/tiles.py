@@ -13,7 +13,6 @@ weights that sum to 1 everywhere.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -47,29 +46,27 @@ class Tile:
         return (slice(None), *(slice(start, stop) for start, stop in self.keep))
 
 
-AxisGeometry = Geometry | Sequence[Geometry]  # one for all axes, or one per axis
-Side = int | Sequence[int]
-Value = TypeVar("Value", int, Geometry)
+Side = int | Sequence[int]  # of all axes, or of each
 
 
-def per_axis(value: Value | Sequence[Value], axes: int) -> tuple[Value, ...]:
-    """Return one value per axis: a single one counts for all axes.
+def per_axis(side: Side, axes: int) -> tuple[int, ...]:
+    """Return one number per axis: a single one counts for all axes.
 
     Raises
     ------
     BadOption
-        There is another number of values than axes.
+        There is another number of numbers than axes.
 
     Examples
     --------
     >>> per_axis(4, 3), per_axis((1, 4, 4), 3)
     ((4, 4, 4), (1, 4, 4))
     """
-    if isinstance(value, int | Geometry):
-        return (value,) * axes
-    if len(value) != axes:
-        raise BadOption(f"one value for each of {axes} axes", f"{len(value)}", "Give one number for all axes.")
-    return tuple(value)
+    if isinstance(side, int):
+        return (side,) * axes
+    if len(side) != axes:
+        raise BadOption(f"one number for each of {axes} axes", f"{len(side)}", "Give one number for all axes.")
+    return tuple(side)
 
 
 def padded_size(size: int, geometry: Geometry) -> int:
@@ -77,12 +74,12 @@ def padded_size(size: int, geometry: Geometry) -> int:
     return geometry.valid_size(size + 2 * geometry.margin) - 2 * geometry.margin
 
 
-def padded_sizes(size: Sequence[int], geometry: AxisGeometry) -> tuple[int, ...]:
+def padded_sizes(size: Sequence[int], geometry: Geometry) -> tuple[int, ...]:
     """Return the padded size of an image along each of its axes."""
-    return tuple(padded_size(side, axis) for side, axis in zip(size, per_axis(geometry, len(size)), strict=True))
+    return tuple(padded_size(side, geometry.along(axis)) for axis, side in enumerate(size))
 
 
-def tile_grid(size: tuple[int, ...], core: Side, geometry: AxisGeometry) -> list[Tile]:
+def tile_grid(size: tuple[int, ...], core: Side, geometry: Geometry) -> list[Tile]:
     """Divide an image of `size` into tiles with valid regions of about `core` pixels per side.
 
     Parameters
@@ -92,8 +89,7 @@ def tile_grid(size: tuple[int, ...], core: Side, geometry: AxisGeometry) -> list
     core : int or sequence of int
         Side of the valid region, of all axes or of each; rounded up to a multiple of the total stride. If it is as
         large as the image, there is one tile: whole-image prediction.
-    geometry : Geometry or sequence of Geometry
-        Of all axes, or of each.
+    geometry : Geometry
 
     Returns
     -------
@@ -105,14 +101,14 @@ def tile_grid(size: tuple[int, ...], core: Side, geometry: AxisGeometry) -> list
     BadOption
         A side or `core` is below 1.
     """
-    cores, geometries = per_axis(core, len(size)), per_axis(geometry, len(size))
+    cores = per_axis(core, len(size))
     if min(size) < 1 or min(cores) < 1:
         raise BadOption("sides and tiles of at least 1 pixel", f"sides {size}, tile {core}", "Check the image.")
-    axes = [_spans(*axis) for axis in zip(size, cores, geometries, strict=True)]
+    axes = [_spans(size[axis], cores[axis], geometry.along(axis)) for axis in range(len(size))]
     return [_tile(spans) for spans in product(*axes)]
 
 
-def blended_grid(size: tuple[int, ...], core: Side, geometry: AxisGeometry, overlap: Side) -> list[Tile]:
+def blended_grid(size: tuple[int, ...], core: Side, geometry: Geometry, overlap: Side) -> list[Tile]:
     """Divide an image like `tile_grid`, with valid regions that extend `overlap` pixels into their neighbours.
 
     Parameters
@@ -132,14 +128,14 @@ def blended_grid(size: tuple[int, ...], core: Side, geometry: AxisGeometry, over
     BadOption
         The overlap is not allowed.
     """
-    geometries, overlaps = per_axis(geometry, len(size)), per_axis(overlap, len(size))
+    cores, overlaps = rounded_cores(core, geometry, len(size)), per_axis(overlap, len(size))
     axes: list[list[tuple[Span, Span, Span]]] = []
-    for side, core_side, axis, shared in zip(size, per_axis(core, len(size)), geometries, overlaps, strict=True):
-        rounded = round_to_stride(core_side, axis)
-        if shared % axis.total_stride or not 0 <= 2 * shared <= rounded:
-            expected = f"an overlap of k x {axis.total_stride} pixels, at most {rounded // 2}"
+    for axis, (side, rounded, shared) in enumerate(zip(size, cores, overlaps, strict=True)):
+        stride = geometry.along(axis).total_stride
+        if shared % stride or not 0 <= 2 * shared <= rounded:
+            expected = f"an overlap of k x {stride} pixels, at most {rounded // 2}"
             raise BadOption(expected, f"{shared}", "Choose larger tiles.")
-        axes.append(_spans(side, rounded, axis, shared))
+        axes.append(_spans(side, rounded, geometry.along(axis), shared))
     return [_tile(spans) for spans in product(*axes)]
 
 
@@ -160,6 +156,11 @@ def blend_weights(span: Span, cell: Span, size: int, overlap: int) -> Float64[np
 def round_to_stride(core: int, geometry: Geometry) -> int:
     """Return `core` rounded up to a multiple of the total stride."""
     return -(-core // geometry.total_stride) * geometry.total_stride
+
+
+def rounded_cores(core: Side, geometry: Geometry, axes: int) -> tuple[int, ...]:
+    """Return `core` rounded up to a multiple of the total stride along each axis."""
+    return tuple(round_to_stride(side, geometry.along(axis)) for axis, side in enumerate(per_axis(core, axes)))
 
 
 def _tile(spans: tuple[tuple[Span, Span, Span], ...]) -> Tile:

@@ -14,14 +14,13 @@ from jaxtyping import Float
 
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import (
-    AxisGeometry,
     Side,
     Span,
     Tile,
     blend_weights,
     blended_grid,
     per_axis,
-    round_to_stride,
+    rounded_cores,
     tile_grid,
 )
 
@@ -40,18 +39,13 @@ class LogitsWindow(NamedTuple):
         return (slice(None), *(slice(start, stop) for start, stop in self.write))
 
 
-def blend_overlap(core: Side, geometry: AxisGeometry) -> Side:
-    """Return how many pixels a tile extends into its neighbours; 0 for networks whose tiles are exact."""
-    if isinstance(core, int) and isinstance(geometry, Geometry):
-        return _overlap(core, geometry)
-    axes = len(geometry) if not isinstance(geometry, Geometry) else len(per_axis(core, 3))
-    return tuple(_overlap(*pair) for pair in zip(per_axis(core, axes), per_axis(geometry, axes), strict=True))
-
-
-def _overlap(core: int, geometry: Geometry) -> int:
+def blend_overlap(core: Side, geometry: Geometry, axes: int = 2) -> tuple[int, ...]:
+    """Return how many pixels a tile extends into its neighbours along each axis; 0 if tiles are exact."""
     if geometry.exact:
-        return 0
-    return round_to_stride(core, geometry) // OVERLAP_DIVISOR // geometry.total_stride * geometry.total_stride
+        return (0,) * axes
+    strides = (geometry.along(axis).total_stride for axis in range(axes))
+    cores = rounded_cores(core, geometry, axes)
+    return tuple(core // OVERLAP_DIVISOR // stride * stride for core, stride in zip(cores, strides, strict=True))
 
 
 class Blender:
@@ -74,13 +68,13 @@ class Blender:
         self,
         size: tuple[int, ...],
         core: Side,
-        geometry: AxisGeometry,
+        geometry: Geometry,
         overlap: Side,
         done: Collection[tuple[Span, ...]] = (),
     ) -> None:
         self._size, self._overlap = size, per_axis(overlap, len(size))
         self._windows = [tile.write for tile in tile_grid(size, core, geometry)]
-        cores = map(round_to_stride, per_axis(core, len(size)), per_axis(geometry, len(size)))
+        cores = rounded_cores(core, geometry, len(size))
         self._shape = tuple(-(-side // core) for side, core in zip(size, cores, strict=True))  # tiles along each axis
         self._sums: dict[int, np.ndarray] = {}
         tiles = blended_grid(size, core, geometry, overlap)

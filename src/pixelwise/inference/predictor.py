@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
+from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import IDENTITY, Symmetry, TtaInputs
 from pixelwise.geometry.tiles import (
-    AxisGeometry,
     Side,
     Span,
     Tile,
@@ -105,8 +105,8 @@ class Predictor:
     Parameters
     ----------
     runtime : Runtime
-    geometry : Geometry or sequence of Geometry
-        Of the network, along all axes or along each. Unless `exact`, tiles overlap and are blended (see `blending`).
+    geometry : Geometry
+        Of the network. Unless `geometry.exact`, tiles overlap and are blended (see `blending`).
     classes : int
         Number of channels of the logits.
     core : int or sequence of int
@@ -132,7 +132,7 @@ class Predictor:
     def __init__(
         self,
         runtime: Runtime,
-        geometry: AxisGeometry,
+        geometry: Geometry,
         classes: int,
         core: Side,
         symmetries: Sequence[Symmetry] = (IDENTITY,),
@@ -143,13 +143,11 @@ class Predictor:
     ) -> None:
         self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
         self.symmetries, self.batch, self.memory_budget, self.window = symmetries, batch, memory_budget, window
-        self.overlap = blend_overlap(core, geometry)
         self._plans: dict[tuple[int, ...], CutPlan | None] = {}
 
-    @property
-    def blends(self) -> bool:
-        """Whether the tiles of an image that is larger than one overlap and are blended."""
-        return self.overlap != 0 if isinstance(self.overlap, int) else any(self.overlap)
+    def overlap(self, axes: int = 2) -> tuple[int, ...]:
+        """Return how many pixels the tiles of a large image extend into their neighbours; 0 if tiles are exact."""
+        return blend_overlap(self.core, self.geometry, axes)
 
     def with_core(self, core: Side) -> "Predictor":
         """Return the same predictor with a fixed tile size."""
@@ -167,12 +165,12 @@ class Predictor:
 
     def core_of(self, size: tuple[int, ...]) -> Side:
         """Return the side of the valid region of a tile for an image of `size`, (height, width) or with depth."""
-        budget, geometries = self.memory_budget, per_axis(self.geometry, len(size))
-        if budget is None or not all(axis.exact for axis in geometries) or self._is_one_tile(size):
+        budget = self.memory_budget
+        if budget is None or not self.geometry.exact or self._is_one_tile(size):
             return self.core
         if len(size) != 2 or not isinstance(self.core, int):
-            return fit_tile(size, geometries, budget.pixels(size), per_axis(self.core, len(size)))
-        border = geometries[0].margin or geometries[0].halo
+            return fit_tile(size, self.geometry, budget.pixels(size), per_axis(self.core, len(size)))
+        border = self.geometry.margin or self.geometry.halo
         return max(self.core, (budget.side((size[0], size[1])) - 2 * border) // CORE_STEP * CORE_STEP)
 
     def plan(self, size: tuple[int, ...]) -> CutPlan | None:
@@ -309,13 +307,15 @@ class Predictor:
         return [(number, tile) for number, tile in tiles if tile.write not in job.done]
 
     def _blends(self, job: Job) -> bool:
-        return self.blends and not self._is_one_tile(job.source.shape[1:])
+        size = job.source.shape[1:]
+        return any(self.overlap(len(size))) and not self._is_one_tile(size)
 
     def _is_one_tile(self, size: tuple[int, ...]) -> bool:
         return all(side <= core for side, core in zip(size, per_axis(self.core, len(size)), strict=True))
 
     def _blender(self, job: Job) -> Blender:
-        return Blender(job.source.shape[1:], self.core, self.geometry, self.overlap, job.done)
+        size = job.source.shape[1:]
+        return Blender(size, self.core, self.geometry, self.overlap(len(size)), job.done)
 
     def _predict(self, stack: np.ndarray) -> Float[np.ndarray, "tiles classes *size"]:
         total: np.ndarray | None = None

@@ -25,7 +25,7 @@ class _Division:
 
 
 def fit_tile(
-    size: Sequence[int], geometries: Sequence[Geometry], voxels: int, smallest: Sequence[int]
+    size: Sequence[int], geometry: Geometry, voxels: int, smallest: Sequence[int]
 ) -> tuple[int, ...]:
     """Return the sides of the valid region of the tiles of a volume.
 
@@ -33,8 +33,8 @@ def fit_tile(
     ----------
     size : sequence of int
         Of the volume, along each axis.
-    geometries : sequence of Geometry
-        Of the network, along each axis.
+    geometry : Geometry
+        Of the network.
     voxels : int
         Of the largest input of a tile.
     smallest : sequence of int
@@ -42,15 +42,15 @@ def fit_tile(
 
     Examples
     --------
-    >>> axis = Geometry(
+    >>> geometry = Geometry(
     ...     total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18
     ... )
-    >>> fit_tile((100, 100, 100), (axis,) * 3, 100 * 100 * 80, (16, 16, 16))
+    >>> fit_tile((100, 100, 100), geometry, 100 * 100 * 80, (16, 16, 16))
     (52, 100, 100)
-    >>> fit_tile((100, 100, 100), (axis,) * 3, 100, (16, 16, 16))
+    >>> fit_tile((100, 100, 100), geometry, 100, (16, 16, 16))
     (16, 16, 16)
     """
-    axes = [_divisions(side, geometry) for side, geometry in zip(size, geometries, strict=True)]
+    axes = [_divisions(side, geometry.along(axis)) for axis, side in enumerate(size)]
     longest = _products([[division.longest for division in axis] for axis in axes])
     work = _products([[division.total for division in axis] for axis in axes])
     work[longest > voxels] = np.inf

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save, differs_by_axis
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.networks.decoders import UNetDecoder
 from pixelwise.networks.encoders import FullResolutionEncoder
@@ -74,7 +73,7 @@ def staged(network: nn.Module) -> StagedNetwork | None:
     """
     if type(network) is not Segmenter or not isinstance(network.decoder, UNetDecoder):
         return None
-    if not isinstance(network.geometry(), Geometry):  # one per axis: the axes have different layers
+    if differs_by_axis(network.layer_graph()):
         return None
     encoder, decoder = network.encoder, network.decoder
     block = encoder.block if isinstance(encoder, FullResolutionEncoder) else None
