@@ -105,6 +105,8 @@ class LayerSpec:
 
     def input_span(self, first: int, last: int) -> tuple[int, int]:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
+        if self.kind in ("nearest", "bilinear") and self.stride == 1:  # an axis that is not upsampled
+            return first, last
         if self.kind == "nearest":
             return first // self.stride, last // self.stride
         if self.kind == "bilinear":  # align_corners=False: output o is sampled at (o + 1/2) / s - 1/2
