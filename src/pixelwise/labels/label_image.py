@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from pixelwise.labels.run_lengths import areas, row_strips
 
-EIGHT_CONNECTED = np.ones((3, 3), bool)
 _WITH_CORNERS = {axes: np.ones((3,) * axes, bool) for axes in (1, 2, 3)}
 # Up to this label a lookup table is faster than sorting the pixels.
 MAX_TABLE_LABEL = 1 << 24

@@ -1,5 +1,6 @@
 """Intensity normalisation: the scale of an image, computed once, applied window by window, and its inverse."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -70,34 +71,35 @@ class Scale:
     factor: Float64[np.ndarray, " channels"]
     shift: Float64[np.ndarray, " channels"]
 
-    def apply(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "channels height width"]:
+    def apply(self, pixels: Num[np.ndarray, "channels *size"]) -> Float32[np.ndarray, "channels *size"]:
         """Return the normalised `pixels` (of any dtype) as float32; 0 for NaN, which stands for missing data."""
         # 8 and 16 bit values and float32 are exact in float32; others are not
         exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-        shift = self.shift.astype(exact)
-        scaled = np.subtract(pixels, shift[:, None, None], dtype=exact)
+        shift, per_channel = self.shift.astype(exact), (slice(None), *(None,) * (pixels.ndim - 1))
+        scaled = np.subtract(pixels, shift[per_channel], dtype=exact)
         if pixels.dtype.kind == "f":
             np.nan_to_num(scaled, copy=False, nan=0.0)  # pixels without data become the mean
-        np.multiply(scaled, self.factor.astype(exact)[:, None, None], out=scaled)
+        np.multiply(scaled, self.factor.astype(exact)[per_channel], out=scaled)
         rest = (shift - self.shift) * self.factor  # rounding error of the shift in float32
         if np.abs(rest).max(initial=0.0) > 1e-7:
-            np.add(scaled, rest.astype(exact)[:, None, None], out=scaled)
+            np.add(scaled, rest.astype(exact)[per_channel], out=scaled)
         return scaled.astype(np.float32, copy=False)
 
     def invert(
-        self, scaled: Float[np.ndarray, "channels height width"]
-    ) -> Float64[np.ndarray, "channels height width"]:
+        self, scaled: Float[np.ndarray, "channels *size"]
+    ) -> Float64[np.ndarray, "channels *size"]:
         """Return the pixel values of `scaled`; `invert(apply(x))` is x to float32 rounding."""
-        return scaled / self.factor[:, None, None] + self.shift[:, None, None]
+        per_channel = (slice(None), *(None,) * (scaled.ndim - 1))
+        return scaled / self.factor[per_channel] + self.shift[per_channel]
 
 
-def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisation: Normalisation) -> Scale:
+def intensity_scale(pixels: Num[np.ndarray, "channels *size"], normalisation: Normalisation) -> Scale:
     """Compute the scale of one image.
 
     Parameters
     ----------
-    pixels : array (channels, height, width)
-        Any dtype; may be a memory map: rows are read block by block, once.
+    pixels : array (channels, height, width) or (channels, depth, height, width)
+        Any dtype; may be a memory map: rows or planes are read block by block, once.
     normalisation : Normalisation
 
     Returns
@@ -132,7 +134,7 @@ def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " 
 
 
 def mean_and_std(
-    pixels: Num[np.ndarray, "channels height width"],
+    pixels: Num[np.ndarray, "channels *size"],
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return mean and standard deviation (population) per channel, in one pass over blocks of rows.
 
@@ -143,7 +145,7 @@ def mean_and_std(
 
 
 def mean_and_std_of(
-    blocks: Iterable[Num[np.ndarray, "channels rows columns"]], channels: int
+    blocks: Iterable[Num[np.ndarray, "channels rows *row"]], channels: int
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return `mean_and_std` of an image that is passed in blocks."""
     count, origin, total, squares = (np.zeros(channels) for _ in range(4))
@@ -179,9 +181,13 @@ def percentiles_of(
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield the rows of an image (channels, height, width) in slices of about `BLOCK` pixels; none without pixels."""
-    if shape[2] == 0:
+    """Yield the rows of an image (channels, height, width) in slices of about `BLOCK` pixels; none without pixels.
+
+    Of a volume (channels, depth, height, width) the planes.
+    """
+    row = math.prod(shape[2:])
+    if row == 0:
         return
-    rows = max(1, BLOCK // shape[2])
+    rows = max(1, BLOCK // row)
     for start in range(0, shape[1], rows):
         yield slice(start, min(start + rows, shape[1]))
