@@ -72,7 +72,7 @@ class SegmentationExport:
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return the softmax over the classes, and the sigmoid of a distance channel."""
-        return probabilities_of(logits, self._model_card.target)
+        return probabilities_of(logits, self._model_card.target, channel_axis=1)
 
     def decide(self, values: np.ndarray) -> np.ndarray:
         """Return the most probable class of each pixel."""

@@ -126,10 +126,11 @@ def stream_image(
         side = predictor.core if cut is None else _WINDOW
         progress.message(f"{pluralise(predictor.count(size), 'tile')} of {side} pixels per side. {plan}")
         progress.message(*([] if cut is None else [str(cut)]))
-        if predictor.overlap:
+        overlap = max(predictor.overlap())
+        if overlap:
             progress.message(
                 "Approximate, because the network has whole-image layers: "
-                f"tiles are blended over {2 * predictor.overlap} pixels."
+                f"tiles are blended over {2 * overlap} pixels."
             )
         if not masks:
             progress.message("Each object takes about 250 more bytes.")
@@ -289,7 +290,8 @@ def _plan(
     cut = predictor.plan((height, width))
     if cut is not None:
         return _cut_plan(model_card, predictor, source, dtype, cut)
-    keep = predictor.core + 2 * predictor.overlap
+    overlap = max(predictor.overlap())
+    keep = predictor.core + 2 * overlap
     image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
     side = min(tile_side(keep, predictor.geometry), image_side)
     batch = predictor.batch_size(side * side)
@@ -306,7 +308,7 @@ def _plan(
         batch=batch,
         pixel_bytes=source.dtype.itemsize,
         decided_bytes=np.dtype(dtype).itemsize,
-        blended=predictor.overlap > 0,
+        blended=overlap > 0,
     )
     objects = 0 if _is_final(model_card.target) else objects_memory(width, height)
     return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)

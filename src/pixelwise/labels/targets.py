@@ -121,21 +121,27 @@ def class_channels(options: TargetOptions, channels: int) -> int:
 
 
 def probabilities_of(
-    logits: Float[np.ndarray, "*batch channels height width"],
+    logits: Float[np.ndarray, "..."],
     options: TargetOptions,
     temperatures: Temperatures = UNSCALED,
-) -> Float[np.ndarray, "*batch channels height width"]:
+    *,
+    channel_axis: int = 0,
+) -> Float[np.ndarray, "..."]:
     """Convert logits to probabilities: softmax over the classes, the logistic function over the distance.
 
-    The logits of the classes are divided by the temperatures first.
+    The logits of the classes are divided by the temperatures first. `channel_axis` is 0 for (channels, *size), 1 for a
+    batch.
     """
-    classes = class_channels(options, logits.shape[-3])
-    result = scaled_softmax(logits[..., :classes, :, :], temperatures, -3)
-    if classes == logits.shape[-3]:
+    channels = logits.shape[channel_axis]
+    classes = class_channels(options, channels)
+    first = (slice(None),) * channel_axis + (slice(None, classes),)
+    result = scaled_softmax(logits[first], temperatures, channel_axis)
+    if classes == channels:
         return result
+    rest = (slice(None),) * channel_axis + (slice(classes, None),)
     probabilities = np.empty_like(logits)
-    probabilities[..., :classes, :, :] = result
-    probabilities[..., classes:, :, :] = expit(logits[..., classes:, :, :])
+    probabilities[first] = result
+    probabilities[rest] = expit(logits[rest])
     return probabilities
 
 
