@@ -59,7 +59,7 @@ class PanopticQuality:
     rq: float | None
 
 
-def match(truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]) -> Matching:
+def match(truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> Matching:
     """Compare two label images.
 
     Parameters
