@@ -165,5 +165,5 @@ def test_images_are_not_volumes() -> None:
     options = PatchOptions(height=4, width=4)
     with pytest.raises(BadOption, match="an image \\(1, depth, height, width\\)"):
         sampler([numbered(4, 4)], [np.zeros((4, 4), np.uint8)], options)
-    with pytest.raises(BadOption, match=r"patches\\.depth above 0 for volumes"):
+    with pytest.raises(BadOption, match=r"patches\.depth above 0 for volumes"):
         sampler([numbered(4, 4, 4)], [np.zeros((4, 4, 4), np.uint8)], options)

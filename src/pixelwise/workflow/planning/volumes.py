@@ -88,7 +88,7 @@ def plan_topology(size: Size, spacing: Sequence[float], depth: int, *, fixed: bo
     --------
     >>> topology = plan_topology((16, 64, 64), (3.0, 1.0, 1.0), 4)
     >>> topology.strides
-    ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
+    ((1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
     >>> topology.kernels[:3]
     ((1, 3, 3), (3, 3, 3), (3, 3, 3))
     """
@@ -96,10 +96,9 @@ def plan_topology(size: Size, spacing: Sequence[float], depth: int, *, fixed: bo
     strides: list[tuple[int, ...]] = []
     kernels = [_kernels(steps, [1] * len(sides))]
     while len(strides) < depth:
-        finest = min(steps)
-        candidates = [axis for axis, side in enumerate(sides) if side >= 2 * MIN_EDGE] or list(range(len(sides)) if fixed else ())
-        finest = min((steps[axis] for axis in candidates), default=finest)
-        pooled = [axis for axis in candidates if steps[axis] < 2 * finest]
+        long = [axis for axis, side in enumerate(sides) if side >= 2 * MIN_EDGE]
+        candidates = list(range(len(sides))) if fixed and not long else long
+        pooled = [axis for axis in candidates if steps[axis] < 2 * min(steps[place] for place in candidates)]
         if not fixed and (not pooled or (len(pooled) == 1 and sides[pooled[0]] < 3 * MIN_EDGE)):
             break
         row = tuple(2 if axis in pooled else 1 for axis in range(len(sides)))
