@@ -57,7 +57,9 @@ def test_orientation_is_nibabels() -> None:
     nibabel = pytest.importorskip("nibabel")
     rng = np.random.default_rng(0)
     for _ in range(100):
-        affine = matrix_of(tuple(rng.uniform(-3, 3, 3)), (1.0, 2.0, 3.0), tuple(rng.choice([-1, 1], 3)))
+        # near the axes: where two axes are about as near, any choice is right
+        affine = matrix_of(tuple(rng.uniform(-0.3, 0.3, 3)), (1.0, 2.0, 3.0), tuple(rng.choice([-1, 1], 3)))
+        affine[:, :3] = affine[:, rng.permutation(3)]
         assert Grid.from_affine(affine).orientation == "".join(nibabel.aff2axcodes(affine))
 
 

@@ -158,7 +158,9 @@ def _regions(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "he
 def _check_size(size: tuple[int, ...], expected: tuple[int, ...], path: Path) -> None:
     if size != expected:
         got, wanted = (" x ".join(map(str, sides)) for sides in (size, expected))
-        raise BadImage(f"{wanted} ({'depth x ' * (len(expected) == 3)}height x width)", got, "Export all masks at one size.", path)
+        raise BadImage(
+            f"{wanted} ({'depth x ' * (len(expected) == 3)}height x width)", got, "Export all masks at one size.", path
+        )
 
 
 def _size(size: Size | None) -> Size:

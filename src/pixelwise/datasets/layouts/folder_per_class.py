@@ -73,7 +73,9 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         prefix = f"{place.split}/" if place.split else ""
         for path in place.images:
             masks = tuple(
-                (name, place.classes[name][stem_of(path)]) for name in names if stem_of(path) in place.classes.get(name, {})
+                (name, place.classes[name][stem_of(path)])
+                for name in names
+                if stem_of(path) in place.classes.get(name, {})
             )
             annotation = ClassMasks(masks=masks) if masks else None
             images.append(

@@ -143,7 +143,7 @@ def _check_text(path: Path) -> bool:
     text = re.split(rb"\r?\n\r?\n|ElementDataFile[^\n]*\n", head, maxsplit=1)[0] if head.startswith(b"NRRD") else head
     named = re.search(rb"(?im)^(?:data ?file\s*:|ElementDataFile\s*=)[ \t]*([^\r\n]*)", text)
     name = named[1].decode("utf-8", "replace").strip() if named else "LOCAL"
-    if name != "LOCAL" and (re.search(r'[/\\%]|^LIST', name) or name in ("", ".", "..")):
+    if name != "LOCAL" and (re.search(r"[/\\%]|^LIST", name) or name in ("", ".", "..")):
         got = f"data in `{printable(name[:80])}`"
         raise BadImage("the data in the same file or folder", got, "Save the volume in one file (.nrrd, .mha).", path)
     return re.search(rb"(?im)^(?:space directions\s*:|(?:TransformMatrix|Orientation|Rotation)\s*=)", text) is not None

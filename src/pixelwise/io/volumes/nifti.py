@@ -145,9 +145,7 @@ def _describe(path: Path, image: Any) -> VolumeHeader:
     shape = math.prod(further), depth, height, width
     check_volume(path, shape, dtype.itemsize, path.stat().st_size)
     grid, warnings = _grid(path, image.header)
-    return VolumeHeader(
-        format="NIfTI", shape=shape, dtype=str(dtype.newbyteorder("=")), grid=grid, warnings=warnings
-    )
+    return VolumeHeader(format="NIfTI", shape=shape, dtype=str(dtype.newbyteorder("=")), grid=grid, warnings=warnings)
 
 
 def _grid(path: Path, header: Any) -> tuple[Grid, tuple[str, ...]]:

@@ -109,4 +109,6 @@ def grid_of(path: Path, affine: np.ndarray, unit: str | None) -> Grid:
         return Grid.from_affine(np.asarray(affine, np.float64), unit)
     except ValueError as error:
         hint = "Export the volume again, with its orientation."
-        raise BadImage("directions and spacing of three axes", f"a header without them ({error})", hint, path) from error
+        raise BadImage(
+            "directions and spacing of three axes", f"a header without them ({error})", hint, path
+        ) from error

@@ -99,7 +99,12 @@ def write_volume_like(
 
 
 def _write(
-    path: Path, samples: Num[np.ndarray, "channels depth height width"], grid: Grid, source: _Source | None, *, labels: bool
+    path: Path,
+    samples: Num[np.ndarray, "channels depth height width"],
+    grid: Grid,
+    source: _Source | None,
+    *,
+    labels: bool,
 ) -> None:
     suffix = next((end for end in WRITTEN if path.name.casefold().endswith(end)), "")
     kind = source.kind if source is not None else ""
