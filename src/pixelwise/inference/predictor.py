@@ -23,7 +23,7 @@ from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
 from pixelwise.inference.cut_plan import CutPlan, plan_cuts
 from pixelwise.inference.staged import RegionTile, StagedImage, count_windows, region_tiles
 from pixelwise.inference.tile_shape import fit_tile
-from pixelwise.io.volume_windows import InMemoryVolume, VolumeReader
+from pixelwise.io.volumes.windows import InMemoryVolume, VolumeReader
 from pixelwise.io.windows import ImageReader, InMemoryReader
 from pixelwise.runtimes.base import Runtime, StagedRuntime
 from pixelwise.sampling.normalise import Scale

@@ -33,11 +33,16 @@ _HINT = "Give the folder of one image with its zarr.json (NGFF 0.5) or .zattrs (
 
 @dataclass(frozen=True)
 class MultiscaleLevel:
-    """The full-resolution array of an image: its path inside the store, its axes and its spacing."""
+    """The full-resolution array of an image: its path inside the store, and its axes with their scales and units.
+
+    `spacing` is that of y and x, in micrometres.
+    """
 
     path: str
     axes: tuple[str, ...]
     spacing: tuple[float, float] | None
+    scale: tuple[float, ...] = ()
+    units: tuple[str | None, ...] = ()
 
 
 class ZarrPlanes:
@@ -65,7 +70,7 @@ class ZarrPlanes:
             got = ", ".join(f"{n} along {a}" for a, n in stack.items())
             raise BadImage("one image", f"a stack of {got}", "Save one plane as a separate image.", path)
         self._axes, self._chunks = axes, dict(zip(axes, meta.chunks, strict=True))
-        self._array = _open(path / level.path)
+        self._array = open_array(path / level.path)
         self.shape = sizes.get("c", 1), sizes["y"], sizes["x"]
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
         self.spacing, self.messages = level.spacing, ()
@@ -139,7 +144,9 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
     where = Path(inside) / chosen
     if where.is_absolute() or ".." in where.parts or "\\" in chosen:
         raise BadImage("a path inside the store", f"`{chosen}`", _HINT, path)
-    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]))
+    named = tuple(None if unit is None else str(unit) for unit in units)
+    scales = tuple(scale) if len(scale) == len(axes) else (1.0,) * len(axes)
+    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]), scales, named)
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,8 @@ def zarr_library() -> Any:
     return zarr
 
 
-def _open(folder: Path) -> Any:
+def open_array(folder: Path) -> Any:
+    """Open an array that `check_array` accepted."""
     zarr = zarr_library()
     with decoding(folder, "OME-Zarr"):
         return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
