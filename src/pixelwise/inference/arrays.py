@@ -134,28 +134,32 @@ def channels_first(
             return np.moveaxis(image, -1, 0)
         if first:
             return image
-    check_axes(image.ndim, dimensions, image.shape)
+    else:
+        check_axes(image.ndim - (image.ndim > 3), dimensions, image.shape)
     form = ", ".join(_AXES[dimensions])
     expected = f"({form}), ({channels}, {form}) or ({form}, {channels})"
-    raise BadImage(expected, f"shape {image.shape}", "Reshape or transpose the array.")
+    hint = "Reshape or transpose the array"
+    if dimensions == 2:
+        hint += "; a volume needs a model that was trained on volumes"
+    raise BadImage(expected, f"shape {image.shape}", f"{hint}.")
 
 
-def check_axes(axes: int, dimensions: int, shape: tuple[int, ...]) -> None:
+def check_axes(spatial: int, dimensions: int, shape: tuple[int, ...]) -> None:
     """Raise `BadImage` for an image if the model takes volumes, and for a volume if it takes images.
 
     Parameters
     ----------
-    axes : int
-        Of the array, without one for the channels if it has such an axis.
+    spatial : int
+        Spatial axes of the array.
     dimensions : {2, 3}
         Of the model.
     shape : tuple of int
         Of the array, for the message.
     """
-    if dimensions == 3 and axes < 3:
+    if dimensions == 3 and spatial == 2:
         hint = "Stack all slices of a volume into one array, or use a model that was trained on images."
         raise BadImage("a volume (depth, height, width), as in training", f"an image of shape {shape}", hint)
-    if dimensions == 2 and axes > 3 - (len(shape) != axes):
+    if dimensions == 2 and spatial == 3:
         hint = "Predict slice by slice, or use a model that was trained on volumes."
         raise BadImage("an image (height, width), as in training", f"a volume of shape {shape}", hint)
 

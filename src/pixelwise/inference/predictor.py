@@ -22,8 +22,8 @@ from pixelwise.geometry.tiles import (
 from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
 from pixelwise.inference.cut_plan import CutPlan, plan_cuts
 from pixelwise.inference.staged import RegionTile, StagedImage, count_windows, region_tiles
-from pixelwise.inference.tile_shape import fit_tile
-from pixelwise.io.volume_windows import InMemoryVolume, VolumeReader
+from pixelwise.inference.tile_shape import fit_tile, shrink_tile
+from pixelwise.io.volumes.windows import InMemoryVolume, VolumeReader
 from pixelwise.io.windows import ImageReader, InMemoryReader
 from pixelwise.runtimes.base import Runtime, StagedRuntime
 from pixelwise.sampling.normalise import Scale
@@ -145,9 +145,9 @@ class Predictor:
         self.symmetries, self.batch, self.memory_budget, self.window = symmetries, batch, memory_budget, window
         self._plans: dict[tuple[int, ...], CutPlan | None] = {}
 
-    def overlap(self, axes: int = 2) -> tuple[int, ...]:
+    def overlap(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Return how many pixels the tiles of a large image extend into their neighbours; 0 if tiles are exact."""
-        return blend_overlap(self.core, self.geometry, axes)
+        return blend_overlap(self.core_of(size), self.geometry, len(size))
 
     def with_core(self, core: Side) -> "Predictor":
         """Return the same predictor with a fixed tile size."""
@@ -166,10 +166,13 @@ class Predictor:
     def core_of(self, size: tuple[int, ...]) -> Side:
         """Return the side of the valid region of a tile for an image of `size`, (height, width) or with depth."""
         budget = self.memory_budget
-        if budget is None or not self.geometry.exact or self._is_one_tile(size):
+        if budget is None or self._is_one_tile(size):
             return self.core
-        if len(size) != 2 or not isinstance(self.core, int):
-            return fit_tile(size, self.geometry, budget.pixels(size), per_axis(self.core, len(size)))
+        if len(size) == 3:
+            fit = fit_tile if self.geometry.exact else shrink_tile
+            return fit(size, self.geometry, budget.pixels(size), per_axis(self.core, 3))
+        if not self.geometry.exact or not isinstance(self.core, int):
+            return self.core
         border = self.geometry.margin or self.geometry.halo
         return max(self.core, (budget.side((size[0], size[1])) - 2 * border) // CORE_STEP * CORE_STEP)
 
@@ -195,6 +198,14 @@ class Predictor:
         if plan is not None:
             return count_windows(plan, size)
         return len(tile_grid(size, self.core_of(size), self.geometry))
+
+    def windows(self, size: tuple[int, ...]) -> list[tuple[Span, ...]]:
+        """Return the windows for an image of `size`, in the order in which they are computed."""
+        plan = self.plan(size)
+        if plan is None:
+            return [tile.write for tile in tile_grid(size, self.core_of(size), self.geometry)]
+        parts = region_tiles(plan, size, padded_sizes(size, self.geometry))
+        return [tile.write for part, tile in parts if part.last_step]
 
     def batch_size(self, pixels: int) -> int:
         """Return the batch size of tiles whose inputs have this number of pixels."""
@@ -308,14 +319,14 @@ class Predictor:
 
     def _blends(self, job: Job) -> bool:
         size = job.source.shape[1:]
-        return any(self.overlap(len(size))) and not self._is_one_tile(size)
+        return not self._is_one_tile(size) and any(self.overlap(size))
 
     def _is_one_tile(self, size: tuple[int, ...]) -> bool:
         return all(side <= core for side, core in zip(size, per_axis(self.core, len(size)), strict=True))
 
     def _blender(self, job: Job) -> Blender:
         size = job.source.shape[1:]
-        return Blender(size, self.core, self.geometry, self.overlap(len(size)), job.done)
+        return Blender(size, self.core_of(size), self.geometry, self.overlap(size), job.done)
 
     def _predict(self, stack: np.ndarray) -> Float[np.ndarray, "tiles classes *size"]:
         total: np.ndarray | None = None
