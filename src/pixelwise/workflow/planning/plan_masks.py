@@ -179,8 +179,7 @@ def _is_membrane_like(inputs: PlanInputs) -> bool:
 def _patches(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     fingerprint = inputs.fingerprint
     if isinstance(fingerprint, VolumeFingerprint):
-        fixed = "network.depth" in config.user_set
-        return volumes.choose_patches(fingerprint, inputs.machine, config.network, fixed_depth=fixed)
+        return volumes.choose_patches(fingerprint, inputs.machine, config)
     largest = 512 if inputs.machine.device != "cpu" else 256
     median = (fingerprint.heights[1], fingerprint.widths[1])
     height, width = (min(largest, math.ceil(side / 16) * 16) for side in median)
