@@ -26,7 +26,8 @@ from pixelwise.text import pluralise
 class Example(NamedTuple):
     """An image (channels, height, width) or volume (channels, depth, height, width) in its stored type, and its labels.
 
-    `labels` is (height, width) or (depth, height, width) int32 as `read_labels` returns it, the class index of a classification case, or None.
+    `labels` is (height, width) or (depth, height, width) int32 as `read_labels` returns it, the class index of a
+    classification case, or None.
     """
 
     image: np.ndarray
@@ -129,6 +130,12 @@ class Dataset:
         stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
         return match_channels(stored, self.channels, case.image)
 
+    def require_planes(self, work: str) -> None:
+        """Raise `BadDataset` for volumes: `work`, such as "doctor", is for images."""
+        if self.spatial_dims == 3:
+            hint = "`pixelwise inspect` checks volumes: sizes, geometry, labels and copies."
+            raise BadDataset(f"images of two dimensions for {work}", "volumes", hint, self.root)
+
     def read_grid(self, case: Case) -> Grid | None:
         """Read the grid of a volume, on which `read` gives it: axes, spacing, origin, direction; None for planes.
 
@@ -191,15 +198,28 @@ def read_labels(
     return labels
 
 
-def read_pixels(path: Path, channels: int, pages: int | None = None, options: ReadOptions | None = None) -> Image:
+def read_pixels(
+    path: Path,
+    channels: int,
+    pages: int | None = None,
+    options: ReadOptions | None = None,
+    *,
+    dimensions: int = 2,
+) -> Image:
     """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
 
     Raises
     ------
     BadImage
-        The file cannot be read, or has another number of channels.
+        The file cannot be read, has another number of channels, or is a volume although `dimensions` is 2, or no volume
+        although it is 3.
     """
-    return match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    image = match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    if image.pixels.ndim != dimensions + 1:
+        kinds = {3: "an image of two dimensions", 4: "a volume"}
+        hint = "Use a model that was trained on such images."
+        raise BadImage(kinds[dimensions + 1], kinds[image.pixels.ndim], hint, path)
+    return image
 
 
 def match_channels(image: Image, channels: int, path: Path) -> Image:

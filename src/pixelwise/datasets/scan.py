@@ -183,12 +183,14 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
     """Scan one image without a mask; `task` is its path and how it is read."""
     path, options = task
     try:
-        return _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+        scan = _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+        issue = Issue(kind="unreadable image", text="a volume; classes are learned from images of two dimensions")
+        return scan if scan.grid is None else ImageScan(issues=(issue,))
     except BadImage as error:
         return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
 
 
-def image_descriptor(pixels: Num[np.ndarray, "channels *space"]) -> Float32[np.ndarray, "32 32"]:
+def image_descriptor(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.ndarray, "32 32"]:
     """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image.
 
     Of a volume they are those of the slice in the middle.

@@ -19,6 +19,7 @@ from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.reporting.film import volume_film
 from pixelwise.workflow.reporting.page import empty_classes, try_section
 from pixelwise.workflow.run import Run
 
@@ -176,7 +177,9 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
     predicted = model.predict_pixels(pixels).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
+    film = b""
     if pixels.ndim == 4:
+        film = volume_film(pixels, truth, predicted)
         views = choose_planes(truth, probe(Path(row["files"][0]), volumes=model_card.reading.volumes).grid)
         pixels, truth, predicted = views.draw(pixels), views.draw(truth), views.draw(predicted)
     view = stretch(pixels)
@@ -193,4 +196,6 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
         html.picture(png_bytes(np.moveaxis(draw.shrink(panel), -1, 0)), "png", caption)
         for caption, panel in panels.items()
     ]
+    if film:
+        figures.append(html.picture(film, "gif", "slices from below: ground truth blue, prediction orange"))
     return [f'<div class="case">{"".join(figures)}</div>']
