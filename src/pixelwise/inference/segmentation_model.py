@@ -297,7 +297,7 @@ def load_model_for_prediction(
     tta: int | None = None,
     runtime: str = "torch",
     pixels: int | None = None,
-    largest: tuple[int, int] | None = None,
+    largest: tuple[int, ...] | None = None,
     progress: Progress | None = None,
 ) -> SegmentationModel:
     """Load a segmentation model from a run folder, a model file or an exported file.
@@ -317,8 +317,8 @@ def load_model_for_prediction(
         One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
     pixels : int, optional
         Number of pixels to predict; see `make_runtime.make_runtime`.
-    largest : (height, width), optional
-        Size of the largest image, if known; see `make_runtime.make_runtime`.
+    largest : tuple of int, optional
+        Size of the largest image or volume, if known; see `make_runtime.make_runtime`.
     progress : Progress, optional
         Receives messages about the choice of the runtime.
 

@@ -23,7 +23,7 @@ class ClassScores:
 
 
 def confusion(
-    truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"], classes: int
+    truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"], classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
     """Return the confusion matrix of pixels: entry (i, j) is true class i, predicted class j; true 255 is ignored."""
     valid = truth != IGNORE
