@@ -27,14 +27,14 @@ class AnnotationValues:
     ----------
     mask : MaskImage
         Of a mask file as it is stored; otherwise object numbers 1 ... n, or 1 ... k for the classes; 0 is background.
-    ignored : (height, width) bool or None
+    ignored : bool array of the size of the mask, or None
         Pixels that are excluded from loss and scores, whatever their value.
     overlap : int
         Pixels in several mask files; the later file wins.
     """
 
     mask: MaskImage
-    ignored: Bool[np.ndarray, "height width"] | None = None
+    ignored: Bool[np.ndarray, "*size"] | None = None
     overlap: int = 0
 
 
@@ -92,7 +92,7 @@ def read_values(
             return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored if ignored.any() else None)
 
 
-def read_foreground(path: Path) -> Bool[np.ndarray, "height width"]:
+def read_foreground(path: Path) -> Bool[np.ndarray, "*size"]:
     """Read a binary mask file: the foreground is above half of the largest value.
 
     Raises
@@ -105,20 +105,20 @@ def read_foreground(path: Path) -> Bool[np.ndarray, "height width"]:
     if mask.palette is not None:
         brightness = np.array([max(mask.palette.get(index, (0,))) for index in range(int(values.max(initial=0)) + 1)])
         values = brightness[values]
-    elif values.ndim == 3:
+    elif mask.coloured:
         values = values.max(-1)
     peak = LOSSY_PEAK if mask.lossy else int(values.max(initial=0))
     return values > peak // 2
 
 
-def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "height width"] | None:
+def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "*size"] | None:
     """Return the pixels of a mask file that are not annotated."""
     ignored: np.ndarray | None = None
     if not annotation.complete:
-        ignored = np.asarray(mask.values).reshape(*mask.values.shape[:2], -1).max(-1) == 0
+        ignored = np.asarray(mask.values).reshape(*mask.size, -1).max(-1) == 0
     if annotation.region is not None:
         outside = ~read_foreground(annotation.region)
-        _check_size(outside.shape, mask.values.shape[:2], annotation.region)
+        _check_size(outside.shape, mask.size, annotation.region)
         ignored = outside if ignored is None else ignored | outside
     return ignored
 
@@ -157,8 +157,10 @@ def _regions(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "he
 
 def _check_size(size: tuple[int, ...], expected: tuple[int, ...], path: Path) -> None:
     if size != expected:
-        got = f"{size[0]} x {size[1]}"
-        raise BadImage(f"{expected[0]} x {expected[1]} (height x width)", got, "Export all masks at one size.", path)
+        got, wanted = (" x ".join(map(str, sides)) for sides in (size, expected))
+        raise BadImage(
+            f"{wanted} ({'depth x ' * (len(expected) == 3)}height x width)", got, "Export all masks at one size.", path
+        )
 
 
 def _size(size: Size | None) -> Size:

@@ -16,6 +16,7 @@ from pixelwise.datasets.masks.mapping import ignore_missing, labels_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
 from pixelwise.errors import BadDataset, BadImage
+from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import Image, Orientation, ReadOptions, probe, read_image
 from pixelwise.io.windows import REPEATED
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
@@ -23,9 +24,9 @@ from pixelwise.text import pluralise
 
 
 class Example(NamedTuple):
-    """An image (channels, height, width) in its stored type, and its labels.
+    """An image (channels, height, width) or volume (channels, depth, height, width) in its stored type, and its labels.
 
-    `labels` is (height, width) int32 as `read_labels` returns it, the class index of a classification case, or None.
+    `labels` is (height, width) or (depth, height, width) int32 as `read_labels` returns it, the class index of a classification case, or None.
     """
 
     image: np.ndarray
@@ -54,7 +55,9 @@ class Dataset:
     format : str
         Name of the format, such as "COCO"; empty for plain folders.
     reading : ReadOptions
-        EXIF orientation, and pixels without data.
+        EXIF orientation, pixels without data, and stacks as volumes.
+    spatial_dims : int
+        2 for images, 3 for volumes.
     """
 
     root: Path
@@ -67,6 +70,7 @@ class Dataset:
     pages: int | None = None
     format: str = ""
     reading: ReadOptions = field(default_factory=ReadOptions)
+    spatial_dims: int = 2
 
     @property
     def task(self) -> Task:
@@ -96,7 +100,7 @@ class Dataset:
         image = self.read_image(case).pixels
         return Example(image, None if case.class_index is None else np.int32(case.class_index))
 
-    def read_labelled(self, case: Case) -> tuple[np.ndarray, Int32[np.ndarray, "height width"]]:
+    def read_labelled(self, case: Case) -> tuple[np.ndarray, Int32[np.ndarray, "*size"]]:
         """Read the pixels of a case that has an annotation, and its labels, ignored where the image has no data.
 
         Raises
@@ -109,7 +113,7 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         pixels = self.read_image(case).pixels
-        size = pixels.shape[1], pixels.shape[2]
+        size = pixels.shape[1], pixels.shape[-1]
         labels = read_labels(case.annotation, self.labelling, size, self.reading.exif)
         return pixels, ignore_missing(labels, pixels, self.task)
 
@@ -125,7 +129,17 @@ class Dataset:
         stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
         return match_channels(stored, self.channels, case.image)
 
-    def read_labels(self, case: Case) -> Int32[np.ndarray, "height width"]:
+    def read_grid(self, case: Case) -> Grid | None:
+        """Read the grid of a volume, on which `read` gives it: axes, spacing, origin, direction; None for planes.
+
+        Raises
+        ------
+        BadImage
+            The header cannot be read.
+        """
+        return probe(case.image, self.reading.exif, volumes=self.reading.volumes and self.pages is None).grid
+
+    def read_labels(self, case: Case) -> Int32[np.ndarray, "*size"]:
         """Read the labels of a case that has an annotation, without its image: where it has no data is unknown.
 
         Raises
@@ -147,7 +161,7 @@ class Dataset:
 
 def read_labels(
     annotation: Annotation, labelling: Labelling, size: tuple[int, int] | None = None, exif: Orientation = "apply"
-) -> Int32[np.ndarray, "height width"]:
+) -> Int32[np.ndarray, "*size"]:
     """Read an annotation as class indices or object numbers.
 
     Parameters
@@ -161,7 +175,7 @@ def read_labels(
 
     Returns
     -------
-    (height, width) int32
+    (height, width) int32; (depth, height, width) of a volume
         Class indices 0 ... k-1, and 255 for ignored pixels; for instances object numbers, 0 for background and -1 for
         ignored pixels.
 

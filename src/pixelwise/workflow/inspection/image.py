@@ -12,6 +12,7 @@ from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import OutputFailed
 from pixelwise.explain.activations import Gating, Stage
 from pixelwise.explain.grad_cam import Attribution, GradCam
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.model_file.model_file import ModelCard, find_model_file, load_network
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
@@ -148,7 +149,7 @@ def inspect_image(
 
 
 def _picture_path(image: Path, out: Path | str | None) -> Path:
-    picture = Path(out) if out is not None else Path(f"inspect-{image.stem}.png")
+    picture = Path(out) if out is not None else Path(f"inspect-{stem_of(image)}.png")
     if picture.resolve().parent == image.resolve().parent:
         raise OutputFailed("a path outside the image folder", "one inside it", "Choose another --out.", picture)
     return picture

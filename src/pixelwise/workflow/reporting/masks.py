@@ -10,12 +10,13 @@ from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.dataset import Case, Dataset, Example, Labelling, find_case
 from pixelwise.datasets.records import has_background
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
-from pixelwise.io.read import png_bytes
+from pixelwise.io.read import png_bytes, probe
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.headline import words
 from pixelwise.workflow.painting import colour, stretch
+from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
 from pixelwise.workflow.reporting.page import empty_classes, try_section
@@ -26,10 +27,18 @@ BEST, WORST = 2, 2  # number of cases shown, in addition to the median
 
 def mask_scores(scores: dict[str, Any]) -> list[str]:
     """Return the score tables: per class, objects, boundaries, confusion matrix, and empty classes."""
-    names = ("class", "Dice", "IoU", "precision", "recall", "pixels")
+    volumes = scores["scores"].get("volumes")
+    names = ("class", "Dice", "IoU", "precision", "recall", "voxels" if volumes else "pixels")
     rows = [(r["name"], r["dice"], r["iou"], r["precision"], r["recall"], r["pixels"]) for r in scores["classes"]]
     parts = [html.table(names, rows, "Over all pixels of the data set")]
     values = scores["scores"]
+    if volumes:
+        rows = [
+            tuple(row[key] for key in ("name", "true", "predicted", "difference", "error"))
+            for row in volumes["classes"]
+        ]
+        heads = ("class", "true", "predicted", "difference", "mean error")
+        parts.append(html.table(heads, rows, f"Volumes in {volumes['unit']}, means over cases"))
     if objects := values.get("objects"):
         others = [(words(k), v) for k, v in objects.items() if k != "ap"]
         parts.append(html.table(("score", "value"), others, "Objects"))
@@ -167,6 +176,9 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
     predicted = model.predict_pixels(pixels).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
+    if pixels.ndim == 4:
+        views = choose_planes(truth, probe(Path(row["files"][0]), volumes=model_card.reading.volumes).grid)
+        pixels, truth, predicted = views.draw(pixels), views.draw(truth), views.draw(predicted)
     view = stretch(pixels)
     background = has_background(model_card.task, model_card.classes)
     panels = {

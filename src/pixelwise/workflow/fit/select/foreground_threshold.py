@@ -168,7 +168,7 @@ def select_foreground_threshold(
 
 
 def is_membrane_like(
-    targets: Sequence[Integer[np.ndarray, "height width"]], target: TargetOptions, classes: int
+    targets: Sequence[Integer[np.ndarray, "*size"]], target: TargetOptions, classes: int
 ) -> bool:
     """Return whether the foreground of two-class maps fills most of the images, in many regions."""
     if target.kind != "classes" or classes != 2:
