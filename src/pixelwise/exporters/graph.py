@@ -38,7 +38,7 @@ class ImageScale(nn.Module):
 
 
 class FixedScale(nn.Module):
-    """(image - mean) / std, with mean and std of the training images as constants.
+    """(image - mean) / std, with mean and std of the training images as constants, and their limits if it has any.
 
     As in `sampling.normalise.Scale`, the rounding error of the mean in float32 is corrected at the end.
     """
@@ -50,9 +50,13 @@ class FixedScale(nn.Module):
         shift = mean.to(torch.float32)
         for name, value in (("shift", shift), ("factor", factor), ("rest", (shift - mean) * factor)):
             self.register_buffer(name, value.to(torch.float32)[(..., *(None,) * dimensions)])
+        limits = torch.tensor(normalisation.clip, dtype=torch.float32).reshape(-1, 2).T
+        self.register_buffer("limits", limits[(..., *(None,) * dimensions)] if normalisation.clip else None)
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
         """Normalise all images by the same mean and std."""
+        if self.limits is not None:
+            image = torch.minimum(torch.maximum(image, self.limits[0]), self.limits[1])  # type: ignore[index]
         return (image - self.shift) * self.factor + self.rest  # type: ignore[operator]
 
 

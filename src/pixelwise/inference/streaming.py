@@ -33,7 +33,7 @@ from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabil
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import release_memory
-from pixelwise.sampling.normalise import Scale
+from pixelwise.sampling.normalise import Scale, limits_of
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
@@ -284,7 +284,7 @@ def _scale(
     """Return the intensity scale, from the journal or from a pass over the image."""
     stored = tiles.notes.get("scale")
     if stored is not None:
-        return Scale(np.array(stored["factor"]), np.array(stored["shift"]))
+        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
     if options.sampled and model_card.normalisation.kind == "image":
         progress.message("The intensity scale is estimated from windows spread over the image.")
     with progress.bar("measuring intensities", source.shape[1]) as advance:

@@ -30,7 +30,7 @@ from pixelwise.io.volumes.zarr_levels import write_zarr_levels
 from pixelwise.labels.volume_properties import VolumeTable, measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import Scale, intensity_scale, mean_and_std_of, scale_of
+from pixelwise.sampling.normalise import Scale, intensity_scale, limits_of, mean_and_std_of, scale_of
 from pixelwise.text import pluralise
 
 _VERSION = 1  # of the journal
@@ -174,7 +174,7 @@ def _scale(model_card: ModelCard, source: VolumeReader, tiles: VolumeTiles, prog
     """Return the intensity scale, from the journal or from a pass over the volume."""
     stored = tiles.notes.get("scale")
     if stored is not None:
-        return Scale(np.array(stored["factor"]), np.array(stored["shift"]))
+        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
     samples: list[np.ndarray] = []
     channels, normalisation = source.shape[0], model_card.normalisation
     with progress.bar("measuring intensities", source.shape[1]) as advance:

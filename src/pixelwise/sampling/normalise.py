@@ -136,9 +136,14 @@ def intensity_scale(pixels: Num[np.ndarray, "channels *size"], normalisation: No
                 f"{channels} channels",
                 "Use an image like those the model was trained on.",
             )
-        limits = np.asarray(normalisation.clip, float).T if normalisation.clip else None
-        return Scale(1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float), limits)
+        factor, shift = 1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float)
+        return Scale(factor, shift, limits_of(normalisation))
     return scale_of(*mean_and_std(pixels), pixels.dtype)
+
+
+def limits_of(normalisation: Normalisation) -> Float64[np.ndarray, "2 channels"] | None:
+    """Return the lowest and highest value of each channel; None without limits."""
+    return np.asarray(normalisation.clip, float).T if normalisation.clip else None
 
 
 def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " channels"], dtype: np.dtype) -> Scale:
