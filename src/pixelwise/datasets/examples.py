@@ -26,7 +26,8 @@ from pixelwise.text import pluralise
 class Example(NamedTuple):
     """An image (channels, height, width) or volume (channels, depth, height, width) in its stored type, and its labels.
 
-    `labels` is (height, width) or (depth, height, width) int32 as `read_labels` returns it, the class index of a classification case, or None.
+    `labels` is (height, width) or (depth, height, width) int32 as `read_labels` returns it, the class index of a
+    classification case, or None.
     """
 
     image: np.ndarray
@@ -128,6 +129,12 @@ class Dataset:
         channels, options = self.channels, self.reading
         stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
         return match_channels(stored, self.channels, case.image)
+
+    def require_planes(self, work: str) -> None:
+        """Raise `BadDataset` for volumes: `work`, such as "doctor", is for images."""
+        if self.spatial_dims == 3:
+            hint = "`pixelwise inspect` checks volumes: sizes, geometry, labels and copies."
+            raise BadDataset(f"images of two dimensions for {work}", "volumes", hint, self.root)
 
     def read_grid(self, case: Case) -> Grid | None:
         """Read the grid of a volume, on which `read` gives it: axes, spacing, origin, direction; None for planes.

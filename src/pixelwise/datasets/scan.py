@@ -188,7 +188,7 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
         return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
 
 
-def image_descriptor(pixels: Num[np.ndarray, "channels *space"]) -> Float32[np.ndarray, "32 32"]:
+def image_descriptor(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.ndarray, "32 32"]:
     """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image.
 
     Of a volume they are those of the slice in the middle.

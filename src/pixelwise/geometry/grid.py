@@ -146,7 +146,9 @@ class Grid:
         return Grid(axes=self.axes, spacing=spacing, unit=self.unit, origin=place, direction=rows)
 
     def difference(self, other: "Grid", shape: Sequence[int], tolerance: float = 0.1) -> str:
-        """Return how another grid of the same shape differs from this one, in words; "" if nothing that both state does.
+        """Return how another grid of the same shape differs from this one, in words; "" if it does not.
+
+        What one of them does not state is no difference.
 
         Parameters
         ----------

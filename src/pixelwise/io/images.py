@@ -71,7 +71,7 @@ class Image:
         turned to "RAS".
     """
 
-    pixels: Num[np.ndarray, "channels *space"]
+    pixels: Num[np.ndarray, " channels *space"]
     spacing: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
     alpha: Literal["", "constant", "transparency", "data"] = ""

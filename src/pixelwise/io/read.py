@@ -56,6 +56,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_place",
+    "volume_format",
     "write_gif",
     "write_image",
     "write_labels",
@@ -106,6 +107,21 @@ def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> 
         depth=header.pages if _is_stack(header, None, volumes) else None,
         grid=stack_grid(header) if _is_stack(header, None, volumes) else None,
     )
+
+
+def volume_format(path: Path) -> str | None:
+    """Return the format of a volume whose grid a result can keep, such as "NIfTI"; None for planes and TIFF stacks.
+
+    Raises
+    ------
+    BadImage
+        Not an image.
+    """
+    if (kind := folder_format(path)) is not None:
+        return kind
+    file, kind = open_image_file(path)
+    file.close()
+    return kind if kind in FILE_FORMATS else None
 
 
 def is_volume_folder(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Volumes of every format: each voxel is read at its place, and a label volume written for it has its exact geometry."""
+"""Volumes of every format: each voxel is read at its place, and labels written for it have its exact geometry."""
 
 from collections.abc import Callable
 from pathlib import Path

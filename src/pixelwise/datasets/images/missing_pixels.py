@@ -7,7 +7,7 @@ from scipy import ndimage
 _UNMEASURED = (-999.0, -9999.0, -99999.0, -32768.0, float(np.finfo(np.float32).min))
 
 
-def filled(pixels: Num[np.ndarray, "channels *space"]) -> Num[np.ndarray, "channels *space"]:
+def filled(pixels: Num[np.ndarray, " channels *space"]) -> Num[np.ndarray, " channels *space"]:
     """Return pixels with the mean of the channel instead of NaN, which stands for missing data.
 
     >>> filled(np.array([[[1, np.nan, 3]]], np.float32)).tolist()
@@ -21,7 +21,7 @@ def filled(pixels: Num[np.ndarray, "channels *space"]) -> Num[np.ndarray, "chann
     return np.where(known, pixels, mean.astype(pixels.dtype))
 
 
-def undeclared_nodata(pixels: Num[np.ndarray, "channels *space"]) -> float | None:
+def undeclared_nodata(pixels: Num[np.ndarray, " channels *space"]) -> float | None:
     """Return the lowest value if it is one that programs write where nothing was measured, far from all others.
 
     >>> undeclared_nodata(np.array([[[-9999, -9999, 4, 7]]], np.int16))

@@ -51,7 +51,7 @@ def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32
 
 
 def ignore_missing(
-    labels: Int32[np.ndarray, "*size"], pixels: Num[np.ndarray, "channels *space"], task: str
+    labels: Int32[np.ndarray, "*size"], pixels: Num[np.ndarray, " channels *space"], task: str
 ) -> Int32[np.ndarray, "*size"]:
     """Return labels that are ignored where the image has no data (NaN in all channels).
 

@@ -81,7 +81,7 @@ class MaskValues:
     ramps: tuple[int, ...] = ()
 
 
-def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels *space"] | None = None) -> MaskValues:
+def measure_values(mask: MaskImage, pixels: Num[np.ndarray, " channels *space"] | None = None) -> MaskValues:
     """Measure the values of a mask; `pixels` is its image, of the same size."""
     if mask.grid is not None:
         return _measure_volume(mask.values.astype(np.int64), pixels)

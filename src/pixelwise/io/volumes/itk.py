@@ -1,8 +1,8 @@
 """NRRD, MetaImage and DICOM with SimpleITK.
 
 The text headers of NRRD and MetaImage are checked before the library opens a file: they may name other files for the
-data. Directions of ITK and DICOM are LPS+; the grid is RAS+. Sources: the NRRD format definition (teem.sourceforge.net);
-the MetaIO documentation; DICOM PS3.3, C.7.6.2 (image plane).
+data. Directions of ITK and DICOM are LPS+; the grid is RAS+. Sources: the NRRD format definition (Teem); the MetaIO
+documentation; DICOM PS3.3, C.7.6.2 (image plane).
 """
 
 import re
@@ -168,7 +168,7 @@ def _place(reader: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return spacing, origin and direction of three axes in LPS+."""
     count = min(3, len(reader.GetSize()))
     whole = np.array(reader.GetDirection(), np.float64)
-    side = int(round(len(whole) ** 0.5))
+    side = round(len(whole) ** 0.5)
     spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)
     spacing[:count], origin[:count] = reader.GetSpacing()[:count], reader.GetOrigin()[:count]
     direction[:count, :count] = whole.reshape(side, side)[:count, :count]

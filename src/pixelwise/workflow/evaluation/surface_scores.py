@@ -27,7 +27,8 @@ class SurfaceEvaluation:
     """Collects the surface scores of every class and image.
 
     Distances are in micrometres if all images state their pixel size, of volumes in millimetres, else in pixels; the
-    tolerance of the surface Dice is one pixel (the longer side of the largest). Ignored pixels belong to no class in both masks.
+    tolerance of the surface Dice is one pixel (the longest side of the largest). Ignored pixels belong to no class in
+    both masks.
 
     Parameters
     ----------

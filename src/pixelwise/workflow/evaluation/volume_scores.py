@@ -63,7 +63,7 @@ class VolumeEvaluation:
         }  # fmt: skip
 
     def add_to(self, scores: dict[str, Any], seed: int) -> dict[str, Any]:
-        """Return the scores of `mask_scores.summarise` with ``volumes`` in ``scores`` and ``cases``, if there are any."""
+        """Return the scores of `mask_scores.summarise` with ``volumes`` in ``scores`` and ``cases``, if known."""
         if not self._rows:
             return scores
         volumes = {"unit": "ml", "classes": [self._summarise(name, seed) for _, name in self._classes]}

@@ -54,8 +54,10 @@ class LargeImage:
         return self.result.exists() and self.record.is_file() and self.record.read_text("utf-8") == self.identity
 
 
-def is_large(path: Path, size: tuple[int, int], options: PredictOptions) -> bool:
-    """Return whether an image of `size` is streamed."""
+def is_large(path: Path, size: tuple[int, ...], options: PredictOptions) -> bool:
+    """Return whether an image of `size` is streamed; volumes are not."""
+    if len(size) == 3:
+        return False
     return options.format is not None or is_zarr(path) or size[0] * size[1] > STREAMED
 
 
@@ -128,4 +130,4 @@ def model_digest(file: Path) -> str:
 
 
 def _format_of(options: PredictOptions) -> Format:
-    return options.format or "tiff"
+    return "zarr" if options.format == "zarr" else "tiff"

@@ -1,0 +1,118 @@
+"""Output files of predicted volumes: labels in the format and on the grid of the image, and the size of each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer
+
+from pixelwise.atomic_write import atomic_write_bytes
+from pixelwise.datasets.records import has_background
+from pixelwise.datasets.writers.object_table import Cells, csv_bytes
+from pixelwise.errors import BadOption
+from pixelwise.geometry.grid import Grid
+from pixelwise.inference.segmentation_model import Prediction
+from pixelwise.io.read import Image, volume_format
+from pixelwise.io.volumes.write import WRITTEN, result_suffix, write_labels_like, write_volume_like
+from pixelwise.model_file.model_card import ModelCard
+from pixelwise.workflow.confidence import uncertainty_map
+from pixelwise.workflow.prediction.options import PredictOptions
+
+COLUMNS = ("image", "class", "voxels", "millilitres")
+_SUFFIXES = {"nifti": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "tiff": ".tif", "zarr": ".ome.zarr"}
+_MILLILITRE = 1000.0  # cubic millimetres
+
+
+@dataclass(frozen=True)
+class VolumeFiles:
+    """The files of one volume, and its rows in the table of volumes."""
+
+    files: tuple[Path, ...]
+    rows: tuple[Cells, ...]
+
+
+def check_volume_options(options: PredictOptions) -> None:
+    """Check that what is asked for exists for volumes.
+
+    Raises
+    ------
+    BadOption
+        Objects as outlines in a plane, or tiles of a size of their own.
+    """
+    if options.save:
+        hint = "Leave out --save: labels and volumes.csv are written."
+        raise BadOption("outputs for volumes", f"--save {','.join(options.save)}, of outlines in planes", hint)
+
+
+def save_volume(
+    folder: Path,
+    name: str,
+    path: Path,
+    image: Image,
+    result: Prediction,
+    model_card: ModelCard,
+    options: PredictOptions,
+) -> VolumeFiles:
+    """Write the labels of a volume, in the format of its file unless the user names one, and what else is requested.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the files, without a suffix.
+    path : Path
+        The file of the volume, whose grid is kept exactly.
+    image : Image
+    result : Prediction
+    model_card : ModelCard
+    options : PredictOptions
+        `format`, `probabilities` and `confidence` are used.
+    """
+    if image.grid is None:
+        raise ValueError("an image without a grid is no volume")
+    kind = volume_format(path)
+    like = None if kind is None else (path, kind)
+    suffix = _SUFFIXES[options.format] if options.format is not None else result_suffix(path)
+    files = [write_labels_like(folder / f"{name}{suffix}", result.labels, image.grid, like)]
+    if result.probabilities is not None and options.confidence:
+        target = folder / f"{name}.uncertainty.nii.gz"
+        files.append(
+            write_volume_like(target, uncertainty_map(result.probabilities, model_card)[None], image.grid, like)
+        )
+    if result.probabilities is not None and options.probabilities:
+        scaled = np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8)
+        files.append(write_volume_like(folder / f"{name}.probabilities.nii.gz", scaled, image.grid, like))
+    return VolumeFiles(tuple(files), tuple(volume_rows(path.name, result.labels, image.grid, model_card)))
+
+
+def volume_rows(
+    image: str, labels: Integer[np.ndarray, "depth height width"], grid: Grid, model_card: ModelCard
+) -> list[Cells]:
+    """Return a row of the table of volumes per class, in millilitres if the unit is known; all objects are one class.
+
+    The background has no row.
+    """
+    size = None if grid.millimetres is None else float(np.prod(grid.millimetres)) / _MILLILITRE
+    if model_card.task == "instance":
+        labels, names = (labels > 0).astype(np.uint8), ("background", model_card.classes[-1])
+    else:
+        names = model_card.classes
+    counts = np.bincount(labels.ravel(), minlength=len(names))
+    first = int(has_background(model_card.task, names))
+    return [
+        [image, names[index], int(counts[index]), "" if size is None else f"{counts[index] * size:.6g}"]
+        for index in range(first, len(names))
+    ]
+
+
+def write_volume_table(folder: Path, rows: Sequence[Cells]) -> Path:
+    """Write ``volumes.csv``: a row per image and class; return its path."""
+    path = folder / "volumes.csv"
+    atomic_write_bytes(path, csv_bytes(COLUMNS, rows))
+    return path
+
+
+def result_names(name: str) -> list[str]:
+    """Return the names that the labels of a volume may have."""
+    return [f"{name}{suffix}" for suffix in WRITTEN]
