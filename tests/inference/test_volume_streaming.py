@@ -43,7 +43,9 @@ def save(path: Path, pixels: np.ndarray, scale: tuple[float, ...] = (2.0, 0.5, 0
     return path
 
 
-def model_of(tmp_path: Path, target: TargetOptions | None = None, tile: int | None = 32, **network: Any) -> SegmentationModel:
+def model_of(
+    tmp_path: Path, target: TargetOptions | None = None, tile: int | None = 32, **network: Any
+) -> SegmentationModel:
     target = target or TargetOptions()
     task = "instance" if target.kind == "boundary" else "binary"
     card = replace(make_recipe(task, dimensions=3, depth=1, **network), target=target, spacing=(2.0, 0.5, 0.5))
@@ -141,7 +143,11 @@ def test_another_model_is_not_resumed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("options", "memory"), [({}, 2**22), ({"normalisation": "instance"}, 2**22)], ids=str)
 def test_tiles_fit_into_the_memory(tmp_path: Path, options: dict[str, Any], memory: int) -> None:
-    model, source, messages = model_of(tmp_path, tile=None, **options), InMemoryVolume(drawn_volume()[None]), MessageRecorder()
+    model, source, messages = (
+        model_of(tmp_path, tile=None, **options),
+        InMemoryVolume(drawn_volume()[None]),
+        MessageRecorder(),
+    )
     shapes: list[tuple[int, ...]] = []
     runtime = model.predictor.runtime
 
@@ -175,9 +181,9 @@ def test_windows_of_an_ome_zarr_volume_equal_slices(tmp_path: Path) -> None:
     assert source.dtype == np.uint8
     found = source.read((3, 30), (10, 60), (0, 52))
     assert np.array_equal(found[0], pixels[3:30, 10:60])
+    flat = zarr.open_group(str(tmp_path / "flat.ome.zarr"), mode="w", zarr_format=3)
+    flat.create_array("0", shape=(8, 8), dtype="uint8", chunks=(8, 8))
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    flat.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
     with pytest.raises(BadImage, match="z, y, x"):
-        flat = zarr.open_group(str(tmp_path / "flat.ome.zarr"), mode="w", zarr_format=3)
-        flat.create_array("0", shape=(8, 8), dtype="uint8", chunks=(8, 8))
-        axes = [{"name": name, "type": "space"} for name in "yx"]
-        flat.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
         ZarrVolume(tmp_path / "flat.ome.zarr")

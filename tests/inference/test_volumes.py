@@ -1,4 +1,4 @@
-"""Volumes: tiles and cuts equal the whole, but not with a smaller halo; flips, tile shapes, and the Python interface."""
+"""Volumes: tiles and cuts equal the whole, but not with a smaller halo; flips, tile shapes, the Python interface."""
 
 from dataclasses import replace
 from functools import cache

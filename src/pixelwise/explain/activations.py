@@ -36,7 +36,7 @@ class Stage:
     name: str
     part: Kind
     stride: int
-    maps: Float32[np.ndarray, "channels *size"]
+    maps: Float32[np.ndarray, " channels *size"]
 
     def deviations(self) -> Float32[np.ndarray, " channels"]:
         """Return the standard deviation of each channel over the pixels; 0 for a dead channel."""
@@ -74,7 +74,7 @@ class Activation:
     tensor: Tensor
     channels: int
 
-    def cut(self, tensor: Tensor) -> Float32[np.ndarray, "channels *size"]:
+    def cut(self, tensor: Tensor) -> Float32[np.ndarray, " channels *size"]:
         """Return a copy of the recorded channels of `tensor` or of its gradient."""
         return tensor[0, : self.channels].detach().numpy().astype(np.float32)
 

@@ -35,9 +35,9 @@ class Crop:
         The part of the logits that covers `shown`.
     """
 
-    shown: Num[np.ndarray, "channels *_"]
+    shown: Num[np.ndarray, " channels *_"]
     origin: tuple[int, ...]
-    given: Float32[np.ndarray, "channels *_"]
+    given: Float32[np.ndarray, " channels *_"]
     offset: tuple[int, ...]
     keep: tuple[slice, ...]
 
@@ -45,7 +45,7 @@ class Crop:
 def crop_for_masks(
     network: Network,
     model_card: ModelCard,
-    pixels: Num[np.ndarray, "channels *size"],
+    pixels: Num[np.ndarray, " channels *size"],
     pixel: tuple[int, ...] | None = None,
 ) -> Crop:
     """Return a crop for a segmentation network, centred on `pixel` or on the image.

@@ -66,7 +66,7 @@ class GradCam:
     Memory: all feature maps are kept, about twice what `Segmenter.layers` counts as `values`.
     """
 
-    def __init__(self, network: Network, image: Float32[np.ndarray, "channels *size"]) -> None:
+    def __init__(self, network: Network, image: Float32[np.ndarray, " channels *size"]) -> None:
         recorder = ActivationRecorder()
         self._image = torch.from_numpy(np.ascontiguousarray(image))[None].requires_grad_()
         with ExitStack() as stack:

@@ -28,7 +28,7 @@ class Sample:
         Target class of each pixel, 255 where it is ignored; or the class of the image.
     """
 
-    pixels: Num[np.ndarray, "channels *_"]
+    pixels: Num[np.ndarray, " channels *_"]
     truth: Integer[np.ndarray, "*size"]
 
 

@@ -27,7 +27,7 @@ from pixelwise.text import pluralise
 
 Advance = Callable[[int], None]
 Key = TypeVar("Key")
-Pixels = Num[np.ndarray, "channels *size"]
+Pixels = Num[np.ndarray, " channels *size"]
 
 
 def _ignore(count: int) -> None:
@@ -151,7 +151,7 @@ class SegmentationModel:
 
     def probabilities(
         self, image: Any, *, nodata: float | None = None, spacing: Spacing | None = None
-    ) -> Float32[np.ndarray, "classes *size"]:
+    ) -> Float32[np.ndarray, " classes *size"]:
         """Return the calibrated probabilities of the target classes; same input as `predict`.
 
         For models of kind "distance" the last channel is the predicted distance to the border of the object, from 0 to

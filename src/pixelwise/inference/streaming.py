@@ -129,8 +129,7 @@ def stream_image(
         overlap = max(predictor.overlap(size))
         if overlap:
             progress.message(
-                "Approximate, because the network has whole-image layers: "
-                f"tiles are blended over {2 * overlap} pixels."
+                f"Approximate, because the network has whole-image layers: tiles are blended over {2 * overlap} pixels."
             )
         if not masks:
             progress.message("Each object takes about 250 more bytes.")
@@ -168,7 +167,7 @@ def stream_image(
 
 def decider(
     target: TargetOptions,
-) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, "classes *size"]], Integer[np.ndarray, "*size"]]]:
+) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, " classes *size"]], Integer[np.ndarray, "*size"]]]:
     """Return the type of the stored tiles, and the function that computes them from logits."""
     if most_probable_wins(target):
         return "uint8", most_probable_class

@@ -1,7 +1,7 @@
 """Streamed prediction of volumes of any size into OME-Zarr: reading, inference and writing in bounded memory.
 
-As for images (`streaming`), a killed process is resumed by the next one with the same inputs, and the result is identical
-byte for byte to that of an uninterrupted process.
+As for images (`streaming`), a killed process is resumed by the next one with the same inputs, and the result is
+identical byte for byte to that of an uninterrupted process.
 """
 
 import hashlib
@@ -249,9 +249,7 @@ class _Voxels:
         return self._source.read((key[1].start, key[1].stop), (0, height), (0, width))
 
 
-def _identity(
-    model_card: ModelCard, predictor: Predictor, source: VolumeReader, given: str, side: Side
-) -> str:
+def _identity(model_card: ModelCard, predictor: Predictor, source: VolumeReader, given: str, side: Side) -> str:
     """Return a digest of everything that the stored tiles depend on."""
     plan = predictor.plan(source.shape[1:])
     inputs: dict[str, Any] = {

@@ -64,9 +64,7 @@ def is_large(path: Path, size: tuple[int, ...], options: PredictOptions) -> bool
     return options.format is not None or is_zarr(path) or size[0] * size[1] > STREAMED
 
 
-def large_image(
-    path: Path, folder: Path, name: str, model: str, options: PredictOptions, axes: int = 2
-) -> LargeImage:
+def large_image(path: Path, folder: Path, name: str, model: str, options: PredictOptions, axes: int = 2) -> LargeImage:
     """Return the paths and identity of a large image or volume; `model` is the digest of the model's files."""
     files = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
