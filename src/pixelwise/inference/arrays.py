@@ -164,7 +164,9 @@ def check_axes(spatial: int, dimensions: int, shape: tuple[int, ...]) -> None:
         raise BadImage("an image (height, width), as in training", f"a volume of shape {shape}", hint)
 
 
-def warn_of_scale(pixels: Num[np.ndarray, " channels *size"], trained: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+def warn_of_scale(
+    pixels: Num[np.ndarray, " channels *size"], trained: Sequence[tuple[float, float]]
+) -> tuple[str, ...]:
     """Return a warning if the values differ strongly from the range (low, high) of the training images per channel."""
     most = _SAMPLE_SIDES[pixels.ndim - 1]
     sample = pixels[(slice(None), *(slice(None, None, max(1, side // most)) for side in pixels.shape[1:]))]

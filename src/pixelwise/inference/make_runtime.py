@@ -49,8 +49,8 @@ def make_runtime(
         `benchmark.MIN_TILES` tiles on, and uses PyTorch below, which needs no conversion.
     progress : Progress
     largest : tuple of int, optional
-        Size of the largest image, (height, width) or (depth, height, width), if its network may be cut: in PyTorch cut networks may be faster than others that
-        compute whole tiles faster.
+        Size of the largest image, (height, width) or (depth, height, width), if its network may be cut: in PyTorch cut
+        networks may be faster than others that compute whole tiles faster.
 
     Raises
     ------
