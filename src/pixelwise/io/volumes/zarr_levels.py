@@ -18,7 +18,7 @@ from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
 
 CHUNK = 64  # voxels per side
-_SHARD = 4  # chunks per side of a shard
+_SHARD = 2  # chunks per side of a shard
 Read = Callable[[Span, Span, Span], Integer[np.ndarray, "depth rows columns"]]
 
 

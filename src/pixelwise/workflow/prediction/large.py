@@ -12,7 +12,7 @@ from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, stream_image
 from pixelwise.inference.volume_streaming import stream_volume
 from pixelwise.io.label_writer import Compression, Format, result_path
-from pixelwise.io.volumes.windows import open_volume_windows
+from pixelwise.io.volumes.windows import open_volume_windows, reads_windows
 from pixelwise.io.windows import open_windows
 from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
@@ -58,9 +58,9 @@ class LargeImage:
 
 
 def is_large(path: Path, size: tuple[int, ...], options: PredictOptions) -> bool:
-    """Return whether an image of `size` is streamed; of volumes OME-Zarr only, which is read and written by windows."""
+    """Return whether an image of `size` is streamed; volumes only if they can be read by windows."""
     if len(size) == 3:
-        return is_zarr(path) and options.format in (None, "zarr") and math.prod(size) > STREAMED
+        return reads_windows(path) and options.format in (None, "zarr") and math.prod(size) > STREAMED
     return options.format is not None or is_zarr(path) or size[0] * size[1] > STREAMED
 
 
