@@ -30,7 +30,7 @@ _KINDS = {"b": "true and false", "c": "complex numbers", "U": "texts", "S": "tex
 
 def read_array(
     image: Any, channels: int, reading: ReadOptions, nodata: float | None = None, *, dimensions: int = 2
-) -> Num[np.ndarray, "channels *size"]:
+) -> Num[np.ndarray, " channels *size"]:
     """Return what a caller hands over as an image, with the values that a file would have.
 
     Parameters
@@ -101,7 +101,7 @@ def _with_plain_colours(image: Any, channels: int) -> Any:
 
 def channels_first(
     image: Num[np.ndarray, "..."], channels: int, dimensions: int = 2
-) -> Num[np.ndarray, "channels *size"]:
+) -> Num[np.ndarray, " channels *size"]:
     """Return an array as (channels, *size); a gray one is repeated if three channels are needed.
 
     Parameters
@@ -165,7 +165,7 @@ def check_axes(spatial: int, dimensions: int, shape: tuple[int, ...]) -> None:
 
 
 def warn_of_scale(
-    pixels: Num[np.ndarray, "channels *size"], trained: Sequence[tuple[float, float]]
+    pixels: Num[np.ndarray, " channels *size"], trained: Sequence[tuple[float, float]]
 ) -> tuple[str, ...]:
     """Return a warning if the values differ strongly from the range (low, high) of the training images per channel."""
     most = _SAMPLE_SIDES[pixels.ndim - 1]

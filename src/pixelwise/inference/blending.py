@@ -88,7 +88,7 @@ class Blender:
         """Return whether all windows are complete."""
         return not self._missing
 
-    def add(self, number: int, tile: Tile, logits: Float[np.ndarray, "classes *size"]) -> Iterator[LogitsWindow]:
+    def add(self, number: int, tile: Tile, logits: Float[np.ndarray, " classes *size"]) -> Iterator[LogitsWindow]:
         """Add the logits of a tile; yield the windows that it completes."""
         axes = zip(tile.write, self._windows[number], self._size, self._overlap, strict=True)
         weights = np.ix_(*(blend_weights(*axis).astype(logits.dtype) for axis in axes))

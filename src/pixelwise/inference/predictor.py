@@ -211,9 +211,7 @@ class Predictor:
         """Return the batch size of tiles whose inputs have this number of pixels."""
         return min(self.batch, max(1, BATCH_PIXELS // pixels))
 
-    def logits(
-        self, pixels: Num[np.ndarray, "channels *size"], scale: Scale
-    ) -> Float[np.ndarray, "classes *size"]:
+    def logits(self, pixels: Num[np.ndarray, " channels *size"], scale: Scale) -> Float[np.ndarray, " classes *size"]:
         """Return the logits of the whole image."""
         result: np.ndarray | None = None
         for window in self.stream(pixels, scale):
@@ -224,7 +222,7 @@ class Predictor:
             return np.empty((self.classes, *pixels.shape[1:]), np.float32)
         return result
 
-    def stream(self, pixels: Num[np.ndarray, "channels *size"], scale: Scale) -> Iterator[LogitsWindow]:
+    def stream(self, pixels: Num[np.ndarray, " channels *size"], scale: Scale) -> Iterator[LogitsWindow]:
         """Yield the logits window by window; the windows cover each pixel once."""
         for _, window in self.compute(self.make_batches(self.read_tiles([Job(in_memory(pixels), scale)]))):
             yield window
@@ -296,7 +294,7 @@ class Predictor:
         return StagedImage(self.runtime, plan, padded_sizes(size, self.geometry))
 
     def _complete_windows(
-        self, item: ReadTile, logits: Float[np.ndarray, "classes *size"], blenders: dict[int, Blender]
+        self, item: ReadTile, logits: Float[np.ndarray, " classes *size"], blenders: dict[int, Blender]
     ) -> Iterator[LogitsWindow]:
         """Yield the windows that are complete with a tile."""
         valid = logits[item.tile.kept]
@@ -346,18 +344,18 @@ def _batch(group: list[ReadTile]) -> TileBatch:
     return TileBatch([item._replace(window=window) for item, window in zip(group, stack, strict=True)], stack)
 
 
-def in_memory(pixels: Num[np.ndarray, "channels *size"]) -> Reader:
+def in_memory(pixels: Num[np.ndarray, " channels *size"]) -> Reader:
     """Return the reader of an image or a volume in memory."""
     return InMemoryReader(pixels) if pixels.ndim == 3 else InMemoryVolume(pixels)
 
 
 def read_mirrored(
-    pixels: Num[np.ndarray, "channels *size"] | Reader, window: tuple[Span, ...]
-) -> Num[np.ndarray, "channels *window_size"]:
+    pixels: Num[np.ndarray, " channels *size"] | Reader, window: tuple[Span, ...]
+) -> Num[np.ndarray, " channels *window_size"]:
     """Read a window that may extend beyond the image, with reflection padding of any width."""
     source = in_memory(pixels) if isinstance(pixels, np.ndarray) else pixels
     size = source.shape[1:]
-    if all(0 <= start and stop <= side for (start, stop), side in zip(window, size, strict=True)):
+    if all(start >= 0 and stop <= side for (start, stop), side in zip(window, size, strict=True)):
         return source.read(*window)
     indices = [mirror_indices(*span, side) for span, side in zip(window, size, strict=True)]
     near = [(int(index.min()), int(index.max()) + 1) for index in indices]

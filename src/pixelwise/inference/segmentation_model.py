@@ -27,7 +27,7 @@ from pixelwise.text import pluralise
 
 Advance = Callable[[int], None]
 Key = TypeVar("Key")
-Pixels = Num[np.ndarray, "channels *size"]
+Pixels = Num[np.ndarray, " channels *size"]
 
 
 def _ignore(count: int) -> None:
@@ -151,7 +151,7 @@ class SegmentationModel:
 
     def probabilities(
         self, image: Any, *, nodata: float | None = None, spacing: Spacing | None = None
-    ) -> Float32[np.ndarray, "classes *size"]:
+    ) -> Float32[np.ndarray, " classes *size"]:
         """Return the calibrated probabilities of the target classes; same input as `predict`.
 
         For models of kind "distance" the last channel is the predicted distance to the border of the object, from 0 to
@@ -297,7 +297,7 @@ def load_model_for_prediction(
     tta: int | None = None,
     runtime: str = "torch",
     pixels: int | None = None,
-    largest: tuple[int, int] | None = None,
+    largest: tuple[int, ...] | None = None,
     progress: Progress | None = None,
 ) -> SegmentationModel:
     """Load a segmentation model from a run folder, a model file or an exported file.
@@ -317,8 +317,8 @@ def load_model_for_prediction(
         One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
     pixels : int, optional
         Number of pixels to predict; see `make_runtime.make_runtime`.
-    largest : (height, width), optional
-        Size of the largest image, if known; see `make_runtime.make_runtime`.
+    largest : tuple of int, optional
+        Size of the largest image or volume, if known; see `make_runtime.make_runtime`.
     progress : Progress, optional
         Receives messages about the choice of the runtime.
 

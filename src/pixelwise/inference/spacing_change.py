@@ -39,11 +39,11 @@ class SpacingChange:
     coarse: int | None
     model_coarse: int | None
 
-    def to_model(self, pixels: Num[np.ndarray, "channels *size"]) -> Float32[np.ndarray, "channels *model_size"]:
+    def to_model(self, pixels: Num[np.ndarray, " channels *size"]) -> Float32[np.ndarray, " channels *model_size"]:
         """Resample an image to the spacing of the model."""
         return resample_image(pixels, self.model_size, self.coarse)
 
-    def from_model(self, logits: Float[np.ndarray, "classes *model_size"]) -> Float[np.ndarray, "classes *size"]:
+    def from_model(self, logits: Float[np.ndarray, " classes *model_size"]) -> Float[np.ndarray, " classes *size"]:
         """Resample logits to the grid of the volume."""
         return resample_logits(logits, self.size, self.model_coarse)
 
@@ -82,4 +82,3 @@ def find_spacing_change(
         hint = "Check the unit of the spacing: it is millimetres."
         raise BadImage(f"a volume near the spacing of the model, {tuple(target)}", got, hint)
     return SpacingChange(size, model_size, coarse_axis(spacing), coarse_axis(target))
-

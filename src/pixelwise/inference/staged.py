@@ -108,9 +108,7 @@ class StagedImage:
         self._inner_done = False
         self._shapes: tuple[int, tuple[tuple[int, ...], ...]] | None = None
 
-    def add(
-        self, part: RegionTile, tile: Tile, window: Float[np.ndarray, "one channels *size"]
-    ) -> list[LogitsWindow]:
+    def add(self, part: RegionTile, tile: Tile, window: Float[np.ndarray, "one channels *size"]) -> list[LogitsWindow]:
         """Compute a tile that reads the image; return its logits if it is one of the last step."""
         if part.first:
             self._maps.clear()
@@ -143,9 +141,7 @@ class StagedImage:
             self._maps[key] = _empty_map(self._plan.steps[index], area, values, tile)
         self._maps[key].window(tile.write)[:] = values
 
-    def _run(
-        self, index: int, tile: Tile, image: np.ndarray | None = None
-    ) -> Float[np.ndarray, "channels *size"]:
+    def _run(self, index: int, tile: Tile, image: np.ndarray | None = None) -> Float[np.ndarray, " channels *size"]:
         """Return the output of a step in the valid region of a tile."""
         step = self._plan.steps[index]
         inputs = [

@@ -33,7 +33,7 @@ from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabil
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import release_memory
-from pixelwise.sampling.normalise import Scale
+from pixelwise.sampling.normalise import Scale, limits_of
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
@@ -129,8 +129,7 @@ def stream_image(
         overlap = max(predictor.overlap(size))
         if overlap:
             progress.message(
-                "Approximate, because the network has whole-image layers: "
-                f"tiles are blended over {2 * overlap} pixels."
+                f"Approximate, because the network has whole-image layers: tiles are blended over {2 * overlap} pixels."
             )
         if not masks:
             progress.message("Each object takes about 250 more bytes.")
@@ -168,7 +167,7 @@ def stream_image(
 
 def decider(
     target: TargetOptions,
-) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, "classes *size"]], Integer[np.ndarray, "*size"]]]:
+) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, " classes *size"]], Integer[np.ndarray, "*size"]]]:
     """Return the type of the stored tiles, and the function that computes them from logits."""
     if most_probable_wins(target):
         return "uint8", most_probable_class
@@ -284,7 +283,7 @@ def _scale(
     """Return the intensity scale, from the journal or from a pass over the image."""
     stored = tiles.notes.get("scale")
     if stored is not None:
-        return Scale(np.array(stored["factor"]), np.array(stored["shift"]))
+        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
     if options.sampled and model_card.normalisation.kind == "image":
         progress.message("The intensity scale is estimated from windows spread over the image.")
     with progress.bar("measuring intensities", source.shape[1]) as advance:

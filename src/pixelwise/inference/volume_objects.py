@@ -80,9 +80,7 @@ def _find_objects(
     watershed = uses_watershed(target)
     slabs, blocks = list(_slabs(decided)), list(_blocks(decided))
     with ExitStack() as stack:
-        advance = stack.enter_context(
-            progress.bar("finding objects", 2 * len(slabs) + len(blocks) * watershed)
-        )
+        advance = stack.enter_context(progress.bar("finding objects", 2 * len(slabs) + len(blocks) * watershed))
         labels = _temporary(decided, path, "areas", "uint32")
         stack.callback(labels.discard)
         merger, counter = StripLabels(corners=not watershed), PixelCounter()
@@ -120,17 +118,12 @@ def _flood(
 ) -> UInt32[np.ndarray, "depth rows columns"]:
     """Return the watershed of a block from the merged labels of the seeds."""
     near = [
-        (max(0, start - HALO), min(side, stop + HALO))
-        for (start, stop), side in zip(block, decided.shape, strict=True)
+        (max(0, start - HALO), min(side, stop + HALO)) for (start, stop), side in zip(block, decided.shape, strict=True)
     ]
     packed = decided.read(near[0], near[1], near[2])
     foreground: Bool[np.ndarray, "*size"] = (packed & FOREGROUND) > 0
-    found = watershed_window(
-        merged[seeds.read(near[0], near[1], near[2])], foreground, (packed & 255).astype(np.uint8)
-    )
-    place = tuple(
-        slice(start - first, stop - first) for (start, stop), (first, _) in zip(block, near, strict=True)
-    )
+    found = watershed_window(merged[seeds.read(near[0], near[1], near[2])], foreground, (packed & 255).astype(np.uint8))
+    place = tuple(slice(start - first, stop - first) for (start, stop), (first, _) in zip(block, near, strict=True))
     return found[place]
 
 

@@ -1,7 +1,7 @@
 """Streamed prediction of volumes of any size into OME-Zarr: reading, inference and writing in bounded memory.
 
-As for images (`streaming`), a killed process is resumed by the next one with the same inputs, and the result is identical
-byte for byte to that of an uninterrupted process.
+As for images (`streaming`), a killed process is resumed by the next one with the same inputs, and the result is
+identical byte for byte to that of an uninterrupted process.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from pixelwise.io.volumes.zarr_levels import write_zarr_levels
 from pixelwise.labels.volume_properties import VolumeTable, measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import Scale, intensity_scale, mean_and_std_of, scale_of
+from pixelwise.sampling.normalise import Scale, intensity_scale, limits_of, mean_and_std_of, scale_of
 from pixelwise.text import pluralise
 
 _VERSION = 1  # of the journal
@@ -174,7 +174,7 @@ def _scale(model_card: ModelCard, source: VolumeReader, tiles: VolumeTiles, prog
     """Return the intensity scale, from the journal or from a pass over the volume."""
     stored = tiles.notes.get("scale")
     if stored is not None:
-        return Scale(np.array(stored["factor"]), np.array(stored["shift"]))
+        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
     samples: list[np.ndarray] = []
     channels, normalisation = source.shape[0], model_card.normalisation
     with progress.bar("measuring intensities", source.shape[1]) as advance:
@@ -249,9 +249,7 @@ class _Voxels:
         return self._source.read((key[1].start, key[1].stop), (0, height), (0, width))
 
 
-def _identity(
-    model_card: ModelCard, predictor: Predictor, source: VolumeReader, given: str, side: Side
-) -> str:
+def _identity(model_card: ModelCard, predictor: Predictor, source: VolumeReader, given: str, side: Side) -> str:
     """Return a digest of everything that the stored tiles depend on."""
     plan = predictor.plan(source.shape[1:])
     inputs: dict[str, Any] = {

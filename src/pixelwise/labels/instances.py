@@ -38,7 +38,7 @@ _RADIUS = 4  # pixels: the Gaussian of standard deviation 1 is truncated there
 class Decoder(Protocol):
     """Collects the probabilities of an image window by window and converts them to a mask or a label image."""
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels *size"]) -> None:
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
         """Threshold the pixels of `window`, a span per axis."""
         ...
 
@@ -62,9 +62,7 @@ def start_decoding(options: TargetOptions, size: tuple[int, ...]) -> Decoder:
     return _WatershedDecoder(options, size)
 
 
-def decode(
-    probabilities: Float[np.ndarray, "channels *size"], options: TargetOptions
-) -> Integer[np.ndarray, "*size"]:
+def decode(probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions) -> Integer[np.ndarray, "*size"]:
     """Convert the probabilities of a whole image to a mask or a label image; see `start_decoding`."""
     size = probabilities.shape[1:]
     decoder = start_decoding(options, size)
@@ -73,7 +71,7 @@ def decode(
 
 
 def most_probable_class(
-    probabilities: Float[np.ndarray, "channels *size"],
+    probabilities: Float[np.ndarray, " channels *size"],
 ) -> UInt8[np.ndarray, "*size"]:
     """Return the most probable class of each pixel, the first of equals; logits can be passed instead.
 
@@ -89,9 +87,7 @@ def most_probable_class(
     return result
 
 
-def class_of(
-    probabilities: Float[np.ndarray, "channels *size"], options: TargetOptions
-) -> UInt8[np.ndarray, "*size"]:
+def class_of(probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions) -> UInt8[np.ndarray, "*size"]:
     """Return the class of each pixel: the most probable one, or of two classes the second above its threshold.
 
     Logits can be passed instead if `most_probable_wins`.
@@ -102,14 +98,14 @@ def class_of(
 
 
 def foreground_of(
-    probabilities: Float[np.ndarray, "channels *size"], options: TargetOptions
+    probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions
 ) -> Bool[np.ndarray, "*size"]:
     """Return which pixels belong to objects."""
     return probabilities[0] < 1 - options.foreground_threshold
 
 
 def seeds_of(
-    probabilities: Float[np.ndarray, "channels *size"], options: TargetOptions
+    probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions
 ) -> tuple[Bool[np.ndarray, "*size"], Bool[np.ndarray, "*size"], UInt8[np.ndarray, "*size"]]:
     """Return what is stored of a window: foreground, seeds, and the probability of the interior times 255.
 
@@ -137,7 +133,7 @@ class _ClassesDecoder:
         self._options = options
         self._mask = np.zeros(size, np.uint8)
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels *size"]) -> None:
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
         self._mask[_slices(window)] = class_of(probabilities, self._options)
 
     def finish(self) -> UInt8[np.ndarray, "*size"]:
@@ -153,7 +149,7 @@ class _SeedsDecoder:
         self._foreground, self._seeds = np.zeros(size, bool), np.zeros(size, bool)
         self._interior = np.zeros(size, np.uint8)
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels *size"]) -> None:
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
         place = _slices(window)
         self._foreground[place], self._seeds[place], self._interior[place] = seeds_of(probabilities, self._options)
 
@@ -181,7 +177,7 @@ class _ComponentsDecoder:
         self._options = options
         self._foreground = np.zeros(size, bool)
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels *size"]) -> None:
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
         self._foreground[_slices(window)] = foreground_of(probabilities, self._options)
 
     def finish(self) -> Integer[np.ndarray, "*size"]:
@@ -204,9 +200,7 @@ class _WatershedDecoder(_SeedsDecoder):
         return remove_small_objects(labels, self._options.min_area)
 
 
-def interior_to_heights(
-    interior: UInt8[np.ndarray, "*size"], foreground: Bool[np.ndarray, "*size"]
-) -> None:
+def interior_to_heights(interior: UInt8[np.ndarray, "*size"], foreground: Bool[np.ndarray, "*size"]) -> None:
     """Smooth the interior and invert it to heights 0 to 254, 255 outside the foreground; in place."""
     above = interior[:0]
     for rows in row_strips(interior.shape):

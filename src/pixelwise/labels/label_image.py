@@ -76,9 +76,7 @@ def renumber(labels: Integer[np.ndarray, "*size"]) -> Int32[np.ndarray, "*size"]
     return result
 
 
-def overlap_table(
-    truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]
-) -> Overlaps:
+def overlap_table(truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> Overlaps:
     """Count the pixels shared by objects of two label images; 0 and negative values are background."""
     rows, columns = renumber(truth), renumber(predicted)
     truth_areas, predicted_areas = areas(rows)[1:], areas(columns)[1:]

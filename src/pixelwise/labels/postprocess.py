@@ -44,7 +44,9 @@ def remove_small_objects(labels: Int32[np.ndarray, "*size"], area: int) -> Integ
 
 
 def remove_small_regions(mask: UInt8[np.ndarray, "*size"], smallest: Sequence[int]) -> None:
-    """Set 8-connected regions (of a volume 26-connected) of a class with fewer than `smallest[class]` pixels to class 0, in place.
+    """Set 8-connected regions of a class with fewer than `smallest[class]` pixels to class 0, in place.
+
+    Regions of volumes are 26-connected.
 
     Memory: 5 bytes per pixel, for one class at a time.
     """

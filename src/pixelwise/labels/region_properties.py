@@ -109,9 +109,7 @@ def measure_objects(
     )
 
 
-def centroids(
-    labels: Integer[np.ndarray, "*size"] | LabelRows, boxes: Extents
-) -> Float64[np.ndarray, "numbers axes"]:
+def centroids(labels: Integer[np.ndarray, "*size"] | LabelRows, boxes: Extents) -> Float64[np.ndarray, "numbers axes"]:
     """Return the mean position of each object along each axis, in pixels."""
     total = np.zeros((len(boxes.area), len(labels.shape)))
     for runs in runs_of(labels):
@@ -124,7 +122,7 @@ def centroids(
 
 def intensity_sums(
     labels: Integer[np.ndarray, "*size"] | LabelRows,
-    image: Num[np.ndarray, "channels *size"] | PixelRows,
+    image: Num[np.ndarray, " channels *size"] | PixelRows,
     numbers: int,
 ) -> Float64[np.ndarray, " numbers"]:
     """Return the sum over the pixels and channels of each object."""

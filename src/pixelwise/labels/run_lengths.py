@@ -90,9 +90,7 @@ def runs_of(labels: Integer[np.ndarray, "*size"] | LabelRows) -> Iterator[Runs]:
         yield find_runs(labels[rows].reshape(-1, labels.shape[-1]), rows.start * above)
 
 
-def row_places(
-    runs: Runs, shape: tuple[int, ...]
-) -> tuple[Int64[np.ndarray, " runs"], ...]:
+def row_places(runs: Runs, shape: tuple[int, ...]) -> tuple[Int64[np.ndarray, " runs"], ...]:
     """Return the place of the row of each run along the leading axes: its row, or its plane and row."""
     return (runs.row,) if len(shape) == 2 else np.unravel_index(runs.row, shape[:-1])
 

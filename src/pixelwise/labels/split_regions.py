@@ -76,8 +76,12 @@ def _contact_voxels(labels: Integer[np.ndarray, "depth height width"]) -> Bool[n
     result = np.zeros(labels.shape, bool)
     for offset in product((-1, 0, 1), repeat=3):
         if offset > (0, 0, 0):
-            here = tuple(slice(max(0, -step), size - max(0, step)) for step, size in zip(offset, labels.shape, strict=True))
-            there = tuple(slice(max(0, step), size + min(0, step)) for step, size in zip(offset, labels.shape, strict=True))
+            here = tuple(
+                slice(max(0, -step), size - max(0, step)) for step, size in zip(offset, labels.shape, strict=True)
+            )
+            there = tuple(
+                slice(max(0, step), size + min(0, step)) for step, size in zip(offset, labels.shape, strict=True)
+            )
             result[here] |= _differ(labels[here], labels[there])
     return result
 
@@ -89,7 +93,5 @@ def cut_lines(mask: UInt8[np.ndarray, "*size"], labels: Integer[np.ndarray, "*si
         mask[rows][contact_pixels(below)[: len(mask[rows])]] = 0
 
 
-def _differ(
-    one: Integer[np.ndarray, "*size"], other: Integer[np.ndarray, "*size"]
-) -> Bool[np.ndarray, "*size"]:
+def _differ(one: Integer[np.ndarray, "*size"], other: Integer[np.ndarray, "*size"]) -> Bool[np.ndarray, "*size"]:
     return (one != other) & (one > 0) & (other > 0)

@@ -36,7 +36,8 @@ class StripLabels:
 
     Notes
     -----
-    Memory: one row or plane, 16 bytes per contact across a strip edge, and about 32 bytes per provisional label in `joined`.
+    Memory: one row or plane, 16 bytes per contact across a strip edge, and about 32 bytes per provisional label in
+    `joined`.
     """
 
     def __init__(self, *, corners: bool = True) -> None:
@@ -45,7 +46,7 @@ class StripLabels:
         self._above: UInt32[np.ndarray, "*row"] | None = None
         self._contacts: list[Int64[np.ndarray, "touches 2"]] = []
 
-    def add(self, mask: Bool[np.ndarray, "rows *row"]) -> UInt32[np.ndarray, "rows *row"]:
+    def add(self, mask: Bool[np.ndarray, " rows *row"]) -> UInt32[np.ndarray, " rows *row"]:
         """Return the provisional labels of the next strip, in row-major order of their first pixel; 0 outside."""
         labels = components(mask, corners=self._corners)
         numbers = labels.astype(np.uint32)
@@ -110,7 +111,7 @@ class StripSmallRegions:
         self._pixels = {index: [np.zeros(1, np.int64)] for index in self._smallest}
         self._small: dict[int, Bool[np.ndarray, " numbers"]] = {}
 
-    def count(self, strip: UInt8[np.ndarray, "rows *row"]) -> None:
+    def count(self, strip: UInt8[np.ndarray, " rows *row"]) -> None:
         """Count the regions of the next strip."""
         for index, labels in self._labels.items():
             before = labels.count
@@ -121,7 +122,7 @@ class StripSmallRegions:
                 pixels += np.bincount(labels_above_zero, minlength=len(pixels))
             self._pixels[index].append(pixels)
 
-    def drop(self, strip: UInt8[np.ndarray, "rows *row"]) -> UInt8[np.ndarray, "rows *row"]:
+    def drop(self, strip: UInt8[np.ndarray, " rows *row"]) -> UInt8[np.ndarray, " rows *row"]:
         """Return the next strip without small regions; `count` cannot be called afterwards."""
         if not self._small:
             for index, labels in self._labels.items():

@@ -83,7 +83,7 @@ class Scale:
     shift: Float64[np.ndarray, " channels"]
     limits: Float64[np.ndarray, "2 channels"] | None = None
 
-    def apply(self, pixels: Num[np.ndarray, "channels *size"]) -> Float32[np.ndarray, "channels *size"]:
+    def apply(self, pixels: Num[np.ndarray, " channels *size"]) -> Float32[np.ndarray, " channels *size"]:
         """Return the normalised `pixels` (of any dtype) as float32; 0 for NaN, which stands for missing data."""
         column = (-1, *(1,) * (pixels.ndim - 1))
         if self.limits is not None:
@@ -101,13 +101,13 @@ class Scale:
             np.add(scaled, rest.astype(exact).reshape(column), out=scaled)
         return scaled.astype(np.float32, copy=False)
 
-    def invert(self, scaled: Float[np.ndarray, "channels *size"]) -> Float64[np.ndarray, "channels *size"]:
+    def invert(self, scaled: Float[np.ndarray, " channels *size"]) -> Float64[np.ndarray, " channels *size"]:
         """Return the pixel values of `scaled`; `invert(apply(x))` is x to float32 rounding, within the limits."""
         column = (-1, *(1,) * (scaled.ndim - 1))
         return scaled / self.factor.reshape(column) + self.shift.reshape(column)
 
 
-def intensity_scale(pixels: Num[np.ndarray, "channels *size"], normalisation: Normalisation) -> Scale:
+def intensity_scale(pixels: Num[np.ndarray, " channels *size"], normalisation: Normalisation) -> Scale:
     """Compute the scale of one image or volume.
 
     Parameters
@@ -136,9 +136,14 @@ def intensity_scale(pixels: Num[np.ndarray, "channels *size"], normalisation: No
                 f"{channels} channels",
                 "Use an image like those the model was trained on.",
             )
-        limits = np.asarray(normalisation.clip, float).T if normalisation.clip else None
-        return Scale(1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float), limits)
+        factor, shift = 1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float)
+        return Scale(factor, shift, limits_of(normalisation))
     return scale_of(*mean_and_std(pixels), pixels.dtype)
+
+
+def limits_of(normalisation: Normalisation) -> Float64[np.ndarray, "2 channels"] | None:
+    """Return the lowest and highest value of each channel; None without limits."""
+    return np.asarray(normalisation.clip, float).T if normalisation.clip else None
 
 
 def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " channels"], dtype: np.dtype) -> Scale:
@@ -149,7 +154,7 @@ def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " 
 
 
 def mean_and_std(
-    pixels: Num[np.ndarray, "channels *size"],
+    pixels: Num[np.ndarray, " channels *size"],
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return mean and standard deviation (population) per channel, in one pass over blocks of rows.
 
@@ -160,7 +165,7 @@ def mean_and_std(
 
 
 def mean_and_std_of(
-    blocks: Iterable[Num[np.ndarray, "channels *size"]], channels: int
+    blocks: Iterable[Num[np.ndarray, " channels *size"]], channels: int
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return `mean_and_std` of an image that is passed in blocks."""
     count, origin, total, squares = (np.zeros(channels) for _ in range(4))

@@ -1,7 +1,7 @@
 """Write a label volume window by window, resumable after the process is killed.
 
-The planes are stored one below the other in the file of a large image (`tiled_writer`), each starting at a row of tiles:
-its journal, checksums and lock are those of images.
+The planes are stored one below the other in the file of a large image (`tiled_writer`), each starting at a row of
+tiles: its journal, checksums and lock are those of images.
 """
 
 from collections.abc import Collection, Iterator
@@ -59,9 +59,7 @@ class VolumeTiles:
         self.shape, self.dtype, self.tile, self.compression = shape, dtype, tile, compression
         depth, height, width = shape
         self._pitch = -(-height // tile) * tile  # rows of the file from one plane to the next
-        layout = TiledLayout(
-            height=depth * self._pitch, width=width, dtype=dtype, tile=tile, compression=compression
-        )
+        layout = TiledLayout(height=depth * self._pitch, width=width, dtype=dtype, tile=tile, compression=compression)
         self._file = TileFile(path, layout, identity)
         self.done: Collection[VolumeWindow] = _Done(self)
 

@@ -13,9 +13,12 @@ from jaxtyping import Num, Shaped
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.geometry.tiles import Span
-from pixelwise.io.headers import decoding
-from pixelwise.io.sample_values import to_pixels
-from pixelwise.io.zarr import check_array, find_level, open_array
+from pixelwise.io.headers import decoding, open_image_file
+from pixelwise.io.sample_values import invert, to_pixels
+from pixelwise.io.tiff import read_tiff_header
+from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
+from pixelwise.io.volumes.stack import stack_grid
+from pixelwise.io.zarr import check_array, find_level, is_zarr, open_array
 from pixelwise.text import pluralise
 
 
@@ -152,8 +155,73 @@ class ZarrVolume:
         return pixels if self._nodata is None or pixels.dtype.kind == "f" else pixels.astype(np.float32)
 
 
+class TiffVolume:
+    """A TIFF whose pages are the slices of a volume, each with one sample per pixel.
+
+    Parameters
+    ----------
+    path : Path
+    nodata : float, optional
+        Value of voxels without data.
+
+    Raises
+    ------
+    BadImage
+        Not a TIFF, or pages of several channels or with a palette.
+    """
+
+    def __init__(self, path: Path, nodata: float | None = None) -> None:
+        file, kind = open_image_file(path)
+        try:
+            if kind != "TIFF":
+                raise BadImage("a TIFF stack or an OME-Zarr folder", kind, "Convert the volume to OME-Zarr.", path)
+            header = read_tiff_header(file, path)
+            plain = header.stackable and header.channels == 1 and header.orientation == 1
+            if not plain or np.dtype(header.dtype).kind == "c" or not readable_by_windows(file):
+                got = f"{header.pages} pages of {header.channels} channels"
+                hint = "Save the volume as one page per slice, or as OME-Zarr."
+                raise BadImage("a stack of gray pages", got, hint, path)
+            self._planes = TiffPlanes(file, path)
+        except BaseException:
+            file.close()
+            raise
+        self._path, self._nodata, self._inverted = path, nodata, header.white_is_zero
+        depth, height, width = self._planes.shape
+        self.shape = 1, depth, height, width
+        self.dtype = self._convert(np.zeros((1, 1, 1), self._planes.dtype)).dtype
+        self.grid: Grid | None = stack_grid(header)
+        self.warnings = (*header.warnings, *self._planes.messages)
+        self.memory_bytes = 0
+
+    def read(self, planes: Span, rows: Span, columns: Span) -> Num[np.ndarray, "channels depth rows columns"]:
+        """Return a window within the volume.
+
+        Raises
+        ------
+        BadImage
+            The data are damaged, or have values that `read.read_image` refuses.
+        """
+        self.memory_bytes = max(self.memory_bytes, self._planes.plan_slices(planes[1] - planes[0]))
+        with decoding(self._path, "TIFF"):
+            samples = self._planes.read_slices(planes, rows, columns)
+        return self._convert(samples)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._planes.close()
+
+    def _convert(self, samples: Shaped[np.ndarray, "d h w"]) -> Num[np.ndarray, "1 d h w"]:
+        pixels = to_pixels((invert(samples) if self._inverted else samples)[None], self._path, self._nodata)[0]
+        return pixels if self._nodata is None or pixels.dtype.kind == "f" else pixels.astype(np.float32)
+
+
+def reads_windows(path: Path) -> bool:
+    """Return whether a volume can be read by windows: OME-Zarr and TIFF stacks."""
+    return is_zarr(path) or (path.is_file() and path.suffix.casefold() in (".tif", ".tiff"))
+
+
 def open_volume_windows(path: Path, *, channels: int, nodata: float | None = None) -> VolumeReader:
-    """Open a volume for reading by windows: the folder of an OME-Zarr image.
+    """Open a volume for reading by windows: the folder of an OME-Zarr image, or a TIFF stack.
 
     Parameters
     ----------
@@ -168,7 +236,7 @@ def open_volume_windows(path: Path, *, channels: int, nodata: float | None = Non
     BadImage
         Not a readable volume, or another number of channels.
     """
-    source = ZarrVolume(path, nodata)
+    source = ZarrVolume(path, nodata) if is_zarr(path) else TiffVolume(path, nodata)
     if source.shape[0] != channels:
         source.close()
         hint = "Convert it in the same way as the training volumes."

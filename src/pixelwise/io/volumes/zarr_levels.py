@@ -18,7 +18,7 @@ from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
 
 CHUNK = 64  # voxels per side
-_SHARD = 4  # chunks per side of a shard
+_SHARD = 2  # chunks per side of a shard
 Read = Callable[[Span, Span, Span], Integer[np.ndarray, "depth rows columns"]]
 
 
@@ -106,9 +106,7 @@ def _fill(array: Any, size: tuple[int, ...], read: Read) -> None:
     for first in range(0, size[0], side):
         for top in range(0, size[1], side):
             for left in range(0, size[2], side):
-                spans = [
-                    (start, min(start + side, end)) for start, end in zip((first, top, left), size, strict=True)
-                ]
+                spans = [(start, min(start + side, end)) for start, end in zip((first, top, left), size, strict=True)]
                 array[tuple(slice(*span) for span in spans)] = read(*spans)
 
 
