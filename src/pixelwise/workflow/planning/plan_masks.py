@@ -18,7 +18,7 @@ from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import build, check_options, readers
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
-from pixelwise.sampling.patches import scale_batch
+from pixelwise.sampling.patches import LARGE_VOLUME, PatchOptions, scale_batch
 from pixelwise.sampling.volume_fingerprint import VolumeFingerprint
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
@@ -257,7 +257,8 @@ def _shrink_patches(
     float
         Seconds per step with it.
     """
-    share = next((share for share in SHARES if share * measured <= TOLERATED * allowed), SHARES[-1])
+    shares = [share for share in SHARES if not _loses_context(config.patches, share)]
+    share = next((share for share in shares if share * measured <= TOLERATED * allowed), shares[-1])
     if share == 1.0:
         return config, measured
     with torch.device("meta"):
@@ -274,6 +275,11 @@ def _shrink_patches(
         choices["network.depth"] = (depth, _describe_depth(depth, min(smaller.height, smaller.width)))
     config = apply_settings(config, settings, choices)
     return config, probe(config) or share * measured
+
+
+def _loses_context(patches: PatchOptions, share: float) -> bool:
+    """Return whether a step of a fraction of the voxels would need smaller patches, of volumes that are small already."""
+    return patches.depth > 0 and max(patches.size) <= LARGE_VOLUME and share < 1 and patches.batch * share < 1
 
 
 def _loss(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:

@@ -285,5 +285,5 @@ def choose_normalisation(fingerprint: VolumeFingerprint) -> Choices:
     }
 
 
-def _times(values: Sequence[float]) -> str:
+def _times(values: Sequence[float] | Sequence[int]) -> str:
     return " x ".join(f"{value:.3g}" for value in values)
