@@ -4,11 +4,12 @@
     python benchmarks/volumes.py --data ... --peers PEERS --out runs/volumes --minutes 2,5,10,20
 
 PEERS is the bin/python of the environment that ../shared/peers/setup.sh makes. Run it on a quiet machine: each training
-has all of `--cores` for its time, one after the other. `--data` holds train, val and test, each with images and masks of
-equal names as NIfTI. pixelwise reads train and val, and its time is that of the whole command; the peer learns from
-train, and its time starts when its data is in memory. Both predict test/images with defaults, and nobody sees test/masks
-but the scorer: the Dice of each class per volume, their mean over classes, then over volumes, with the middle 95 % of
-4,000 draws of volumes with replacement. A finished training is not repeated: its masks are scored again.
+has all of `--cores` for its time, one after the other. `--data` holds train, val and test, each with images and masks
+of equal names as NIfTI. pixelwise reads train and val, and its time is that of the whole command; the peer learns from
+train, and its time starts when its data is in memory. Both predict test/images with defaults, and nobody sees the masks
+of test but the scorer, which gives the Dice of each class per volume, their mean over classes, then over volumes, with
+the middle 95 % of 4,000 draws of volumes with replacement. A finished training is not repeated: its masks are scored
+again.
 """
 
 import argparse
@@ -71,7 +72,10 @@ def run_cell(contender: str, minutes: float, seed: int, place: Path, chosen: arg
         peer = [chosen.peers.resolve(), PEER.resolve(), "--data", data, "--model", run.with_suffix(".pt")]
         train = [*peer, "--seconds", round(60 * minutes), "--seed", seed]
         predict = [*peer, "--predict", images, "--out", masks]
-    seconds = [timed(command, chosen.cores, place / f"{name}.log") for name, command in zip(("train", "predict"), (train, predict), strict=True)]
+    seconds = [
+        timed(command, chosen.cores, place / f"{name}.log")
+        for name, command in zip(("train", "predict"), (train, predict), strict=True)
+    ]
     record.write_text(json.dumps({"train": seconds[0], "predict": seconds[1]}))
 
 

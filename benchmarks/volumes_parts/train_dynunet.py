@@ -27,7 +27,13 @@ STRIDE = 8
 def build(classes: int) -> DynUNet:
     """Return the network."""
     return DynUNet(
-        3, 1, classes, kernel_size=(3,) * 4, strides=(1, 2, 2, 2), upsample_kernel_size=(2,) * 3, filters=(32, 64, 128, 256)
+        3,
+        1,
+        classes,
+        kernel_size=(3,) * 4,
+        strides=(1, 2, 2, 2),
+        upsample_kernel_size=(2,) * 3,
+        filters=(32, 64, 128, 256),
     )
 
 
@@ -40,7 +46,9 @@ def read(path: Path) -> torch.Tensor:
 def pad(volume: torch.Tensor, size: tuple[int, ...], value: float = 0.0) -> torch.Tensor:
     """Return a volume of at least `size`, padded at the ends."""
     missing = [max(0, side - have) for side, have in zip(size, volume.shape[-3:], strict=True)]
-    return functional.pad(volume, [edge for gap in reversed(missing) for edge in (gap // 2, gap - gap // 2)], value=value)
+    return functional.pad(
+        volume, [edge for gap in reversed(missing) for edge in (gap // 2, gap - gap // 2)], value=value
+    )
 
 
 def sample(volume: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -389,7 +389,7 @@ def test_incompatible_options_raise() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SEGMENTERS if name not in VALID_ONLY])
 def test_thick_slices_are_neither_pooled_nor_mixed_at_first(name: str) -> None:
-    """Along the first axis the network is shallower: smaller valid sizes, halo and receptive field, as gradients show."""
+    """Along the first axis the network is shallower: smaller valid sizes, halo and receptive field (by gradients)."""
     options = NetworkOptions(**{"name": name, "base": 2, "depth": 2, "dimensions": 3, **THICK_SLICES})
     torch.manual_seed(0)
     network = build_segmenter(options).eval()

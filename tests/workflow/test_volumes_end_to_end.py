@@ -78,7 +78,9 @@ def test_masks_lie_on_their_images(run: Run, data: Path, tmp_path: Path) -> None
         np.testing.assert_array_equal(mask.affine, image.affine)
         predicted = np.asarray(mask.dataobj)
         assert predicted.shape == truth.shape
-        dice = [2 * ((predicted == k) & (truth == k)).sum() / ((predicted == k).sum() + (truth == k).sum()) for k in (1, 2)]
+        dice = [
+            2 * ((predicted == k) & (truth == k)).sum() / ((predicted == k).sum() + (truth == k).sum()) for k in (1, 2)
+        ]
         assert np.mean(dice) > 0.5, dice
 
 
@@ -120,8 +122,12 @@ def test_volumes_of_other_voxel_sizes_are_resampled_and_masks_are_not(tmp_path: 
         split = "train" if number < 4 else "val" if number < 5 else "test"
         affine = np.diag([1.0, 1.0, 1.0 / repeat, 1.0])
         for kind, volume in (("images", image), ("masks", labels)):
-            drawn.save_nifti(tmp_path / "data" / split / kind / f"case{number}.nii.gz", volume.repeat(repeat, 0), affine)
-    made = train(tmp_path / "data", out=tmp_path / "run", steps=3, overrides=SETTINGS, device="cpu", progress=Progress())
+            drawn.save_nifti(
+                tmp_path / "data" / split / kind / f"case{number}.nii.gz", volume.repeat(repeat, 0), affine
+            )
+    made = train(
+        tmp_path / "data", out=tmp_path / "run", steps=3, overrides=SETTINGS, device="cpu", progress=Progress()
+    )
     card = read_model_card(made.model_path)
     assert card.spacing == (1.0, 1.0, 1.0)
     fine = tmp_path / "data" / "train" / "images" / "case0.nii.gz"

@@ -26,7 +26,9 @@ LABELS = Labelling(
 
 
 def fingerprint(
-    size: tuple[int, int, int] = (36, 50, 35), spacing: tuple[float, float, float] | None = (1.0, 1.0, 1.0), **changes: object
+    size: tuple[int, int, int] = (36, 50, 35),
+    spacing: tuple[float, float, float] | None = (1.0, 1.0, 1.0),
+    **changes: object,
 ) -> VolumeFingerprint:
     """Small volumes of MRI with two structures, one at each end of the height."""
     return replace(
@@ -162,7 +164,11 @@ def test_little_time_makes_steps_smaller() -> None:
 
 def test_memory_limits_the_batch() -> None:
     inputs = PlanInputs(
-        fingerprint=fingerprint(), labelling=LABELS, data=DataOptions(), machine=replace(MACHINE, memory=2**29), oriented=0.0
+        fingerprint=fingerprint(),
+        labelling=LABELS,
+        data=DataOptions(),
+        machine=replace(MACHINE, memory=2**29),
+        oriented=0.0,
     )
     config = make_plan(inputs, TrainingBudget(steps=5), 0, Settings(), lambda config, baseline=None: 0.01)
     assert config.patches.batch == 1
@@ -175,9 +181,7 @@ def test_memory_limits_the_batch() -> None:
     depth=st.integers(1, 5),
     fixed=st.booleans(),
 )
-def test_any_topology_is_a_network(
-    size: tuple[int, ...], spacing: tuple[float, ...], depth: int, fixed: bool
-) -> None:
+def test_any_topology_is_a_network(size: tuple[int, ...], spacing: tuple[float, ...], depth: int, fixed: bool) -> None:
     topology = plan_topology(size, spacing, depth, fixed=fixed)
     assert 1 <= len(topology.strides) <= depth
     assert len(topology.strides) == depth or not fixed

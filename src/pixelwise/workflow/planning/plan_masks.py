@@ -12,9 +12,9 @@ import torch
 
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.datasets.records import has_background
+from pixelwise.errors import BadOption
 from pixelwise.labels.split_regions import is_filled_by_regions
 from pixelwise.labels.targets import target_channels
-from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import build, check_options, readers
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
@@ -278,7 +278,7 @@ def _shrink_patches(
 
 
 def _loses_context(patches: PatchOptions, share: float) -> bool:
-    """Return whether a step of a fraction of the voxels would need smaller patches, of volumes that are small already."""
+    """Return whether a step of a fraction of the voxels needs smaller patches, of volumes that are small already."""
     return patches.depth > 0 and max(patches.size) <= LARGE_VOLUME and share < 1 and patches.batch * share < 1
 
 

@@ -1,8 +1,8 @@
 """Rules for volumes: voxel size, patch, strides and kernels of the network, batch, augmentation and normalisation.
 
-After nnU-Net (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z, supplementary note 4; numbers of version 2), with two
-changes: the patch has no more voxels than fit a training step of the time budget, and slices that are very far apart
-are segmented one by one.
+After nnU-Net (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z, supplementary note 4; numbers of version 2) with
+two changes: the patch has no more voxels than a training step on the device has time for, and slices that are very far
+apart are segmented one by one.
 """
 
 import math
@@ -240,7 +240,9 @@ def _within_memory(batch: int, voxels: int, memory: int) -> tuple[int, str]:
 def _describe_strides(topology: Topology, spacing: Sequence[float]) -> str:
     counts = [sum(row[axis] == 2 for row in topology.strides) for axis in range(3)]
     halved = ", ".join(f"the {AXES[axis]} {pluralise(count, 'time')}" for axis, count in enumerate(counts))
-    return f"Voxels of {_times(spacing)} mm: {halved}, each as soon as it is as fine as the others and while it is long."
+    return (
+        f"Voxels of {_times(spacing)} mm: {halved}, each as soon as it is as fine as the others and while it is long."
+    )
 
 
 def choose_augmentation(fingerprint: VolumeFingerprint, spacing: Sequence[float]) -> Choices:
