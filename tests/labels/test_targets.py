@@ -148,7 +148,9 @@ def test_only_the_distance_is_outside_the_softmax(rng: np.random.Generator):
     probabilities = probabilities_of(logits, DISTANCE)
     np.testing.assert_allclose(probabilities[:3].sum(0), 1, rtol=1e-5)
     np.testing.assert_allclose(probabilities[3], 1 / (1 + np.exp(-logits[3])), rtol=1e-5)
-    np.testing.assert_array_equal(probabilities_of(np.stack([logits, logits]), DISTANCE)[1], probabilities)
+    np.testing.assert_array_equal(
+        probabilities_of(np.stack([logits, logits]), DISTANCE, channel_axis=1)[1], probabilities
+    )
     np.testing.assert_allclose(probabilities_of(logits, TargetOptions()).sum(0), 1, rtol=1e-5)
 
 

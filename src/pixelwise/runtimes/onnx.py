@@ -64,7 +64,7 @@ class OnnxRuntime:
         self._run_options.only_execute_path_to_fetches = True
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
+        self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits as float32, without computing the softmax."""
         inputs = graph_inputs(self._names, tiles)
@@ -73,7 +73,7 @@ class OnnxRuntime:
 
     def outputs(
         self,
-        image: Float32[np.ndarray, "batch channels height width"],
+        image: Float32[np.ndarray, "batch channels *size"],
         mean: Float32[np.ndarray, "batch channels"],
         std: Float32[np.ndarray, "batch channels"],
     ) -> Outputs:
@@ -83,6 +83,6 @@ class OnnxRuntime:
             values = self._session.run([PROBABILITIES, LOGITS], inputs)
         return Outputs(*(np.asarray(value) for value in values))
 
-    def all_outputs(self, image: Float32[np.ndarray, "batch channels height width"]) -> list[np.ndarray]:
+    def all_outputs(self, image: Float32[np.ndarray, "batch channels *size"]) -> list[np.ndarray]:
         """Return all outputs of the file, in its order, for unscaled images."""
         return [np.asarray(value) for value in self._session.run(None, graph_inputs(self._names, image))]

@@ -63,7 +63,7 @@ class OpenVinoRuntime:
         self._all_outputs: openvino.InferRequest | None = None
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
+        self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
         inputs = graph_inputs(self._names, tiles)
@@ -73,7 +73,7 @@ class OpenVinoRuntime:
 
     def outputs(
         self,
-        image: Float32[np.ndarray, "batch channels height width"],
+        image: Float32[np.ndarray, "batch channels *size"],
         mean: Float32[np.ndarray, "batch channels"],
         std: Float32[np.ndarray, "batch channels"],
     ) -> Outputs:

@@ -11,9 +11,11 @@ def describe_patches(config: Config) -> str:
     """Describe network and patches of a segmentation."""
     patches, steps = config.patches, pluralise(config.training.steps, "step")
     low_res = f" ({patches.low_res_fraction:.0%} of them at half resolution)" if patches.low_res_fraction else ""
+    size = " x ".join(map(str, patches.size))
+    spacing = f" at {' x '.join(f'{side:g}' for side in patches.spacing)} mm" if patches.spacing else ""
     return (
         f"{describe_network(config.network)}, {steps} of "
-        f"{pluralise(patches.batch, 'patch')} of {patches.height} x {patches.width}{low_res}"
+        f"{pluralise(patches.batch, 'patch')} of {size}{spacing}{low_res}"
     )
 
 
@@ -29,4 +31,6 @@ def describe_network(network: NetworkOptions) -> str:
         stride = build(network).geometry().total_stride
     if network.encoder != "plain":
         return f"{network.full_name} of total stride {stride}, decoder of base width {network.base}"
-    return f"{network.name} of depth {stride.bit_length() - 1} and base width {network.base}"
+    slices = network.kernels and not any(any(row[axis] == 3 for row in network.kernels) for axis in (0,))
+    kind = f"{network.name}{' within slices' if slices else ' in 3-D' if network.dimensions == 3 else ''}"
+    return f"{kind} of depth {stride.bit_length() - 1} and base width {network.base}"

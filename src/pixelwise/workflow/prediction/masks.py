@@ -64,7 +64,7 @@ def predict_masks(
     named, too_long = split_long_names(name_images(paths))
     digest, sizes = model_digest(model_file), {path: _size(path, card) for path in named.values()}
     large = {
-        name: large_image(path, folder, name, digest, options)
+        name: large_image(path, folder, name, digest, options, len(sizes[path]))
         for name, path in named.items()
         if is_large(path, sizes[path], options)
     }
@@ -139,7 +139,7 @@ def _predict_small(
 
         loaded = _read(model, named, written.options.pages, failed, min(_READERS, pending))
         predictions = model.predict_many(
-            ((item, item.image.pixels) for item in loaded),
+            ((item, item.image.pixels, _spacing(item.image)) for item in loaded),
             probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
             concurrent=True,
@@ -200,6 +200,11 @@ def _with_smaller_halo(
         job.source.close()
     progress.message(str(choice))
     return SegmentationModel(model.model_card, with_geometry(model.predictor, choice.geometry))
+
+
+def _spacing(image: Image) -> tuple[float, ...] | None:
+    """Return the spacing of a volume in millimetres; None of an image, or if it is unknown."""
+    return None if image.grid is None else image.grid.millimetres
 
 
 def _size(path: Path, model_card: ModelCard) -> Size:
