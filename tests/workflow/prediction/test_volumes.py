@@ -85,3 +85,16 @@ def test_objects_in_planes_are_refused_for_volumes() -> None:
     with pytest.raises(BadOption, match="--save"):
         check_volume_options(PredictOptions(save=("geojson",)))
     check_volume_options(PredictOptions())
+
+
+def test_objects_of_a_volume(tmp_path: Path, image: Image) -> None:
+    labels = np.zeros(image.pixels.shape[1:], np.uint16)
+    labels[1:3, 2:4, 2:5] = 4
+    labels[6:8, 10:12, 2:4] = 9
+    summary = OutputSummary(tmp_path / "out", make_recipe("instance"), PredictOptions())
+    summary.add(summary.save("a", tmp_path / "in" / "a.nii.gz", image, Prediction(labels, None, ())))
+    summary.finish()
+    with (tmp_path / "out" / "objects.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["voxels"], row["cubic_millimetres"]) for row in rows] == [("4", "12", "6"), ("9", "8", "4")]
+    assert rows[0]["box"] == "1 2 2 3 4 5"
