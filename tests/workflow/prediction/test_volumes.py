@@ -98,16 +98,3 @@ def test_objects_of_a_volume(tmp_path: Path, image: Image) -> None:
         rows = list(csv.DictReader(file))
     assert [(row["id"], row["voxels"], row["cubic_millimetres"]) for row in rows] == [("4", "12", "6"), ("9", "8", "4")]
     assert rows[0]["box"] == "1 2 2 3 4 5"
-
-
-def test_objects_of_a_volume(tmp_path: Path, image: Image) -> None:
-    labels = np.zeros(image.pixels.shape[1:], np.uint16)
-    labels[1:3, 2:4, 2:5] = 4
-    labels[6:8, 10:12, 2:4] = 9
-    summary = OutputSummary(tmp_path / "out", make_recipe("instance"), PredictOptions())
-    summary.add(summary.save("a", tmp_path / "in" / "a.nii.gz", image, Prediction(labels, None, ())))
-    summary.finish()
-    with (tmp_path / "out" / "objects.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["id"], row["voxels"], row["cubic_millimetres"]) for row in rows] == [("4", "12", "6"), ("9", "8", "4")]
-    assert rows[0]["box"] == "1 2 2 3 4 5"
