@@ -130,7 +130,7 @@ def object_rows(
 
 
 def write_volume_tables(folder: Path, volumes: Sequence[VolumeFiles]) -> list[Path]:
-    """Write ``volumes.csv``, a row per image and class, and ``objects.csv`` if there are objects; return their paths."""
+    """Write ``volumes.csv``, a row per image and class, and ``objects.csv`` if there are objects; return both."""
     files = [folder / "volumes.csv"]
     atomic_write_bytes(files[0], csv_bytes(COLUMNS, (row for volume in volumes for row in volume.rows)))
     objects = [row for volume in volumes for row in volume.objects]
