@@ -107,8 +107,8 @@ def test_elements_longer_than_the_file(tmp_path: Path) -> None:
     drawn.save_dicom(folder, drawn.draw()[0], drawn.OBLIQUE)
     path = folder / "slice_003.dcm"
     content = path.read_bytes()
-    at = content.index(b"\xe0\x7f\x10\x00O")  # the pixels: tag, two letters, two zeros, length
-    path.write_bytes(content[: at + 8] + b"\xf0\xff\xff\xff" + content[at + 12 :])
+    at = content.index(b"\xe0\x7f\x10\x00")  # the pixels: tag, length
+    path.write_bytes(content[: at + 4] + b"\xf0\xff\xff\xff" + content[at + 8 :])
     with pytest.raises(BadImage, match="4294967280 bytes"):
         read_image(folder)
 
