@@ -78,7 +78,10 @@ class SegmentationTask:
         self._samplers = self._make_samplers(images)
         val_images = read(cases=dataset.splits["val"])
         background = has_background(dataset.labelling.task, dataset.labelling.classes)
-        self._choose_areas = config.training.tune and background and "class_areas" not in self._user_set
+        # areas are those of the grid of an image, and predictions here are at the spacing of the model
+        resampled = bool(config.patches.spacing)
+        free = background and not resampled and "class_areas" not in self._user_set
+        self._choose_areas = config.training.tune and free
         truths = [image.target for image in val_images]
         self._choose_areas = self._choose_areas and may_choose(truths, config.target)
         threshold = config.training.tune and not set(CHOSEN) <= set(self._user_set)
