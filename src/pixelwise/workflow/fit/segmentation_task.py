@@ -84,7 +84,8 @@ class SegmentationTask:
         self._choose_areas = config.training.tune and free
         truths = [image.target for image in val_images]
         self._choose_areas = self._choose_areas and may_choose(truths, config.target)
-        threshold = config.training.tune and not set(CHOSEN) <= set(self._user_set)
+        images_only = config.network.dimensions == 2  # thin borders between regions were only studied in images
+        threshold = config.training.tune and images_only and not set(CHOSEN) <= set(self._user_set)
         self._choose_threshold = threshold and is_membrane_like(truths, config.target, config.network.classes)
         self._validation = self._make_validation(val_images, device)
 
