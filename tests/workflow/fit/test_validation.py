@@ -78,6 +78,7 @@ def test_volumes_are_validated_whole_or_cropped_and_shown_by_a_slice(tmp_path: P
     image = TrainingImage("one", pixels, truth, intensity_scale(pixels, Normalisation(kind="none")))
 
     network = Threshold(1.0, 0.5)
+    network.dimensions = 3  # type: ignore[assignment]
     geometry = derive_geometry([LayerSpec(name="head", kind="convolution")])
     palette = make_palette("classes", ((0, 0, 0), (9, 9, 9)))
     validation = Validation([image], 2, geometry, "cpu", 10**6, tmp_path, palette)
