@@ -103,7 +103,7 @@ def agree_on_dimensions(
 
 def _describe_volumes(scans: Sequence[ImageScan]) -> str:
     """Return a message on sizes, spacing and orientation of volumes."""
-    sizes = np.median([scan.size for scan in scans], axis=0).astype(int)
+    sizes = np.median([scan.size or () for scan in scans], axis=0).astype(int)
     text = f"{pluralise(len(scans), 'volume')} of about {' x '.join(map(str, sizes))} voxels (depth x height x width)"
     grids = [scan.grid for scan in scans if scan.grid is not None and scan.grid.unit is not None]
     units = Counter(grid.unit for grid in grids)

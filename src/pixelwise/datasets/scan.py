@@ -174,8 +174,14 @@ def _read_annotation(
     drawable = size is not None and stated in (None, size)
     if not drawable and not isinstance(pair.annotation, MaskFile):
         return None, stated
+    volumes = options.read.volumes or (pixels is not None and pixels.ndim == 4)
     return read_values(
-        pair.annotation, options.classes, objects=options.objects, size=size, exif=options.read.exif
+        pair.annotation,
+        options.classes,
+        objects=options.objects,
+        size=size,
+        exif=options.read.exif,
+        volumes=volumes,
     ), stated
 
 

@@ -158,6 +158,7 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
         channels=model_card.channels,
         pages=run.config.data.pages,
         reading=model_card.reading,
+        spatial_dims=model_card.network.dimensions,
     )
     return dataset.read(case)
 
@@ -174,13 +175,16 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
     model_card, objects = model.model_card, model.model_card.task == "instance"
     pixels, labels = _read_case(run, model_card, scores, row)
     truth = np.asarray(labels, np.int32)
-    predicted = model.predict_pixels(pixels).labels.astype(np.int32)
+    volumes = model_card.reading.volumes
+    grid = probe(Path(row["files"][0]), volumes=volumes).grid if pixels.ndim == 4 else None
+    spacing = None if grid is None else grid.millimetres
+    predicted = model.predict_pixels(pixels, spacing=spacing).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
     film = b""
     if pixels.ndim == 4:
         film = volume_film(pixels, truth, predicted)
-        views = choose_planes(truth, probe(Path(row["files"][0]), volumes=model_card.reading.volumes).grid)
+        views = choose_planes(truth, grid)
         pixels, truth, predicted = views.draw(pixels), views.draw(truth), views.draw(predicted)
     view = stretch(pixels)
     background = has_background(model_card.task, model_card.classes)
