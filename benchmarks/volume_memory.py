@@ -16,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 from volume_speed import draw_model, make_volume
 
 from pixelwise.io.zarr import zarr_library
