@@ -336,9 +336,10 @@ def load_model_for_prediction(
     )
     if model_card.view is not None:
         raise BadModel("a segmentation model", "a classification model", "Use another model.", Path(path))
-    symmetries = tta_symmetries(model_card.tta if tta is None else tta, model_card.network.dimensions)
-    core, budget = (tile, None) if tile else (model_card.tile, tile_budget(model_card.network.base))
-    geometry, classes = model_card.geometry, model_card.network.classes
+    network = model_card.network
+    symmetries = tta_symmetries(model_card.tta if tta is None else tta, network.dimensions)
+    core, budget = (tile, None) if tile else (model_card.tile, tile_budget(network.base, network.dimensions))
+    geometry, classes = model_card.geometry, network.classes
     return SegmentationModel(
         model_card, Predictor(loaded, geometry, classes, core, symmetries, batch=BATCH, memory_budget=budget)
     )

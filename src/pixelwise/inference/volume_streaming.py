@@ -34,7 +34,7 @@ from pixelwise.sampling.normalise import Scale, intensity_scale, limits_of, mean
 from pixelwise.text import pluralise
 
 _VERSION = 1  # of the journal
-MEMORY = 600 * MIB  # for the activations of a tile, or the maps and a tile of a cut network
+MEMORY = 700 * MIB  # for the activations of a tile, or the maps and a tile of a cut network
 _FILE_TILES = (256, 128, 64, 32)  # sides of the tiles of a plane in the file
 _WINDOWS = (128, 96, 64, 32)  # sides of the windows of a cut network, multiples of the smallest file tile
 _SLAB = 1 << 23  # voxels that are read at once

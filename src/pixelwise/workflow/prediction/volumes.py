@@ -44,11 +44,14 @@ def check_volume_options(options: PredictOptions) -> None:
     Raises
     ------
     BadOption
-        Objects as outlines in a plane, or tiles of a size of their own.
+        Objects as outlines in a plane, or a tolerance of tiles.
     """
     if options.save:
         hint = "Leave out --save: labels and volumes.csv are written."
         raise BadOption("outputs for volumes", f"--save {','.join(options.save)}, of outlines in planes", hint)
+    if options.tolerance is not None:
+        hint = "Leave it out: tiles of volumes are exact."
+        raise BadOption("no --tolerance for a model of volumes", f"{options.tolerance}", hint)
 
 
 def save_volume(
