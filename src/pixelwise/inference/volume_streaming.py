@@ -230,9 +230,9 @@ class _Labels:
     def max(self, *, initial: int) -> int:
         return max(self._count, initial)
 
-    def __getitem__(self, planes: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice) -> np.ndarray:
         _, height, width = self.shape
-        return self._tiles.read((planes.start, planes.stop), (0, height), (0, width))
+        return self._tiles.read((rows.start, rows.stop), (0, height), (0, width))
 
 
 class _Voxels:
