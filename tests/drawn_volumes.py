@@ -94,7 +94,7 @@ def save_zarr(path: Path, volume: np.ndarray, scale: tuple[float, float, float],
     array = group.create_array("full", shape=(1, *volume.shape), dtype=volume.dtype, chunks=(1, 8, 8, 8))
     array[...] = volume[None]
     space = [{"name": name, "type": "space", "unit": unit} for name in "zyx"]
-    transforms = [{"type": "scale", "scale": [1.0, *scale]}]
+    transforms = [{"type": "scale", "scale": [1.0, *scale]}, {"type": "translation", "translation": [0, 7.5, 2.0, 0]}]
     multiscale = {
         "axes": [{"name": "c", "type": "channel"}, *space],
         "datasets": [{"path": "full", "coordinateTransformations": transforms}],

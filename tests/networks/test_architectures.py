@@ -364,7 +364,7 @@ def test_full_resolution_skip_distinguishes_single_pixels() -> None:
 
 
 def test_names_of_registered_networks() -> None:
-    expected = "unet2015 unet resunet resencunet unetplusplus attention_unet vnet"
+    expected = "unet2015 unet unet3d resunet resencunet unetplusplus attention_unet vnet"
     expected += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet20 resnet32 resnet44 resnet56 resnet110"
     expected += " plain20 plain32 plain44 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn"
     assert set(ARCHITECTURES) == set(expected.split())
@@ -389,7 +389,7 @@ def test_incompatible_options_raise() -> None:
 
 @pytest.mark.parametrize("name", [name for name in SEGMENTERS if name not in VALID_ONLY])
 def test_thick_slices_are_neither_pooled_nor_mixed_at_first(name: str) -> None:
-    """Along the first axis the network is shallower: smaller valid sizes, halo and receptive field, as gradients show."""
+    """Along the first axis the network is shallower: smaller valid sizes, halo and receptive field (by gradients)."""
     options = NetworkOptions(**{"name": name, "base": 2, "depth": 2, "dimensions": 3, **THICK_SLICES})
     torch.manual_seed(0)
     network = build_segmenter(options).eval()

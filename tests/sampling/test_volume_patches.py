@@ -74,7 +74,9 @@ def test_mirrored_axes_are_exact() -> None:
     options = PatchOptions(depth=6, height=7, width=8, batch=32, foreground_share=0.0)
     drawn = sampler([volume], [np.zeros((6, 7, 8), np.uint8)], options, flips).batch(0)
     axes = [tuple(axis for axis in range(3) if code >> axis & 1) for code in range(8)]
-    found = {code for code in range(8) for image in drawn.images if np.array_equal(image[0], np.flip(volume[0], axes[code]))}
+    found = {
+        code for code in range(8) for image in drawn.images if np.array_equal(image[0], np.flip(volume[0], axes[code]))
+    }
     assert found == set(range(8))
     alone = sampler([volume], [np.zeros((6, 7, 8), np.uint8)], options, replace(flips, upside_down=False)).batch(0)
     upright = alone.images[:, 0].diff(dim=2)

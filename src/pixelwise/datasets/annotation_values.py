@@ -45,6 +45,7 @@ def read_values(
     objects: bool = False,
     size: Size | None = None,
     exif: Orientation = "apply",
+    volumes: bool = False,
 ) -> AnnotationValues:
     """Read an annotation as the values of one mask.
 
@@ -59,6 +60,8 @@ def read_values(
         Height and width of the image, for annotations that do not state them.
     exif : {"apply", "ignore"}
         Orientation of mask files.
+    volumes : bool
+        The pages of mask files are slices, as those of their image.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def read_values(
     """
     match annotation:
         case MaskFile():
-            mask = read_mask(annotation.path, exif=exif)
+            mask = read_mask(annotation.path, exif=exif, volumes=volumes)
             return AnnotationValues(mask=mask, ignored=_ignored(annotation, mask))
         case ObjectMasks():
             numbered = ((index if objects else 1, path) for index, path in enumerate(annotation.paths, 1))

@@ -114,8 +114,8 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         pixels = self.read_image(case).pixels
-        size = pixels.shape[1], pixels.shape[-1]
-        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif)
+        size, volumes = (pixels.shape[1], pixels.shape[-1]), pixels.ndim == 4
+        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif, volumes=volumes)
         return pixels, ignore_missing(labels, pixels, self.task)
 
     def read_image(self, case: Case) -> Image:
@@ -157,7 +157,8 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         if isinstance(case.annotation, MaskFile):
-            return read_labels(case.annotation, self.labelling, exif=self.reading.exif)
+            volumes = self.spatial_dims == 3
+            return read_labels(case.annotation, self.labelling, exif=self.reading.exif, volumes=volumes)
         header = probe(case.image, self.reading.exif)
         return read_labels(case.annotation, self.labelling, (header.height, header.width))
 
@@ -167,7 +168,12 @@ class Dataset:
 
 
 def read_labels(
-    annotation: Annotation, labelling: Labelling, size: tuple[int, int] | None = None, exif: Orientation = "apply"
+    annotation: Annotation,
+    labelling: Labelling,
+    size: tuple[int, int] | None = None,
+    exif: Orientation = "apply",
+    *,
+    volumes: bool = False,
 ) -> Int32[np.ndarray, "*size"]:
     """Read an annotation as class indices or object numbers.
 
@@ -179,6 +185,8 @@ def read_labels(
         Height and width of the image; mask files do not need it.
     exif : {"apply", "ignore"}
         Orientation of mask files.
+    volumes : bool
+        The pages of mask files are slices, as those of their image.
 
     Returns
     -------
@@ -191,22 +199,36 @@ def read_labels(
     BadImage
         The file cannot be read, or contains a value of no class.
     """
-    read = read_values(annotation, labelling.source_classes, objects=labelling.task == "instance", size=size, exif=exif)
+    objects = labelling.task == "instance"
+    read = read_values(annotation, labelling.source_classes, objects=objects, size=size, exif=exif, volumes=volumes)
     labels = labels_of(read.mask, labelling, annotation.path if isinstance(annotation, MaskFile) else None)
     if read.ignored is not None:
         labels[read.ignored] = IGNORE_OBJECT if labelling.task == "instance" else IGNORE
     return labels
 
 
-def read_pixels(path: Path, channels: int, pages: int | None = None, options: ReadOptions | None = None) -> Image:
+def read_pixels(
+    path: Path,
+    channels: int,
+    pages: int | None = None,
+    options: ReadOptions | None = None,
+    *,
+    dimensions: int = 2,
+) -> Image:
     """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
 
     Raises
     ------
     BadImage
-        The file cannot be read, or has another number of channels.
+        The file cannot be read, has another number of channels, or is a volume although `dimensions` is 2, or no volume
+        although it is 3.
     """
-    return match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    image = match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    if image.pixels.ndim != dimensions + 1:
+        kinds = {3: "an image of two dimensions", 4: "a volume"}
+        hint = "Use a model that was trained on such images."
+        raise BadImage(kinds[dimensions + 1], kinds[image.pixels.ndim], hint, path)
+    return image
 
 
 def match_channels(image: Image, channels: int, path: Path) -> Image:

@@ -103,13 +103,13 @@ def agree_on_dimensions(
 
 def _describe_volumes(scans: Sequence[ImageScan]) -> str:
     """Return a message on sizes, spacing and orientation of volumes."""
-    sizes = np.median([scan.size for scan in scans], axis=0).astype(int)
+    sizes = np.median([scan.size or () for scan in scans], axis=0).astype(int)
     text = f"{pluralise(len(scans), 'volume')} of about {' x '.join(map(str, sizes))} voxels (depth x height x width)"
     grids = [scan.grid for scan in scans if scan.grid is not None and scan.grid.unit is not None]
     units = Counter(grid.unit for grid in grids)
     if len(grids) < len(scans) or len(units) != 1:
         return f"{text}; the files do not all state the size of a voxel."
-    low, high = (reduce([grid.spacing for grid in grids], axis=0) for reduce in (np.min, np.max))
+    low, high = (reduce([grid.spacing for grid in grids], axis=0).tolist() for reduce in (np.min, np.max))
     spacing = describe_spacing(np.median([grid.spacing for grid in grids], axis=0).tolist())
     spread = "" if np.allclose(low, high, rtol=0.01) else f" (from {describe_spacing(low)} to {describe_spacing(high)})"
     text += f", spacing {spacing} {next(iter(units))}{spread}"

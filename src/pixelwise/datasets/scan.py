@@ -174,8 +174,14 @@ def _read_annotation(
     drawable = size is not None and stated in (None, size)
     if not drawable and not isinstance(pair.annotation, MaskFile):
         return None, stated
+    volumes = options.read.volumes or (pixels is not None and pixels.ndim == 4)
     return read_values(
-        pair.annotation, options.classes, objects=options.objects, size=size, exif=options.read.exif
+        pair.annotation,
+        options.classes,
+        objects=options.objects,
+        size=size,
+        exif=options.read.exif,
+        volumes=volumes,
     ), stated
 
 
@@ -183,7 +189,9 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
     """Scan one image without a mask; `task` is its path and how it is read."""
     path, options = task
     try:
-        return _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+        scan = _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+        issue = Issue(kind="unreadable image", text="a volume; classes are learned from images of two dimensions")
+        return scan if scan.grid is None else ImageScan(issues=(issue,))
     except BadImage as error:
         return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
 

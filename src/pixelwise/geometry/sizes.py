@@ -166,9 +166,7 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
     )
 
 
-def derive_axes_geometry(
-    layer_graph: LayerGraph, dimensions: int, exact: bool = True, smallest: int = 1
-) -> Geometry:
+def derive_axes_geometry(layer_graph: LayerGraph, dimensions: int, exact: bool = True, smallest: int = 1) -> Geometry:
     """Derive all sizes of a network whose layers may treat the axes differently; see `derive_geometry`.
 
     Examples

@@ -47,7 +47,7 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"version https://git-lfs", "a Git LFS pointer instead of the image", "Run `git lfs pull`."),
     (0, b"PK\x03\x04", "a zip archive", _UNPACK),
     (257, b"ustar", "a tar archive", _UNPACK),
-    (0, b"\x1f\x8b", "a gzip file that is no NIfTI volume", "Unpack it first."),
+    (0, b"\x1f\x8b", "a gzip file that is no NIfTI volume (.nii.gz)", "Unpack it first."),
     (344, b"ni1\0", "the header of a NIfTI volume in two files (.hdr, .img)", "Save it in one file, as .nii.gz."),
     (0, b"ZISRAWFILE", "a Zeiss CZI file", _CONVERT),
     (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),

@@ -262,8 +262,10 @@ def read_place(path: Path, options: ReadOptions | None = None) -> tuple[Georefer
     return place_of(header, options), size
 
 
-def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply") -> MaskImage:
-    """Read a mask: palette files as indices, RGB as colours, upright; a stack of pages is a volume.
+def read_mask(
+    path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply", volumes: bool = False
+) -> MaskImage:
+    """Read a mask: palette files as indices, RGB as colours, upright; `volumes` is that of `ReadOptions`.
 
     2-bit and 4-bit gray values are returned as stored (0..3, 0..15), one-bit masks as 0 and 1. WhiteIsZero samples are
     inverted, unless they are small numbers: those are classes or objects, whatever a viewer shows.
@@ -271,13 +273,13 @@ def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = 
     Raises
     ------
     BadImage
-        Not a readable image, neither one channel nor RGB, or not integers.
+        Not a readable image, several pages that are no volume, neither one channel nor RGB, or not integers.
     """
-    stored = _read(path, None, max_pixels, exif, volumes=True)
+    stored = _read(path, None, max_pixels, exif, volumes=volumes)
     if isinstance(stored, Volume):
         return _volume_mask(path, stored.samples, stored.grid, stored.header.warnings)
     samples, header, messages = stored
-    if _is_stack(header, None, volumes=True):
+    if _is_stack(header, None, volumes):
         return _volume_mask(path, _stacked(samples, header.pages), stack_grid(header), messages)
     inverted = header.white_is_zero and _shown_in_gray(samples)
     values = to_integers(invert(samples) if inverted else samples, path)

@@ -33,7 +33,7 @@ _HINT = "Give the folder of one image with its zarr.json (NGFF 0.5) or .zattrs (
 
 @dataclass(frozen=True)
 class MultiscaleLevel:
-    """The full-resolution array of an image: its path inside the store, and its axes with their scales and units.
+    """The full-resolution array of an image: its path inside the store, and its axes with scales, units and offsets.
 
     `spacing` is that of y and x, in micrometres.
     """
@@ -43,6 +43,7 @@ class MultiscaleLevel:
     spacing: tuple[float, float] | None
     scale: tuple[float, ...] = ()
     units: tuple[str | None, ...] = ()
+    translation: tuple[float, ...] = ()
 
 
 class ZarrPlanes:
@@ -131,10 +132,11 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
         scales = attributes["multiscales"][0]
         axes = tuple(str(axis["name"]) for axis in scales["axes"])
         units = [axis.get("unit") for axis in scales["axes"]]
-        chosen, scale = min(
-            ((str(d["path"]), _scale(d, len(axes))) for d in scales["datasets"]),
+        chosen, scale, translation = min(
+            ((str(d["path"]), _transform(d, "scale", 1.0, axes), _transform(d, "translation", 0.0, axes))
+             for d in scales["datasets"]),
             key=lambda level: math.prod(level[1]),
-        )
+        )  # fmt: skip
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         got = "a plate or a collection" if "plate" in attributes else "a store without a multiscale image"
         raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", got, _HINT, path) from error
@@ -146,7 +148,8 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
         raise BadImage("a path inside the store", f"`{chosen}`", _HINT, path)
     named = tuple(None if unit is None else str(unit) for unit in units)
     scales = tuple(scale) if len(scale) == len(axes) else (1.0,) * len(axes)
-    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]), scales, named)
+    offsets = tuple(translation) if len(translation) == len(axes) else (0.0,) * len(axes)
+    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]), scales, named, offsets)
 
 
 @dataclass(frozen=True)
@@ -248,11 +251,12 @@ def _json(path: Path, store: Path) -> dict[str, Any]:
     return data
 
 
-def _scale(dataset: dict[str, Any], axes: int) -> list[float]:
+def _transform(dataset: dict[str, Any], kind: str, default: float, axes: tuple[str, ...]) -> list[float]:
+    """Return the numbers of a coordinate transformation; the default for each axis without it."""
     for step in dataset.get("coordinateTransformations", []):
-        if step.get("type") == "scale":
-            return [float(n) for n in step["scale"]]
-    return [1.0] * axes
+        if step.get("type") == kind:
+            return [float(n) for n in step[kind]]
+    return [default] * len(axes)
 
 
 def _spacing(units: list[Any], scale: list[float]) -> tuple[float, float] | None:

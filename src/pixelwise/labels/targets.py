@@ -148,7 +148,9 @@ def probabilities_of(
 def encode(labels: Integer[np.ndarray, "*size"], options: TargetOptions) -> UInt8[np.ndarray, "*size"]:
     """Encode a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) as a class map.
 
-    Images are (height, width), volumes (depth, height, width); widths and distances are in pixels along every axis. Kind "distance" has `edge_distance` as an additional target.
+    Images are (height, width), volumes (depth, height, width); widths and distances are in pixels along every axis.
+
+    Kind "distance" has `edge_distance` as an additional target.
     """
     if options.kind == "classes":
         return labels.astype(np.uint8)

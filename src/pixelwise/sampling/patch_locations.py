@@ -60,9 +60,7 @@ class LocationSampler:
         # the generator uses the lower words of the counter: 2**128 numbers per sample
         return np.random.Generator(np.random.Philox(key=[self._seed, PURPOSE], counter=[0, 0, place, step]))
 
-    def draw(
-        self, rng: np.random.Generator, size: tuple[int, ...], *, forced: bool
-    ) -> tuple[int, tuple[int, ...]]:
+    def draw(self, rng: np.random.Generator, size: tuple[int, ...], *, forced: bool) -> tuple[int, tuple[int, ...]]:
         """Return a case, and the first corner of a patch of `size` in it, which may be outside."""
         output_size = [side - 2 * self._margin for side in size]
         if forced and self._rare:

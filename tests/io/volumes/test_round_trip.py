@@ -1,5 +1,6 @@
 """Volumes of every format: each voxel is read at its place, and labels written for it have its exact geometry."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_nifti(tmp_path: Path, affine: np.ndarray, name: str) -> None:
     written = write_labels_like(
         tmp_path / f"out{result_suffix(path)}", labels_for(image, labels, volume), image.grid, (path, "NIfTI")
     )
-    first, second = nibabel.load(path), nibabel.load(written)
+    first, second = (nibabel.Nifti1Image.from_filename(file) for file in (path, written))
     np.testing.assert_array_equal(np.asanyarray(second.dataobj).transpose(2, 1, 0), labels)
     for field in ("pixdim", "qform_code", "sform_code", "quatern_b", "qoffset_x", "srow_x", "srow_y", "srow_z"):
         assert first.header[field].tobytes() == second.header[field].tobytes(), field
@@ -118,6 +119,11 @@ def test_zarr(tmp_path: Path) -> None:
     assert again.grid == image.grid
     np.testing.assert_array_equal(again.values, volume % 3)
     validate_zarr_store(str(target))
+    (transform,) = json.loads((target / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]["datasets"]
+    assert transform["coordinateTransformations"] == [
+        {"type": "scale", "scale": [4.0, 0.5, 0.25]},
+        {"type": "translation", "translation": [7.5, 2.0, 0.0]},
+    ]
 
 
 @pytest.mark.parametrize("scale", [(2.0, 0.5, 0.25), None])

@@ -47,13 +47,13 @@ def read_stored(
     planes = [read_image(path, pages=pages, options=options) for path in channel_files]
     first = planes[0].pixels.shape[1:]
     for path, channel in zip(channel_files, planes, strict=True):
-        count, *size = channel.pixels.shape
+        count, *sides = channel.pixels.shape
         if count != 1:
             hint = "Save one file per channel, or all channels in one file."
             raise BadImage("one channel per file", pluralise(count, "channel"), hint, path)
-        if tuple(size) != first:
+        if tuple(sides) != first:
             hint = "Export all channels of an image at one size."
-            expected, got = (" x ".join(map(str, sides)) for sides in (first, size))
+            expected, got = (" x ".join(map(str, each)) for each in (first, sides))
             raise BadImage(f"{expected}, as {channel_files[0].name}", got, hint, path)
         _check_grid(channel, planes[0], path, channel_files[0])
     warnings = dict.fromkeys(warning for channel in planes for warning in channel.warnings)

@@ -37,7 +37,7 @@ def write_stack(path: Path, labels: Integer[np.ndarray, "depth height width"], g
     millimetres = grid.millimetres
     scale = None if millimetres is None else tuple(1000 * side for side in millimetres)
     wide = labels.dtype.itemsize > 2
-    metadata: dict[str, object] = {"axes": "ZYX"} | ({} if scale is None else {"spacing": scale[0], "unit": "um"})
+    distances: dict[str, object] = {} if scale is None else {"spacing": scale[0], "unit": "um"}
     atomic_write(
         path,
         lambda file: tifffile.imwrite(
@@ -46,7 +46,7 @@ def write_stack(path: Path, labels: Integer[np.ndarray, "depth height width"], g
             imagej=not wide,
             ome=wide,
             photometric="minisblack",
-            metadata=metadata if not wide else _ome(scale),
+            metadata={"axes": "ZYX", **distances} if not wide else _ome(scale),
             resolution=None if scale is None or wide else (1 / scale[2], 1 / scale[1]),
         ),
     )

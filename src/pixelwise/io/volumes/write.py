@@ -118,7 +118,7 @@ def _write(
     elif suffix == ".tif" and labels:
         write_stack(path, samples[0], grid)
     elif suffix == ".ome.zarr" and labels:
-        write_zarr_labels(path, samples[0], grid)
+        write_zarr_labels(path, samples[0], grid, source.path if source is not None and kind == "OME-Zarr" else None)
     else:
         raise BadOption(f"a name ending in {', '.join(WRITTEN)}", path.name, "Choose one of them.", path)
 

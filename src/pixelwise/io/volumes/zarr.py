@@ -67,8 +67,12 @@ def read_zarr_volume(path: Path) -> Volume:
     return turned_volume(header, ordered.reshape(header.shape))
 
 
-def write_zarr_labels(path: Path, labels: Integer[np.ndarray, "depth height width"], grid: Grid) -> None:
+def write_zarr_labels(
+    path: Path, labels: Integer[np.ndarray, "depth height width"], grid: Grid, like: Path | None = None
+) -> None:
     """Write a label volume as OME-Zarr of NGFF 0.5, renamed to its name when complete; an existing one is replaced.
+
+    With `like`, an OME-Zarr volume on the same grid, its translation is kept too.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def write_zarr_labels(path: Path, labels: Integer[np.ndarray, "depth height widt
             compressors=zarr.codecs.ZstdCodec(),
         )
         array[...] = labels
-        group.attrs.update({"ome": _attributes(grid)})
+        group.attrs.update({"ome": _attributes(grid, like)})
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             path.rename(old)
@@ -115,9 +119,14 @@ def _grid(level: MultiscaleLevel) -> tuple[Grid, tuple[str, ...]]:
     return Grid(axes=VOLUME_AXES, spacing=spacing, unit=next(iter(stated), None)), ()
 
 
-def _attributes(grid: Grid) -> dict[str, Any]:
+def _attributes(grid: Grid, like: Path | None) -> dict[str, Any]:
     unit = {} if grid.unit is None else {"unit": grid.unit}
-    transforms = [{"type": "scale", "scale": list(grid.spacing)}]
+    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": list(grid.spacing)}]
+    if like is not None:
+        level = find_level(like)
+        offsets = dict(zip(level.axes, level.translation, strict=True))
+        translation = [offsets.get(axis, 0.0) for axis in VOLUME_AXES]
+        transforms += [{"type": "translation", "translation": translation}] if any(translation) else []
     return {
         "version": "0.5",
         "multiscales": [

@@ -77,7 +77,9 @@ def count_masks(
     warnings: dict[str, int] = {}
     for case in progress.track(annotated, "evaluating", len(annotated)):
         pixels, truth = dataset.read_labelled(case)
-        prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None)
+        grid = dataset.read_grid(case) if dataset.spatial_dims == 3 else None
+        spacing = None if grid is None else grid.millimetres
+        prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None, spacing=spacing)
         if on_prediction is not None:
             on_prediction(case, truth, prediction)
         for warning in prediction.warnings:

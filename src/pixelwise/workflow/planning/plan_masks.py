@@ -12,13 +12,13 @@ import torch
 
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.datasets.records import has_background
+from pixelwise.errors import BadOption
 from pixelwise.labels.split_regions import is_filled_by_regions
 from pixelwise.labels.targets import target_channels
-from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import build, check_options, readers
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
-from pixelwise.sampling.patches import scale_batch
+from pixelwise.sampling.patches import LARGE_VOLUME, PatchOptions, scale_batch
 from pixelwise.sampling.volume_fingerprint import VolumeFingerprint
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
@@ -179,8 +179,7 @@ def _is_membrane_like(inputs: PlanInputs) -> bool:
 def _patches(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     fingerprint = inputs.fingerprint
     if isinstance(fingerprint, VolumeFingerprint):
-        fixed = "network.depth" in config.user_set
-        return volumes.choose_patches(fingerprint, inputs.machine, config.network, fixed_depth=fixed)
+        return volumes.choose_patches(fingerprint, inputs.machine, config)
     largest = 512 if inputs.machine.device != "cpu" else 256
     median = (fingerprint.heights[1], fingerprint.widths[1])
     height, width = (min(largest, math.ceil(side / 16) * 16) for side in median)
@@ -258,7 +257,8 @@ def _shrink_patches(
     float
         Seconds per step with it.
     """
-    share = next((share for share in SHARES if share * measured <= TOLERATED * allowed), SHARES[-1])
+    shares = [share for share in SHARES if not _loses_context(config.patches, share)]
+    share = next((share for share in shares if share * measured <= TOLERATED * allowed), shares[-1])
     if share == 1.0:
         return config, measured
     with torch.device("meta"):
@@ -275,6 +275,11 @@ def _shrink_patches(
         choices["network.depth"] = (depth, _describe_depth(depth, min(smaller.height, smaller.width)))
     config = apply_settings(config, settings, choices)
     return config, probe(config) or share * measured
+
+
+def _loses_context(patches: PatchOptions, share: float) -> bool:
+    """Return whether a step of a fraction of the voxels needs smaller patches, of volumes that are small already."""
+    return patches.depth > 0 and max(patches.size) <= LARGE_VOLUME and share < 1 and patches.batch * share < 1
 
 
 def _loss(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:

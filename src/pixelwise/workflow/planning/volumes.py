@@ -1,19 +1,19 @@
 """Rules for volumes: voxel size, patch, strides and kernels of the network, batch, augmentation and normalisation.
 
-After nnU-Net (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z, supplementary note 4; numbers of version 2), with two
-changes: the patch has no more voxels than fit a training step of the time budget, and slices that are very far apart
-are segmented one by one.
+After nnU-Net (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z, supplementary note 4; numbers of version 2) with
+two changes: the patch has no more voxels than a training step on the device has time for, and slices that are very far
+apart are segmented one by one.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelwise.networks.options import NetworkOptions
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.resample import ANISOTROPY, coarse_axis, resampled_shape
 from pixelwise.sampling.volume_fingerprint import VolumeFingerprint
 from pixelwise.text import pluralise
+from pixelwise.workflow.config import Config
 from pixelwise.workflow.presets import Choices
 
 AXES = ("depth", "height", "width")
@@ -47,6 +47,11 @@ class Topology:
     def isotropic(self) -> bool:
         """Whether all axes are alike at all stages."""
         return all(set(row) == {2} for row in self.strides) and all(set(row) == {3} for row in self.kernels)
+
+    @property
+    def total_strides(self) -> tuple[int, ...]:
+        """The product of the strides along each axis."""
+        return tuple(math.prod(row[axis] for row in self.strides) for axis in range(len(self.strides[0])))
 
 
 def plan_spacing(fingerprint: VolumeFingerprint) -> tuple[tuple[float, ...], str]:
@@ -138,21 +143,25 @@ def plan_patch(size: Size, spacing: Sequence[float], voxels: int) -> Size:
     return tuple(max(1, round(sides[axis])) for axis in range(len(size)))
 
 
-def choose_patches(
-    fingerprint: VolumeFingerprint, machine: Machine, network: NetworkOptions, *, fixed_depth: bool
-) -> Choices:
+def choose_patches(fingerprint: VolumeFingerprint, machine: Machine, config: Config) -> Choices:
     """Choose voxel size, patch, batch, and the network's depth, strides and kernels, each with its reason.
 
-    `fixed_depth`: the depth in `network` was set by the user.
+    Sides, depth and voxel size that the user has set are kept, and the rest follows from them.
     """
+    given = config.user_set
+    fixed_depth = "network.depth" in given
     target, why_spacing = plan_spacing(fingerprint)
+    if "patches.spacing" in given:
+        target = config.patches.spacing
     stored = fingerprint.voxel_size[1] if fingerprint.voxel_size else (1.0,) * 3
     spacing = target or stored
     size = resampled_shape(fingerprint.median_size, stored, spacing)
     slices = _slice_axis(size, spacing)
-    depth = network.depth if fixed_depth else MAX_DEPTH[machine.device]
+    depth = config.network.depth if fixed_depth else MAX_DEPTH[machine.device]
     if slices is None:
         patch = plan_patch(size, spacing, PATCH_VOXELS[machine.device])
+        sides = zip(AXES, patch, strict=True)
+        patch = tuple(getattr(config.patches, name) if f"patches.{name}" in given else side for name, side in sides)
         topology = plan_topology(patch, spacing, depth, fixed=fixed_depth)
         why = f"The median volume has {_times(size)} voxels of {_times(spacing)} mm"
         why_kind = "Neighbouring slices are near enough to help: a network in three dimensions."
@@ -164,6 +173,7 @@ def choose_patches(
             f"Slices along the {AXES[slices]} are {ratio:.1f} times as far apart as pixels, and there are "
             f"{size[slices]}: each is segmented by itself, as in two dimensions."
         )
+    patch = tuple(map(_nearest_multiple, patch, topology.total_strides))
     batch = max(2, min(MAX_BATCH, round(STEP_VOXELS[machine.device] / math.prod(patch))))
     batch, why_batch = _within_memory(batch, math.prod(patch), machine.memory)
     rare = min((share for share in fingerprint.class_shares[1:] if share > 0), default=0.5)
@@ -171,7 +181,7 @@ def choose_patches(
     rows = () if topology.isotropic else topology.strides
     kernels = () if topology.isotropic else topology.kernels
     alike = "All axes are pooled alike." if not rows else _describe_strides(topology, spacing)
-    most = f"{why}; at most {PATCH_VOXELS[machine.device]:,} voxels in a patch on this device."
+    most = f"{why}; at most about {PATCH_VOXELS[machine.device]:,} voxels in a patch, and a multiple of the stride."
     return {
         "network.dimensions": (3, why_kind),
         "network.depth": (len(topology.strides), f"Axes are halved while {MIN_EDGE} voxels remain."),
@@ -183,6 +193,11 @@ def choose_patches(
         "patches.batch": (batch, why_batch),
         "patches.foreground_share": (share, f"The rarest class has {rare:.2%} of the voxels."),
     }
+
+
+def _nearest_multiple(side: int, stride: int) -> int:
+    """Return the multiple of a stride nearest to a side: the next larger one would be half empty for small volumes."""
+    return stride * max(1, round(side / stride))
 
 
 def _slice_axis(size: Size, spacing: Sequence[float]) -> int | None:
@@ -225,7 +240,9 @@ def _within_memory(batch: int, voxels: int, memory: int) -> tuple[int, str]:
 def _describe_strides(topology: Topology, spacing: Sequence[float]) -> str:
     counts = [sum(row[axis] == 2 for row in topology.strides) for axis in range(3)]
     halved = ", ".join(f"the {AXES[axis]} {pluralise(count, 'time')}" for axis, count in enumerate(counts))
-    return f"Voxels of {_times(spacing)} mm: {halved}, each as soon as it is as fine as the others and while it is long."
+    return (
+        f"Voxels of {_times(spacing)} mm: {halved}, each as soon as it is as fine as the others and while it is long."
+    )
 
 
 def choose_augmentation(fingerprint: VolumeFingerprint, spacing: Sequence[float]) -> Choices:
@@ -270,5 +287,5 @@ def choose_normalisation(fingerprint: VolumeFingerprint) -> Choices:
     }
 
 
-def _times(values: Sequence[float]) -> str:
+def _times(values: Sequence[float] | Sequence[int]) -> str:
     return " x ".join(f"{value:.3g}" for value in values)

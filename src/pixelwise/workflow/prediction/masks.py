@@ -20,8 +20,9 @@ from pixelwise.inference.pipeline import ordered_map
 from pixelwise.inference.predictor import BATCH, Job
 from pixelwise.inference.segmentation_model import PendingPrediction, SegmentationModel, load_model_for_prediction
 from pixelwise.io.label_writer import check_format
-from pixelwise.io.read import Image, ReadOptions, probe
+from pixelwise.io.read import Image, probe
 from pixelwise.io.windows import open_windows
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
@@ -61,7 +62,7 @@ def predict_masks(
         check_format(options.format or "tiff")
     check_formats(options.save)
     named, too_long = split_long_names(name_images(paths))
-    digest, sizes = model_digest(model_file), {path: _size(path, card.reading) for path in named.values()}
+    digest, sizes = model_digest(model_file), {path: _size(path, card) for path in named.values()}
     large = {
         name: large_image(path, folder, name, digest, options, len(sizes[path]))
         for name, path in named.items()
@@ -162,7 +163,8 @@ def _read(
     def read(item: tuple[str, tuple[Path, Size]]) -> LoadedImage | tuple[Path, PixelwiseError]:
         name, (path, _) = item
         try:
-            return LoadedImage(name, path, read_pixels(path, card.channels, pages, card.reading))
+            dimensions = card.network.dimensions
+            return LoadedImage(name, path, read_pixels(path, card.channels, pages, card.reading, dimensions=dimensions))
         except PixelwiseError as error:
             return path, error
 
@@ -205,9 +207,11 @@ def _spacing(image: Image) -> tuple[float, ...] | None:
     return None if image.grid is None else image.grid.millimetres
 
 
-def _size(path: Path, reading: ReadOptions) -> Size:
-    """Read the size from the header, such as (height, width); (0, 0) if unreadable, which is reported later."""
+def _size(path: Path, model_card: ModelCard) -> Size:
+    """Read the size from the header, such as (height, width); zeros if unusable, which is reported later."""
+    unusable = (0,) * model_card.network.dimensions
     try:
-        return probe(path, volumes=reading.volumes).size
+        size = probe(path, volumes=model_card.reading.volumes).size
     except PixelwiseError:
-        return 0, 0
+        return unusable
+    return size if len(size) == len(unusable) else unusable

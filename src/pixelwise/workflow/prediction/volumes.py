@@ -15,10 +15,15 @@ from pixelwise.geometry.grid import Grid
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.io.read import Image, volume_format
 from pixelwise.io.volumes.write import WRITTEN, result_suffix, write_labels_like, write_volume_like
+from pixelwise.labels.volume_properties import measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.workflow.confidence import uncertainty_map
 from pixelwise.workflow.prediction.options import PredictOptions
 
+_OBJECTS = (
+    "image", "id", "class", "voxels", "cubic_millimetres", "centroid_z", "centroid_y", "centroid_x", "box",
+    "mean_intensity",
+)  # fmt: skip
 COLUMNS = ("image", "class", "voxels", "millilitres")
 _SUFFIXES = {"nifti": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "tiff": ".tif", "zarr": ".ome.zarr"}
 _MILLILITRE = 1000.0  # cubic millimetres
@@ -26,10 +31,11 @@ _MILLILITRE = 1000.0  # cubic millimetres
 
 @dataclass(frozen=True)
 class VolumeFiles:
-    """The files of one volume, and its rows in the table of volumes."""
+    """The files of one volume, and its rows in the tables of volumes and of objects."""
 
     files: tuple[Path, ...]
     rows: tuple[Cells, ...]
+    objects: tuple[Cells, ...] = ()
 
 
 def check_volume_options(options: PredictOptions) -> None:
@@ -86,7 +92,10 @@ def save_volume(
     if result.probabilities is not None and options.probabilities:
         scaled = np.round(result.probabilities.astype(np.float32) * 255).astype(np.uint8)
         files.append(write_volume_like(folder / f"{name}.probabilities.nii.gz", scaled, image.grid, like))
-    return VolumeFiles(tuple(files), tuple(volume_rows(path.name, result.labels, image.grid, model_card)))
+    rows = tuple(volume_rows(path.name, result.labels, image.grid, model_card))
+    if model_card.task != "instance":
+        return VolumeFiles(tuple(files), rows)
+    return VolumeFiles(tuple(files), rows, tuple(object_rows(path.name, result.labels, image, model_card.classes[-1])))
 
 
 def volume_rows(
@@ -104,16 +113,34 @@ def volume_rows(
     counts = np.bincount(labels.ravel(), minlength=len(names))
     first = int(has_background(model_card.task, names))
     return [
-        [image, names[index], int(counts[index]), "" if size is None else f"{counts[index] * size:.6g}"]
+        [image, names[index], str(counts[index]), "" if size is None else f"{counts[index] * size:.6g}"]
         for index in range(first, len(names))
     ]
 
 
-def write_volume_table(folder: Path, rows: Sequence[Cells]) -> Path:
-    """Write ``volumes.csv``: a row per image and class; return its path."""
-    path = folder / "volumes.csv"
-    atomic_write_bytes(path, csv_bytes(COLUMNS, rows))
-    return path
+def object_rows(
+    name: str, labels: Integer[np.ndarray, "depth height width"], image: Image, class_name: str
+) -> list[Cells]:
+    """Return a row of the table of objects for each of a volume; positions in voxels from the first corner."""
+    size = None if image.grid is None or image.grid.millimetres is None else float(np.prod(image.grid.millimetres))
+    rows: list[Cells] = []
+    for row in measure_volumes(labels, image=image.pixels):
+        centroid, box = (f"{value:.2f}" for value in row.centroid), " ".join(f"{side:.0f}" for side in row.box)
+        intensity = "" if row.mean_intensity is None else f"{row.mean_intensity:.4f}"
+        volume = "" if size is None else f"{row.voxels * size:.6g}"
+        rows.append([name, str(row.id), class_name, str(row.voxels), volume, *centroid, box, intensity])
+    return rows
+
+
+def write_volume_tables(folder: Path, volumes: Sequence[VolumeFiles]) -> list[Path]:
+    """Write ``volumes.csv``, a row per image and class, and ``objects.csv`` if there are objects; return both."""
+    files = [folder / "volumes.csv"]
+    atomic_write_bytes(files[0], csv_bytes(COLUMNS, (row for volume in volumes for row in volume.rows)))
+    objects = [row for volume in volumes for row in volume.objects]
+    if objects:
+        files.append(folder / "objects.csv")
+        atomic_write_bytes(files[1], csv_bytes(_OBJECTS, objects))
+    return files
 
 
 def result_names(name: str) -> list[str]:

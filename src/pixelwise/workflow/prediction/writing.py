@@ -12,7 +12,6 @@ from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
 from pixelwise.atomic_write import atomic_write, atomic_write_json
-from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.io.georeference import choose_mask_nodata
 from pixelwise.io.read import Image, write_image, write_labels, write_mask
@@ -25,7 +24,7 @@ from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty
 from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.prediction.objects import SavedObjects, save_objects, write_summaries
 from pixelwise.workflow.prediction.options import PredictOptions
-from pixelwise.workflow.prediction.volumes import save_volume, write_volume_table
+from pixelwise.workflow.prediction.volumes import VolumeFiles, save_volume, write_volume_tables
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are subsampled
 _TABLE = (
@@ -51,7 +50,7 @@ class ImageOutputs:
     image: str
     files: tuple[Path, ...]
     table: ObjectTable | None
-    volumes: Sequence[Cells] = ()
+    volumes: VolumeFiles | None = None
     confidence: Confidence | None
     objects: SavedObjects | None
     read: tuple[str, ...]
@@ -71,7 +70,7 @@ class OutputSummary:
         self.tables: list[tuple[str, ObjectTable]] = []
         self.confidence: list[Confidence] = []
         self.objects: list[SavedObjects] = []
-        self.volumes: list[Cells] = []
+        self.volumes: list[VolumeFiles] = []
         self.notes: list[str] = []
         self.read: dict[str, list[str]] = {}  # warning from reading -> images
 
@@ -131,7 +130,7 @@ class OutputSummary:
             objects=None,
             files=tuple(files),
             table=None,
-            volumes=saved.rows,
+            volumes=saved,
             confidence=confidence,
             read=image.warnings,
             notes=result.warnings,
@@ -159,7 +158,8 @@ class OutputSummary:
             self.confidence.append(saved.confidence)
         if saved.objects is not None:
             self.objects.append(saved.objects)
-        self.volumes += saved.volumes
+        if saved.volumes is not None:
+            self.volumes.append(saved.volumes)
         for text in saved.read:
             self.read.setdefault(text, []).append(saved.image)
         self.notes += [f"{saved.image}: {text}" for text in saved.notes]
@@ -179,7 +179,7 @@ class OutputSummary:
     def finish(self) -> None:
         """Write the object table of instance segmentation, or the table of volumes, and the others requested."""
         if self.volumes:
-            self.files.append(write_volume_table(self.folder, self.volumes))
+            self.files += write_volume_tables(self.folder, self.volumes)
         elif self.model_card.task == "instance":
             self.files.append(self.folder / "objects.csv")
             write_table(self.files[-1], self.tables, self.model_card.classes)

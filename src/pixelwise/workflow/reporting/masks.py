@@ -19,6 +19,7 @@ from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.reporting.film import volume_film
 from pixelwise.workflow.reporting.page import empty_classes, try_section
 from pixelwise.workflow.run import Run
 
@@ -157,6 +158,7 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
         channels=model_card.channels,
         pages=run.config.data.pages,
         reading=model_card.reading,
+        spatial_dims=model_card.network.dimensions,
     )
     return dataset.read(case)
 
@@ -173,11 +175,16 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
     model_card, objects = model.model_card, model.model_card.task == "instance"
     pixels, labels = _read_case(run, model_card, scores, row)
     truth = np.asarray(labels, np.int32)
-    predicted = model.predict_pixels(pixels).labels.astype(np.int32)
+    volumes = model_card.reading.volumes
+    grid = probe(Path(row["files"][0]), volumes=volumes).grid if pixels.ndim == 4 else None
+    spacing = None if grid is None else grid.millimetres
+    predicted = model.predict_pixels(pixels, spacing=spacing).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
+    film = b""
     if pixels.ndim == 4:
-        views = choose_planes(truth, probe(Path(row["files"][0]), volumes=model_card.reading.volumes).grid)
+        film = volume_film(pixels, truth, predicted)
+        views = choose_planes(truth, grid)
         pixels, truth, predicted = views.draw(pixels), views.draw(truth), views.draw(predicted)
     view = stretch(pixels)
     background = has_background(model_card.task, model_card.classes)
@@ -193,4 +200,6 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
         html.picture(png_bytes(np.moveaxis(draw.shrink(panel), -1, 0)), "png", caption)
         for caption, panel in panels.items()
     ]
+    if film:
+        figures.append(html.picture(film, "gif", "slices from below: ground truth blue, prediction orange"))
     return [f'<div class="case">{"".join(figures)}</div>']

@@ -66,9 +66,7 @@ class MinAreaChoice:
         return f"Small-object removal below these areas in pixels ({named}), chosen on {where}: {change}; {alarms}."
 
 
-def find_areas(
-    truth: Integer[np.ndarray, "*size"], mask: Integer[np.ndarray, "*size"], classes: int
-) -> list[Regions]:
+def find_areas(truth: Integer[np.ndarray, "*size"], mask: Integer[np.ndarray, "*size"], classes: int) -> list[Regions]:
     """Return the regions of each class but the first; pixels with ground truth 255 count for sizes only."""
     rows: list[Regions] = []
     for index in range(1, classes):
