@@ -33,7 +33,7 @@ def write(tmp_path: Path, task: str = "binary") -> Path:
 
 @pytest.mark.parametrize("task", ["binary", "instance"])
 def test_a_large_volume_is_streamed_with_its_tables(tmp_path: Path, task: str) -> None:
-    save(tmp_path / "in" / "scan.ome.zarr", drawn_volume())
+    save(tmp_path / "in" / "scan.zarr", drawn_volume())
     out = tmp_path / "out"
     result = predict(write(tmp_path, task), [tmp_path / "in"], out)
     assert result.failed == ()
@@ -60,7 +60,7 @@ def test_a_tiff_stack_is_streamed_too(tmp_path: Path) -> None:
 def test_other_formats_and_small_volumes_are_predicted_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save(tmp_path / "in" / "scan.ome.zarr", drawn_volume())
+    save(tmp_path / "in" / "scan.zarr", drawn_volume())
     model = write(tmp_path)
     predict(model, [tmp_path / "in"], tmp_path / "mha", PredictOptions(format="mha"))
     assert (tmp_path / "mha" / "scan.mha").is_file()
@@ -70,6 +70,6 @@ def test_other_formats_and_small_volumes_are_predicted_in_memory(
 
 
 def test_a_tolerance_is_refused_for_volumes(tmp_path: Path) -> None:
-    save(tmp_path / "in" / "scan.ome.zarr", drawn_volume())
+    save(tmp_path / "in" / "scan.zarr", drawn_volume())
     with pytest.raises(BadOption, match="no --tolerance for a model of volumes"):
         predict(write(tmp_path), [tmp_path / "in"], tmp_path / "out", PredictOptions(tolerance=0.01))
