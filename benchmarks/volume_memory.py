@@ -29,7 +29,7 @@ def main() -> None:
     given = arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_volume(folder / "volume.ome.zarr", given.size)
+        write_volume(folder / "volume.zarr", given.size)
         model = given.model or write_model(folder / "model.safetensors", given)
         print(f"{' x '.join(map(str, given.size))} voxels; limit of the bar: 1,500 MB")
         total = predict(model, folder, "whole")
@@ -80,7 +80,7 @@ def predict(model: Path, folder: Path, out: str, stop: int | None = None) -> int
 
     With `stop` the process is killed when its journal has so many lines.
     """
-    command = [sys.executable, "-m", "pixelwise", "predict", str(model), str(folder / "volume.ome.zarr")]
+    command = [sys.executable, "-m", "pixelwise", "predict", str(model), str(folder / "volume.zarr")]
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     begun, lines = time.monotonic(), 0
     process = subprocess.Popen([*command, "--out", str(folder / out)], env=environment, stderr=subprocess.DEVNULL)

@@ -29,7 +29,7 @@ def test_folders_of_splits(tmp_path: Path) -> None:
     assert case.name == "train/case_000"
     image, labels = dataset.read(case)
     grid = dataset.read_grid(case)
-    assert image.shape == (1, *np.shape(labels))
+    assert image.shape == (1, *np.asarray(labels).shape)
     assert grid is not None
     assert grid.orientation == "RAS"
     stored, drawn_labels = drawn.draw(0)
@@ -107,7 +107,7 @@ def test_plain_stacks_are_volumes_on_request_alone(tmp_path: Path) -> None:
     assert dataset.spatial_dims == 3
     assert dataset.reading.volumes
     image, labels = dataset.read(dataset.cases[0])
-    assert image.shape == (1, *np.shape(labels))
+    assert image.shape == (1, *np.asarray(labels).shape)
     assert dataset.read_grid(dataset.cases[0]) is not None
     with pytest.raises(BadOption, match="--volumes"):
         DataOptions(volumes=True, pages=3)
@@ -124,7 +124,7 @@ def test_zarr_and_dicom_folders_are_images(tmp_path: Path) -> None:
         dataset = load_dataset(tmp_path / name)
         assert (dataset.spatial_dims, len(dataset.cases)) == (3, 3)
         image, labels = dataset.read(dataset.cases[0])
-        assert image.shape == (1, *np.shape(labels))
+        assert image.shape == (1, *np.asarray(labels).shape)
         assert len(find_images(tmp_path / name / "images")) == 3
         assert find_images(tmp_path / name / "images" / ("a0.zarr" if name == "zarr" else "p0"))
     image, labels = dataset.read(dataset.cases[0])

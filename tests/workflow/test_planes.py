@@ -50,5 +50,5 @@ def test_a_film_of_the_slices_with_something() -> None:
     truth = np.zeros((12, 30, 40), np.int32)
     truth[4:7, 5:20, 5:20] = 1
     with Image.open(BytesIO(volume_film(pixels, truth, truth * 0))) as film:
-        assert film.n_frames == 7
+        assert getattr(film, "n_frames", 1) == 7
         assert film.size == (40, 30)

@@ -100,8 +100,8 @@ class PendingPrediction:
     def finish(self) -> Prediction:
         """Return the prediction once no window is missing."""
         if self._change is not None and self._logits is not None:
-            logits, self._logits = self._change.from_model(self._logits), None
-            self._decide(LogitsWindow(tuple((0, side) for side in self._change.size), logits))
+            window, self._logits = self._change.window(self._logits), None
+            self._decide(window)
         return Prediction(self._decoder.finish(), self._probabilities, self._warnings)
 
 
@@ -159,10 +159,21 @@ class SegmentationModel:
         """
         pixels = self._read(image, nodata)
         self._check_spacing(spacing)
-        probabilities = self.predict_pixels(pixels, probabilities=True, spacing=spacing).probabilities
-        if probabilities is None:
-            raise ValueError("probabilities were not computed")
+        probabilities = self._buffer(pixels)
+        target, temperatures = self.model_card.target, self.model_card.temperatures
+        for window in self._logits(pixels, spacing):
+            probabilities[window.place] = probabilities_of(window.logits, target, temperatures)
         return probabilities.astype(np.float32)
+
+    def _logits(self, pixels: Pixels, spacing: Spacing | None) -> Iterator[LogitsWindow]:
+        """Yield the logits window by window; those of a resampled volume in one window."""
+        change = find_spacing_change(pixels.shape[1:], spacing, self._target_spacing)
+        given = pixels if change is None else change.to_model(pixels)
+        scale = intensity_scale(given, self.model_card.normalisation)
+        if change is None:
+            yield from self.predictor.stream(given, scale)
+        else:
+            yield change.window(self.predictor.logits(given, scale))
 
     def _read(self, image: Any, nodata: float | None) -> Pixels:
         card = self.model_card

@@ -188,3 +188,28 @@ def test_equal_labels_are_equal_bytes(tmp_path: Path, write: Callable[[Path], No
     for name in ("b.nii.gz", "c.nii.gz"):
         write_labels_like(tmp_path / name, image.pixels[0] % 4, image.grid, (path, "NIfTI"))
     assert (tmp_path / "b.nii.gz").read_bytes() == (tmp_path / "c.nii.gz").read_bytes()
+
+
+def test_a_header_without_directions_is_taken_as_stored(tmp_path: Path) -> None:
+    volume = numbered((2, 3, 4))
+    header = ["NRRD0004", "type: int16", "dimension: 3", "sizes: 4 3 2", "spacings: 0.5 0.5 3", "endian: little"]
+    (tmp_path / "a.nrrd").write_bytes("\n".join([*header, "encoding: raw", "", ""]).encode() + volume.tobytes())
+    image = read_image(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(image.pixels[0], volume)
+    assert image.grid is not None
+    assert image.grid.direction is None
+    assert image.grid.spacing == (3.0, 0.5, 0.5)
+    assert any("no orientation" in message for message in image.warnings)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_channels_of_vectors(tmp_path: Path, suffix: str) -> None:
+    volume = numbered((4, 4, 4))
+    vector = sitk.GetImageFromArray(np.stack([volume, -volume], -1), isVector=True)
+    sitk.WriteImage(vector, str(tmp_path / f"a{suffix}"))
+    image = read_image(tmp_path / f"a{suffix}")
+    assert image.pixels.shape == (2, 4, 4, 4)
+    np.testing.assert_array_equal(image.pixels[0], -image.pixels[1])
+    assert probe(tmp_path / f"a{suffix}").channels == 2
+    shown = np.sort(image.pixels[0].ravel())
+    np.testing.assert_array_equal(shown, np.sort(volume.ravel()))
