@@ -55,6 +55,7 @@ def fingerprint(
             foreground_mean=(400.0,),
             foreground_std=(50.0,),
             foreground_range=((100.0, 700.0),),
+            peaks=(500.0, 900.0),
             lowest=0.0,
             asymmetry=(0.1, 0.9, 0.0),
         ),
