@@ -155,6 +155,8 @@ def test_the_users_settings_stand() -> None:
         plan(fingerprint(), "encoder=resnet18")
     with pytest.raises(BadOption, match="a network of 3 dimensions for volumes"):
         plan(fingerprint(), "network.dimensions=2")
+    with pytest.raises(BadOption, match=r"patches\.low_res_fraction for images"):
+        plan(fingerprint(), "patches.low_res_fraction=0.5")
 
 
 def test_little_time_makes_steps_smaller() -> None:
