@@ -71,7 +71,7 @@ def run_cell(contender: str, minutes: float, seed: int, place: Path, chosen: arg
         train = [*ours, "train", data, "--budget", f"{minutes:g}m", "--out", run, "--seed", seed]
         predict = [*ours, "predict", run, images, "--out", masks]
     else:
-        peer = [chosen.peers.resolve(), PEER.resolve(), "--data", data, "--model", run.with_suffix(".pt")]
+        peer = [chosen.peers.absolute(), PEER.resolve(), "--data", data, "--model", run.with_suffix(".pt")]
         train = [*peer, "--seconds", round(60 * minutes), "--seed", seed]
         predict = [*peer, "--predict", images, "--out", masks]
     seconds = [
