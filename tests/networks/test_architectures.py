@@ -364,7 +364,7 @@ def test_full_resolution_skip_distinguishes_single_pixels() -> None:
 
 
 def test_names_of_registered_networks() -> None:
-    expected = "unet2015 unet resunet resencunet unetplusplus attention_unet vnet"
+    expected = "unet2015 unet unet3d resunet resencunet unetplusplus attention_unet vnet"
     expected += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet20 resnet32 resnet44 resnet56 resnet110"
     expected += " plain20 plain32 plain44 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn"
     assert set(ARCHITECTURES) == set(expected.split())

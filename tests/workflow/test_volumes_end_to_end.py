@@ -118,7 +118,7 @@ def test_volumes_of_other_voxel_sizes_are_resampled_and_masks_are_not(tmp_path: 
     """Two voxel sizes: the model has the median one, masks the size and place of their images."""
     for number in range(6):
         image, labels = drawn.draw(number)
-        repeat = 2 if number % 3 == 0 else 1
+        repeat = 2 if number == 0 else 1
         split = "train" if number < 4 else "val" if number < 5 else "test"
         affine = np.diag([1.0, 1.0, 1.0 / repeat, 1.0])
         for kind, volume in (("images", image), ("masks", labels)):

@@ -52,10 +52,11 @@ class FixedScale(nn.Module):
             self.register_buffer(name, value.to(torch.float32)[(..., *(None,) * dimensions)])
         limits = torch.tensor(normalisation.clip, dtype=torch.float32).reshape(-1, 2).T
         self.register_buffer("limits", limits[(..., *(None,) * dimensions)] if normalisation.clip else None)
+        self._limited = bool(normalisation.clip)
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
         """Normalise all images by the same mean and std."""
-        if self.limits is not None:
+        if self._limited:
             image = torch.minimum(torch.maximum(image, self.limits[0]), self.limits[1])  # type: ignore[index]
         return (image - self.shift) * self.factor + self.rest  # type: ignore[operator]
 

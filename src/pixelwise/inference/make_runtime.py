@@ -92,7 +92,7 @@ def _fastest(
     if largest is None or choice.name == "torch" or model_card.tta > 1:
         return runtime
     torch = TorchRuntime(network)
-    classes, budget = model_card.network.classes, tile_budget(model_card.network.base)
+    classes, budget = model_card.network.classes, tile_budget(model_card.network.base, dimensions)
     plan = Predictor(torch, geometry, classes, model_card.tile, memory_budget=budget).plan(largest)
     if plan is None or choice.seconds["torch"] * plan.fraction >= choice.seconds[choice.name]:
         return runtime

@@ -100,8 +100,8 @@ class PendingPrediction:
     def finish(self) -> Prediction:
         """Return the prediction once no window is missing."""
         if self._change is not None and self._logits is not None:
-            logits, self._logits = self._change.from_model(self._logits), None
-            self._decide(LogitsWindow(tuple((0, side) for side in self._change.size), logits))
+            window, self._logits = self._change.window(self._logits), None
+            self._decide(window)
         return Prediction(self._decoder.finish(), self._probabilities, self._warnings)
 
 
@@ -159,10 +159,21 @@ class SegmentationModel:
         """
         pixels = self._read(image, nodata)
         self._check_spacing(spacing)
-        probabilities = self.predict_pixels(pixels, probabilities=True, spacing=spacing).probabilities
-        if probabilities is None:
-            raise ValueError("probabilities were not computed")
+        probabilities = self._buffer(pixels)
+        target, temperatures = self.model_card.target, self.model_card.temperatures
+        for window in self._logits(pixels, spacing):
+            probabilities[window.place] = probabilities_of(window.logits, target, temperatures)
         return probabilities.astype(np.float32)
+
+    def _logits(self, pixels: Pixels, spacing: Spacing | None) -> Iterator[LogitsWindow]:
+        """Yield the logits window by window; those of a resampled volume in one window."""
+        change = find_spacing_change(pixels.shape[1:], spacing, self._target_spacing)
+        given = pixels if change is None else change.to_model(pixels)
+        scale = intensity_scale(given, self.model_card.normalisation)
+        if change is None:
+            yield from self.predictor.stream(given, scale)
+        else:
+            yield change.window(self.predictor.logits(given, scale))
 
     def _read(self, image: Any, nodata: float | None) -> Pixels:
         card = self.model_card
@@ -286,7 +297,7 @@ class SegmentationModel:
         if pixels.shape[0] != self.model_card.channels:
             expected = f"{pluralise(self.model_card.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
-        return warn_of_scale(pixels, self.model_card.intensity_range)
+        return warn_of_scale(pixels, self.model_card.intensity_range, self.model_card.intensity_peaks)
 
 
 def load_model_for_prediction(
@@ -336,9 +347,10 @@ def load_model_for_prediction(
     )
     if model_card.view is not None:
         raise BadModel("a segmentation model", "a classification model", "Use another model.", Path(path))
-    symmetries = tta_symmetries(model_card.tta if tta is None else tta, model_card.network.dimensions)
-    core, budget = (tile, None) if tile else (model_card.tile, tile_budget(model_card.network.base))
-    geometry, classes = model_card.geometry, model_card.network.classes
+    network = model_card.network
+    symmetries = tta_symmetries(model_card.tta if tta is None else tta, network.dimensions)
+    core, budget = (tile, None) if tile else (model_card.tile, tile_budget(network.base, network.dimensions))
+    geometry, classes = model_card.geometry, network.classes
     return SegmentationModel(
         model_card, Predictor(loaded, geometry, classes, core, symmetries, batch=BATCH, memory_budget=budget)
     )

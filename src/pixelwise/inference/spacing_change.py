@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Num
 
 from pixelwise.errors import BadImage, BadOption
+from pixelwise.inference.blending import LogitsWindow
 from pixelwise.sampling.resample import coarse_axis, resample_image, resample_logits, resampled_shape
 
 TOLERANCE = 1e-3  # relative difference of two spacings below which a volume is not resampled
@@ -46,6 +47,10 @@ class SpacingChange:
     def from_model(self, logits: Float[np.ndarray, " classes *model_size"]) -> Float[np.ndarray, " classes *size"]:
         """Resample logits to the grid of the volume."""
         return resample_logits(logits, self.size, self.model_coarse)
+
+    def window(self, logits: Float[np.ndarray, " classes *model_size"]) -> LogitsWindow:
+        """Return logits, resampled to the grid of the volume, as one window."""
+        return LogitsWindow(tuple((0, side) for side in self.size), self.from_model(logits))
 
 
 def find_spacing_change(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Integer
 
+from pixelwise.geometry.tiles import per_axis
 from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
@@ -226,9 +227,13 @@ def compute_windows(
     if resumed:
         progress.message(f"Resumed: {resumed:,} of {pluralise(count, 'tile')} already done.")
     computed = 0
+
+    def put(item: tuple[Any, np.ndarray]) -> None:
+        write(*item)
+
     with (
         closing(prefetch(predictor.read_tiles([job]), DEPTH)) as read,
-        BackgroundWriter(lambda item: write(*item), DEPTH) as writer,
+        BackgroundWriter(put, DEPTH) as writer,
         progress.bar("predicting", count) as advance,
     ):
         advance(resumed, "")
@@ -260,7 +265,8 @@ def _open(
     """Open or create the file of the tiles; the tile size is measured once and stored in its journal."""
     _, height, width = source.shape
     cut = not options.core and predictor.plan((height, width)) is not None
-    core = options.core or predictor.window or (predictor.core if max(height, width) <= predictor.core else None)
+    default = max(per_axis(predictor.core, 2))
+    core = options.core or predictor.window or (default if max(height, width) <= default else None)
     core = stored_core(core, predictor.geometry) if core else None
     layout = TiledLayout(
         height=height,
@@ -302,7 +308,7 @@ def _plan(
     if cut is not None:
         return _cut_plan(model_card, predictor, source, dtype, cut)
     overlap = max(predictor.overlap((height, width)))
-    keep = predictor.core + 2 * overlap
+    keep = max(per_axis(predictor.core, 2)) + 2 * overlap
     image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
     side = min(tile_side(keep, predictor.geometry), image_side)
     batch = predictor.batch_size(side * side)

@@ -27,14 +27,14 @@ from pixelwise.inference.volume_objects import finish_volume
 from pixelwise.io.volumes.label_tiles import VolumeTiles
 from pixelwise.io.volumes.windows import VolumeReader
 from pixelwise.io.volumes.zarr_levels import write_zarr_levels
-from pixelwise.labels.volume_properties import VolumeTable, measure_volumes
+from pixelwise.labels.volume_properties import VolumeTable, class_volumes, measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Scale, intensity_scale, limits_of, mean_and_std_of, scale_of
 from pixelwise.text import pluralise
 
 _VERSION = 1  # of the journal
-MEMORY = 600 * MIB  # for the activations of a tile, or the maps and a tile of a cut network
+MEMORY = 700 * MIB  # for the activations of a tile, or the maps and a tile of a cut network
 _FILE_TILES = (256, 128, 64, 32)  # sides of the tiles of a plane in the file
 _WINDOWS = (128, 96, 64, 32)  # sides of the windows of a cut network, multiples of the smallest file tile
 _SLAB = 1 << 23  # voxels that are read at once
@@ -43,11 +43,16 @@ _SAMPLE = 48  # voxels along each axis of the subsampled volume
 
 @dataclass(frozen=True)
 class VolumeStreamResult:
-    """The result folder, the numbers of computed and of resumed tiles, and the objects."""
+    """The result folder, the numbers of computed and of resumed tiles, and what was found.
+
+    `voxels` has the number of voxels of each class, or of the background and of all objects; `objects` is measured in
+    voxels, and None for masks.
+    """
 
     path: Path
     computed: int
     resumed: int
+    voxels: tuple[int, ...]
     objects: VolumeTable | None
 
 
@@ -109,15 +114,19 @@ def stream_volume(
         computed = compute_windows(predictor, job, tiles.write, decide, progress, resumed)
         result, count = (tiles, 0) if final else finish_volume(tiles, model_card.target, path, progress)
         _write(model_card, result, path, source)
-        table = None
-        if model_card.target.kind != "classes":
-            table = _measure(result, count, source)
+        labels, table = _Labels(result, count), None
+        if model_card.target.kind == "classes":
+            voxels = class_volumes(labels, len(model_card.classes)).astype(int).tolist()
+        else:
+            table = measure_volumes(labels, image=_Voxels(source))
+            found = int(table.voxels.sum())
+            voxels = [math.prod(size) - found, found]
         for file in (result, tiles):
             file.discard()
     except BaseException:
         tiles.close()
         raise
-    return VolumeStreamResult(path, computed, resumed, table)
+    return VolumeStreamResult(path, computed, resumed, tuple(voxels), table)
 
 
 def _check_spacing(model_card: ModelCard, source: VolumeReader) -> None:
@@ -184,7 +193,8 @@ def _scale(model_card: ModelCard, source: VolumeReader, tiles: VolumeTiles, prog
         else:
             scale = intensity_scale(np.empty((channels, 0, 0, 0), source.dtype), normalisation)
             next(blocks, None)
-    progress.message(*warn_of_scale(np.concatenate(samples, axis=1), model_card.intensity_range))
+    sample = np.concatenate(samples, axis=1)
+    progress.message(*warn_of_scale(sample, model_card.intensity_range, model_card.intensity_peaks))
     tiles.note("scale", {"factor": scale.factor.tolist(), "shift": scale.shift.tolist()})
     return scale
 
@@ -215,11 +225,6 @@ def _write(model_card: ModelCard, result: VolumeTiles, path: Path, source: Volum
     )
 
 
-def _measure(result: VolumeTiles, count: int, source: VolumeReader) -> VolumeTable:
-    spacing = (1.0, 1.0, 1.0) if source.grid is None else source.grid.spacing
-    return measure_volumes(_Labels(result, count), spacing, _Voxels(source))
-
-
 class _Labels:
     """A label volume on disk with the array interface that `measure_volumes` needs."""
 
@@ -230,9 +235,9 @@ class _Labels:
     def max(self, *, initial: int) -> int:
         return max(self._count, initial)
 
-    def __getitem__(self, planes: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice) -> np.ndarray:
         _, height, width = self.shape
-        return self._tiles.read((planes.start, planes.stop), (0, height), (0, width))
+        return self._tiles.read((rows.start, rows.stop), (0, height), (0, width))
 
 
 class _Voxels:

@@ -119,7 +119,7 @@ def measure_volumes(
 
 
 def class_volumes(
-    mask: UInt8[np.ndarray, "*size"], classes: int, spacing: Sequence[float] = (1.0, 1.0, 1.0)
+    mask: UInt8[np.ndarray, "*size"] | LabelRows, classes: int, spacing: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> Float64[np.ndarray, " classes"]:
     """Return the volume of each class, in the cube of the unit of the spacing; other values do not count.
 

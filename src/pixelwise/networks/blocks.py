@@ -4,7 +4,7 @@ Maps are (batch, channels, height, width), or (batch, channels, depth, height, w
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ from pixelwise.networks.options import NormalisationName
 Upsampling = Literal["transposed", "bilinear", "nearest"]
 
 GROUP_CHANNELS = 8  # channels per group: many small groups approximate instance normalisation (Zhou & Yang)
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-MAXIMA = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+TRANSPOSED: Mapping[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+MAXIMA: Mapping[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 INSTANCE_NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 

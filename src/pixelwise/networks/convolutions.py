@@ -1,16 +1,16 @@
 """Convolutions in two and three dimensions."""
 
-from typing import TypeVar
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+Convolution = nn.Conv2d | nn.Conv3d
+CONVOLUTIONS: Mapping[int, Callable[..., Convolution]] = {2: nn.Conv2d, 3: nn.Conv3d}
 Extent = int | tuple[int, ...]  # of a kernel or a stride: along all axes, or along each
-ExtentT = TypeVar("ExtentT", int, tuple[int, ...])
 
 
-def half(kernel: ExtentT) -> ExtentT:
+def half(kernel: Extent) -> Extent:
     """Return half of a kernel, rounded down: the padding that keeps the size.
 
     Examples
@@ -71,6 +71,9 @@ class StridedPointwise3d(nn.Conv3d):
         return functional.conv3d(input[:, :, ::deep, ::down, ::right], self.weight, self.bias)
 
 
+POINTWISE: Mapping[int, Callable[..., Convolution]] = {2: StridedPointwise2d, 3: StridedPointwise3d}
+
+
 def make_convolution(
     in_channels: int, channels: int, kernel: Extent, stride: Extent = 1, *, bias: bool = True, dimensions: int = 2
 ) -> nn.Conv2d | nn.Conv3d:
@@ -97,6 +100,5 @@ def make_convolution(
     Conv2d(4, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
     if kernel == 1 and stride not in (1, (1,) * dimensions):
-        pointwise = {2: StridedPointwise2d, 3: StridedPointwise3d}[dimensions]
-        return pointwise(in_channels, channels, 1, stride, bias=bias)
+        return POINTWISE[dimensions](in_channels, channels, 1, stride, bias=bias)
     return CONVOLUTIONS[dimensions](in_channels, channels, kernel, stride, half(kernel), bias=bias)

@@ -1,6 +1,6 @@
 """Residual blocks of U-Nets: pre-activation (ResUNet), nnU-Net (ResEnc) and V-Net."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -17,6 +17,8 @@ from pixelwise.networks.blocks import (
 )
 from pixelwise.networks.convolutions import CONVOLUTIONS, Extent, half, make_convolution
 from pixelwise.networks.residual import average_spec
+
+AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class PreActivationUnit(Block):
@@ -119,7 +121,7 @@ class ResEncBlock(Block):
         shortcut_graph: list[LayerSpec] = []
         shortcut: list[nn.Module] = []
         if stride != 1:
-            shortcut.append({2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions](stride, stride))
+            shortcut.append(AVERAGES[dimensions](stride, stride))
             shortcut_graph.append(average_spec(name, in_channels, stride))
         if in_channels != channels:
             projection = ConvLayer(

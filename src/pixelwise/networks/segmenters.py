@@ -272,10 +272,9 @@ def vnet(options: NetworkOptions) -> Segmenter:
 
     def make_down(index: int, width: int) -> nn.Module:
         stride = options.stride(index)
-        kwargs = {"normalisation": norm, "activation": nn.PReLU, "bias": True, "dimensions": axes}
-        return ConvLayer(
-            f"down {index + 1}", width, widths[index + 1], kernel=stride, stride=stride, padding=0, **kwargs
-        )  # type: ignore[arg-type]
+        kwargs = {"normalisation": norm, "activation": nn.PReLU, "bias": True, "dimensions": axes, "padding": 0}
+        name = f"down {index + 1}"
+        return ConvLayer(name, width, widths[index + 1], kernel=stride, stride=stride, **kwargs)  # type: ignore[arg-type]
 
     def make_up(name: str, source: int, skip: int) -> Up:
         return Up(name, source, skip, "transposed", axes, nn.PReLU, options.stride(_level(name)))

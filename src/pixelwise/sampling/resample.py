@@ -146,7 +146,7 @@ def _cubic_axis(values: np.ndarray, axis: int, after: int) -> np.ndarray:
     """Interpolate along one axis: that of `scipy.ndimage.zoom`, which would evaluate 64 coefficients per voxel."""
     border = [(PADDING, PADDING) if place == axis else (0, 0) for place in range(values.ndim)]
     padded = np.pad(values, border, mode="edge")
-    coefficients = np.asarray(ndimage.spline_filter1d(padded, 3, axis, np.float32, mode="mirror"))
+    coefficients = np.asarray(ndimage.spline_filter1d(padded, 3, axis, np.float32, mode="mirror"))  # type: ignore[arg-type]
     places = _places(values.shape[axis], after) + PADDING
     low = np.floor(places).astype(np.int64)
     t = places - low

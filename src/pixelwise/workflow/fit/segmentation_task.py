@@ -78,10 +78,14 @@ class SegmentationTask:
         self._samplers = self._make_samplers(images)
         val_images = read(cases=dataset.splits["val"])
         background = has_background(dataset.labelling.task, dataset.labelling.classes)
-        self._choose_areas = config.training.tune and background and "class_areas" not in self._user_set
+        # areas are those of the grid of an image, and predictions here are at the spacing of the model
+        resampled = bool(config.patches.spacing)
+        free = background and not resampled and "class_areas" not in self._user_set
+        self._choose_areas = config.training.tune and free
         truths = [image.target for image in val_images]
         self._choose_areas = self._choose_areas and may_choose(truths, config.target)
-        threshold = config.training.tune and not set(CHOSEN) <= set(self._user_set)
+        images_only = config.network.dimensions == 2  # thin borders between regions were only studied in images
+        threshold = config.training.tune and images_only and not set(CHOSEN) <= set(self._user_set)
         self._choose_threshold = threshold and is_membrane_like(truths, config.target, config.network.classes)
         self._validation = self._make_validation(val_images, device)
 
@@ -195,6 +199,7 @@ class SegmentationTask:
             tta=config.prediction.tta,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
             spacing=self._spacing(),
+            intensity_peaks=_pair(self._run.fingerprint.get("peaks")),
             trained={
                 "pixelwise": version("pixelwise"),
                 "data": self._dataset.root.name,

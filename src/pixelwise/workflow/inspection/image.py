@@ -9,7 +9,7 @@ import numpy as np
 
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import read_pixels
-from pixelwise.errors import OutputFailed
+from pixelwise.errors import BadModel, OutputFailed
 from pixelwise.explain.activations import Gating, Stage
 from pixelwise.explain.grad_cam import Attribution, GradCam
 from pixelwise.io.volumes.names import stem_of
@@ -118,6 +118,9 @@ def inspect_image(
     path = find_model_file(target)
     with progress.bar("computing feature maps", 3) as advance:
         network, model_card = load_network(path)
+        if model_card.network.dimensions == 3:
+            hint = "Use pixelwise.explain.grad_cam.GradCam in Python, which takes volumes."
+            raise BadModel("a model of images for a picture", "a model of volumes", hint, path)
         pixels = read_pixels(image, model_card.channels, pages, model_card.reading).pixels
         attribution = task_of(model_card).attribute(network.float(), model_card, pixels, request)
         crop = attribution.crop
@@ -136,7 +139,7 @@ def inspect_image(
         image=image,
         picture=picture,
         network=model_card.network.name,
-        origin=crop.origin,
+        origin=(crop.origin[0], crop.origin[1]),
         size=(crop.shown.shape[1], crop.shown.shape[2]),
         class_name=attributed.name,
         asked=attributed.words,
@@ -180,7 +183,7 @@ def _scene(
         evidence=evidence,
         sensitivity=insight.sensitivity(attributed.index, attributed.region),
         given=(crop.given.shape[1], crop.given.shape[2]),
-        offset=crop.offset,
+        offset=(crop.offset[0], crop.offset[1]),
     )
 
 

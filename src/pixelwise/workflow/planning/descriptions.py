@@ -31,6 +31,10 @@ def describe_network(network: NetworkOptions) -> str:
         stride = build(network).geometry().total_stride
     if network.encoder != "plain":
         return f"{network.full_name} of total stride {stride}, decoder of base width {network.base}"
-    slices = network.kernels and not any(any(row[axis] == 3 for row in network.kernels) for axis in (0,))
-    kind = f"{network.name}{' within slices' if slices else ' in 3-D' if network.dimensions == 3 else ''}"
+    kind = f"{network.name}{'' if network.dimensions == 2 else ' within slices' if _is_flat(network) else ' in 3-D'}"
     return f"{kind} of depth {stride.bit_length() - 1} and base width {network.base}"
+
+
+def _is_flat(network: NetworkOptions) -> bool:
+    """Return whether the network of volumes sees one slice at a time: along an axis all kernels are 1."""
+    return any({row[axis] for row in network.kernels} == {1} for axis in range(network.dimensions))

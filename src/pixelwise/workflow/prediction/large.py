@@ -18,6 +18,7 @@ from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
 from pixelwise.runtimes.exported import model_files
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.volumes import VolumeFiles, counted_rows, table_rows, write_volume_tables
 from pixelwise.workflow.prediction.writing import write_table
 
 STREAMED = 100_000_000
@@ -43,7 +44,17 @@ class LargeImage:
     @property
     def table(self) -> Path:
         """Return the path of its object table, which may be as large as the image."""
-        return self.result.with_name(f"{self.result.name.removesuffix('.tif').removesuffix('.ome.zarr')}.objects.csv")
+        return self.result.with_name(f"{self.stem}.objects.csv")
+
+    @property
+    def stem(self) -> str:
+        """Return the name of the results without a suffix."""
+        return self.result.name.removesuffix(".tif").removesuffix(".ome.zarr")
+
+    @property
+    def volumes(self) -> Path:
+        """Return the path of the table of the volumes of its classes."""
+        return self.result.with_name(f"{self.stem}.volumes.csv")
 
     @property
     def begun(self) -> bool:
@@ -87,7 +98,7 @@ def predict_large(
     """
     if image.done:
         progress.message(f"{image.path.name} is already finished.")
-        return [file for file in (image.result, image.table) if file.exists()]
+        return [file for file in (image.result, image.table, image.volumes) if file.exists()]
     card = model.model_card
     if model.dimensions == 3:
         return _predict_large_volume(model, image, progress)
@@ -132,7 +143,7 @@ def _predict_large_volume(model: SegmentationModel, image: LargeImage, progress:
     )
     progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
     try:
-        stream_volume(
+        streamed = stream_volume(
             card,
             model.predictor,
             source,
@@ -144,8 +155,14 @@ def _predict_large_volume(model: SegmentationModel, image: LargeImage, progress:
         raise _interrupted(image) from stop
     finally:
         source.close()
+    rows = counted_rows(image.path.name, streamed.voxels, source.grid, card)
+    objects = (
+        () if streamed.objects is None else table_rows(image.path.name, streamed.objects, source.grid, card.classes[-1])
+    )
+    files = VolumeFiles((image.result,), tuple(rows), tuple(objects))
+    tables = write_volume_tables(image.result.parent, [files], prefix=f"{image.stem}.")
     atomic_write_text(image.record, image.identity)
-    return [image.result]
+    return [image.result, *tables]
 
 
 def _interrupted(image: LargeImage) -> Interrupted:

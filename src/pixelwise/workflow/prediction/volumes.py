@@ -15,7 +15,7 @@ from pixelwise.geometry.grid import Grid
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.io.read import Image, volume_format
 from pixelwise.io.volumes.write import WRITTEN, result_suffix, write_labels_like, write_volume_like
-from pixelwise.labels.volume_properties import measure_volumes
+from pixelwise.labels.volume_properties import VolumeTable, measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.workflow.confidence import uncertainty_map
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -44,11 +44,14 @@ def check_volume_options(options: PredictOptions) -> None:
     Raises
     ------
     BadOption
-        Objects as outlines in a plane, or tiles of a size of their own.
+        Objects as outlines in a plane, or a tolerance of tiles.
     """
     if options.save:
         hint = "Leave out --save: labels and volumes.csv are written."
         raise BadOption("outputs for volumes", f"--save {','.join(options.save)}, of outlines in planes", hint)
+    if options.tolerance is not None:
+        hint = "Leave it out: tiles of volumes are exact."
+        raise BadOption("no --tolerance for a model of volumes", f"{options.tolerance}", hint)
 
 
 def save_volume(
@@ -102,12 +105,15 @@ def volume_rows(
 
     The background has no row.
     """
-    size = None if grid.millimetres is None else float(np.prod(grid.millimetres)) / _MILLILITRE
-    if model_card.task == "instance":
-        labels, names = (labels > 0).astype(np.uint8), ("background", model_card.classes[-1])
-    else:
-        names = model_card.classes
-    counts = np.bincount(labels.ravel(), minlength=len(names))
+    classes = (labels > 0).astype(np.uint8) if model_card.task == "instance" else labels
+    return counted_rows(image, np.bincount(classes.ravel()).tolist(), grid, model_card)
+
+
+def counted_rows(image: str, voxels: Sequence[int], grid: Grid | None, model_card: ModelCard) -> list[Cells]:
+    """Return the rows of `volume_rows` from the number of voxels of each class, or of background and objects."""
+    size = None if grid is None or grid.millimetres is None else float(np.prod(grid.millimetres)) / _MILLILITRE
+    names = ("background", model_card.classes[-1]) if model_card.task == "instance" else model_card.classes
+    counts = [*voxels, *[0] * (len(names) - len(voxels))]
     first = int(has_background(model_card.task, names))
     return [
         [image, names[index], str(counts[index]), "" if size is None else f"{counts[index] * size:.6g}"]
@@ -119,9 +125,14 @@ def object_rows(
     name: str, labels: Integer[np.ndarray, "depth height width"], image: Image, class_name: str
 ) -> list[Cells]:
     """Return a row of the table of objects for each of a volume; positions in voxels from the first corner."""
-    size = None if image.grid is None or image.grid.millimetres is None else float(np.prod(image.grid.millimetres))
+    return table_rows(name, measure_volumes(labels, image=image.pixels), image.grid, class_name)
+
+
+def table_rows(name: str, table: VolumeTable, grid: Grid | None, class_name: str) -> list[Cells]:
+    """Return the rows of `object_rows` from the properties of the objects, which were measured in voxels."""
+    size = None if grid is None or grid.millimetres is None else float(np.prod(grid.millimetres))
     rows: list[Cells] = []
-    for row in measure_volumes(labels, image=image.pixels):
+    for row in table:
         centroid, box = (f"{value:.2f}" for value in row.centroid), " ".join(f"{side:.0f}" for side in row.box)
         intensity = "" if row.mean_intensity is None else f"{row.mean_intensity:.4f}"
         volume = "" if size is None else f"{row.voxels * size:.6g}"
@@ -129,13 +140,16 @@ def object_rows(
     return rows
 
 
-def write_volume_tables(folder: Path, volumes: Sequence[VolumeFiles]) -> list[Path]:
-    """Write ``volumes.csv``, a row per image and class, and ``objects.csv`` if there are objects; return both."""
-    files = [folder / "volumes.csv"]
+def write_volume_tables(folder: Path, volumes: Sequence[VolumeFiles], prefix: str = "") -> list[Path]:
+    """Write ``volumes.csv``, a row per image and class, and ``objects.csv`` if there are objects; return both.
+
+    The names start with `prefix`.
+    """
+    files = [folder / f"{prefix}volumes.csv"]
     atomic_write_bytes(files[0], csv_bytes(COLUMNS, (row for volume in volumes for row in volume.rows)))
     objects = [row for volume in volumes for row in volume.objects]
     if objects:
-        files.append(folder / "objects.csv")
+        files.append(folder / f"{prefix}objects.csv")
         atomic_write_bytes(files[1], csv_bytes(_OBJECTS, objects))
     return files
 
