@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-import tifffile
 import zarr
 
 from inference.test_streaming import InterruptedRuntime, MessageRecorder
@@ -175,41 +174,3 @@ def test_a_large_volume_of_another_spacing_is_refused(tmp_path: Path) -> None:
         stream(model, source, tmp_path / "labels.ome.zarr")
     with pytest.raises(BadImage, match="2 channels"):
         open_volume_windows(tmp_path / "volume.ome.zarr", channels=2)
-
-
-@pytest.mark.parametrize("compression", [None, "zlib"])
-@pytest.mark.parametrize("tile", [None, (16, 16)], ids=str)
-def test_windows_of_a_tiff_stack_equal_slices(
-    tmp_path: Path, compression: str | None, tile: tuple[int, int] | None
-) -> None:
-    pixels = drawn_volume().astype(np.uint16) * 200
-    path = tmp_path / "stack.tif"
-    metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
-    tifffile.imwrite(
-        path, pixels, imagej=tile is None, metadata=metadata, compression=compression, tile=tile, resolution=(2, 2)
-    )
-    source = open_volume_windows(path, channels=1)
-    assert (source.shape, source.dtype) == ((1, *SIZE), np.uint16)
-    assert np.array_equal(source.read((3, 30), (10, 60), (0, 52))[0], pixels[3:30, 10:60])
-    assert np.array_equal(source.read((39, 40), (0, 70), (50, 52))[0], pixels[39:40, :, 50:52])
-    if tile is None:
-        assert source.grid is not None
-        assert source.grid.millimetres == pytest.approx((2e-3, 5e-4, 5e-4))
-    source.close()
-    tifffile.imwrite(path, np.zeros((9, 9, 3), np.uint8), photometric="rgb")
-    with pytest.raises(BadImage, match="a stack of gray pages"):
-        open_volume_windows(path, channels=1)
-
-
-def test_windows_of_an_ome_zarr_volume_equal_slices(tmp_path: Path) -> None:
-    pixels = drawn_volume()
-    source = ZarrVolume(save(tmp_path / "volume.ome.zarr", pixels))
-    assert source.dtype == np.uint8
-    found = source.read((3, 30), (10, 60), (0, 52))
-    assert np.array_equal(found[0], pixels[3:30, 10:60])
-    flat = zarr.open_group(str(tmp_path / "flat.ome.zarr"), mode="w", zarr_format=3)
-    flat.create_array("0", shape=(8, 8), dtype="uint8", chunks=(8, 8))
-    axes = [{"name": name, "type": "space"} for name in "yx"]
-    flat.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
-    with pytest.raises(BadImage, match="z, y, x"):
-        ZarrVolume(tmp_path / "flat.ome.zarr")

@@ -16,10 +16,8 @@ from inference.test_staged import Planned, plan_of
 from pixelwise.errors import BadImage, BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import VOLUME_FLIPS, tta_symmetries
-from pixelwise.geometry.tiles import tile_grid
 from pixelwise.inference.predictor import MemoryBudget, Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
-from pixelwise.inference.tile_shape import fit_tile, shrink_tile
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
 from pixelwise.runtimes.torch import TorchRuntime
@@ -148,29 +146,6 @@ def test_blending_leaves_no_seams_between_tiles() -> None:
     assert np.allclose(smooth[0], 1), "weights add up to 1"
     steps = [np.abs(np.diff(logits[1], axis=0)).max() for logits in (smooth, seamed)]
     assert steps[0] < 0.6 * steps[1]
-
-
-AXIS = Geometry(total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18)
-
-
-@given(
-    size=st.tuples(*(st.integers(1, 150),) * 3),
-    voxels=st.integers(1, 2_000_000),
-    multiple=st.sampled_from([(1, 1, 1), (1, 32, 32)]),
-)
-@settings(max_examples=20)
-def test_fitted_tiles_fit_and_cover(size: tuple[int, ...], voxels: int, multiple: tuple[int, ...]) -> None:
-    core = fit_tile(size, AXIS, voxels, (0, 0, 0), multiple)
-    if core == (0, 0, 0):
-        return
-    assert all(side == length or side % step == 0 for side, length, step in zip(core, size, multiple, strict=True))
-    reads = [tile.read for tile in tile_grid(size, core, AXIS)]
-    assert max(np.prod([stop - start for start, stop in read]) for read in reads) <= voxels
-
-
-def test_the_whole_volume_is_one_tile_if_it_fits_and_shrunk_tiles_keep_their_form() -> None:
-    assert fit_tile((40, 50, 60), AXIS, 40 * 52 * 60, (8, 8, 8)) == (40, 50, 60)
-    assert shrink_tile((20, 200, 200), AXIS, 10**9, 128) == (20, 128, 128)
 
 
 def load(tmp_path: Path, task: str = "binary", *, spacing: Any = None, channels: int = 1) -> SegmentationModel:

@@ -7,7 +7,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Num
 
-from pixelwise.labels.run_lengths import Extents, LabelRows, extents, find_runs, row_places, row_strips, runs_of
+from pixelwise.labels.run_lengths import (
+    Extents,
+    LabelRows,
+    as_rows,
+    extents,
+    find_runs,
+    row_places,
+    row_strips,
+    runs_of,
+)
 
 # Benkrid and Crookes 2000 (design and FPGA implementation of a perimeter estimator): a border pixel counts 1 where the
 # border is straight, sqrt 2 where it is diagonal, and their mean in between. The index that decides is 2 for each
@@ -128,7 +137,7 @@ def intensity_sums(
     """Return the sum over the pixels and channels of each object."""
     total, width = np.zeros(numbers), labels.shape[-1]
     for rows in row_strips(labels.shape):
-        runs = find_runs(labels[rows].reshape(-1, width))
+        runs = find_runs(as_rows(labels[rows]))
         starts = runs.row * width + runs.start
         for channel in image[:, rows]:
             values = channel.astype(np.float64).ravel()

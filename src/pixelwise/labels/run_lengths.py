@@ -87,7 +87,12 @@ def runs_of(labels: Integer[np.ndarray, "*size"] | LabelRows) -> Iterator[Runs]:
     """Yield the runs of an image or a volume, strip by strip."""
     above = math.prod(labels.shape[1:-1])  # rows of a plane
     for rows in row_strips(labels.shape):
-        yield find_runs(labels[rows].reshape(-1, labels.shape[-1]), rows.start * above)
+        yield find_runs(as_rows(labels[rows]), rows.start * above)
+
+
+def as_rows(labels: Integer[np.ndarray, "*size"]) -> Integer[np.ndarray, "rows width"]:
+    """Return the rows of an image, or those of all planes of a volume, also where they are empty."""
+    return labels.reshape(math.prod(labels.shape[:-1]), labels.shape[-1])
 
 
 def row_places(runs: Runs, shape: tuple[int, ...]) -> tuple[Int64[np.ndarray, " runs"], ...]:
