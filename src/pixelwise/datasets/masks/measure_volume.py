@@ -40,7 +40,7 @@ def measure_volume(
         coloured=False,
         lossy=False,
         palette=(),
-        digest=digest(values.astype(np.uint8 if 0 <= unique[0] and unique[-1] < 1 << 8 else np.int64)),
+        digest=digest(values.astype(np.uint8 if unique[0] >= 0 and unique[-1] < 1 << 8 else np.int64)),
         places=_places(dense, len(unique), pixels) if located and pixels is not None else (),
     )
 
