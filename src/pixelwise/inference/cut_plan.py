@@ -24,6 +24,7 @@ VOLUME_CORES = (384, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
 VOLUME_IMAGE_CORES = (192, 160, 128, 112, 96, 80, 64, 48, 32)
 MEMORY_FACTOR = 2.0  # memory of a tile relative to the values alive at once: workspaces, and blocks kept by malloc
 MIN_MEMORY = 640 * 2**20  # bytes: about those of the smallest tile of a whole deep network
+MIN_VOLUME_MEMORY = 400 * 2**20  # bytes: the same for volumes
 VALUE_BYTES = 4  # a float32
 
 
@@ -95,7 +96,7 @@ def plan_cuts(
     size : tuple of int
         Of the image: (height, width), or (depth, height, width) for a network of three spatial axes.
     memory : int
-        Bytes for the kept maps and a tile; at least `MIN_MEMORY`.
+        Bytes for the kept maps and a tile; at least `MIN_MEMORY`, for volumes `MIN_VOLUME_MEMORY`.
     core : int or sequence of int
         Side of the valid region of the tiles of the whole network that would be used without cuts.
     last_core : int, optional
@@ -104,7 +105,7 @@ def plan_cuts(
     best: CutPlan | None = None
     whole = _step(stages, Subgraph(0, 0)).cost
     uncut = whole.work * _uncut_pixels(stages, size, core)
-    memory = max(memory, MIN_MEMORY)
+    memory = max(memory, MIN_MEMORY if stages.dimensions == 2 else MIN_VOLUME_MEMORY)
     padded = padded_sizes(size, stages.geometry)
     for cuts in _cut_sets(stages.deepest):
         steps = tuple(_step(stages, subgraph) for subgraph in subgraphs_at(cuts))

@@ -20,7 +20,7 @@ from pixelwise.geometry.tiles import (
     tile_grid,
 )
 from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
-from pixelwise.inference.cut_plan import CutPlan, plan_cuts
+from pixelwise.inference.cut_plan import MIN_VOLUME_MEMORY, CutPlan, plan_cuts
 from pixelwise.inference.staged import RegionTile, StagedImage, count_windows, region_tiles
 from pixelwise.inference.tile_shape import fit_tile, shrink_tile
 from pixelwise.io.volumes.windows import InMemoryVolume, VolumeReader
@@ -33,6 +33,7 @@ CORE_STEP = 256  # pixels by which tiles grow within the memory budget
 TILE_BYTES = 2**30  # memory budget of the activations of a tile and the post-processing of the image
 VOLUME_BYTES = 2**31  # the same for volumes, whose halo is a larger part of a tile
 DECODING_BYTES = 8  # per pixel of an image with instance segmentation
+MIN_WIDTH = 8  # channels: maps of volumes with fewer take as much memory, because they are stored in blocks
 BATCH_PIXELS = 2**19  # maximum pixels of a batch: larger batches are not faster and take more memory
 
 Reader = ImageReader | VolumeReader
@@ -72,7 +73,7 @@ class MemoryBudget:
 def tile_budget(base: int, dimensions: int = 2) -> MemoryBudget:
     """Return the memory budget of tiles; a U-Net of base width b has about 8 b activations per pixel, 6 b per voxel."""
     if dimensions == 3:
-        return MemoryBudget(bytes=VOLUME_BYTES, image_pixel=DECODING_BYTES, tile_pixel=6 * 4 * base)
+        return MemoryBudget(bytes=VOLUME_BYTES, image_pixel=DECODING_BYTES, tile_pixel=6 * 4 * max(base, MIN_WIDTH))
     return MemoryBudget(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * base)
 
 
@@ -172,8 +173,10 @@ class Predictor:
         if budget is None or self._is_one_tile(size):
             return self.core
         if len(size) == 3:
-            fit = fit_tile if self.geometry.exact else shrink_tile
-            return fit(size, self.geometry, budget.pixels(size), per_axis(self.core, 3))
+            voxels = max(budget.pixels(size), MIN_VOLUME_MEMORY // budget.tile_pixel)
+            if self.geometry.exact:
+                return fit_tile(size, self.geometry, voxels)
+            return shrink_tile(size, self.geometry, voxels, self.core)
         if not self.geometry.exact or not isinstance(self.core, int):
             return self.core
         border = self.geometry.margin or self.geometry.halo
