@@ -64,12 +64,14 @@ def run_cell(contender: str, minutes: float, seed: int, place: Path, chosen: arg
     place.mkdir(parents=True)
     data, images = chosen.data.resolve(), chosen.data.resolve() / "test" / "images"
     masks, run = (place / "masks").resolve(), (place / "run").resolve()
+    train: list[object]
+    predict: list[object]
     if contender == "pixelwise":
         ours = [sys.executable, "-m", "pixelwise"]
         train = [*ours, "train", data, "--budget", f"{minutes:g}m", "--out", run, "--seed", seed]
         predict = [*ours, "predict", run, images, "--out", masks]
     else:
-        peer = [chosen.peers.resolve(), PEER.resolve(), "--data", data, "--model", run.with_suffix(".pt")]
+        peer = [chosen.peers.absolute(), PEER.resolve(), "--data", data, "--model", run.with_suffix(".pt")]
         train = [*peer, "--seconds", round(60 * minutes), "--seed", seed]
         predict = [*peer, "--predict", images, "--out", masks]
     seconds = [
@@ -118,7 +120,7 @@ def score(masks: Path, truths: Path) -> np.ndarray:
         found = stored.get(name.split(".nii")[0])
         if found is None:
             sys.exit(f"no mask of {name} in {masks}")
-        truth, predicted = nibabel.load(truths / name), nibabel.load(found)
+        truth, predicted = (nibabel.Nifti1Image.from_filename(path) for path in (truths / name, found))
         if truth.shape != predicted.shape or not np.allclose(truth.affine, predicted.affine, atol=1e-3):
             sys.exit(f"{found} is on another grid than its truth")
         pairs.append((np.rint(np.asarray(truth.dataobj)), np.rint(np.asarray(predicted.dataobj))))

@@ -54,8 +54,13 @@ def save_itk(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
     sitk.WriteImage(image, str(path), useCompression=True)
 
 
-def save_dicom(folder: Path, volume: np.ndarray, affine: np.ndarray, *, without: int | None = None) -> None:
-    """Write (depth, height, width) of int16 as the slices of a DICOM series, one of them left out if asked."""
+def save_dicom(
+    folder: Path, volume: np.ndarray, affine: np.ndarray, *, without: int | None = None, packed: str = ""
+) -> None:
+    """Write (depth, height, width) of int16 as the slices of a DICOM series, one of them left out if asked.
+
+    `packed` is a compression, such as "JPEG2000".
+    """
     import SimpleITK as sitk
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +69,9 @@ def save_dicom(folder: Path, volume: np.ndarray, affine: np.ndarray, *, without:
     direction = lps[:3, :3] / spacing
     writer: Any = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
+    if packed:
+        writer.UseCompressionOn()
+        writer.SetCompressor(packed)
     for index, plane in enumerate(volume):
         if index == without:
             continue

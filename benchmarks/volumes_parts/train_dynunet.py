@@ -11,22 +11,25 @@ one-cycle schedule driven by the clock. Axes are not mirrored: front and back ha
 
 import argparse
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import torch
-from monai.networks.nets import DynUNet
 from torch.nn import functional
+
+nets: Any = import_module("monai.networks.nets")  # not in the environment of the type checker
 
 SIZE = (40, 56, 40)
 BATCH, RATE = 2, 1e-3
 STRIDE = 8
 
 
-def build(classes: int) -> DynUNet:
+def build(classes: int) -> torch.nn.Module:
     """Return the network."""
-    return DynUNet(
+    return nets.DynUNet(
         3,
         1,
         classes,
@@ -37,9 +40,14 @@ def build(classes: int) -> DynUNet:
     )
 
 
+def load(path: Path) -> nibabel.Nifti1Image:
+    """Return a NIfTI file."""
+    return nibabel.Nifti1Image.from_filename(path)
+
+
 def read(path: Path) -> torch.Tensor:
     """Return a volume with mean 0 and standard deviation 1."""
-    volume = torch.from_numpy(np.asarray(nibabel.load(path).dataobj, np.float32))
+    volume = torch.from_numpy(np.asarray(load(path).dataobj, np.float32))
     return (volume - volume.mean()) / (volume.std() + 1e-6)
 
 
@@ -78,7 +86,7 @@ def train(data: Path, model: Path, seconds: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     paths = sorted((data / "train" / "images").glob("*.nii*"))
     volumes = [read(path) for path in paths]
-    masks = [np.asarray(nibabel.load(data / "train" / "masks" / path.name).dataobj) for path in paths]
+    masks = [np.asarray(load(data / "train" / "masks" / path.name).dataobj) for path in paths]
     labels = [torch.from_numpy(np.rint(mask).astype(np.int64)) for mask in masks]
     classes = int(max(int(one.max()) for one in labels)) + 1
     network = build(classes).to(memory_format=torch.channels_last_3d).train()
@@ -116,7 +124,7 @@ def predict(model: Path, images: Path, out: Path) -> None:
         starts = [(have - side) // 2 for side, have in zip(volume.shape, size, strict=True)]
         box = tuple(slice(start, start + side) for start, side in zip(starts, volume.shape, strict=True))
         mask = logits.argmax(0)[box].numpy().astype(np.uint8)
-        nibabel.save(nibabel.Nifti1Image(mask, nibabel.load(path).affine), out / path.name)
+        nibabel.save(nibabel.Nifti1Image(mask, load(path).affine), out / path.name)
 
 
 if __name__ == "__main__":

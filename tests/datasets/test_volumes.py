@@ -165,6 +165,7 @@ def test_planes_among_volumes(tmp_path: Path) -> None:
     for name in ("images", "masks"):
         write_labels(root / "train" / name / "flat.tif", np.eye(20, dtype=np.uint8))
     assert "mixed dimensions" in kinds(scan_dataset(root))
+    assert load_dataset(root, skip_bad=True).spatial_dims == 3
 
 
 def test_values_of_no_class_and_fractions(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_sizes_spacing_intensities_and_places(tmp_path: Path) -> None:
         labels.size for _, labels in pairs
     )
     np.testing.assert_allclose(found.class_shares, shares)
+    highest = [np.percentile(image, 99.5) for image, _ in pairs]
+    np.testing.assert_allclose(found.peaks, (min(highest), max(highest)), rtol=0.01)
     assert found.lowest == np.median([image.min() for image, _ in pairs])
     assert found.asymmetry[0] > 0.5, "the box is at the lower end of the first axis, the ball in the middle"
     assert found.object_diameter[1] > 4

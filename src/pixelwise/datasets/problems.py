@@ -121,8 +121,8 @@ KINDS: dict[str, tuple[str, str]] = {
 STAGES: tuple[frozenset[str], ...] = (
     frozenset((
         "missing mask", "orphan mask", "duplicate name", "unreadable image", "unreadable mask", "float mask",
-        "size mismatch", "geometry mismatch", "mixed channels", "mask is the image", "empty class folder",
-        "image outside a class",
+        "size mismatch", "geometry mismatch", "mixed dimensions", "mixed channels", "mask is the image",
+        "empty class folder", "image outside a class",
     )),
     frozenset((
         "lossy mask", "anti-aliased mask", "too many values", "unknown values", "unknown colours",

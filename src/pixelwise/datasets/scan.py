@@ -19,6 +19,7 @@ from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.missing_pixels import edge_agreement, filled, undeclared_nodata
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
+from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
@@ -115,7 +116,7 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         scan,
         reoriented=reoriented,
         mask_size=None if mask is None else mask.size,
-        mask=None if mask is None else measure_values(mask, _fitting(pixels, mask)),
+        mask=None if mask is None else _measure(mask, _fitting(pixels, mask)),
         overlap=0 if read is None else read.overlap,
         issues=tuple(issues),
         edges=_edges(image, mask) if turned and scan.grid is None else 0.0,
@@ -139,6 +140,10 @@ def _scan_pixels(image: Image) -> ImageScan:
         grid=image.grid,
         orientation=image.stored_orientation,
     )
+
+
+def _measure(mask: MaskImage, pixels: np.ndarray | None) -> MaskValues:
+    return measure_values(mask, pixels) if mask.grid is None else measure_volume(mask.values, pixels)
 
 
 def _edges(image: Image | None, mask: MaskImage | None) -> float:

@@ -165,14 +165,22 @@ def check_axes(spatial: int, dimensions: int, shape: tuple[int, ...]) -> None:
 
 
 def warn_of_scale(
-    pixels: Num[np.ndarray, " channels *size"], trained: Sequence[tuple[float, float]]
+    pixels: Num[np.ndarray, " channels *size"],
+    trained: Sequence[tuple[float, float]],
+    peaks: tuple[float, float] | None = None,
 ) -> tuple[str, ...]:
-    """Return a warning if the values differ strongly from the range (low, high) of the training images per channel."""
+    """Return a warning if the values differ strongly from the range (low, high) of the training images per channel.
+
+    `peaks` are the lowest and highest percentile 99.5 of single training images, if they are known: scans of one kind
+    may differ a thousandfold.
+    """
     most = _SAMPLE_SIDES[pixels.ndim - 1]
     sample = pixels[(slice(None), *(slice(None, None, max(1, side // most)) for side in pixels.shape[1:]))]
     high = max(high for _, high in trained)
     known = sample[~np.isnan(sample)] if sample.dtype.kind == "f" else sample.ravel()
     maximum = float(np.percentile(known, 99.5)) if known.size else 0.0
-    if high > 0 and not high / MAX_RATIO <= maximum <= high * MAX_RATIO:
-        return (f"Values reach {maximum:.4g} here and {high:.4g} in the training images: another scale?",)
+    least, most_known = (high, high) if peaks is None else peaks
+    if most_known > 0 and not least / MAX_RATIO <= maximum <= most_known * MAX_RATIO:
+        known_range = f"{high:.4g}" if peaks is None else f"{least:.4g} to {most_known:.4g}"
+        return (f"Values reach {maximum:.4g} here and {known_range} in the training images: another scale?",)
     return ()

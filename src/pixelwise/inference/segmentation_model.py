@@ -297,7 +297,7 @@ class SegmentationModel:
         if pixels.shape[0] != self.model_card.channels:
             expected = f"{pluralise(self.model_card.channels, 'channel')}, as in training"
             raise BadImage(expected, f"{pixels.shape[0]}", "Convert the image, or use another model.")
-        return warn_of_scale(pixels, self.model_card.intensity_range)
+        return warn_of_scale(pixels, self.model_card.intensity_range, self.model_card.intensity_peaks)
 
 
 def load_model_for_prediction(

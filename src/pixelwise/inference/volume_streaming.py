@@ -193,7 +193,8 @@ def _scale(model_card: ModelCard, source: VolumeReader, tiles: VolumeTiles, prog
         else:
             scale = intensity_scale(np.empty((channels, 0, 0, 0), source.dtype), normalisation)
             next(blocks, None)
-    progress.message(*warn_of_scale(np.concatenate(samples, axis=1), model_card.intensity_range))
+    sample = np.concatenate(samples, axis=1)
+    progress.message(*warn_of_scale(sample, model_card.intensity_range, model_card.intensity_peaks))
     tiles.note("scale", {"factor": scale.factor.tolist(), "shift": scale.shift.tolist()})
     return scale
 

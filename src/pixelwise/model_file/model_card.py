@@ -47,6 +47,8 @@ class ModelCard:
         Default side length in pixels of the valid region of a tile.
     intensity_range : tuple of (low, high)
         Percentiles 0.5 and 99.5 of the training images, per channel, in file values.
+    intensity_peaks : (lowest, highest) or None
+        Of the percentile 99.5 of each training volume over all channels; None if it was not measured.
     trained : dict
         Information about the training for the user: data, score, version.
     view : View or None
@@ -87,6 +89,7 @@ class ModelCard:
     tta: TtaInputs = 1
     members: Members = 1
     spacing: tuple[Positive, ...] | None = None
+    intensity_peaks: tuple[float, float] | None = None
     temperature: Temperature = 1.0
     doubt_temperature: Temperature | None = None
     conformal_margin: Margin | None = None
@@ -161,6 +164,7 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
         "channels": 1 <= card.channels <= MAX_CHANNELS and card.channels == card.network.in_channels,
         "intensity_range": len(card.intensity_range) == card.channels
         and all(math.isfinite(low) and math.isfinite(high) and low <= high for low, high in card.intensity_range),
+        "intensity_peaks": card.intensity_peaks is None or all(map(math.isfinite, card.intensity_peaks)),
         "normalisation": len(card.normalisation.mean) in (0, card.channels),
         "tile": 1 <= card.tile <= MAX_SIDE,
         "spacing": card.spacing is None or len(card.spacing) == card.network.dimensions,

@@ -71,6 +71,9 @@ class StridedPointwise3d(nn.Conv3d):
         return functional.conv3d(input[:, :, ::deep, ::down, ::right], self.weight, self.bias)
 
 
+POINTWISE: Mapping[int, Callable[..., Convolution]] = {2: StridedPointwise2d, 3: StridedPointwise3d}
+
+
 def make_convolution(
     in_channels: int, channels: int, kernel: Extent, stride: Extent = 1, *, bias: bool = True, dimensions: int = 2
 ) -> nn.Conv2d | nn.Conv3d:
@@ -97,6 +100,5 @@ def make_convolution(
     Conv2d(4, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
     if kernel == 1 and stride not in (1, (1,) * dimensions):
-        kinds: Mapping[int, Callable[..., Convolution]] = {2: StridedPointwise2d, 3: StridedPointwise3d}
-        return kinds[dimensions](in_channels, channels, 1, stride, bias=bias)
+        return POINTWISE[dimensions](in_channels, channels, 1, stride, bias=bias)
     return CONVOLUTIONS[dimensions](in_channels, channels, kernel, stride, half(kernel), bias=bias)

@@ -47,6 +47,8 @@ class VolumeFingerprint(Fingerprint):
         Per channel, over the voxels of the foreground of all volumes; those of all voxels without foreground.
     foreground_range : tuple of (float, float)
         Percentiles 0.5 and 99.5 of the same voxels.
+    peaks : (float, float)
+        Lowest and highest percentile 99.5 of a volume over all channels: scans of one kind may differ a thousandfold.
     lowest : float
         Median over the volumes of the lowest value of all channels: about -1000 in CT, where it is that of air.
     asymmetry : (float, float, float)
@@ -59,6 +61,7 @@ class VolumeFingerprint(Fingerprint):
     foreground_mean: tuple[float, ...]
     foreground_std: tuple[float, ...]
     foreground_range: tuple[tuple[float, float], ...]
+    peaks: tuple[float, float]
     lowest: float
     asymmetry: Triple
 
@@ -214,9 +217,15 @@ def _summarise(statistics: Sequence[_VolumeStatistics], channels: int, cases: in
         foreground_mean=tuple(float(np.nanmean(channel, dtype=np.float64)) for channel in foreground),
         foreground_std=tuple(float(np.nanstd(channel, dtype=np.float64)) for channel in foreground),
         foreground_range=_range(foreground),
+        peaks=_peaks([volume.values for volume in statistics]),
         lowest=float(np.median([volume.lowest for volume in statistics])),
         asymmetry=_asymmetry(np.sum([volume.thirds for volume in statistics], 0)),
     )
+
+
+def _peaks(values: Sequence[Float32[np.ndarray, "channels sampled"]]) -> tuple[float, float]:
+    highest = [float(np.nanpercentile(one, 99.5)) for one in values if not np.isnan(one).all()]
+    return (min(highest), max(highest)) if highest else (0.0, 0.0)
 
 
 def _range(values: Float32[np.ndarray, "channels sampled"]) -> tuple[tuple[float, float], ...]:

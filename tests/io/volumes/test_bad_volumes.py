@@ -102,6 +102,27 @@ def test_a_series_with_a_slice_that_is_missing(tmp_path: Path) -> None:
         read_image(tmp_path / "series")
 
 
+def test_elements_longer_than_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "series"
+    drawn.save_dicom(folder, drawn.draw()[0], drawn.OBLIQUE)
+    path = folder / "slice_003.dcm"
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00")  # the pixels: tag, length
+    path.write_bytes(content[: at + 4] + b"\xf0\xff\xff\xff" + content[at + 8 :])
+    with pytest.raises(BadImage, match="4294967280 bytes"):
+        read_image(folder)
+
+
+def test_data_of_metaimage_longer_than_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    drawn.save_itk(path, drawn.draw()[0], np.eye(4))
+    content = path.read_bytes()
+    at = content.index(b"CompressedDataSize = ") + 21
+    path.write_bytes(content[:at] + b"9999999" + content[at:])
+    with pytest.raises(BadImage, match="compressed bytes"):
+        read_image(path)
+
+
 def test_labels_of_another_size(volume: Path) -> None:
     image = read_image(volume)
     assert image.grid is not None

@@ -104,6 +104,13 @@ def test_dicom_series(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(one) % 3, sitk.GetArrayFromImage(two))
 
 
+def test_compressed_dicom(tmp_path: Path) -> None:
+    volume, folder = numbered((5, 64, 64)), tmp_path / "series"
+    drawn.save_dicom(folder, volume, drawn.OBLIQUE, packed="JPEG2000")
+    assert all(b"1.2.840.10008.1.2.4." in file.read_bytes() for file in folder.iterdir()), "JPEG of some kind"
+    same_places(read_image(folder), volume, drawn.OBLIQUE)
+
+
 def test_zarr(tmp_path: Path) -> None:
     from yaozarrs import validate_zarr_store
 

@@ -12,6 +12,7 @@ from pixelwise.geometry.layer_graph import LayerSpec
 from pixelwise.geometry.sizes import derive_geometry
 from pixelwise.io.read import read_mask
 from pixelwise.networks.architectures import build
+from pixelwise.networks.blocks import Head
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
 from pixelwise.workflow.fit.training_data import TrainingImage
 from pixelwise.workflow.fit.validation import Validation, make_palette
@@ -77,8 +78,10 @@ def test_volumes_are_validated_whole_or_cropped_and_shown_by_a_slice(tmp_path: P
     pixels = truth[None].astype(np.float32)
     image = TrainingImage("one", pixels, truth, intensity_scale(pixels, Normalisation(kind="none")))
 
-    network = Threshold(1.0, 0.5)
-    network.dimensions = 3  # type: ignore[assignment]
+    network = Head(1, 2, dimensions=3)
+    network.load_state_dict(
+        {"layer.weight": torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1), "layer.bias": torch.tensor([0.5, 0.0])}
+    )
     geometry = derive_geometry([LayerSpec(name="head", kind="convolution")])
     palette = make_palette("classes", ((0, 0, 0), (9, 9, 9)))
     validation = Validation([image], 2, geometry, "cpu", 10**6, tmp_path, palette)

@@ -55,6 +55,7 @@ def fingerprint(
             foreground_mean=(400.0,),
             foreground_std=(50.0,),
             foreground_range=((100.0, 700.0),),
+            peaks=(500.0, 900.0),
             lowest=0.0,
             asymmetry=(0.1, 0.9, 0.0),
         ),
@@ -154,6 +155,8 @@ def test_the_users_settings_stand() -> None:
         plan(fingerprint(), "encoder=resnet18")
     with pytest.raises(BadOption, match="a network of 3 dimensions for volumes"):
         plan(fingerprint(), "network.dimensions=2")
+    with pytest.raises(BadOption, match=r"patches\.low_res_fraction for images"):
+        plan(fingerprint(), "patches.low_res_fraction=0.5")
 
 
 def test_little_time_makes_steps_smaller() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64, Num
 
 from pixelwise.datasets.masks.coding import BLACK, WHITE
-from pixelwise.datasets.masks.measure import pack, packed
+from pixelwise.datasets.masks.measure import pack
 from pixelwise.datasets.masks.smoothing import nearest_classes
 from pixelwise.datasets.masks.values import name_of
 from pixelwise.datasets.problems import KINDS
@@ -99,10 +99,12 @@ def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int6
             hint = "Save all masks in the same way, or use --mask-values."
             raise BadImage("a mask in the alpha channel", "no alpha channel", hint, path)
         return pack(mask.alpha)
-    values = packed(mask)
-    if labelling.coded_by_colour and not mask.coloured:
+    if mask.grid is not None:
+        return mask.values.astype(np.int64)
+    values = pack(mask.values)
+    if labelling.coded_by_colour and mask.values.ndim == 2:
         return _as_colours(values, mask)
-    if mask.coloured and not labelling.coded_by_colour:
+    if mask.values.ndim == 3 and not labelling.coded_by_colour:
         raise BadImage("one number per pixel", "colours", "Save the mask with indices.", path)
     return values
 

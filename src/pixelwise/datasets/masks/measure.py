@@ -81,10 +81,8 @@ class MaskValues:
     ramps: tuple[int, ...] = ()
 
 
-def measure_values(mask: MaskImage, pixels: Num[np.ndarray, " channels *space"] | None = None) -> MaskValues:
+def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels height width"] | None = None) -> MaskValues:
     """Measure the values of a mask; `pixels` is its image, of the same size."""
-    if mask.grid is not None:
-        return _measure_volume(mask.values.astype(np.int64), pixels)
     values = pack(mask.values)
     unique, counts = np.unique_counts(values) if values.size > 1 << 26 else _count(values)
     unique, counts = unique[:MAX_VALUES], counts[:MAX_VALUES]
@@ -112,55 +110,6 @@ def measure_values(mask: MaskImage, pixels: Num[np.ndarray, " channels *space"] 
     )
 
 
-def _measure_volume(
-    values: Int64[np.ndarray, "depth height width"], pixels: Num[np.ndarray, "channels depth height width"] | None
-) -> MaskValues:
-    """Measure the numbers of a label volume; those of edges and of colours are not for volumes."""
-    unique, counts = (found[:MAX_VALUES] for found in _count(values))
-    several, dense = len(unique) > 2, _dense(values, unique)
-    located = several and pixels is not None and len(unique) <= MAX_LOCATED
-    return MaskValues(
-        values=tuple(unique.tolist()),
-        counts=tuple(counts.tolist()),
-        regions=tuple(_count_regions(values, dense, len(unique)).tolist()) if several else (0,) * len(unique),
-        plateau=0,
-        coloured=False,
-        lossy=False,
-        palette=(),
-        digest=digest(_narrow(values, unique)),
-        places=_volume_places(dense, len(unique), pixels) if located and pixels is not None else (),
-    )
-
-
-def _volume_places(
-    dense: UInt[np.ndarray, "depth height width"],
-    count: int,
-    pixels: Num[np.ndarray, "channels depth height width"],
-) -> tuple[Place, ...]:
-    """Return the places of values in height and width, as those of planes, over all slices."""
-    step = max(1, round((dense.size / _LOCATED_PIXELS) ** (1 / 3)))
-    some = dense[::step, ::step, ::step].astype(np.int64)
-    gray = np.nan_to_num(pixels[:, ::step, ::step, ::step].mean(0, dtype=np.float32))
-    median, index = float(np.median(gray)), some.ravel()
-    counts = np.maximum(np.bincount(index, minlength=count), 1)
-    height, width = dense.shape[1:]
-    rows, columns = (np.broadcast_to(axis, some.shape) for axis in np.ogrid[tuple(map(slice, some.shape))][1:])
-    row = np.bincount(index, rows.ravel(), minlength=count) * step / height / counts
-    column = np.bincount(index, columns.ravel(), minlength=count) * step / width / counts
-    tops = np.full(count, height)
-    np.minimum.at(tops, index, rows.ravel() * step)
-    bright = np.bincount(index, gray.ravel(), minlength=count) / counts
-    return tuple(
-        Place(float(r), float(c), float(top / height), float(b), float(b) - median)
-        for r, c, top, b in zip(row, column, tops, bright, strict=True)
-    )
-
-
-def packed(mask: MaskImage) -> Int64[np.ndarray, "*size"]:
-    """Return the values of a mask as one integer per pixel or voxel; see `pack`."""
-    return pack(mask.values) if mask.coloured else mask.values.astype(np.int64)
-
-
 def pack(values: Num[np.ndarray, "height width *colours"]) -> Int64[np.ndarray, "height width"]:
     """Return mask values as one integer per pixel, colours packed as ``r << 16 | g << 8 | b``."""
     wide = values.astype(np.int64)
@@ -184,14 +133,14 @@ def digest(array: Shaped[np.ndarray, "..."]) -> str:
 
 
 def _count_regions(
-    values: Int64[np.ndarray, "*size"], dense: UInt[np.ndarray, "*size"], count: int
+    values: Int64[np.ndarray, "height width"], dense: UInt[np.ndarray, "height width"], count: int
 ) -> Int64[np.ndarray, " values"]:
-    """Return the number of connected components (8 or 26 neighbours) of each value except 0, the background."""
+    """Return the number of connected components (8 neighbours) of each value except 0, the background."""
     from skimage.measure import label
 
     shifted = dense.astype(np.int32) + 1
     shifted[values == 0] = 0
-    regions = np.asarray(label(shifted, background=0, connectivity=values.ndim)).ravel()
+    regions = np.asarray(label(shifted, background=0, connectivity=2)).ravel()
     first = np.zeros(int(regions.max(initial=0)) + 1, np.int64)
     starts = np.flatnonzero(regions[1:] != regions[:-1]) + 1  # every region has one, or is the first pixel's
     first[regions[starts]] = shifted.ravel()[starts]
@@ -199,12 +148,12 @@ def _count_regions(
     return np.bincount(first[1:], minlength=count + 1)[1:].astype(np.int64)
 
 
-def _narrow(values: Int64[np.ndarray, "*size"], unique: Int64[np.ndarray, " values"]) -> Integer[np.ndarray, "*size"]:
+def _narrow(values: Int64[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> Integer[np.ndarray, "h w"]:
     """Return values as bytes if all fit, which takes an eighth of the time to hash."""
     return values.astype(np.uint8) if len(unique) and unique[0] >= 0 and unique[-1] < 1 << 8 else values
 
 
-def _dense(values: Int64[np.ndarray, "*size"], unique: Int64[np.ndarray, " values"]) -> UInt[np.ndarray, "*size"]:
+def _dense(values: Int64[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> UInt[np.ndarray, "h w"]:
     """Return the index of each pixel in `unique`, as the smallest type; the last one for values beyond it."""
     kind = np.min_scalar_type(len(unique))
     if unique[0] >= 0 and unique[-1] < _TABLE and len(unique) < MAX_VALUES:
@@ -270,7 +219,7 @@ def _count_lines(lines: Int32[np.ndarray, "lines pixels"], count: int) -> Int64[
     return np.bincount(index.ravel(), minlength=len(lines) * count).reshape(len(lines), count)
 
 
-def _count(values: Int64[np.ndarray, "*size"]) -> tuple[np.ndarray, np.ndarray]:
+def _count(values: Int64[np.ndarray, "height width"]) -> tuple[np.ndarray, np.ndarray]:
     """Return unique values and counts; small values are counted without sorting."""
     if values.size and int(values.min()) >= 0 and int(values.max()) < 1 << 20:
         counts = np.bincount(values.ravel())

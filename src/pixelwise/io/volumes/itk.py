@@ -5,6 +5,7 @@ data. Directions of ITK and DICOM are LPS+; the grid is RAS+. Sources: the NRRD 
 documentation; DICOM PS3.3, C.7.6.2 (image plane).
 """
 
+import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from jaxtyping import Num
 from pixelwise.errors import BadImage, BadOption, printable
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.headers import decoding
+from pixelwise.io.volumes.dicom_lengths import check_lengths
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
 
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
 _TEXT = 1 << 16  # bytes of a text header
+_MAX_AXES = 5
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
 _ONE_SERIES = "Give the folder of one series, or save it as NIfTI first."
@@ -116,8 +119,7 @@ def _open(path: Path, kind: str) -> tuple[Any, VolumeHeader]:
     reader = _reader(path, kind)
     channels, sides, itemsize, dtype = _sizes(path, reader)
     shape = channels, sides[2], sides[1], sides[0]
-    files = [path, *path.parent.glob(f"{path.stem}.*")] if path.suffix.casefold() in (".mhd", ".nhdr") else [path]
-    check_volume(path, shape, itemsize, sum(file.stat().st_size for file in files))
+    check_volume(path, shape, itemsize, _stored_bytes(path))
     return reader, VolumeHeader(
         format=kind, shape=shape, dtype=dtype, grid=_grid(path, reader, placed=placed), warnings=_notes(placed)
     )
@@ -128,6 +130,8 @@ def _notes(placed: bool) -> tuple[str, ...]:
 
 
 def _reader(path: Path, kind: str) -> Any:
+    if kind == "DICOM":
+        check_lengths(path)
     reader = _sitk().ImageFileReader()
     reader.SetImageIO(_READERS[kind])
     reader.SetFileName(str(path))
@@ -146,7 +150,26 @@ def _check_text(path: Path) -> bool:
     if name != "LOCAL" and (re.search(r"[/\\%]|^LIST", name) or name in ("", ".", "..")):
         got = f"data in `{printable(name[:80])}`"
         raise BadImage("the data in the same file or folder", got, "Save the volume in one file (.nrrd, .mha).", path)
+    _check_numbers(path, text)
     return re.search(rb"(?im)^(?:space directions\s*:|(?:TransformMatrix|Orientation|Rotation)\s*=)", text) is not None
+
+
+def _check_numbers(path: Path, text: bytes) -> None:
+    """Check the numbers of a text header that decide on memory: how many axes there are, and how many bytes follow."""
+    axes = re.search(rb"(?im)^(?:dimension\s*:|NDims\s*=)\s*(\d+)", text)
+    if axes and not 2 <= int(axes[1]) <= _MAX_AXES:
+        raise BadImage(f"2 to {_MAX_AXES} axes", axes[1].decode(), "Save one volume per file.", path)
+    packed = re.search(rb"(?im)^CompressedDataSize\s*=\s*(\d+)", text)
+    if packed and int(packed[1]) > (stored := _stored_bytes(path)):
+        got = f"{int(packed[1])} compressed bytes in a file of {stored}"
+        raise BadImage("a complete MetaImage", got, "Download or export the file again.", path)
+
+
+def _stored_bytes(path: Path) -> int:
+    """Return the size of a file; with its data, if they are in a file of their own."""
+    apart = path.suffix.casefold() in (".mhd", ".nhdr")
+    files = path.parent.glob(f"{glob.escape(path.stem)}.*") if apart else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def _sizes(path: Path, reader: Any) -> tuple[int, tuple[int, int, int], int, str]:
@@ -185,6 +208,9 @@ def _grid(path: Path, reader: Any, *, placed: bool) -> Grid:
 
 def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
     sitk = _sitk()
+    for path in sorted(folder.iterdir()):  # the library opens every file of the folder
+        if path.is_file() and not path.name.startswith("."):
+            check_lengths(path)
     with decoding(folder, "DICOM"):
         series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:

@@ -199,6 +199,7 @@ class SegmentationTask:
             tta=config.prediction.tta,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
             spacing=self._spacing(),
+            intensity_peaks=_pair(self._run.fingerprint.get("peaks")),
             trained={
                 "pixelwise": version("pixelwise"),
                 "data": self._dataset.root.name,

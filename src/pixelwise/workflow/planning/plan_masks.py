@@ -106,13 +106,20 @@ def make_plan(inputs: PlanInputs, limit: TrainingBudget, seed: int, settings: Se
 
 
 def _check_dimensions(inputs: PlanInputs, config: Config) -> None:
-    """Raise `BadOption` if the network is not one of as many dimensions as the data."""
+    """Raise `BadOption` if the network is not one of as many dimensions as the data, or an option is for the others."""
     expected, name = (3 if inputs.volumes else 2), config.network.full_name
     if config.network.dimensions != expected:
         kind = "volumes" if inputs.volumes else "images"
         got = f"network.dimensions={config.network.dimensions} of {name}"
         hint = f"Omit network.dimensions, or use one of: {', '.join(readers('dimensions'))}."
         raise BadOption(f"a network of {expected} dimensions for {kind}", got, hint)
+    patches = config.patches
+    if inputs.volumes and patches.low_res_fraction:
+        got = f"{patches.low_res_fraction} for volumes"
+        raise BadOption("patches.low_res_fraction for images", got, "Omit it, or set it to 0.")
+    if not inputs.volumes and (patches.depth or patches.spacing):
+        got = f"patches.depth={patches.depth} and patches.spacing={list(patches.spacing)} for images"
+        raise BadOption("patches.depth and patches.spacing for volumes", got, "Omit them.")
 
 
 def _task(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
