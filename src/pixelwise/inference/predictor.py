@@ -22,7 +22,7 @@ from pixelwise.geometry.tiles import (
 from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
 from pixelwise.inference.cut_plan import MIN_VOLUME_MEMORY, CutPlan, plan_cuts
 from pixelwise.inference.staged import RegionTile, StagedImage, count_windows, region_tiles
-from pixelwise.inference.tile_shape import fit_tile, shrink_tile
+from pixelwise.inference.tile_shape import fit_tile, read_voxels, shrink_tile
 from pixelwise.io.volumes.windows import InMemoryVolume, VolumeReader
 from pixelwise.io.windows import ImageReader, InMemoryReader
 from pixelwise.runtimes.base import Runtime, StagedRuntime
@@ -176,7 +176,7 @@ class Predictor:
         if budget is None or self._is_one_tile(size):
             return self.core
         if len(size) == 3:
-            voxels = max(budget.pixels(size), MIN_VOLUME_MEMORY // budget.tile_pixel)
+            voxels = self._voxels(budget, size)
             if self.geometry.exact:
                 return fit_tile(size, self.geometry, voxels)
             return shrink_tile(size, self.geometry, voxels, self.core)
@@ -196,8 +196,10 @@ class Predictor:
         if not isinstance(runtime, StagedRuntime) or runtime.stages is None or runtime.stages.geometry != self.geometry:
             return None
         if size not in self._plans:
+            core = self.core_of(size)
+            required = len(size) == 3 and read_voxels(size, core, self.geometry) > self._voxels(budget, size)
             self._plans[size] = plan_cuts(
-                runtime.stages, size, budget.left(size), core=self.core_of(size), last_core=self.window
+                runtime.stages, size, budget.left(size), core=core, last_core=self.window, required=required
             )
         return self._plans[size]
 
@@ -323,6 +325,10 @@ class Predictor:
         size = job.source.shape[1:]
         tiles = enumerate(tile_grid(size, self.core_of(size), self.geometry))
         return [(number, tile) for number, tile in tiles if tile.write not in job.done]
+
+    def _voxels(self, budget: MemoryBudget, size: tuple[int, ...]) -> int:
+        """Return the number of voxels of the largest tile input of a volume."""
+        return max(budget.pixels(size), MIN_VOLUME_MEMORY // budget.tile_pixel)
 
     def _blends(self, job: Job) -> bool:
         size = job.source.shape[1:]

@@ -72,6 +72,24 @@ def _divisions(side: int, geometry: Geometry, multiple: int) -> list[_Division]:
     return divisions
 
 
+def read_voxels(size: Sequence[int], core: Side, geometry: Geometry) -> int:
+    """Return the number of voxels of the largest input of the tiles of a volume.
+
+    Examples
+    --------
+    >>> geometry = Geometry(
+    ...     total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18
+    ... )
+    >>> read_voxels((100, 100, 8), (40, 100, 8), geometry) == 56 * 100 * 8
+    True
+    """
+    longest: list[int] = []
+    for axis, (side, core_side) in enumerate(zip(size, per_axis(core, len(size)), strict=True)):
+        reads = [tile.read[0] for tile in tile_grid((side,), core_side, geometry.along(axis))]
+        longest.append(max(stop - start for start, stop in reads))
+    return math.prod(longest)
+
+
 def shrink_tile(size: Sequence[int], geometry: Geometry, voxels: int, core: Side) -> tuple[int, ...]:
     """Return the sides of tiles that are blended: `core`, or less along its longest axes if it does not fit.
 
