@@ -16,6 +16,7 @@ from inference.test_staged import Planned, plan_of
 from pixelwise.errors import BadImage, BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import VOLUME_FLIPS, tta_symmetries
+from pixelwise.inference.cut_plan import MIN_VOLUME_MEMORY
 from pixelwise.inference.predictor import MemoryBudget, Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.networks.architectures import NetworkOptions, build
@@ -101,7 +102,8 @@ def test_a_deep_network_is_cut_within_the_memory() -> None:
     budget = MemoryBudget(bytes=2**26, image_pixel=8, tile_pixel=32 * 16)
     predictor = Predictor(runtime, network.geometry(), 2, 32, memory_budget=budget)
     plan = predictor.plan((192, 192, 192))
-    assert plan is not None
+    assert plan is not None, "the halo is half of the volume: tiles of the whole network do not fit"
+    assert plan.bytes <= MIN_VOLUME_MEMORY
     assert predictor.count((192, 192, 192)) == len(predictor.windows((192, 192, 192)))
     assert predictor.plan((30, 30, 30)) is None, "small volumes are one tile"
 

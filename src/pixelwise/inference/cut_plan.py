@@ -24,6 +24,7 @@ VOLUME_CORES = (384, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
 VOLUME_IMAGE_CORES = (192, 160, 128, 112, 96, 80, 64, 48, 32)
 MEMORY_FACTOR = 2.0  # memory of a tile relative to the values alive at once: workspaces, and blocks kept by malloc
 MIN_MEMORY = 640 * 2**20  # bytes: about those of the smallest tile of a whole deep network
+MIN_VOLUME_MEMORY = 400 * 2**20  # bytes: the same for volumes
 VALUE_BYTES = 4  # a float32
 
 
@@ -85,7 +86,13 @@ class _Lengths:
 
 
 def plan_cuts(
-    stages: NetworkStages, size: tuple[int, ...], memory: int, *, core: Side, last_core: int | None = None
+    stages: NetworkStages,
+    size: tuple[int, ...],
+    memory: int,
+    *,
+    core: Side,
+    last_core: int | None = None,
+    required: bool = False,
 ) -> CutPlan | None:
     """Return the cheapest way to compute a cut network, or None if cutting does not save much.
 
@@ -95,22 +102,25 @@ def plan_cuts(
     size : tuple of int
         Of the image: (height, width), or (depth, height, width) for a network of three spatial axes.
     memory : int
-        Bytes for the kept maps and a tile; at least `MIN_MEMORY`.
+        Bytes for the kept maps and a tile; at least `MIN_MEMORY`, for volumes `MIN_VOLUME_MEMORY`.
     core : int or sequence of int
         Side of the valid region of the tiles of the whole network that would be used without cuts.
     last_core : int, optional
         Required side of the tiles of the last step.
+    required : bool
+        Tiles of the whole network do not fit into the memory: any cut is better.
     """
     best: CutPlan | None = None
     whole = _step(stages, Subgraph(0, 0)).cost
     uncut = whole.work * _uncut_pixels(stages, size, core)
-    memory = max(memory, MIN_MEMORY)
+    limit = math.inf if required else MAX_FRACTION * uncut
+    memory = max(memory, MIN_MEMORY if stages.dimensions == 2 else MIN_VOLUME_MEMORY)
     padded = padded_sizes(size, stages.geometry)
     for cuts in _cut_sets(stages.deepest):
         steps = tuple(_step(stages, subgraph) for subgraph in subgraphs_at(cuts))
         for region in _regions(padded, last_core or stages.geometry.total_stride, stages.dimensions):
             plan = _plan(stages, steps, size, padded, region, memory, last_core)
-            if plan is not None and plan.work < (MAX_FRACTION * uncut if best is None else best.work):
+            if plan is not None and plan.work < (limit if best is None else best.work):
                 best = replace(plan, fraction=plan.work / uncut)
     return best
 

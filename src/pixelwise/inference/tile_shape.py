@@ -26,9 +26,9 @@ class _Division:
 
 
 def fit_tile(
-    size: Sequence[int], geometry: Geometry, voxels: int, smallest: Sequence[int], multiple: Sequence[int] = (1, 1, 1)
+    size: Sequence[int], geometry: Geometry, voxels: int, multiple: Sequence[int] = (1, 1, 1)
 ) -> tuple[int, ...]:
-    """Return the sides of the valid region of the tiles of a volume.
+    """Return the sides of the valid region of the tiles of a volume; if no tile fits, those of the smallest one.
 
     Parameters
     ----------
@@ -38,8 +38,6 @@ def fit_tile(
         Of the network.
     voxels : int
         Of the largest input of a tile.
-    smallest : sequence of int
-        The result if no tile fits, or none with at most 64 tiles along each axis.
     multiple : sequence of int
         Sides that are smaller than the volume are multiples of these, and of the total strides.
 
@@ -48,19 +46,17 @@ def fit_tile(
     >>> geometry = Geometry(
     ...     total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18
     ... )
-    >>> fit_tile((100, 100, 100), geometry, 100 * 100 * 80, (16, 16, 16))
+    >>> fit_tile((100, 100, 100), geometry, 100 * 100 * 80)
     (52, 100, 100)
-    >>> fit_tile((100, 100, 100), geometry, 100, (16, 16, 16))
-    (16, 16, 16)
+    >>> fit_tile((100, 100, 100), geometry, 100)
+    (4, 4, 4)
     """
     axes = [_divisions(side, geometry.along(axis), multiple[axis]) for axis, side in enumerate(size)]
     longest = _products([[division.longest for division in axis] for axis in axes])
     work = _products([[division.total for division in axis] for axis in axes])
-    work[longest > voxels] = np.inf
+    work[longest > max(voxels, longest.min())] = np.inf
     # of equals the one that divides the first axis: its tiles are stored together
     best = np.unravel_index(int(work.T.argmin()), work.T.shape)[::-1]
-    if not np.isfinite(work[best]):
-        return tuple(smallest)
     return tuple(axis[int(index)].core for axis, index in zip(axes, best, strict=True))
 
 
@@ -74,6 +70,24 @@ def _divisions(side: int, geometry: Geometry, multiple: int) -> list[_Division]:
         lengths = [stop - start for start, stop in reads]
         divisions.append(_Division(min(core, side), max(lengths), sum(lengths)))
     return divisions
+
+
+def read_voxels(size: Sequence[int], core: Side, geometry: Geometry) -> int:
+    """Return the number of voxels of the largest input of the tiles of a volume.
+
+    Examples
+    --------
+    >>> geometry = Geometry(
+    ...     total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18
+    ... )
+    >>> read_voxels((100, 100, 8), (40, 100, 8), geometry) == 56 * 100 * 8
+    True
+    """
+    longest: list[int] = []
+    for axis, (side, core_side) in enumerate(zip(size, per_axis(core, len(size)), strict=True)):
+        reads = [tile.read[0] for tile in tile_grid((side,), core_side, geometry.along(axis))]
+        longest.append(max(stop - start for start, stop in reads))
+    return math.prod(longest)
 
 
 def shrink_tile(size: Sequence[int], geometry: Geometry, voxels: int, core: Side) -> tuple[int, ...]:

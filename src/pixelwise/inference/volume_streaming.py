@@ -34,10 +34,10 @@ from pixelwise.sampling.normalise import Scale, intensity_scale, limits_of, mean
 from pixelwise.text import pluralise
 
 _VERSION = 1  # of the journal
-MEMORY = 700 * MIB  # for the activations of a tile, or the maps and a tile of a cut network
+MEMORY = 500 * MIB  # for the activations of a tile, or the maps and a tile of a cut network
 _FILE_TILES = (256, 128, 64, 32)  # sides of the tiles of a plane in the file
 _WINDOWS = (128, 96, 64, 32)  # sides of the windows of a cut network, multiples of the smallest file tile
-_SLAB = 1 << 23  # voxels that are read at once
+_SLAB = 1 << 22  # voxels that are read at once
 _SAMPLE = 48  # voxels along each axis of the subsampled volume
 
 
@@ -151,7 +151,7 @@ def _with_tiles(predictor: Predictor, size: tuple[int, ...], memory: int) -> tup
         return cut
     voxels = memory // predictor.memory_budget.tile_pixel
     if predictor.geometry.exact:
-        core = fit_tile(size, predictor.geometry, voxels, (smallest,) * 3, multiple=(1, smallest, smallest))
+        core = fit_tile(size, predictor.geometry, voxels, multiple=(1, smallest, smallest))
     else:
         shrunk = shrink_tile(size, predictor.geometry, voxels, predictor.core)
         steps = (math.lcm(smallest, predictor.geometry.along(axis).total_stride) for axis in range(3))

@@ -53,7 +53,7 @@ def test_windows_of_an_ome_zarr_volume_equal_slices(tmp_path: Path) -> None:
 def test_missing_voxels_are_nan_in_every_window(tmp_path: Path) -> None:
     pixels = drawn_volume()
     pixels[0, 0, 0] = 7
-    source = open_volume_windows(save(tmp_path / "volume.ome.zarr", pixels), channels=1, nodata=7)
+    source = open_volume_windows(save(tmp_path / "volume.ome.zarr", pixels), channels=1, nodata=7.0)
     assert source.dtype == np.float32
     assert np.isnan(source.read((0, 1), (0, 1), (0, 1))).all()
     assert source.read((0, 2), (1, 3), (1, 3)).dtype == np.float32
