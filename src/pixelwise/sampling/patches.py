@@ -36,7 +36,7 @@ class PatchOptions:
     depth : int
         Slices of patches of volumes; 0 for images.
     spacing : tuple of float
-        Distance between voxels along each axis, to which volumes are resampled, in the unit of their files; empty: as
+        Distance between voxels in millimetres along depth, height and width, to which volumes are resampled; empty: as
         they are.
     batch : int
         Batch size, in patches.
