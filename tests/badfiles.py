@@ -468,7 +468,16 @@ ROWS: list[Row] = [
         (),
         _same(COLOUR[:3, :3]),
     ),
-    Row(54, "z stack", tiff(_stack[:2], imagej=True, metadata={"axes": "ZYX"}), "image", "refuse", ("2 pages",)),
+    Row(
+        54,
+        "z stack",
+        tiff(_stack[:2], imagej=True, metadata={"axes": "ZYX"}),
+        "image",
+        "accept",
+        (),
+        lambda image: np.array_equal(image.pixels[0], _stack[:2]) and image.grid is not None,
+    ),
+    Row(54, "time series", tiff(_stack[:2], imagej=True, metadata={"axes": "TYX"}), "image", "refuse", ("2 pages",)),
     Row(
         54,
         "pages of two sizes",

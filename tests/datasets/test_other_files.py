@@ -13,7 +13,7 @@ from pixelwise.errors import BadDataset
     ("name", "advice"),
     [
         ("tissuenet_train.npz", "TIFF or PNG"),
-        ("imagesTr/spleen_0.nii.gz", "slices"),
+        ("imagesTr/spleen_0.mgz", "NIfTI"),
         ("scan.czi", "TIFF"),
         ("data.zip", "Unpack"),
         ("clip.mp4", "frames"),

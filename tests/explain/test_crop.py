@@ -75,3 +75,15 @@ def test_the_crop_for_classification_is_the_centre(rng: np.random.Generator) -> 
     result = crop_for_class(make_recipe(), View(side=8, shorter=12), pixels)
     assert np.array_equal(result.shown, pixels[:, 2:10, 6:14])
     assert result.given[0] == pytest.approx((result.shown[0] - pixels.mean()) / pixels.std(), abs=1e-5)
+
+
+def test_a_crop_of_a_volume_gives_the_prediction_of_the_volume(rng: np.random.Generator) -> None:
+    model_card = make_recipe(dimensions=3, depth=1)
+    network = build(model_card.network).eval()
+    pixels = rng.integers(0, 256, (1, 9, 21, 14)).astype(np.uint8)
+    result = crop_for_masks(network, model_card, pixels, (4, 20, 3))
+    actual = GradCam(network, result.given).logits[:, *result.keep]
+    model = SegmentationModel(model_card, Predictor(TorchRuntime(network), model_card.geometry, 2, 64))
+    assert np.array_equal(actual.argmax(0), model.predict(pixels))
+    with pytest.raises(BadOption, match=r"in the image of 9 x 21 x 14 voxels, counted from 0; got 4,21,3"):
+        crop_for_masks(network, model_card, pixels, (4, 21, 3))

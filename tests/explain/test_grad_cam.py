@@ -270,3 +270,21 @@ def test_invalid_arguments_are_rejected(image: np.ndarray) -> None:
         grad_cam.attributions(0, np.zeros((SIDE, SIDE), bool))
     with pytest.raises(BadOption, match=r"expected a region of the size of the logits, \(8, 8\); got \(4, 4\)"):
         grad_cam.sensitivity(0, np.ones((4, 4), bool))
+
+
+@pytest.mark.parametrize("name", ["unet", "attention_unet"])
+def test_volumes_have_heat_maps_with_a_depth(name: str) -> None:
+    torch.manual_seed(0)
+    network = build_segmenter(NetworkOptions(name=name, base=2, depth=2, dimensions=3)).eval()
+    image = np.random.default_rng(0).random((1, 8, 12, 16)).astype(np.float32)
+    cam = GradCam(network, image)
+    region = np.zeros((8, 12, 16), bool)
+    region[2:5, 3:7, 4:9] = True
+    for found in cam.evidence(1, region):
+        stage = next(stage for stage in cam.stages if stage.name == found.stage)
+        assert found.heat.shape == stage.maps.shape[1:] == tuple(side // found.stride for side in (8, 12, 16))
+        score = torch.from_numpy(found.weights)[:, None, None, None] * torch.from_numpy(stage.maps)
+        assert np.allclose(found.heat, score.sum(0).clamp_min(0), atol=1e-6)
+    assert cam.sensitivity(1, region).shape == (8, 12, 16)
+    assert (stage.deviations() >= 0).all()
+    assert [gate.coefficients.ndim for gate in cam.gates] == [3] * len(cam.gates)

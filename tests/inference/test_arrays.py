@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pixelwise.errors import BadImage
-from pixelwise.inference.arrays import read_array
+from pixelwise.inference.arrays import read_array, warn_of_scale
 from pixelwise.io.read import ReadOptions
 from pixelwise.sampling.normalise import Normalisation, intensity_scale, mean_and_std
 
@@ -112,3 +112,12 @@ def test_missing_pixels_do_not_count(value: float, nodata: float | None, reading
 def test_masked_pixels_are_missing() -> None:
     image = np.ma.masked_less(PICTURE, 20)
     assert np.array_equal(np.isnan(read_array(image, 1, ReadOptions())[0]), PICTURE < 20)
+
+
+def test_values_within_the_peaks_of_single_training_images_are_no_other_scale() -> None:
+    """Scans of one kind may differ a thousandfold; without the peaks (control) the dark ones would be reported."""
+    volume = np.full((1, 4, 4, 4), 800.0, np.float32)
+    trained = ((0.0, 410_000.0),)
+    assert warn_of_scale(volume, trained, (100.0, 410_000.0)) == ()
+    assert warn_of_scale(volume, trained)
+    assert "100 to 4.1e+05" in warn_of_scale(volume / 1e6, trained, (100.0, 410_000.0))[0]

@@ -74,9 +74,9 @@ def test_blending_reduces_seams_of_instance_normalisation() -> None:
     rows, columns = np.mgrid[:200, :200]
     pixels = ((1 + rows / 20) * (np.sin(rows / 40) + np.cos(columns / 30)))[None]  # smooth, and other in each tile
     blended = Predictor(runtime, geometry, 2, 64)
-    assert blended.overlap == blend_overlap(64, geometry) == 8
+    assert blended.overlap((200, 200)) == blend_overlap(64, geometry) == (8, 8)
     pasted = Predictor(runtime, replace(geometry, exact=True), 2, 64)
-    assert pasted.overlap == 0
+    assert pasted.overlap((200, 200)) == (0, 0)
     smooth, seamed = (jumps(p.logits(pixels, PLAIN), 64) for p in (blended, pasted))
     assert seamed > 1.1, "control: seams without blending"
     assert smooth < 1 + 0.2 * (seamed - 1)
@@ -84,7 +84,7 @@ def test_blending_reduces_seams_of_instance_normalisation() -> None:
 
 def test_networks_without_whole_image_layers_are_not_blended() -> None:
     _, geometry = network("batch")
-    assert blend_overlap(64, geometry) == 0
+    assert blend_overlap(64, geometry) == (0, 0)
 
 
 def test_an_image_of_one_tile_is_predicted_as_a_whole() -> None:

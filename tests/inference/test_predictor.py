@@ -25,10 +25,10 @@ def positive(network: Segmenter, dtype: torch.dtype) -> Segmenter:
     """Return the network with positive weights, so that ReLU and max pooling do not hide dependencies."""
     torch.manual_seed(0)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            fan = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_channels
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            fan = module.weight[0].numel() if isinstance(module, nn.Conv2d | nn.Conv3d) else module.in_channels
             nn.init.uniform_(module.weight, 0.5 / fan, 1.5 / fan)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             assert module.running_mean is not None
             assert module.running_var is not None
             nn.init.uniform_(module.weight, 0.8, 1.2)

@@ -82,4 +82,4 @@ def _check_probe(path: Path, result: Picture | MaskImage) -> None:
         assert result.values.shape[:2] == (info.height, info.width)
         assert (result.palette is not None) == info.palette
     else:
-        assert result.pixels.shape == (info.channels, info.height, info.width)
+        assert result.pixels.shape == (info.channels, *info.size)

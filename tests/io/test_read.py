@@ -247,7 +247,7 @@ class TestDecodersAgree:
 class TestPages:
     STACK = np.stack([badfiles.GRAY, badfiles.GRAY // 2, badfiles.GRAY // 3])
 
-    @pytest.mark.parametrize("options", [{}, {"metadata": None}, {"imagej": True, "metadata": {"axes": "ZYX"}}])
+    @pytest.mark.parametrize("options", [{}, {"metadata": None}, {"imagej": True, "metadata": {"axes": "TYX"}}])
     def test_pages_as_channels_on_request(self, tmp_path: Path, options: dict[str, Any]) -> None:
         path = tmp_path / "a.tif"
         tifffile.imwrite(path, self.STACK, photometric="minisblack", **options)
@@ -257,6 +257,13 @@ class TestPages:
             read_image(path)
         with pytest.raises(BadImage, match="a stack of 3 pages"):
             read_image(path, pages=2)
+
+    def test_slices_are_channels_on_request_alone(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, self.STACK, photometric="minisblack", imagej=True, metadata={"axes": "ZYX"})
+        assert np.array_equal(read_image(path).pixels, self.STACK[None])
+        assert np.array_equal(read_image(path, pages=3).pixels, self.STACK)
+        assert probe(path).size == self.STACK.shape
 
     @pytest.mark.parametrize("options", [{"ome": True}, {"imagej": True}, {}])
     def test_channels_named_by_the_file(self, tmp_path: Path, options: dict[str, Any]) -> None:

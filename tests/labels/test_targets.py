@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.spatial.distance import cdist
 from skimage.segmentation import watershed
 
@@ -148,7 +149,9 @@ def test_only_the_distance_is_outside_the_softmax(rng: np.random.Generator):
     probabilities = probabilities_of(logits, DISTANCE)
     np.testing.assert_allclose(probabilities[:3].sum(0), 1, rtol=1e-5)
     np.testing.assert_allclose(probabilities[3], 1 / (1 + np.exp(-logits[3])), rtol=1e-5)
-    np.testing.assert_array_equal(probabilities_of(np.stack([logits, logits]), DISTANCE)[1], probabilities)
+    np.testing.assert_array_equal(
+        probabilities_of(np.stack([logits, logits]), DISTANCE, channel_axis=1)[1], probabilities
+    )
     np.testing.assert_allclose(probabilities_of(logits, TargetOptions()).sum(0), 1, rtol=1e-5)
 
 
@@ -330,3 +333,48 @@ def test_objects_of_a_target():
     np.testing.assert_array_equal(inner[3], [1, 1, 0, 0, 2, 2])
     # on the seam both objects are a pixel away: 10 exp(-(1 + 1)^2 / 50)
     assert border_weights(objects)[3, 3] == pytest.approx(10 * np.exp(-4 / 50))
+
+
+def volume_of_objects() -> np.ndarray:
+    """Two touching boxes, a voxel, and an ignored slice."""
+    labels = np.zeros((8, 12, 12), np.int32)
+    labels[1:6, 2:6, 2:8], labels[1:6, 6:10, 2:8], labels[3, 3, 10] = 4, 7, 9
+    labels[7] = -1
+    return labels
+
+
+def test_targets_of_volumes_are_those_of_every_slice_and_more() -> None:
+    labels = volume_of_objects()
+    target = encode(labels, TargetOptions(kind="boundary"))
+    assert (target[7] == IGNORE).all()
+    assert target[3, 3, 10] == 1, "an object without interior keeps its innermost voxel"
+    inside = np.zeros(labels.shape, bool)
+    inside[2:5, 3:5, 3:7] = inside[2:5, 7:9, 3:7] = True
+    inside[3, 3, 10] = True
+    np.testing.assert_array_equal(target == 1, inside)
+    np.testing.assert_array_equal((target > 0) & (target != IGNORE), labels > 0)
+    gap = encode(labels, TargetOptions(kind="components", separate=1))
+    assert (gap[1:6, 6, 2:8] == 0).all()
+    assert (gap[1:6, 5, 2:8] == 1).all()
+
+
+def test_distances_and_weights_of_volumes_use_the_third_axis() -> None:
+    labels = volume_of_objects()
+    distance = edge_distance(labels)
+    assert distance[3, 3, 5] == distance[labels == 4].max() == 1
+    assert distance[1, 3, 5] < distance[3, 3, 5]
+    weights = border_weights(np.maximum(labels, 0), 10.0, 2.0)
+    one, two = (ndimage.distance_transform_edt(labels != number) for number in (4, 7))
+    three = ndimage.distance_transform_edt(labels != 9)
+    near = np.sort(np.stack([one, two, three]), axis=0)[:2].sum(0)
+    expected = np.where(labels > 0, 0, 10 * np.exp(-(near**2) / 8))
+    np.testing.assert_allclose(weights, expected, atol=1e-4)
+
+
+def test_a_volume_of_one_slice_has_the_targets_of_an_image() -> None:
+    """Control for the axes: what depends on neighbours within the slice alone is equal."""
+    labels = volume_of_objects()[3]
+    for options in (TargetOptions(kind="components", separate=2), TargetOptions(kind="classes")):
+        np.testing.assert_array_equal(encode(labels[None], options)[0], encode(labels, options))
+    np.testing.assert_array_equal(border_weights(labels[None])[0], border_weights(labels))
+    np.testing.assert_array_equal(edge_distance(labels[None])[0], edge_distance(labels))

@@ -63,7 +63,14 @@ CONTRACT: list[dict[str, object]] = [
     {"encoder": "resnet50", "base": 4, "stem": "deep", "shortcut": "D"},
     {"encoder": "vgg11_bn", "base": 4},
 ]
-VOLUMES = [{"name": name, "base": 2, "depth": 2, "dimensions": 3} for name in SEGMENTERS if name != "unet2015"]
+THICK_SLICES: dict[str, object] = {"strides": ((1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (1, 3, 3), (3, 3, 3))}
+VALID_ONLY = ("unet2015", "unet3d")  # their smallest volumes are large
+VOLUMES = [
+    {"name": name, "base": 2, "depth": 2, "dimensions": 3, **axes}
+    for name in SEGMENTERS
+    if name not in VALID_ONLY
+    for axes in ({}, THICK_SLICES)
+]
 HEAVY = ("vgg", "resnet101", "resnet152")
 CLASSIFYING = [
     pytest.param({"name": name, "classes": 5}, marks=[pytest.mark.slow] if name.startswith(HEAVY) else [], id=name)
@@ -357,7 +364,7 @@ def test_full_resolution_skip_distinguishes_single_pixels() -> None:
 
 
 def test_names_of_registered_networks() -> None:
-    expected = "unet2015 unet resunet resencunet unetplusplus attention_unet vnet"
+    expected = "unet2015 unet unet3d resunet resencunet unetplusplus attention_unet vnet"
     expected += " resnet18 resnet34 resnet50 resnet101 resnet152 resnet20 resnet32 resnet44 resnet56 resnet110"
     expected += " plain20 plain32 plain44 vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn"
     assert set(ARCHITECTURES) == set(expected.split())
@@ -378,3 +385,47 @@ def test_incompatible_options_raise() -> None:
         build_segmenter(NetworkOptions(name="resnet18"))
     with pytest.raises(BadOption, match="expected a classification network; got `unet`"):
         build_classifier(NetworkOptions())
+
+
+@pytest.mark.parametrize("name", [name for name in SEGMENTERS if name not in VALID_ONLY])
+def test_thick_slices_are_neither_pooled_nor_mixed_at_first(name: str) -> None:
+    """Along the first axis the network is shallower: smaller valid sizes, halo and receptive field (by gradients)."""
+    options = NetworkOptions(**{"name": name, "base": 2, "depth": 2, "dimensions": 3, **THICK_SLICES})
+    torch.manual_seed(0)
+    network = build_segmenter(options).eval()
+    geometry = network.geometry()
+    assert [geometry.along(axis).total_stride for axis in range(3)] == [2, 4, 4]
+    assert geometry.along(0).halo < geometry.along(1).halo == geometry.halo
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            nn.init.constant_(module.weight, 0.1)  # positive, so that nothing that is seen cancels
+    reach = geometry.along(0).reach
+    image = torch.rand(1, 1, 4 * (reach + 2) // 2 * 2, 8, 8, requires_grad=True)
+    middle = image.shape[2] // 2
+    network(image)[0, 0, middle].sum().backward()
+    assert image.grad is not None
+    seen = image.grad[0, 0].abs().sum((1, 2)).nonzero().ravel()
+    assert max(middle - int(seen[0]), int(seen[-1]) - middle) <= reach
+
+
+def test_slices_alone_are_a_network_of_two_dimensions() -> None:
+    flat = {"strides": ((1, 2, 2),) * 2, "kernels": ((1, 3, 3),) * 3}
+    torch.manual_seed(0)
+    volumes = build_segmenter(NetworkOptions(base=2, depth=2, dimensions=3, **flat)).eval()
+    images = build_segmenter(NetworkOptions(base=2, depth=2)).eval()
+    images.load_state_dict(
+        {name: value.squeeze(2) if value.ndim == 5 else value for name, value in volumes.state_dict().items()}
+    )
+    volume = torch.randn(1, 1, 5, 8, 12)
+    torch.testing.assert_close(volumes(volume)[0].transpose(0, 1), images(volume[0].transpose(0, 1)), atol=1e-5, rtol=0)
+    assert volumes.geometry().along(0).legal_step == 1
+
+
+def test_strides_and_kernels_that_do_not_fit_raise() -> None:
+    with pytest.raises(BadOption, match=r"network\.strides of 1 or 2 along each axis, a 2 in each row"):
+        NetworkOptions(strides=((1, 1, 1),))
+    with pytest.raises(BadOption, match=r"network\.kernels of 1 or 3"):
+        NetworkOptions(kernels=((1, 5, 5),))
+    for wrong in ({"strides": ((1, 2, 2),)}, {"strides": ((2, 2),) * 2}, {"kernels": ((1, 3, 3),) * 2}):
+        with pytest.raises(BadOption, match="rows with 3 numbers for depth 2"):
+            build(NetworkOptions(depth=2, dimensions=3, **wrong))

@@ -46,6 +46,7 @@ ONE = {"in_channels": 3, "classes": 1}
         ({"name": "unetplusplus", "upsampling": "bilinear", "normalisation": "none", **ONE}, 9_156_033),
         ({"name": "attention_unet", "base": 64, "in_channels": 3, "gates": "aligned"}, 31_389_230),
         ({"name": "vnet", "base": 16, "normalisation": "none", "dimensions": 3}, 65_175_314),
+        ({"name": "unet3d", "base": 32, "dimensions": 3, "in_channels": 3, "classes": 3}, 19_075_523),
         ({"encoder": "resnet18", **ON_PHOTOS}, 14_328_209),
         ({"encoder": "resnet34", **ON_PHOTOS}, 24_436_369),
         ({"encoder": "resnet50", **ON_PHOTOS}, 32_521_105),
@@ -170,3 +171,14 @@ def test_published_options_are_those_of_the_paper() -> None:
 def build_on_meta(name: str) -> nn.Module:
     with torch.device("meta"):
         return build(published_options(name))
+
+
+def test_the_3d_unet_is_that_of_its_paper() -> None:
+    """Its 19,069,955 parameters are without normalisation and the biases of the up-convolutions."""
+    with torch.device("meta"):
+        network = build_segmenter(published_options("unet3d"))
+    norms = sum(count_parameters([module]) for module in network.modules() if isinstance(module, nn.BatchNorm3d))
+    biases = sum(module.out_channels for module in network.modules() if isinstance(module, nn.ConvTranspose3d))
+    assert count_parameters([network]) - norms - biases == 19_069_955
+    geometry = network.geometry()
+    assert [geometry.output_size(side) for side in (132, 116)] == [44, 28]

@@ -80,6 +80,8 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "deep_supervision": (True,),
     "gates": ("aligned",),
     "dimensions": (3,),
+    "strides": (((1, 2), (2, 2)),),
+    "kernels": (((1, 3), (3, 3), (3, 3)),),
     "stem": ("deep",),
     "shortcut": ("B", "C"),
     "shortcut_padding": ("both",),

@@ -119,3 +119,24 @@ def test_dataset_and_none() -> None:
 def test_inconsistent_options_raise(options: dict[str, Any], text: str) -> None:
     with pytest.raises(BadOption, match=text):
         Normalisation(**options)
+
+
+def test_volumes_are_normalised_as_their_slices_side_by_side() -> None:
+    volume = np.random.default_rng(0).normal(50, 9, (2, 5, 6, 7)).astype(np.float32)
+    scale, flat = (intensity_scale(pixels, Normalisation()) for pixels in (volume, volume.reshape(2, 30, 7)))
+    np.testing.assert_allclose(scale.shift, flat.shift, rtol=1e-12)
+    np.testing.assert_array_equal(flat.apply(volume).reshape(2, 30, 7), flat.apply(volume.reshape(2, 30, 7)))
+    np.testing.assert_allclose(scale.invert(scale.apply(volume)), volume, rtol=1e-5)
+
+
+def test_values_are_clipped_before_they_are_scaled() -> None:
+    """As in nnU-Net for CT; without limits (control) a metal implant has a value far outside."""
+    limited = Normalisation(kind="dataset", mean=(100.0,), std=(50.0,), clip=((0.0, 200.0),))
+    volume = np.array([-1000, 0, 100, 200, 3000], np.int16).reshape(1, 1, 1, 5)
+    np.testing.assert_allclose(intensity_scale(volume, limited).apply(volume).ravel(), [-2, -2, 0, 2, 2])
+    control = Normalisation(kind="dataset", mean=(100.0,), std=(50.0,))
+    assert intensity_scale(volume, control).apply(volume).max() == 58
+    for kind, clip in (("image", ((0.0, 1.0),)), ("dataset", ((1.0, 0.0),)), ("dataset", ((0.0, 1.0),) * 2)):
+        given = {"mean": (0.0,), "std": (1.0,)} if kind == "dataset" else {}
+        with pytest.raises(BadOption, match=r"normalisation\.clip"):
+            Normalisation(kind=kind, clip=clip, **given)

@@ -257,3 +257,20 @@ def test_inverse_frequency_weights():
 def test_invalid_weight_maps_are_rejected(wrong: dict[str, Any], message: str):
     with pytest.raises(BadOption, match=message):
         LossOptions(**wrong)
+
+
+@pytest.mark.parametrize("options", [LossOptions(), LossOptions(batch_dice=False, class_weights=(1.0, 2.0, 3.0))])
+def test_the_loss_of_volumes_is_that_of_their_slices_side_by_side(options: LossOptions):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, 6, generator=generator)
+    target = torch.randint(0, 3, (2, 4, 5, 6), generator=generator, dtype=torch.uint8)
+    target[0, 1] = IGNORE
+    weights = torch.rand(2, 4, 5, 6, generator=generator)
+    volumes = segmentation_loss(logits, target, options, weights)
+    images = segmentation_loss(logits.flatten(2, 3), target.flatten(1, 2), options, weights.flatten(1, 2))
+    torch.testing.assert_close(volumes, images)
+    distances = torch.rand(2, 4, 5, 6, generator=generator)
+    torch.testing.assert_close(
+        distance_loss(logits[:, 0], distances, target),
+        distance_loss(logits[:, 0].flatten(1, 2), distances.flatten(1, 2), target.flatten(1, 2)),
+    )

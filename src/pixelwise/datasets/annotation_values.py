@@ -27,14 +27,14 @@ class AnnotationValues:
     ----------
     mask : MaskImage
         Of a mask file as it is stored; otherwise object numbers 1 ... n, or 1 ... k for the classes; 0 is background.
-    ignored : (height, width) bool or None
+    ignored : bool array of the size of the mask, or None
         Pixels that are excluded from loss and scores, whatever their value.
     overlap : int
         Pixels in several mask files; the later file wins.
     """
 
     mask: MaskImage
-    ignored: Bool[np.ndarray, "height width"] | None = None
+    ignored: Bool[np.ndarray, "*size"] | None = None
     overlap: int = 0
 
 
@@ -45,6 +45,7 @@ def read_values(
     objects: bool = False,
     size: Size | None = None,
     exif: Orientation = "apply",
+    volumes: bool = False,
 ) -> AnnotationValues:
     """Read an annotation as the values of one mask.
 
@@ -59,6 +60,8 @@ def read_values(
         Height and width of the image, for annotations that do not state them.
     exif : {"apply", "ignore"}
         Orientation of mask files.
+    volumes : bool
+        The pages of mask files are slices, as those of their image.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def read_values(
     """
     match annotation:
         case MaskFile():
-            mask = read_mask(annotation.path, exif=exif)
+            mask = read_mask(annotation.path, exif=exif, volumes=volumes)
             return AnnotationValues(mask=mask, ignored=_ignored(annotation, mask))
         case ObjectMasks():
             numbered = ((index if objects else 1, path) for index, path in enumerate(annotation.paths, 1))
@@ -92,7 +95,7 @@ def read_values(
             return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored if ignored.any() else None)
 
 
-def read_foreground(path: Path) -> Bool[np.ndarray, "height width"]:
+def read_foreground(path: Path) -> Bool[np.ndarray, "*size"]:
     """Read a binary mask file: the foreground is above half of the largest value.
 
     Raises
@@ -105,20 +108,20 @@ def read_foreground(path: Path) -> Bool[np.ndarray, "height width"]:
     if mask.palette is not None:
         brightness = np.array([max(mask.palette.get(index, (0,))) for index in range(int(values.max(initial=0)) + 1)])
         values = brightness[values]
-    elif values.ndim == 3:
+    elif mask.coloured:
         values = values.max(-1)
     peak = LOSSY_PEAK if mask.lossy else int(values.max(initial=0))
     return values > peak // 2
 
 
-def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "height width"] | None:
+def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "*size"] | None:
     """Return the pixels of a mask file that are not annotated."""
     ignored: np.ndarray | None = None
     if not annotation.complete:
-        ignored = np.asarray(mask.values).reshape(*mask.values.shape[:2], -1).max(-1) == 0
+        ignored = np.asarray(mask.values).reshape(*mask.size, -1).max(-1) == 0
     if annotation.region is not None:
         outside = ~read_foreground(annotation.region)
-        _check_size(outside.shape, mask.values.shape[:2], annotation.region)
+        _check_size(outside.shape, mask.size, annotation.region)
         ignored = outside if ignored is None else ignored | outside
     return ignored
 
@@ -157,8 +160,10 @@ def _regions(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "he
 
 def _check_size(size: tuple[int, ...], expected: tuple[int, ...], path: Path) -> None:
     if size != expected:
-        got = f"{size[0]} x {size[1]}"
-        raise BadImage(f"{expected[0]} x {expected[1]} (height x width)", got, "Export all masks at one size.", path)
+        got, wanted = (" x ".join(map(str, sides)) for sides in (size, expected))
+        raise BadImage(
+            f"{wanted} ({'depth x ' * (len(expected) == 3)}height x width)", got, "Export all masks at one size.", path
+        )
 
 
 def _size(size: Size | None) -> Size:

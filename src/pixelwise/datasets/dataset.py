@@ -16,7 +16,13 @@ from pixelwise.datasets.class_folders import read_class_folders
 from pixelwise.datasets.detect import detect_format
 from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixels
 from pixelwise.datasets.folder_layout import Pair, find_unlabelled, read_layout
-from pixelwise.datasets.image_decisions import agree_on_channels, choose_orientation, describe_images, read_options
+from pixelwise.datasets.image_decisions import (
+    agree_on_channels,
+    agree_on_dimensions,
+    choose_orientation,
+    describe_images,
+    read_options,
+)
 from pixelwise.datasets.images.files import find_images
 from pixelwise.datasets.masks.checks import find_exchanged
 from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
@@ -69,7 +75,8 @@ def load_dataset(folder: Path | str, **options: Any) -> Dataset:
     -------
     Dataset
         With `task`, `classes`, `splits` (cases by split), `read(case)` -> image (channels, height, width) and labels
-        (height, width), and `messages`, the automatic decisions.
+        (height, width), or of volumes (channels, depth, height, width) and (depth, height, width), `read_grid(case)`
+        -> where the voxels are, and `messages`, the automatic decisions.
 
     Raises
     ------
@@ -185,6 +192,7 @@ def _assemble(
     problems += interpretation.problems
     messages += interpretation.messages
     channels = agree_on_channels(files, scans, problems, messages, options)
+    spatial_dims = agree_on_dimensions(files, scans, problems, messages)
     candidates = [
         DuplicateCandidate(pair.name, file, pair.split or "train", scan.mask.digest if scan.mask else "", scan)
         for (pair, scan), file in zip(items, files, strict=True)
@@ -210,6 +218,7 @@ def _assemble(
         messages=tuple(messages),
         problems=tuple(problems),
         split_made=assignment.made,
+        spatial_dims=spatial_dims,
     )
 
 

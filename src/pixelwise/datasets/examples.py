@@ -16,6 +16,7 @@ from pixelwise.datasets.masks.mapping import ignore_missing, labels_of
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
 from pixelwise.errors import BadDataset, BadImage
+from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import Image, Orientation, ReadOptions, probe, read_image
 from pixelwise.io.windows import REPEATED
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
@@ -23,9 +24,10 @@ from pixelwise.text import pluralise
 
 
 class Example(NamedTuple):
-    """An image (channels, height, width) in its stored type, and its labels.
+    """An image (channels, height, width) or volume (channels, depth, height, width) in its stored type, and its labels.
 
-    `labels` is (height, width) int32 as `read_labels` returns it, the class index of a classification case, or None.
+    `labels` is (height, width) or (depth, height, width) int32 as `read_labels` returns it, the class index of a
+    classification case, or None.
     """
 
     image: np.ndarray
@@ -54,7 +56,9 @@ class Dataset:
     format : str
         Name of the format, such as "COCO"; empty for plain folders.
     reading : ReadOptions
-        EXIF orientation, and pixels without data.
+        EXIF orientation, pixels without data, and stacks as volumes.
+    spatial_dims : int
+        2 for images, 3 for volumes.
     """
 
     root: Path
@@ -67,6 +71,7 @@ class Dataset:
     pages: int | None = None
     format: str = ""
     reading: ReadOptions = field(default_factory=ReadOptions)
+    spatial_dims: int = 2
 
     @property
     def task(self) -> Task:
@@ -96,7 +101,7 @@ class Dataset:
         image = self.read_image(case).pixels
         return Example(image, None if case.class_index is None else np.int32(case.class_index))
 
-    def read_labelled(self, case: Case) -> tuple[np.ndarray, Int32[np.ndarray, "height width"]]:
+    def read_labelled(self, case: Case) -> tuple[np.ndarray, Int32[np.ndarray, "*size"]]:
         """Read the pixels of a case that has an annotation, and its labels, ignored where the image has no data.
 
         Raises
@@ -109,8 +114,8 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         pixels = self.read_image(case).pixels
-        size = pixels.shape[1], pixels.shape[2]
-        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif)
+        size, volumes = (pixels.shape[1], pixels.shape[-1]), pixels.ndim == 4
+        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif, volumes=volumes)
         return pixels, ignore_missing(labels, pixels, self.task)
 
     def read_image(self, case: Case) -> Image:
@@ -125,7 +130,23 @@ class Dataset:
         stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
         return match_channels(stored, self.channels, case.image)
 
-    def read_labels(self, case: Case) -> Int32[np.ndarray, "height width"]:
+    def require_planes(self, work: str) -> None:
+        """Raise `BadDataset` for volumes: `work`, such as "doctor", is for images."""
+        if self.spatial_dims == 3:
+            hint = "`pixelwise inspect` checks volumes: sizes, geometry, labels and copies."
+            raise BadDataset(f"images of two dimensions for {work}", "volumes", hint, self.root)
+
+    def read_grid(self, case: Case) -> Grid | None:
+        """Read the grid of a volume, on which `read` gives it: axes, spacing, origin, direction; None for planes.
+
+        Raises
+        ------
+        BadImage
+            The header cannot be read.
+        """
+        return probe(case.image, self.reading.exif, volumes=self.reading.volumes and self.pages is None).grid
+
+    def read_labels(self, case: Case) -> Int32[np.ndarray, "*size"]:
         """Read the labels of a case that has an annotation, without its image: where it has no data is unknown.
 
         Raises
@@ -136,7 +157,8 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         if isinstance(case.annotation, MaskFile):
-            return read_labels(case.annotation, self.labelling, exif=self.reading.exif)
+            volumes = self.spatial_dims == 3
+            return read_labels(case.annotation, self.labelling, exif=self.reading.exif, volumes=volumes)
         header = probe(case.image, self.reading.exif)
         return read_labels(case.annotation, self.labelling, (header.height, header.width))
 
@@ -146,8 +168,13 @@ class Dataset:
 
 
 def read_labels(
-    annotation: Annotation, labelling: Labelling, size: tuple[int, int] | None = None, exif: Orientation = "apply"
-) -> Int32[np.ndarray, "height width"]:
+    annotation: Annotation,
+    labelling: Labelling,
+    size: tuple[int, int] | None = None,
+    exif: Orientation = "apply",
+    *,
+    volumes: bool = False,
+) -> Int32[np.ndarray, "*size"]:
     """Read an annotation as class indices or object numbers.
 
     Parameters
@@ -158,10 +185,12 @@ def read_labels(
         Height and width of the image; mask files do not need it.
     exif : {"apply", "ignore"}
         Orientation of mask files.
+    volumes : bool
+        The pages of mask files are slices, as those of their image.
 
     Returns
     -------
-    (height, width) int32
+    (height, width) int32; (depth, height, width) of a volume
         Class indices 0 ... k-1, and 255 for ignored pixels; for instances object numbers, 0 for background and -1 for
         ignored pixels.
 
@@ -170,22 +199,36 @@ def read_labels(
     BadImage
         The file cannot be read, or contains a value of no class.
     """
-    read = read_values(annotation, labelling.source_classes, objects=labelling.task == "instance", size=size, exif=exif)
+    objects = labelling.task == "instance"
+    read = read_values(annotation, labelling.source_classes, objects=objects, size=size, exif=exif, volumes=volumes)
     labels = labels_of(read.mask, labelling, annotation.path if isinstance(annotation, MaskFile) else None)
     if read.ignored is not None:
         labels[read.ignored] = IGNORE_OBJECT if labelling.task == "instance" else IGNORE
     return labels
 
 
-def read_pixels(path: Path, channels: int, pages: int | None = None, options: ReadOptions | None = None) -> Image:
+def read_pixels(
+    path: Path,
+    channels: int,
+    pages: int | None = None,
+    options: ReadOptions | None = None,
+    *,
+    dimensions: int = 2,
+) -> Image:
     """Read an image with the given number of channels; a grayscale image is repeated to three, with a warning.
 
     Raises
     ------
     BadImage
-        The file cannot be read, or has another number of channels.
+        The file cannot be read, has another number of channels, or is a volume although `dimensions` is 2, or no volume
+        although it is 3.
     """
-    return match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    image = match_channels(read_image(path, pages=pages, channels=channels, options=options), channels, path)
+    if image.pixels.ndim != dimensions + 1:
+        kinds = {3: "an image of two dimensions", 4: "a volume"}
+        hint = "Use a model that was trained on such images."
+        raise BadImage(kinds[dimensions + 1], kinds[image.pixels.ndim], hint, path)
+    return image
 
 
 def match_channels(image: Image, channels: int, path: Path) -> Image:

@@ -34,7 +34,7 @@ from pixelwise.datasets.other_files import describe_without_images
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
-from pixelwise.io.read import SUFFIXES
+from pixelwise.io.read import SUFFIXES, is_volume_folder
 from pixelwise.text import pluralise
 
 ROLES: tuple[Role, Role] = ("image", "mask")
@@ -135,19 +135,24 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
 
 
 def _scan(root: Path) -> tuple[list[Folder], list[str]]:
-    """Return the folders that contain images, each real folder once, without hidden ones, and the other file names."""
+    """Return the folders that contain images, each real folder once, without hidden ones, and the other file names.
+
+    A folder that is one volume, of OME-Zarr or DICOM, counts as an image.
+    """
     folders: list[Folder] = []
     visited: set[str] = set()
     others: list[str] = []
     for here, inner, names in os.walk(root, followlinks=True):
         real = os.path.realpath(here)
         inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        volumes = [name for name in inner if is_volume_folder(Path(here, name))]
+        inner[:] = [name for name in inner if name not in volumes]
         if real in visited:
             inner.clear()
             continue
         visited.add(real)
         others += [name for name in names if not is_image_name(name)]
-        files = [Path(here, name) for name in names if is_image_name(name)]
+        files = [Path(here, name) for name in (*volumes, *names) if name in volumes or is_image_name(name)]
         if files:
             files.sort(key=lambda path: natural_key(path.name))
             folders.append(Folder(parts=Path(here).relative_to(root).parts, files=files))

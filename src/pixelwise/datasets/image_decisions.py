@@ -12,6 +12,7 @@ import numpy as np
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.scan import ImageScan
+from pixelwise.geometry.grid import describe_spacing
 from pixelwise.io.read import Orientation, ReadOptions
 from pixelwise.text import pluralise
 
@@ -29,7 +30,8 @@ class OrientedScans(NamedTuple):
 
 def read_options(options: DataOptions) -> ReadOptions:
     """Return how images are read before the orientation is decided."""
-    return ReadOptions(exif="ignore" if options.exif == "ignore" else "apply", nodata=options.nodata)
+    exif: Orientation = "ignore" if options.exif == "ignore" else "apply"
+    return ReadOptions(exif=exif, nodata=options.nodata, volumes=options.volumes)
 
 
 def choose_orientation(scans: Sequence[ImageScan], options: DataOptions) -> OrientedScans:
@@ -82,6 +84,40 @@ def agree_on_channels(
             text = f"{pluralise(count, 'channel')}, but most images have {usual}"
             problems.append(Problem(file=name, kind="mixed channels", text=text))
     return usual
+
+
+def agree_on_dimensions(
+    files: Sequence[str], scans: Sequence[ImageScan], problems: list[Problem], messages: list[str]
+) -> int:
+    """Return 3 if the images are volumes, else 2; report images of the other kind, and how volumes lie in space."""
+    kinds = Counter(len(scan.size) for scan in scans if scan.size)
+    usual = kinds.most_common(1)[0][0] if kinds else 2
+    for name, scan in zip(files, scans, strict=True):
+        if scan.size and len(scan.size) != usual:
+            one, most = ("a volume", "planes") if usual == 2 else ("a plane", "volumes")
+            problems.append(Problem(file=name, kind="mixed dimensions", text=f"{one}, but most images are {most}"))
+    if usual == 3:
+        messages.append(_describe_volumes([scan for scan in scans if scan.size and len(scan.size) == 3]))
+    return usual
+
+
+def _describe_volumes(scans: Sequence[ImageScan]) -> str:
+    """Return a message on sizes, spacing and orientation of volumes."""
+    sizes = np.median([scan.size or () for scan in scans], axis=0).astype(int)
+    text = f"{pluralise(len(scans), 'volume')} of about {' x '.join(map(str, sizes))} voxels (depth x height x width)"
+    grids = [scan.grid for scan in scans if scan.grid is not None and scan.grid.unit is not None]
+    units = Counter(grid.unit for grid in grids)
+    if len(grids) < len(scans) or len(units) != 1:
+        return f"{text}; the files do not all state the size of a voxel."
+    low, high = (reduce([grid.spacing for grid in grids], axis=0).tolist() for reduce in (np.min, np.max))
+    spacing = describe_spacing(np.median([grid.spacing for grid in grids], axis=0).tolist())
+    spread = "" if np.allclose(low, high, rtol=0.01) else f" (from {describe_spacing(low)} to {describe_spacing(high)})"
+    text += f", spacing {spacing} {next(iter(units))}{spread}"
+    codes = Counter(scan.orientation for scan in scans if scan.orientation)
+    if codes and set(codes) != {"RAS"}:
+        shown = ", ".join(f"{count} {code}" for code, count in codes.most_common(4))
+        return f"{text}; stored as {shown}, and turned to RAS (written back as stored)."
+    return f"{text}{', orientation RAS' if codes else ''}."
 
 
 def describe_images(scans: Sequence[ImageScan]) -> list[str]:

@@ -72,6 +72,8 @@ class DataOptions:
         Leave out all but the first of images that are equal, or one image that was encoded again.
     pages : int, optional
         Number of pages of a TIFF stack that are the channels of one image.
+    volumes : bool
+        The pages of a TIFF stack are the slices of a volume; by default if its metadata say so (axis Z).
     format : str
         Format of the data set, such as "nnunet"; "auto" recognises it, "folders" is a plain folder of images and masks.
     """
@@ -100,6 +102,7 @@ class DataOptions:
     conflicts: Literal["keep", "drop", "first"] = "keep"
     drop_copies: bool = False
     pages: int | None = None
+    volumes: bool = False
     format: str = AUTO_FORMAT
 
     def __post_init__(self) -> None:
@@ -108,6 +111,8 @@ class DataOptions:
             raise BadOption("val_share between 0 and 1", str(self.val_share), "0.2 is usual.")
         if self.pages is not None and self.pages < 1:
             raise BadOption("pages of at least 1", str(self.pages), "Leave it out to detect it.")
+        if self.pages is not None and self.volumes:
+            raise BadOption("pages as channels or as slices", "both --pages and --volumes", "Leave out one of them.")
         if len(set(self.classes)) != len(self.classes):
             raise BadOption("different class names", ", ".join(self.classes), "Name each class once.")
         if self.foreground is not None and self.foreground == self.ignore_index:

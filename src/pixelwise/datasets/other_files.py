@@ -8,14 +8,15 @@ from pixelwise.errors import printable
 from pixelwise.text import pluralise
 
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
-    ((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".dcm", ".mgz"), "Export the slices of the volumes as TIFF or PNG."),
+    ((".dcm",), "Put the slices of each volume into a folder of its own."),
+    ((".mgz", ".mgh", ".img", ".hdr"), "Save the volumes as NIfTI (.nii.gz)."),
     ((".npz", ".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pt", ".parquet", ".tfrecord"),
      "Save each image and each mask of the arrays as a TIFF or PNG of its own."),
     ((".czi", ".nd2", ".lif", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".scn", ".ims"),
      "Export them as TIFF, such as with Bio-Formats or QuPath."),
     ((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "Unpack them first."),
     ((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg"), "Export their frames as PNG."),
-    ((".heic", ".heif", ".avif", ".jp2", ".exr", ".hdr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
+    ((".heic", ".heif", ".avif", ".jp2", ".exr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
      "Save them as PNG or TIFF."),
 )  # fmt: skip
 _READ = 1 << 16  # bytes of an annotation file

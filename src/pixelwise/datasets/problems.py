@@ -35,6 +35,14 @@ KINDS: dict[str, tuple[str, str]] = {
     "unreadable mask": ("a readable mask", "Save it again as PNG or TIFF, or remove it."),
     "float mask": ("whole numbers in a mask", "Save class or object numbers as 8- or 16-bit PNG or TIFF."),
     "size mismatch": ("masks of the size of their images", "Export the mask again at the size of its image."),
+    "geometry mismatch": (
+        "masks on the grid of their volumes",
+        "Resample the mask onto its volume, or copy the header of the volume.",
+    ),
+    "mixed dimensions": (
+        "images of one kind, planes or volumes",
+        "Keep one of them, or name the folders with --images and --masks.",
+    ),
     "mixed channels": ("images with the same number of channels", "Save all with the same channels, or keep one kind."),
     "mixed depths": ("images of one bit depth", "Save all with the same bit depth."),
     "mask is the image": ("a mask with class or object numbers", "Replace the image by its mask."),
@@ -113,7 +121,8 @@ KINDS: dict[str, tuple[str, str]] = {
 STAGES: tuple[frozenset[str], ...] = (
     frozenset((
         "missing mask", "orphan mask", "duplicate name", "unreadable image", "unreadable mask", "float mask",
-        "size mismatch", "mixed channels", "mask is the image", "empty class folder", "image outside a class",
+        "size mismatch", "geometry mismatch", "mixed dimensions", "mixed channels", "mask is the image",
+        "empty class folder", "image outside a class",
     )),
     frozenset((
         "lossy mask", "anti-aliased mask", "too many values", "unknown values", "unknown colours",

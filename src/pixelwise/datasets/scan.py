@@ -19,7 +19,9 @@ from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.missing_pixels import edge_agreement, filled, undeclared_nodata
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
+from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
+from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
 
 SIDE = 32
@@ -54,13 +56,13 @@ class ImageScan:
     `overlap` is the number of pixels in several masks of the image; `alpha`, `missing` and `bands_last` are those of
     `io.read.Image`. `reoriented`: the image or its mask has an orientation; `edges`: how much stronger the edges of
     such an image are along those of its mask; `stored`: its scan without the orientation. `undeclared` is that of
-    `undeclared_nodata`.
+    `undeclared_nodata`. `grid` and `orientation` are those of a volume, the latter as it is stored.
     """
 
     channels: int = 0
     dtype: str = ""
-    size: tuple[int, int] | None = None
-    mask_size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
+    mask_size: tuple[int, ...] | None = None
     digest: str = ""
     descriptor: bytes = b""
     mask: MaskValues | None = None
@@ -74,6 +76,8 @@ class ImageScan:
     edges: float = 0.0
     stored: "ImageScan | None" = None
     undeclared: float | None = None
+    grid: Grid | None = None
+    orientation: str = ""
 
 
 def scan_pair(task: tuple[Pair, ScanOptions]) -> ImageScan:
@@ -111,11 +115,11 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     return replace(
         scan,
         reoriented=reoriented,
-        mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
-        mask=None if mask is None else measure_values(mask, _fitting(pixels, mask)),
+        mask_size=None if mask is None else mask.size,
+        mask=None if mask is None else _measure(mask, _fitting(pixels, mask)),
         overlap=0 if read is None else read.overlap,
         issues=tuple(issues),
-        edges=edge_agreement(pixels, mask.values) if turned and pixels is not None and mask is not None else 0.0,
+        edges=_edges(image, mask) if turned and scan.grid is None else 0.0,
     )
 
 
@@ -124,7 +128,7 @@ def _scan_pixels(image: Image) -> ImageScan:
     return ImageScan(
         channels=pixels.shape[0],
         dtype=image.dtype,
-        size=(pixels.shape[1], pixels.shape[2]),
+        size=pixels.shape[1:],
         digest=digest(pixels),
         descriptor=image_descriptor(pixels).tobytes(),
         notes=tuple(note for note in image.warnings if note != ALPHA_IS_DATA),
@@ -133,7 +137,17 @@ def _scan_pixels(image: Image) -> ImageScan:
         bands_last=image.bands_last,
         reoriented=image.reoriented,
         undeclared=undeclared_nodata(pixels),
+        grid=image.grid,
+        orientation=image.stored_orientation,
     )
+
+
+def _measure(mask: MaskImage, pixels: np.ndarray | None) -> MaskValues:
+    return measure_values(mask, pixels) if mask.grid is None else measure_volume(mask.values, pixels)
+
+
+def _edges(image: Image | None, mask: MaskImage | None) -> float:
+    return 0.0 if image is None or mask is None else edge_agreement(image.pixels, mask.values)
 
 
 def _read_image(pair: Pair, options: ScanOptions) -> Image:
@@ -148,6 +162,8 @@ def _read_image(pair: Pair, options: ScanOptions) -> Image:
         except BadImage:
             raise error from None
         size = header.height, header.width
+        if header.depth is not None:
+            raise
         return read_stored(pair.image, pair.channel_files, options.pages, size=size, options=options.read)
 
 
@@ -155,13 +171,22 @@ def _read_annotation(
     pair: Pair, pixels: np.ndarray | None, options: ScanOptions
 ) -> tuple[AnnotationValues | None, tuple[int, int] | None]:
     """Read the annotation of a pair, and the size that it states; shapes are drawn only at the size of their image."""
-    size = None if pixels is None else (pixels.shape[1], pixels.shape[2])
+    if pixels is not None and pixels.ndim == 4 and not isinstance(pair.annotation, MaskFile):
+        hint = "Save the labels of each volume as one volume."
+        raise BadImage("a label volume", "outlines or a file per object", hint, pair.image)
+    size = None if pixels is None else (pixels.shape[1], pixels.shape[-1])
     stated = pair.annotation.size if isinstance(pair.annotation, Shapes) else None
     drawable = size is not None and stated in (None, size)
     if not drawable and not isinstance(pair.annotation, MaskFile):
         return None, stated
+    volumes = options.read.volumes or (pixels is not None and pixels.ndim == 4)
     return read_values(
-        pair.annotation, options.classes, objects=options.objects, size=size, exif=options.read.exif
+        pair.annotation,
+        options.classes,
+        objects=options.objects,
+        size=size,
+        exif=options.read.exif,
+        volumes=volumes,
     ), stated
 
 
@@ -169,13 +194,19 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
     """Scan one image without a mask; `task` is its path and how it is read."""
     path, options = task
     try:
-        return _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+        scan = _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+        issue = Issue(kind="unreadable image", text="a volume; classes are learned from images of two dimensions")
+        return scan if scan.grid is None else ImageScan(issues=(issue,))
     except BadImage as error:
         return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
 
 
-def image_descriptor(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "32 32"]:
-    """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image."""
+def image_descriptor(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.ndarray, "32 32"]:
+    """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image.
+
+    Of a volume they are those of the slice in the middle.
+    """
+    pixels = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 4 else pixels
     gray = filled(pixels).mean(0, dtype=np.float32)
     cells = _area_means(_area_means(gray).T).T
     fine = cells - ndimage.uniform_filter(cells, 5, mode="reflect")
@@ -198,19 +229,21 @@ def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "3
 
 def _fitting(pixels: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
     """Return the pixels if the mask has their size."""
-    return pixels if pixels is not None and pixels.shape[1:] == mask.values.shape[:2] else None
+    return pixels if pixels is not None and pixels.shape[1:] == mask.size else None
 
 
 def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:
     pixels = stored.pixels
-    size, size_of_mask = pixels.shape[1:], mask.values.shape[:2]
+    size, size_of_mask = pixels.shape[1:], mask.size
     if size != size_of_mask:
         return [Issue(kind="size mismatch", text=_describe_sizes(pair, size, size_of_mask))]
+    if stored.grid is not None and mask.grid is not None and (text := stored.grid.difference(mask.grid, size)):
+        return [Issue(kind="geometry mismatch", text=f"image and mask have {text}")]
     cut_out = mask.alpha is not None and not stored.alpha and bool((mask.alpha != mask.alpha.flat[0]).any())
     if not isinstance(pair.annotation, MaskFile) or cut_out:  # the image with the mask in its alpha channel
         return []
-    other = mask.values if mask.values.ndim == 2 else np.moveaxis(mask.values, -1, 0)
-    image = pixels[0] if other.ndim == 2 else pixels
+    other = np.moveaxis(mask.values, -1, 0) if mask.coloured else mask.values
+    image = pixels if mask.coloured else pixels[0]
     if other.shape == image.shape and np.array_equal(other, image) and (other != other.flat[0]).any():
         return [Issue(kind="mask is the image", text=f"{pair.annotation.path.name} has the same pixels as the image")]
     return []
@@ -218,7 +251,10 @@ def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:
 
 def _describe_sizes(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) -> str:
     """Return both sizes, with the probable cause of the difference."""
-    text = f"image {size[0]} x {size[1]}, mask {mask[0]} x {mask[1]} (height x width)"
+    axes = "depth x height x width" if len(size) == 3 else "height x width"
+    text = f"image {' x '.join(map(str, size))}, mask {' x '.join(map(str, mask))} ({axes})"
+    if len(size) != 2 or len(mask) != 2:
+        return text
     if mask == size[::-1]:
         files = (pair.image, *files_of_annotation(pair.annotation))
         reoriented = any(probe(path).reoriented for path in files)

@@ -51,6 +51,7 @@ LEGEND = {
     "global average": "global average pooling",
     "linear": "linear layer",
 }
+Kernel = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ def size_text(size: int, dimensions: int) -> str:
 
 def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[str, str]]:
     """Return the entries of the legend: key of the sample, and text."""
-    kernels: dict[str, set[int]] = {}
+    kernels: dict[str, set[Kernel]] = {}
     for node in nodes:
         if node.kind not in ("input", "gate"):
             key = arrow_kind(node)
@@ -140,15 +141,21 @@ def legend(nodes: Sequence[Node], dimensions: int, cropped: bool) -> list[tuple[
     return entries
 
 
-def _kernels(node: Node, key: str) -> set[int]:
+def _kernels(node: Node, key: str) -> set[Kernel]:
     if key == "residual":
-        return {layer.kernel for layer in node.layers if layer.kind == "convolution"}
+        return {_kernel(layer) for layer in node.layers if layer.kind == "convolution"}
     layer: LayerSpec | None = node.first_strided
-    return {layer.kernel} if layer else set()
+    return {_kernel(layer)} if layer else set()
 
 
-def _sides(kernels: set[int], dimensions: int) -> str:
-    return ", ".join(" × ".join([str(kernel)] * dimensions) for kernel in sorted(kernels))
+def _kernel(layer: LayerSpec) -> Kernel:
+    """Return the kernel along each axis, or once if all are alike."""
+    return tuple(kernel for kernel, _, _ in layer.axes) or (layer.kernel,)
+
+
+def _sides(kernels: set[Kernel], dimensions: int) -> str:
+    each = (kernel if len(kernel) > 1 else kernel * dimensions for kernel in sorted(kernels))
+    return ", ".join(" × ".join(map(str, kernel)) for kernel in each)
 
 
 def frame(layout: NetworkLayout, titles: Sequence[str], entries: Sequence[tuple[str, str]]) -> Drawing:

@@ -30,17 +30,17 @@ class Stage:
         A skip is the input of the concatenation: cropped to size, and weighted by an attention gate if there is one.
     stride : int
         Pixels of the input per pixel of the maps.
-    maps : float32 array (channels, height, width)
+    maps : float32 array (channels, height, width), or (channels, depth, height, width) of a volume
     """
 
     name: str
     part: Kind
     stride: int
-    maps: Float32[np.ndarray, "channels height width"]
+    maps: Float32[np.ndarray, " channels *size"]
 
     def deviations(self) -> Float32[np.ndarray, " channels"]:
         """Return the standard deviation of each channel over the pixels; 0 for a dead channel."""
-        return self.maps.std(axis=(1, 2), dtype=np.float64).astype(np.float32)
+        return self.maps.std(axis=tuple(range(1, self.maps.ndim)), dtype=np.float64).astype(np.float32)
 
     def most_varied(self) -> Int[np.ndarray, " channels"]:
         """Return the channel indices, sorted by decreasing standard deviation."""
@@ -55,13 +55,13 @@ class Gating:
     ----------
     name : str
     stride : int
-    coefficients : float32 array (height, width)
+    coefficients : float32 array (height, width) or (depth, height, width)
         In 0...1, on the grid of the skip.
     """
 
     name: str
     stride: int
-    coefficients: Float32[np.ndarray, "height width"]
+    coefficients: Float32[np.ndarray, "*size"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Activation:
     tensor: Tensor
     channels: int
 
-    def cut(self, tensor: Tensor) -> Float32[np.ndarray, "channels height width"]:
+    def cut(self, tensor: Tensor) -> Float32[np.ndarray, " channels *size"]:
         """Return a copy of the recorded channels of `tensor` or of its gradient."""
         return tensor[0, : self.channels].detach().numpy().astype(np.float32)
 

@@ -19,62 +19,64 @@ MAX_VALUES = 200_000_000  # numbers in all feature maps; with their gradients ab
 
 @dataclass(frozen=True)
 class Crop:
-    """The inspected pixels of an image and the network input made from them.
+    """The inspected pixels of an image or a volume and the network input made from them.
 
     Attributes
     ----------
-    shown : (channels, height, width)
+    shown : (channels, height, width) or (channels, depth, height, width)
         The inspected pixels, in file values.
-    origin : (int, int)
-        First row and column of `shown` in the image.
-    given : float32 array (channels, rows, columns)
+    origin : tuple of int
+        Where `shown` starts in the image along each axis.
+    given : float32 array (channels, *size)
         The network input: normalised and reflection-padded to a valid size.
-    offset : (int, int)
-        First row and column of `given` relative to `shown`; negative for valid networks.
-    keep : (slice, slice)
+    offset : tuple of int
+        Where `given` starts relative to `shown` along each axis; negative for valid networks.
+    keep : tuple of slice
         The part of the logits that covers `shown`.
     """
 
-    shown: Num[np.ndarray, "channels height width"]
-    origin: tuple[int, int]
-    given: Float32[np.ndarray, "channels rows columns"]
-    offset: tuple[int, int]
-    keep: tuple[slice, slice]
+    shown: Num[np.ndarray, " channels *_"]
+    origin: tuple[int, ...]
+    given: Float32[np.ndarray, " channels *_"]
+    offset: tuple[int, ...]
+    keep: tuple[slice, ...]
 
 
 def crop_for_masks(
     network: Network,
     model_card: ModelCard,
-    pixels: Num[np.ndarray, "channels height width"],
-    pixel: tuple[int, int] | None = None,
+    pixels: Num[np.ndarray, " channels *size"],
+    pixel: tuple[int, ...] | None = None,
 ) -> Crop:
     """Return a crop for a segmentation network, centred on `pixel` or on the image.
 
-    It is at most `largest_side` pixels wide and high, and normalised as in prediction, with the statistics of the whole
+    Its sides are at most `largest_side` pixels, and it is normalised as in prediction, with the statistics of the whole
     image.
 
     Raises
     ------
     BadOption
-        The pixel is outside the image.
+        The pixel is outside the image, or has another number of axes.
     """
-    size = pixels.shape[1], pixels.shape[2]
-    if pixel is not None and not all(0 <= index < side for index, side in zip(pixel, size, strict=True)):
-        expected = f"a pixel in the image of {size[0]} rows and {size[1]} columns, counted from 0"
-        raise BadOption(expected, f"{pixel[0]},{pixel[1]}", "Choose a row and column inside the image.")
-    max_side, stride = largest_side(network), network.geometry().total_stride
+    size = pixels.shape[1:]
+    if pixel is not None and not (
+        len(pixel) == len(size) and all(0 <= index < side for index, side in zip(pixel, size, strict=True))
+    ):
+        sides = f"{size[0]} rows and {size[1]} columns" if len(size) == 2 else " x ".join(map(str, size)) + " voxels"
+        expected = f"a pixel in the image of {sides}, counted from 0"
+        hint = "Choose a row and column inside the image." if len(size) == 2 else "Choose a plane, row and column."
+        raise BadOption(expected, ",".join(map(str, pixel)), hint)
+    max_side, geometry = largest_side(network), network.geometry()
     origin: list[int] = []
     for axis, side in enumerate(size):
-        centre = side // 2 if pixel is None else pixel[axis]
+        centre, stride = side // 2 if pixel is None else pixel[axis], geometry.along(axis).total_stride
         # aligned to the total stride, so that pooling windows are the same as in prediction
         last = -(-max(0, side - max_side) // stride) * stride
         origin.append(min(max(0, centre - max_side // 2) // stride * stride, last))
-    shown = pixels[:, origin[0] : origin[0] + max_side, origin[1] : origin[1] + max_side]
-    (tile,) = tile_grid(shown.shape[1:], max(shown.shape[1:]), network.geometry())
+    shown = pixels[(slice(None), *(slice(start, start + max_side) for start in origin))]
+    (tile,) = tile_grid(shown.shape[1:], max(shown.shape[1:]), geometry)
     given = intensity_scale(pixels, model_card.normalisation).apply(read_mirrored(shown, tile.read))
-    (top, bottom), (left, right) = tile.keep
-    offset = tile.read[0][0], tile.read[1][0]
-    return Crop(shown, (origin[0], origin[1]), given, offset, (slice(top, bottom), slice(left, right)))
+    return Crop(shown, tuple(origin), given, tuple(start for start, _ in tile.read), tile.kept[1:])
 
 
 def crop_for_class(model_card: ModelCard, view: View, pixels: Num[np.ndarray, "channels height width"]) -> Crop:

@@ -1,4 +1,4 @@
-"""Grad-CAM, input gradients, feature maps and attention gates of one image.
+"""Grad-CAM, input gradients, feature maps and attention gates of one image or volume.
 
 Requires the PyTorch network, because exported models have no gradients. The hooks are removed after the forward pass,
 and the network is not changed.
@@ -28,7 +28,7 @@ class Attribution:
     stride : int
     weights : float32 array (channels,)
         Mean gradient of the score with respect to each channel.
-    heat : float32 array (height, width)
+    heat : float32 array (height, width) or (depth, height, width)
         The heat map: weighted sum of the channels, negative values set to 0. All zero: the stage does not support the
         class.
     """
@@ -36,7 +36,7 @@ class Attribution:
     stage: str
     stride: int
     weights: Float32[np.ndarray, " channels"]
-    heat: Float32[np.ndarray, "height width"]
+    heat: Float32[np.ndarray, "*size"]
 
 
 class GradCam:
@@ -45,13 +45,13 @@ class GradCam:
     Parameters
     ----------
     network : Segmenter or Classifier
-        For two-dimensional images, on the CPU. Run in evaluation mode; its state is restored afterwards.
-    image : float32 array (channels, height, width)
+        On the CPU. Run in evaluation mode; its state is restored afterwards.
+    image : float32 array (channels, height, width), or (channels, depth, height, width) for a network of volumes
         Normalised, of a valid size.
 
     Attributes
     ----------
-    logits : float32 array (classes, height, width), or (classes,) of a classifier
+    logits : float32 array (classes, *size), or (classes,) of a classifier
     stages : tuple of Stage
         In execution order; a skip precedes the stage that reads it.
     gates : tuple of Gating
@@ -66,7 +66,7 @@ class GradCam:
     Memory: all feature maps are kept, about twice what `Segmenter.layers` counts as `values`.
     """
 
-    def __init__(self, network: Network, image: Float32[np.ndarray, "channels height width"]) -> None:
+    def __init__(self, network: Network, image: Float32[np.ndarray, " channels *size"]) -> None:
         recorder = ActivationRecorder()
         self._image = torch.from_numpy(np.ascontiguousarray(image))[None].requires_grad_()
         with ExitStack() as stack:
@@ -94,7 +94,7 @@ class GradCam:
     def attributions(
         self,
         class_index: int,
-        region: Bool[np.ndarray, "rows columns"] | None = None,
+        region: Bool[np.ndarray, "*size"] | None = None,
         stages: Sequence[str] = (),
     ) -> tuple[Attribution, ...]:
         """Return the Grad-CAM of stages for a class.
@@ -107,7 +107,7 @@ class GradCam:
         Parameters
         ----------
         class_index : int
-        region : bool array (rows, columns), optional
+        region : bool array of the size of the logits, optional
             Pixels of the logits; by default all. Not for classifiers.
         stages : sequence of str
             Names; by default the coarsest and the finest.
@@ -124,8 +124,8 @@ class GradCam:
         return tuple(_attribution(*pair) for pair in zip(activations, gradients, strict=True))
 
     def sensitivity(
-        self, class_index: int, region: Bool[np.ndarray, "rows columns"] | None = None
-    ) -> Float32[np.ndarray, "height width"]:
+        self, class_index: int, region: Bool[np.ndarray, "*size"] | None = None
+    ) -> Float32[np.ndarray, "*input_size"]:
         """Return the saliency map: the absolute input gradient of the score, as a maximum over channels.
 
         Simonyan, Vedaldi, Zisserman 2014, "Deep inside convolutional networks", arXiv 1312.6034, section 3. It is zero
@@ -159,7 +159,7 @@ def _attribution(activation: Activation, gradient: Tensor | None) -> Attribution
     """Weight channels by their mean gradients; None if the score does not depend on the stage."""
     maps = activation.cut(activation.tensor)
     gradients = np.zeros_like(maps) if gradient is None else activation.cut(gradient)
-    weights = gradients.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    weights = gradients.mean(axis=tuple(range(1, gradients.ndim)), dtype=np.float64).astype(np.float32)
     heat = np.maximum(np.tensordot(weights, maps, axes=1), 0).astype(np.float32)
     return Attribution(activation.name, activation.stride, weights, heat)
 

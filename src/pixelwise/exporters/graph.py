@@ -1,6 +1,7 @@
 """The graph of all export formats: file values in, probabilities and logits out."""
 
 import logging
+import math
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -29,32 +30,36 @@ class ImageScale(nn.Module):
 
     def forward(
         self,
-        image: Float[Tensor, "batch channels height width"],
+        image: Float[Tensor, "batch channels *size"],
         mean: Float[Tensor, "batch channels"],
         std: Float[Tensor, "batch channels"],
-    ) -> Float[Tensor, "batch channels height width"]:
+    ) -> Float[Tensor, "batch channels *size"]:
         """Normalise each image by its own mean and std."""
-        return (image - mean[:, :, None, None]) / std[:, :, None, None]
+        per_channel = (..., *(None,) * (image.dim() - 2))
+        return (image - mean[per_channel]) / std[per_channel]
 
 
 class FixedScale(nn.Module):
-    """(image - mean) / std, with mean and std of the training images as constants.
+    """(image - mean) / std, with mean and std of the training images as constants, and their limits if it has any.
 
     As in `sampling.normalise.Scale`, the rounding error of the mean in float32 is corrected at the end.
     """
 
-    def __init__(self, normalisation: Normalisation) -> None:
+    def __init__(self, normalisation: Normalisation, dimensions: int = 2) -> None:
         super().__init__()
         mean = torch.tensor(normalisation.mean, dtype=torch.float64)
         factor = 1 / torch.tensor(normalisation.std, dtype=torch.float64)
         shift = mean.to(torch.float32)
         for name, value in (("shift", shift), ("factor", factor), ("rest", (shift - mean) * factor)):
-            self.register_buffer(name, value.to(torch.float32)[:, None, None])
+            self.register_buffer(name, value.to(torch.float32)[(..., *(None,) * dimensions)])
+        limits = torch.tensor(normalisation.clip, dtype=torch.float32).reshape(-1, 2).T
+        self.register_buffer("limits", limits[(..., *(None,) * dimensions)] if normalisation.clip else None)
+        self._limited = bool(normalisation.clip)
 
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
+    def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch channels *size"]:
         """Normalise all images by the same mean and std."""
+        if self._limited:
+            image = torch.minimum(torch.maximum(image, self.limits[0]), self.limits[1])  # type: ignore[index]
         return (image - self.shift) * self.factor + self.rest  # type: ignore[operator]
 
 
@@ -70,11 +75,11 @@ class ExportGraph(nn.Module):
 
     def __init__(self, network: AnyNetwork, model_card: ModelCard) -> None:
         super().__init__()
-        kinds = {"image": ImageScale, "dataset": lambda: FixedScale(model_card.normalisation), "none": nn.Identity}
+        self._model_card = model_card
+        kinds = {"image": ImageScale, "dataset": self._fixed_scale, "none": nn.Identity}
         self.scale = kinds[model_card.normalisation.kind]()
         self.network = fold_batch_norm(deepcopy(network).eval())
         self.inputs = ("image", "mean", "std") if model_card.normalisation.kind == "image" else ("image",)
-        self._model_card = model_card
         self._min_dynamic_side = export_task_of(model_card).min_dynamic_side
         self._classes = class_channels(model_card.target, model_card.network.classes)
         self.eval()
@@ -91,30 +96,38 @@ class ExportGraph(nn.Module):
         classes, rest = logits[:, : self._classes], logits[:, self._classes :]
         return torch.cat([classes.softmax(1), rest.sigmoid()], dim=1), logits
 
+    def _fixed_scale(self) -> FixedScale:
+        return FixedScale(self._model_card.normalisation, self._model_card.network.dimensions)
+
     def example(self) -> tuple[Tensor, ...]:
-        """Return inputs of a small valid size, with two different sides if sizes are dynamic."""
-        geometry, view, channels = self._model_card.geometry, self._model_card.view, self._model_card.channels
-        steps = [EXAMPLE_STEPS, EXAMPLE_STEPS + 1]
-        sides = [geometry.valid_size(geometry.legal_first + geometry.total_stride * count) for count in steps]
+        """Return inputs of a small valid size, with different sides if sizes are dynamic."""
+        view, channels = self._model_card.view, self._model_card.channels
+        axes = [self._model_card.geometry.along(axis) for axis in range(self._model_card.network.dimensions)]
+        first = EXAMPLE_STEPS if len(axes) == 2 else 1  # volumes are small, so that they are traced in little memory
+        sides = [
+            axis.valid_size(axis.legal_first + axis.total_stride * count) for count, axis in enumerate(axes, first)
+        ]
         if view is not None and self._min_dynamic_side is None:
             sides = [view.side, view.side]
-        image = torch.linspace(-1, 1, EXAMPLE_BATCH * channels * sides[0] * sides[1])
+        image = torch.linspace(-1, 1, EXAMPLE_BATCH * channels * math.prod(sides))
         scale = torch.zeros(EXAMPLE_BATCH, channels), torch.ones(EXAMPLE_BATCH, channels)
         return (image.reshape(EXAMPLE_BATCH, channels, *sides), *scale)[: len(self.inputs)]
 
     def dynamic_shapes(self) -> tuple[tuple[dict[int, Any], ...]]:
-        """Return the dynamic dimensions of the inputs: the batch, and height and width unless they are static.
+        """Return the dynamic dimensions of the inputs: the batch, and the sides of the image unless they are static.
 
         Valid sides are first + k x step. `torch.export` supports dynamic sizes only as sums and products of dynamic
         integers, so k is the dynamic one.
         """
         geometry, batch = self._model_card.geometry, Dim("batch")
-        step, first = geometry.legal_step, self._min_dynamic_side
         image: dict[int, Any] = {0: batch}
-        if first is not None:
-            for axis, name in ((2, "rows"), (3, "columns")):
+        if self._min_dynamic_side is not None:
+            names = ("depth", "rows", "columns")[-self._model_card.network.dimensions :]
+            for axis, name in enumerate(names):
+                step = geometry.along(axis).legal_step
+                first = geometry.along(axis).legal_first if geometry.axes else self._min_dynamic_side
                 k = Dim(name, min=max(1, first // step))
-                image[axis] = k if step == 1 else step * k + first % step if first % step else step * k
+                image[2 + axis] = k if step == 1 else step * k + first % step if first % step else step * k
         return ((image, *[{0: batch}] * (len(self.inputs) - 1)),)
 
 

@@ -22,20 +22,20 @@ class Sample:
 
     Attributes
     ----------
-    pixels : (channels, height, width)
+    pixels : (channels, height, width) or (channels, depth, height, width)
         In file values; resized for classification (see `sampling.resize_crop.resize_shorter_side`).
-    truth : (height, width) uint8, or () int64
+    truth : (height, width) or (depth, height, width) uint8, or () int64
         Target class of each pixel, 255 where it is ignored; or the class of the image.
     """
 
-    pixels: Num[np.ndarray, "channels height width"]
+    pixels: Num[np.ndarray, " channels *_"]
     truth: Integer[np.ndarray, "*size"]
 
 
 class ParityBatch(NamedTuple):
     """A batch of images in file values, with the parameters of their normalisation, ground truth and PyTorch logits.
 
-    `image` (batch, channels, rows, columns) in the type of the images; `mean` and `std` (batch, channels) float64;
+    `image` (batch, channels, *size) in the type of the images; `mean` and `std` (batch, channels) float64;
     `truth` (batch, *output_size), where output_size is () for classification; `logits` (batch, classes, *output_size)
     float32.
     """
@@ -48,7 +48,7 @@ class ParityBatch(NamedTuple):
 
 
 class SampleCrop(NamedTuple):
-    """A crop of a sample: pixels (channels, rows, columns), the scale of the whole image, and the ground truth."""
+    """A crop of a sample: pixels (channels, *size), the scale of the whole image, and the ground truth."""
 
     pixels: np.ndarray
     scale: Scale
@@ -75,22 +75,22 @@ def make_feed(crop: SampleCrop, model_card: ModelCard) -> Feed:
     return feed
 
 
-def draw_crop(sample: Sample, sides: tuple[int, int], model_card: ModelCard, rng: np.random.Generator) -> SampleCrop:
+def draw_crop(sample: Sample, sides: tuple[int, ...], model_card: ModelCard, rng: np.random.Generator) -> SampleCrop:
     """Return a crop at a random position, of at least `sides`, enlarged to a valid size, with reflection.
 
     Its intensity scale is that of the whole image. Where the ground truth is a map, it is that of the output.
     """
     indices: list[np.ndarray] = []
-    for side, length in zip(sides, sample.pixels.shape[1:], strict=True):
-        valid_side = model_card.geometry.valid_size(side)
+    inner: list[np.ndarray] = []  # without the border of valid convolutions
+    for axis, (side, length) in enumerate(zip(sides, sample.pixels.shape[1:], strict=True)):
+        geometry = model_card.geometry.along(axis)
+        valid_side = geometry.valid_size(side)
         start = int(rng.integers(max(1, length - valid_side + 1)))
         indices.append(mirror_indices(start, start + valid_side, length))
-    rows, columns = indices
-    truth, margin = sample.truth, model_card.geometry.margin
-    if truth.ndim:
-        truth = truth[rows[margin : len(rows) - margin, None], columns[None, margin : len(columns) - margin]]
+        inner.append(indices[-1][geometry.margin : valid_side - geometry.margin])
+    truth = sample.truth[np.ix_(*inner)] if sample.truth.ndim else sample.truth
     scale = intensity_scale(sample.pixels, model_card.normalisation)
-    return SampleCrop(sample.pixels[:, rows[:, None], columns[None]], scale, truth)
+    return SampleCrop(sample.pixels[(slice(None), *np.ix_(*indices))], scale, truth)
 
 
 def normalised(batch: ParityBatch) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Export task of segmentation models: parity batches of random tiles, scored by mean IoU."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
 from typing import Any
@@ -23,10 +24,12 @@ from pixelwise.runtimes.base import Runtime
 
 # (batch, rows, columns) of one round; sides are enlarged to valid sizes, and differ from those of tracing
 SHAPES = ((1, 320, 256), (2, 160, 192), (4, 64, 96))
+VOLUME_SHAPES = ((1, 40, 64, 48), (2, 24, 32, 40), (4, 16, 24, 32))  # (batch, depth, rows, columns)
 MAX_ROUNDS = 4
 MAX_VALUES = 2_000_000  # logits in the parity data: 8 MB before compression
-CALIBRATION_SIDE = 256  # side in pixels of the calibration tiles
-MIN_SIDE = 64  # smallest side in pixels in the description of a bioimage.io package
+CALIBRATION_SIDE = {2: 256, 3: 64}  # side in pixels of the calibration tiles
+MIN_SIDE = {2: 64, 3: 16}  # smallest side in pixels in the description of a bioimage.io package
+MAX_TEST_VOXELS = 1_500_000  # of the test volume of a package, which covers the halo on both sides of a voxel
 CHANNELS = {
     "components": ("background", "object"),
     "boundary": ("background", "interior", "boundary"),
@@ -40,11 +43,14 @@ class SegmentationExport:
     counted, score_name = "pixels", "IoU"
     exact = Limits(difference=1e-4, probability_difference=1e-3, disagreement=1e-5, score_loss=0.01)
     quantised = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=0.5)
-    most_samples = MAX_ROUNDS * sum(batch for batch, _, _ in SHAPES)
+    most_samples = MAX_ROUNDS * sum(shape[0] for shape in SHAPES)
     observed = 64
 
     def __init__(self, model_card: ModelCard) -> None:
         self._model_card = model_card
+        self._dimensions = model_card.network.dimensions
+        if self._dimensions == 3:
+            self.counted, self.observed = "voxels", 16
         self.min_dynamic_side: int | None = model_card.geometry.legal_first
         self._classes = class_channels(model_card.target, model_card.network.classes)
 
@@ -52,27 +58,33 @@ class SegmentationExport:
         """Return batches of random tiles from a fixed seed, cycling through the samples."""
         rng = np.random.default_rng(SEED)
         order = cycle(samples)
-        per_round = sum(batch * rows * columns for batch, rows, columns in SHAPES) * self._model_card.network.classes
+        shapes = SHAPES if self._dimensions == 2 else self._volume_shapes()
+        per_round = sum(math.prod(shape) for shape in shapes) * self._model_card.network.classes
         rounds = max(1, min(MAX_ROUNDS, MAX_VALUES // per_round))
         return [
             make_parity_batch(
-                [draw_crop(sample, (rows, columns), self._model_card, rng) for sample in islice(order, batch)],
+                [draw_crop(sample, tuple(sides), self._model_card, rng) for sample in islice(order, batch)],
                 reference,
             )
-            for batch, rows, columns in SHAPES * rounds
+            for batch, *sides in shapes * rounds
         ]
+
+    def _volume_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of a round; the first is that of a package, and large enough for its description."""
+        batch, *sides = VOLUME_SHAPES[0]
+        first = tuple(max(side, self._min_size(axis)) for axis, side in enumerate(sides))
+        return ((batch, *first), *VOLUME_SHAPES[1:])
 
     def calibration_inputs(self, samples: Iterable[Sample]) -> Iterator[Feed]:
         """Yield random tiles; few samples are used several times."""
         rng = np.random.default_rng(SEED)
         for sample in islice(cycle(islice(samples, self.observed)), self.observed):
-            yield make_feed(
-                draw_crop(sample, (CALIBRATION_SIDE, CALIBRATION_SIDE), self._model_card, rng), self._model_card
-            )
+            sides = (CALIBRATION_SIDE[self._dimensions],) * self._dimensions
+            yield make_feed(draw_crop(sample, sides, self._model_card, rng), self._model_card)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return the softmax over the classes, and the sigmoid of a distance channel."""
-        return probabilities_of(logits, self._model_card.target)
+        return probabilities_of(logits, self._model_card.target, channel_axis=1)
 
     def decide(self, values: np.ndarray) -> np.ndarray:
         """Return the most probable class of each pixel."""
@@ -94,11 +106,14 @@ class SegmentationExport:
         model_card = self._model_card
         mixed = self._classes != model_card.network.classes  # a distance channel is not part of the softmax
         notes = ["Use whole images if each image is normalised by its own mean and standard deviation."]
+        if self._dimensions == 3 and not self._states_halo():
+            halo = model_card.geometry.halo
+            notes.append(f"Use whole volumes, or tiles that overlap by {2 * halo} voxels, of which half are dropped.")
         if model_card.target.kind != "classes":
             notes.append("Object post-processing is part of pixelwise; other tools get the probabilities only.")
         return Description(
-            input_axes=[self._axis(axis, {"size": self._input_size()}) for axis in "yx"],
-            output_axes=[self._axis(axis, self._output_size(axis)) for axis in "yx"],
+            input_axes=[self._axis(axis, {"size": self._input_size(axis)}) for axis in range(self._dimensions)],
+            output_axes=[self._axis(axis, self._output_size(axis)) for axis in range(self._dimensions)],
             channels=list(CHANNELS.get(model_card.target.kind, model_card.classes)),
             postprocessing=[] if mixed else [{"id": "softmax", "kwargs": {"axis": "channel"}}],
             summary=f"Segmentation of {join_names(model_card.classes[1:]) or 'objects'}; {model_card.task}.",
@@ -106,17 +121,30 @@ class SegmentationExport:
             tag="segmentation",
         )
 
-    def _axis(self, axis: str, rest: dict[str, Any]) -> dict[str, Any]:
-        spacing = self._model_card.spacing
-        scale = {} if spacing is None else {"scale": spacing["yx".index(axis)], "unit": "micrometer"}
-        return {"type": "space", "id": axis, **scale, **rest}
+    def _name(self, axis: int) -> str:
+        return "zyx"[-self._dimensions :][axis]
 
-    def _input_size(self) -> dict[str, int]:
-        geometry = self._model_card.geometry
-        min_side = geometry.valid_size(max(MIN_SIDE, 2 * geometry.halo + geometry.total_stride))
-        return {"min": min_side, "step": geometry.legal_step}
+    def _axis(self, axis: int, rest: dict[str, Any]) -> dict[str, Any]:
+        spacing, unit = self._model_card.spacing, "micrometer" if self._dimensions == 2 else "millimeter"
+        scale = {} if spacing is None else {"scale": spacing[axis], "unit": unit}
+        return {"type": "space", "id": self._name(axis), **scale, **rest}
 
-    def _output_size(self, axis: str) -> dict[str, Any]:
-        geometry = self._model_card.geometry
-        size = {"size": {"tensor_id": "raw", "axis_id": axis, "offset": -2 * geometry.margin}}
-        return size | ({"halo": geometry.halo} if geometry.halo else {})  # valid networks remove a border instead
+    def _min_size(self, axis: int) -> int:
+        """Return the smallest side of the input that leaves something inside the halo, if that is described."""
+        geometry = self._model_card.geometry.along(axis)
+        needed = 2 * geometry.halo + geometry.total_stride if self._states_halo() else 0
+        return geometry.valid_size(max(MIN_SIDE[self._dimensions], needed))
+
+    def _states_halo(self) -> bool:
+        """Return whether the halo is described: always of images; of volumes unless their test would be too large."""
+        axes = [self._model_card.geometry.along(axis) for axis in range(self._dimensions)]
+        return self._dimensions == 2 or math.prod(2 * g.halo + g.total_stride for g in axes) <= MAX_TEST_VOXELS
+
+    def _input_size(self, axis: int) -> dict[str, int]:
+        return {"min": self._min_size(axis), "step": self._model_card.geometry.along(axis).legal_step}
+
+    def _output_size(self, axis: int) -> dict[str, Any]:
+        geometry = self._model_card.geometry.along(axis)
+        size = {"size": {"tensor_id": "raw", "axis_id": self._name(axis), "offset": -2 * geometry.margin}}
+        halo = geometry.halo if self._states_halo() else 0
+        return size | ({"halo": halo} if halo else {})  # valid networks remove a border instead

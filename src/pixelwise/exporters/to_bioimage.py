@@ -54,7 +54,7 @@ def write_bioimage(
     path: Path,
     onnx_file: bytes,
     model_card: ModelCard,
-    image: Num[np.ndarray, "1 channels rows columns"],
+    image: Num[np.ndarray, "1 channels *size"],
     logits: Float[np.ndarray, "1 classes *output_size"],
     about: PackageInfo,
 ) -> None:
@@ -101,9 +101,10 @@ def _description(
         return {"source": name, "sha256": hashlib.sha256(contents[name]).hexdigest()}
 
     channels = [f"channel{index}" for index in range(model_card.channels)]
+    space = [axis["id"] for axis in task.input_axes]
     preprocessing: list[dict[str, Any]] = [{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}]
     if model_card.normalisation.kind == "image":
-        preprocessing.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"], "eps": EPS}})
+        preprocessing.append({"id": "zero_mean_unit_variance", "kwargs": {"axes": space, "eps": EPS}})
         # otherwise the specification casts back to the type of the image
         preprocessing.append({"id": "ensure_dtype", "kwargs": {"dtype": "float32"}})
 

@@ -2,14 +2,16 @@
 
 A layer is a `LayerSpec`. `Save` stores the current map under a name, `Branch` starts another path from a saved map, and
 `Merge` combines the current map with a saved one: with these three, any graph is a flat list. Convolution, pooling and
-upsampling treat all axes alike and separately, so one axis is enough.
+upsampling treat the axes separately, and mostly alike, so one axis is enough; `along` returns the graph along an axis
+where they differ.
 
 Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", relations 6 and 14.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 Kind = Literal[
     "convolution", "pooling", "average", "subsampling", "transposed", "bilinear", "nearest", "global average", "linear"
@@ -27,7 +29,8 @@ class LayerSpec:
     Sizes: (n - dilation (kernel - 1) - 1 + 2 padding) / stride + 1, rounded down, or up if `ceil`; (n - 1) stride - 2
     padding + dilation (kernel - 1) + 1 for a transposed convolution; "bilinear" and "nearest" multiply by `stride`;
     "global average" and "linear" return one value. "pooling" is the maximum, "average" the mean, "subsampling" keeps
-    one pixel of each stride. Channels and parameters are for tables.
+    one pixel of each stride. Channels and parameters are for tables. `axes` has (kernel, stride, padding) of each axis
+    if they differ; the layer itself is then that of the largest numbers.
 
     Examples
     --------
@@ -48,6 +51,25 @@ class LayerSpec:
     channels: int = 0
     parameters: int = 0
     ceil: bool = False
+    axes: tuple[tuple[int, int, int], ...] = ()
+
+    def along(self, axis: int) -> "LayerSpec":
+        """Return the layer along one axis.
+
+        Examples
+        --------
+        >>> conv = LayerSpec(name="conv", kind="convolution", **axis_fields((1, 3, 3), (1, 2, 2), (0, 1, 1)))
+        >>> conv.along(0).output_size(10), conv.along(1).output_size(10)
+        (10, 5)
+        """
+        if not self.axes:
+            return self
+        kernel, stride, padding = self.axes[axis]
+        return replace(self, kernel=kernel, stride=stride, padding=padding, axes=())
+
+    def kernel_size(self, dimensions: int) -> int:
+        """Return the number of positions of the kernel, over all axes."""
+        return math.prod(kernel for kernel, _, _ in self.axes) if self.axes else self.kernel**dimensions
 
     @property
     def up(self) -> bool:
@@ -83,6 +105,8 @@ class LayerSpec:
 
     def input_span(self, first: int, last: int) -> tuple[int, int]:
         """Return the input pixels that the output pixels `first`...`last` depend on."""
+        if self.kind in ("nearest", "bilinear") and self.stride == 1:  # an axis that is not upsampled
+            return first, last
         if self.kind == "nearest":
             return first // self.stride, last // self.stride
         if self.kind == "bilinear":  # align_corners=False: output o is sampled at (o + 1/2) / s - 1/2
@@ -133,6 +157,38 @@ class Merge:
 
 
 LayerGraph = Sequence[LayerSpec | Save | Branch | Merge]
+
+
+def axis_fields(kernels: Sequence[int], strides: Sequence[int], paddings: Sequence[int]) -> dict[str, Any]:
+    """Return the fields of a `LayerSpec` for the kernel, stride and padding of each axis.
+
+    Examples
+    --------
+    >>> axis_fields((3, 3), (1, 1), (1, 1))
+    {'kernel': 3, 'stride': 1, 'padding': 1}
+    >>> axis_fields((1, 3), (1, 2), (0, 1))["axes"]
+    ((1, 1, 0), (3, 2, 1))
+    """
+    largest = {"kernel": max(kernels), "stride": max(strides), "padding": max(paddings)}
+    axes = tuple(zip(kernels, strides, paddings, strict=True))
+    return largest if len(set(axes)) == 1 else {**largest, "axes": axes}
+
+
+def along(layer_graph: LayerGraph, axis: int) -> LayerGraph:
+    """Return the graph along one axis.
+
+    Examples
+    --------
+    >>> pool = LayerSpec(name="pool", kind="pooling", **axis_fields((1, 2, 2), (1, 2, 2), (0, 0, 0)))
+    >>> total_stride(along([pool], 0)), total_stride(along([pool], 2))
+    (1, 2)
+    """
+    return [element.along(axis) if isinstance(element, LayerSpec) else element for element in layer_graph]
+
+
+def differs_by_axis(layer_graph: LayerGraph) -> bool:
+    """Return whether a layer treats the axes differently."""
+    return any(isinstance(element, LayerSpec) and bool(element.axes) for element in layer_graph)
 
 
 def sizes_along(layer_graph: LayerGraph, size: int, smallest: int = 1) -> list[int] | None:

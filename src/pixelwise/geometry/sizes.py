@@ -3,13 +3,16 @@
 The U-Net of Ronneberger et al. 2015 (doi 10.1007/978-3-319-24574-4_28, figure 1) gives 572 -> 388.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.layer_graph import (
     GLOBAL,
     LayerGraph,
     LayerSpec,
+    along,
+    differs_by_axis,
     receptive_span,
     sizes_along,
     sizes_with_remainder,
@@ -19,7 +22,10 @@ from pixelwise.geometry.layer_graph import (
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Sizes of a network along one axis, in pixels, for tiling, planning and model files.
+    """Sizes of a network along every axis, in pixels, for tiling, planning and model files.
+
+    If the axes differ, `axes` has the sizes along each, and the others are the largest: what is valid for them is valid
+    along every axis.
 
     Attributes
     ----------
@@ -40,6 +46,8 @@ class Geometry:
         The same at the best position; 0 if unknown.
     exact : bool
         False if a layer depends on the whole image, so that tiled and whole prediction differ.
+    axes : tuple of Geometry
+        Of each axis if they differ, else empty.
 
     Examples
     --------
@@ -59,6 +67,15 @@ class Geometry:
     receptive_field: int
     exact: bool = True
     receptive_field_min: int = field(default=0, compare=False)  # for display only: older model files lack it
+    axes: "tuple[Geometry, ...]" = ()
+
+    def along(self, axis: int) -> "Geometry":
+        """Return the sizes along one axis."""
+        return self.axes[axis] if self.axes else self
+
+    def valid_sizes(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Return `valid_size` of each side, along its axis."""
+        return tuple(self.along(axis).valid_size(side) for axis, side in enumerate(sizes))
 
     def is_valid(self, size: int) -> bool:
         """Return whether `size` is a valid input size."""
@@ -146,6 +163,37 @@ def derive_geometry(layer_graph: LayerGraph, exact: bool = True, smallest: int =
         receptive_field=max(a + b + 1 for a, b in zip(lefts, rights, strict=True)),
         receptive_field_min=min(a + b + 1 for a, b in zip(lefts, rights, strict=True)),
         exact=exact,
+    )
+
+
+def derive_axes_geometry(layer_graph: LayerGraph, dimensions: int, exact: bool = True, smallest: int = 1) -> Geometry:
+    """Derive all sizes of a network whose layers may treat the axes differently; see `derive_geometry`.
+
+    Examples
+    --------
+    >>> pool = LayerSpec(name="pool", kind="pooling", kernel=2, stride=2, axes=((1, 1, 0), (2, 2, 0)))
+    >>> up = LayerSpec(name="up", kind="nearest", stride=2, axes=((1, 1, 0), (1, 2, 0)))
+    >>> geometry = derive_axes_geometry([pool, up], 2)
+    >>> geometry.total_stride, [geometry.along(axis).total_stride for axis in range(2)]
+    (2, [1, 2])
+    """
+    if not differs_by_axis(layer_graph):
+        return derive_geometry(layer_graph, exact, smallest)
+    axes = tuple(derive_geometry(along(layer_graph, axis), exact, smallest) for axis in range(dimensions))
+    if len(set(axes)) == 1:
+        return axes[0]
+    coarsest = max(axes, key=lambda axis: (axis.legal_step, axis.legal_first))
+    if not all(axis.is_valid(coarsest.legal_first) and coarsest.legal_step % axis.legal_step == 0 for axis in axes):
+        raise BadOption("strides of an axis that divide those of the others", f"{axes}", "Use strides of 1 and 2.")
+    step = coarsest.total_stride
+    return replace(
+        coarsest,
+        reach=max(axis.reach for axis in axes),
+        halo=max(-(-axis.halo // step) * step for axis in axes),
+        margin=max(axis.margin for axis in axes),
+        receptive_field=max(axis.receptive_field for axis in axes),
+        receptive_field_min=max(axis.receptive_field_min for axis in axes),
+        axes=axes,
     )
 
 

@@ -11,6 +11,7 @@ network becomes a sequence of subgraphs instead:
 Maps at cuts are kept for a region of the image. Skips between cuts are computed again from the map at the finer cut.
 
 Levels: 0 is the image and the logits, i the i-th map of the encoder and the output of the decoder stage of its size.
+Networks treat all axes alike, so that strides and halos count for each axis of an image or a volume.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -91,6 +92,8 @@ class NetworkStages:
         Between the coarsest map and the decoder.
     skips : tuple of str
         Name by which the decoder uses the map of each level.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
     """
 
     geometry: Geometry
@@ -101,6 +104,7 @@ class NetworkStages:
     decoder: tuple[LayerGraph, ...]
     start: LayerGraph
     skips: tuple[str, ...]
+    dimensions: int = 2
 
     @property
     def deepest(self) -> int:
@@ -162,7 +166,7 @@ class NetworkStages:
         inputs = {MAIN: (self.strides[subgraph.source], self.channels[subgraph.source])}
         if subgraph.coarse is not None:
             inputs[COARSE] = (self.strides[subgraph.coarse], self.decoder_channels[subgraph.coarse])
-        return count_cost(self.layer_graph(subgraph), inputs)
+        return count_cost(self.layer_graph(subgraph), inputs, self.dimensions)
 
 
 def subgraphs_at(cuts: Sequence[int]) -> list[Subgraph]:
@@ -182,15 +186,16 @@ def subgraphs_at(cuts: Sequence[int]) -> list[Subgraph]:
     return [*down, Subgraph(last, last), *up]
 
 
-def count_cost(layer_graph: LayerGraph, inputs: Mapping[str, Size]) -> Cost:
+def count_cost(layer_graph: LayerGraph, inputs: Mapping[str, Size], dimensions: int = 2) -> Cost:
     """Count the work and the most values alive at once, per pixel of the image.
 
     Parameters
     ----------
     layer_graph : LayerGraph
-        Of two spatial axes.
     inputs : mapping
         (stride, channels) of each input by name, as in `layer_graph.input_spans`.
+    dimensions : {2, 3}
+        Spatial axes of the maps.
 
     Examples
     --------
@@ -206,16 +211,19 @@ def count_cost(layer_graph: LayerGraph, inputs: Mapping[str, Size]) -> Cost:
         if isinstance(element, Save):
             maps[element.name] = current
             continue
-        result, products = _result(element, current, maps)
-        waiting = _values(shape for name, shape in maps.items() if last_use.get(name, -1) >= index)
+        result, products = _result(element, current, maps, dimensions)
+        waiting = _values((shape for name, shape in maps.items() if last_use.get(name, -1) >= index), dimensions)
         if not isinstance(element, Branch):
-            work += products + VALUE_WORK * _values([current, result])
-            peak = max(peak, waiting + _values([current, result]))
+            moved = _values([current, result], dimensions)
+            work += products + VALUE_WORK * moved
+            peak = max(peak, waiting + moved)
         current = result
     return Cost(work, peak)
 
 
-def _result(element: LayerSpec | Branch | Merge, current: Size, maps: Mapping[str, Size]) -> tuple[Size, int | float]:
+def _result(
+    element: LayerSpec | Branch | Merge, current: Size, maps: Mapping[str, Size], dimensions: int
+) -> tuple[Size, int | float]:
     """Return stride and channels after a layer, and its multiply-adds per pixel of the image."""
     stride, channels = current
     if isinstance(element, Branch):
@@ -223,11 +231,11 @@ def _result(element: LayerSpec | Branch | Merge, current: Size, maps: Mapping[st
     if isinstance(element, Merge):
         return (stride, channels + maps[element.name][1] if element.how == "concatenated" else channels), 0.0
     result = stride / element.stride if element.up else stride * element.stride
-    places = 1 / (stride if element.kind == "transposed" else result) ** 2
+    places = 1 / (stride if element.kind == "transposed" else result) ** dimensions
     weighted = element.kind in ("convolution", "transposed")
-    products = element.kernel**2 * element.in_channels * element.channels * places if weighted else 0.0
+    products = element.kernel**dimensions * element.in_channels * element.channels * places if weighted else 0.0
     return (result, element.channels or channels), products
 
 
-def _values(shapes: Iterable[Size]) -> float:
-    return sum((channels / stride**2 for stride, channels in shapes), 0.0)
+def _values(shapes: Iterable[Size], dimensions: int) -> float:
+    return sum((channels / stride**dimensions for stride, channels in shapes), 0.0)

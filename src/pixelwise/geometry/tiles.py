@@ -10,6 +10,7 @@ Networks that depend on the whole image cannot be exact. Their tiles overlap, an
 weights that sum to 1 everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -39,22 +40,55 @@ class Tile:
     keep: tuple[Span, ...]
     write: tuple[Span, ...]
 
+    @property
+    def kept(self) -> tuple[slice, ...]:
+        """The valid region as slices of (channels, *read)."""
+        return (slice(None), *(slice(start, stop) for start, stop in self.keep))
+
+
+Side = int | Sequence[int]  # of all axes, or of each
+
+
+def per_axis(side: Side, axes: int) -> tuple[int, ...]:
+    """Return one number per axis: a single one counts for all axes.
+
+    Raises
+    ------
+    BadOption
+        There is another number of numbers than axes.
+
+    Examples
+    --------
+    >>> per_axis(4, 3), per_axis((1, 4, 4), 3)
+    ((4, 4, 4), (1, 4, 4))
+    """
+    if isinstance(side, int):
+        return (side,) * axes
+    if len(side) != axes:
+        raise BadOption(f"one number for each of {axes} axes", f"{len(side)}", "Give one number for all axes.")
+    return tuple(side)
+
 
 def padded_size(size: int, geometry: Geometry) -> int:
     """Return the padded size of an image: the output size that covers `size` pixels."""
     return geometry.valid_size(size + 2 * geometry.margin) - 2 * geometry.margin
 
 
-def tile_grid(size: tuple[int, ...], core: int, geometry: Geometry) -> list[Tile]:
+def padded_sizes(size: Sequence[int], geometry: Geometry) -> tuple[int, ...]:
+    """Return the padded size of an image along each of its axes."""
+    return tuple(padded_size(side, geometry.along(axis)) for axis, side in enumerate(size))
+
+
+def tile_grid(size: tuple[int, ...], core: Side, geometry: Geometry) -> list[Tile]:
     """Divide an image of `size` into tiles with valid regions of about `core` pixels per side.
 
     Parameters
     ----------
     size : tuple of int
-        Image size per axis, at least 1.
-    core : int
-        Side of the valid region; rounded up to a multiple of the total stride. If it is as large as the image, there is
-        one tile: whole-image prediction.
+        Image size per axis, at least 1: (height, width) or (depth, height, width).
+    core : int or sequence of int
+        Side of the valid region, of all axes or of each; rounded up to a multiple of the total stride. If it is as
+        large as the image, there is one tile: whole-image prediction.
     geometry : Geometry
 
     Returns
@@ -67,20 +101,21 @@ def tile_grid(size: tuple[int, ...], core: int, geometry: Geometry) -> list[Tile
     BadOption
         A side or `core` is below 1.
     """
-    if min(size) < 1 or core < 1:
+    cores = per_axis(core, len(size))
+    if min(size) < 1 or min(cores) < 1:
         raise BadOption("sides and tiles of at least 1 pixel", f"sides {size}, tile {core}", "Check the image.")
-    axes = [_spans(side, core, geometry) for side in size]
+    axes = [_spans(size[axis], cores[axis], geometry.along(axis)) for axis in range(len(size))]
     return [_tile(spans) for spans in product(*axes)]
 
 
-def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: int) -> list[Tile]:
+def blended_grid(size: tuple[int, ...], core: Side, geometry: Geometry, overlap: Side) -> list[Tile]:
     """Divide an image like `tile_grid`, with valid regions that extend `overlap` pixels into their neighbours.
 
     Parameters
     ----------
     size, core, geometry
         As in `tile_grid`.
-    overlap : int
+    overlap : int or sequence of int
         A multiple of the total stride, at most half of `core`.
 
     Returns
@@ -93,11 +128,14 @@ def blended_grid(size: tuple[int, ...], core: int, geometry: Geometry, overlap: 
     BadOption
         The overlap is not allowed.
     """
-    core = round_to_stride(core, geometry)
-    if overlap % geometry.total_stride or not 0 <= 2 * overlap <= core:
-        expected = f"an overlap of k x {geometry.total_stride} pixels, at most {core // 2}"
-        raise BadOption(expected, f"{overlap}", "Choose larger tiles.")
-    axes = [_spans(side, core, geometry, overlap) for side in size]
+    cores, overlaps = rounded_cores(core, geometry, len(size)), per_axis(overlap, len(size))
+    axes: list[list[tuple[Span, Span, Span]]] = []
+    for axis, (side, rounded, shared) in enumerate(zip(size, cores, overlaps, strict=True)):
+        stride = geometry.along(axis).total_stride
+        if shared % stride or not 0 <= 2 * shared <= rounded:
+            expected = f"an overlap of k x {stride} pixels, at most {rounded // 2}"
+            raise BadOption(expected, f"{shared}", "Choose larger tiles.")
+        axes.append(_spans(side, rounded, geometry.along(axis), shared))
     return [_tile(spans) for spans in product(*axes)]
 
 
@@ -118,6 +156,11 @@ def blend_weights(span: Span, cell: Span, size: int, overlap: int) -> Float64[np
 def round_to_stride(core: int, geometry: Geometry) -> int:
     """Return `core` rounded up to a multiple of the total stride."""
     return -(-core // geometry.total_stride) * geometry.total_stride
+
+
+def rounded_cores(core: Side, geometry: Geometry, axes: int) -> tuple[int, ...]:
+    """Return `core` rounded up to a multiple of the total stride along each axis."""
+    return tuple(round_to_stride(side, geometry.along(axis)) for axis, side in enumerate(per_axis(core, axes)))
 
 
 def _tile(spans: tuple[tuple[Span, Span, Span], ...]) -> Tile:

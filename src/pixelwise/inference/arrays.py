@@ -23,12 +23,14 @@ _OTHER_COLOURS = (
     "RGBX",
     "RGBa",
 )  # Pillow modes that are not the colours shown
+_AXES = {2: ("height", "width"), 3: ("depth", "height", "width")}
+_SAMPLE_SIDES = {2: 256, 3: 48}  # pixels along each axis that are enough for percentiles
 _KINDS = {"b": "true and false", "c": "complex numbers", "U": "texts", "S": "texts", "O": "Python objects"}
 
 
 def read_array(
-    image: Any, channels: int, reading: ReadOptions, nodata: float | None = None
-) -> Num[np.ndarray, "channels height width"]:
+    image: Any, channels: int, reading: ReadOptions, nodata: float | None = None, *, dimensions: int = 2
+) -> Num[np.ndarray, " channels *size"]:
     """Return what a caller hands over as an image, with the values that a file would have.
 
     Parameters
@@ -42,10 +44,12 @@ def read_array(
         Of the model: `nodata`.
     nodata : float, optional
         Value of pixels without data; NaN for NaN and infinite values. By default that of the model.
+    dimensions : {2, 3}
+        Of the model: images or volumes.
 
     Returns
     -------
-    (channels, height, width) array
+    (channels, height, width) or (channels, depth, height, width) array
         Of at most 32 bits; NaN for pixels without data.
 
     Raises
@@ -64,7 +68,7 @@ def read_array(
         raise BadImage("an array of gray or colour values", got, "Convert it to uint8, uint16 or float32.")
     if array.size == 0:
         raise BadImage("an image with pixels", f"shape {array.shape}", "Use another image.")
-    array = channels_first(array.astype(array.dtype.newbyteorder("="), copy=False), channels)
+    array = channels_first(array.astype(array.dtype.newbyteorder("="), copy=False), channels, dimensions)
     if nodata is None and isinstance(image, np.ma.MaskedArray):
         nodata = np.nan
     elif nodata is None and reading.nodata not in (None, "none"):
@@ -95,37 +99,88 @@ def _with_plain_colours(image: Any, channels: int) -> Any:
     return image.convert("L") if image.mode == "LA" and channels == 1 else image
 
 
-def channels_first(image: Num[np.ndarray, "..."], channels: int) -> Num[np.ndarray, "channels height width"]:
-    """Return an array as (channels, height, width); a gray one is repeated if three channels are needed.
+def channels_first(
+    image: Num[np.ndarray, "..."], channels: int, dimensions: int = 2
+) -> Num[np.ndarray, " channels *size"]:
+    """Return an array as (channels, *size); a gray one is repeated if three channels are needed.
+
+    Parameters
+    ----------
+    image : array
+        With `dimensions` axes, or with one more for the channels, first or last.
+    channels : int
+    dimensions : {2, 3}
+        Spatial axes: 2 of an image, 3 of a volume.
 
     Raises
     ------
     BadImage
         The shape does not fit, or both the first and the last axis could be the channels.
+
+    Examples
+    --------
+    >>> channels_first(np.zeros((5, 6, 7)), 1, dimensions=3).shape
+    (1, 5, 6, 7)
     """
-    if image.ndim == 2:
+    if image.ndim == dimensions:
         return np.broadcast_to(image, (channels, *image.shape)) if channels in (1, 3) else image[None]
-    if image.ndim == 3:
-        first, last = image.shape[0] == channels, image.shape[2] == channels
+    if image.ndim == dimensions + 1:
+        first, last = image.shape[0] == channels, image.shape[-1] == channels
         if first and last and image.shape[0] != image.shape[1]:
-            hint = "Transpose it to (channels, height, width) and use predict_pixels."
+            form = ", ".join(("channels", *_AXES[dimensions]))
+            hint = f"Transpose it to ({form}) and use predict_pixels."
             raise BadImage("one axis of channels", f"shape {image.shape}, where the first or last axis could be", hint)
         if last and not first:
-            return np.moveaxis(image, 2, 0)
+            return np.moveaxis(image, -1, 0)
         if first:
             return image
-    expected = f"(height, width), ({channels}, height, width) or (height, width, {channels})"
-    raise BadImage(expected, f"shape {image.shape}", "Reshape or transpose the array.")
+    else:
+        check_axes(image.ndim - (image.ndim > 3), dimensions, image.shape)
+    form = ", ".join(_AXES[dimensions])
+    expected = f"({form}), ({channels}, {form}) or ({form}, {channels})"
+    hint = "Reshape or transpose the array"
+    if dimensions == 2:
+        hint += "; a volume needs a model that was trained on volumes"
+    raise BadImage(expected, f"shape {image.shape}", f"{hint}.")
+
+
+def check_axes(spatial: int, dimensions: int, shape: tuple[int, ...]) -> None:
+    """Raise `BadImage` for an image if the model takes volumes, and for a volume if it takes images.
+
+    Parameters
+    ----------
+    spatial : int
+        Spatial axes of the array.
+    dimensions : {2, 3}
+        Of the model.
+    shape : tuple of int
+        Of the array, for the message.
+    """
+    if dimensions == 3 and spatial == 2:
+        hint = "Stack all slices of a volume into one array, or use a model that was trained on images."
+        raise BadImage("a volume (depth, height, width), as in training", f"an image of shape {shape}", hint)
+    if dimensions == 2 and spatial == 3:
+        hint = "Predict slice by slice, or use a model that was trained on volumes."
+        raise BadImage("an image (height, width), as in training", f"a volume of shape {shape}", hint)
 
 
 def warn_of_scale(
-    pixels: Num[np.ndarray, "channels height width"], trained: Sequence[tuple[float, float]]
+    pixels: Num[np.ndarray, " channels *size"],
+    trained: Sequence[tuple[float, float]],
+    peaks: tuple[float, float] | None = None,
 ) -> tuple[str, ...]:
-    """Return a warning if the values differ strongly from the range (low, high) of the training images per channel."""
-    sample = pixels[:, :: max(1, pixels.shape[1] // 256), :: max(1, pixels.shape[2] // 256)]
+    """Return a warning if the values differ strongly from the range (low, high) of the training images per channel.
+
+    `peaks` are the lowest and highest percentile 99.5 of single training images, if they are known: scans of one kind
+    may differ a thousandfold.
+    """
+    most = _SAMPLE_SIDES[pixels.ndim - 1]
+    sample = pixels[(slice(None), *(slice(None, None, max(1, side // most)) for side in pixels.shape[1:]))]
     high = max(high for _, high in trained)
     known = sample[~np.isnan(sample)] if sample.dtype.kind == "f" else sample.ravel()
     maximum = float(np.percentile(known, 99.5)) if known.size else 0.0
-    if high > 0 and not high / MAX_RATIO <= maximum <= high * MAX_RATIO:
-        return (f"Values reach {maximum:.4g} here and {high:.4g} in the training images: another scale?",)
+    least, most_known = (high, high) if peaks is None else peaks
+    if most_known > 0 and not least / MAX_RATIO <= maximum <= most_known * MAX_RATIO:
+        known_range = f"{high:.4g}" if peaks is None else f"{least:.4g} to {most_known:.4g}"
+        return (f"Values reach {maximum:.4g} here and {known_range} in the training images: another scale?",)
     return ()

@@ -5,29 +5,47 @@ complete after the last tile that overlaps it. The result is approximate.
 """
 
 from collections.abc import Collection, Iterator
+from functools import reduce
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import Span, Tile, blend_weights, blended_grid, round_to_stride, tile_grid
+from pixelwise.geometry.tiles import (
+    Side,
+    Span,
+    Tile,
+    blend_weights,
+    blended_grid,
+    per_axis,
+    rounded_cores,
+    tile_grid,
+)
 
 OVERLAP_DIVISOR = 8  # a tile extends core / 8 pixels into its neighbours, so that a quarter of its side overlaps
 
 
 class LogitsWindow(NamedTuple):
-    """Logits (classes, height, width) of the window `write` ((top, bottom), (left, right)) of the image."""
+    """Logits (classes, *size) of the window `write` of the image: a span per axis, such as ((top, bottom), ...)."""
 
     write: tuple[Span, ...]
     logits: np.ndarray
 
+    @property
+    def place(self) -> tuple[slice, ...]:
+        """The window as slices of (classes, *size)."""
+        return (slice(None), *(slice(start, stop) for start, stop in self.write))
 
-def blend_overlap(core: int, geometry: Geometry) -> int:
-    """Return how many pixels a tile extends into its neighbours; 0 for networks whose tiles are exact."""
+
+def blend_overlap(core: Side, geometry: Geometry, axes: int = 2) -> tuple[int, ...]:
+    """Return how many pixels a tile extends into its neighbours along each axis; 0 if tiles are exact."""
     if geometry.exact:
-        return 0
-    return round_to_stride(core, geometry) // OVERLAP_DIVISOR // geometry.total_stride * geometry.total_stride
+        return (0,) * axes
+    strides = (geometry.along(axis).total_stride for axis in range(axes))
+    cores = rounded_cores(core, geometry, axes)
+    return tuple(core // OVERLAP_DIVISOR // stride * stride for core, stride in zip(cores, strides, strict=True))
 
 
 class Blender:
@@ -35,29 +53,29 @@ class Blender:
 
     Parameters
     ----------
-    size : (int, int)
-    core : int
-    geometry : Geometry
-    overlap : int
+    size : tuple of int
+    core, geometry, overlap
+        As in `blended_grid`.
     done : collection of windows
         Windows that are not needed.
 
     Notes
     -----
-    Memory: the float32 logits of incomplete windows, about two rows of the grid.
+    Memory: the float32 logits of incomplete windows, about two rows of the grid; of a volume about two of its planes.
     """
 
     def __init__(
         self,
-        size: tuple[int, int],
-        core: int,
+        size: tuple[int, ...],
+        core: Side,
         geometry: Geometry,
-        overlap: int,
+        overlap: Side,
         done: Collection[tuple[Span, ...]] = (),
     ) -> None:
-        self._size, self._overlap = size, overlap
+        self._size, self._overlap = size, per_axis(overlap, len(size))
         self._windows = [tile.write for tile in tile_grid(size, core, geometry)]
-        self._columns = -(-size[1] // round_to_stride(core, geometry))
+        cores = rounded_cores(core, geometry, len(size))
+        self._shape = tuple(-(-side // core) for side, core in zip(size, cores, strict=True))  # tiles along each axis
         self._sums: dict[int, np.ndarray] = {}
         tiles = blended_grid(size, core, geometry, overlap)
         needed = {number for number, window in enumerate(self._windows) if window not in done}
@@ -70,14 +88,11 @@ class Blender:
         """Return whether all windows are complete."""
         return not self._missing
 
-    def add(self, number: int, tile: Tile, logits: Float[np.ndarray, "classes rows columns"]) -> Iterator[LogitsWindow]:
+    def add(self, number: int, tile: Tile, logits: Float[np.ndarray, " classes *size"]) -> Iterator[LogitsWindow]:
         """Add the logits of a tile; yield the windows that it completes."""
-        window = self._windows[number]
-        row_weights, column_weights = (
-            blend_weights(tile.write[axis], window[axis], self._size[axis], self._overlap).astype(logits.dtype)
-            for axis in (0, 1)
-        )
-        weighted = logits * (row_weights[:, None] * column_weights[None, :])
+        axes = zip(tile.write, self._windows[number], self._size, self._overlap, strict=True)
+        weights = np.ix_(*(blend_weights(*axis).astype(logits.dtype) for axis in axes))
+        weighted = logits * reduce(np.multiply, weights)
         for other in self._neighbours(number):
             if other not in self._missing:
                 continue
@@ -93,13 +108,9 @@ class Blender:
 
     def _neighbours(self, number: int) -> list[int]:
         """Return the windows that a tile overlaps, including its own."""
-        row, column = divmod(number, self._columns)
-        rows = len(self._windows) // self._columns
-        return [
-            i * self._columns + j
-            for i in range(max(0, row - 1), min(rows, row + 2))
-            for j in range(max(0, column - 1), min(self._columns, column + 2))
-        ]
+        place = np.unravel_index(number, self._shape)
+        near = (range(max(0, int(i) - 1), min(n, int(i) + 2)) for i, n in zip(place, self._shape, strict=True))
+        return [int(np.ravel_multi_index(other, self._shape)) for other in product(*near)]
 
 
 def _intersection(tile: tuple[Span, ...], window: tuple[Span, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

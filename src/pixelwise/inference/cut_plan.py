@@ -4,6 +4,7 @@ The work of a choice is counted, halos included; choices are all sets of levels 
 A network is cut only if that saves much of the work of exact tiles of the whole network.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,14 +13,18 @@ from itertools import combinations
 from pixelwise.geometry.layer_graph import Span
 from pixelwise.geometry.regions import Step, cut_span, make_step, output_spans, read_span
 from pixelwise.geometry.subgraphs import Cost, MapKey, NetworkStages, Subgraph, subgraphs_at
-from pixelwise.geometry.tiles import padded_size, tile_grid
+from pixelwise.geometry.tiles import Side, padded_sizes, per_axis, tile_grid
 
 MAX_FRACTION = 0.6  # of the work of tiles of the whole network, above which it is not cut
 REGIONS = (16384, 8192, 6144, 4096, 3072, 2048, 1024)  # sides of regions, in pixels of the image
 CORES = (4096, 2048, 1024, 512, 256)  # sides of the valid regions of tiles, in pixels of the image
 IMAGE_CORES = (1024, 512, 256)  # the same for tiles that read the image, several of which wait in queues
+VOLUME_REGIONS = (512, 448, 384, 320, 256, 224, 192, 160, 128, 96, 64)  # the same for volumes, in voxels
+VOLUME_CORES = (384, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
+VOLUME_IMAGE_CORES = (192, 160, 128, 112, 96, 80, 64, 48, 32)
 MEMORY_FACTOR = 2.0  # memory of a tile relative to the values alive at once: workspaces, and blocks kept by malloc
 MIN_MEMORY = 640 * 2**20  # bytes: about those of the smallest tile of a whole deep network
+MIN_VOLUME_MEMORY = 400 * 2**20  # bytes: the same for volumes
 VALUE_BYTES = 4  # a float32
 
 
@@ -81,32 +86,41 @@ class _Lengths:
 
 
 def plan_cuts(
-    stages: NetworkStages, size: tuple[int, int], memory: int, *, core: int, last_core: int | None = None
+    stages: NetworkStages,
+    size: tuple[int, ...],
+    memory: int,
+    *,
+    core: Side,
+    last_core: int | None = None,
+    required: bool = False,
 ) -> CutPlan | None:
     """Return the cheapest way to compute a cut network, or None if cutting does not save much.
 
     Parameters
     ----------
     stages : NetworkStages
-    size : (height, width)
-        Of the image.
+    size : tuple of int
+        Of the image: (height, width), or (depth, height, width) for a network of three spatial axes.
     memory : int
-        Bytes for the kept maps and a tile; at least `MIN_MEMORY`.
-    core : int
+        Bytes for the kept maps and a tile; at least `MIN_MEMORY`, for volumes `MIN_VOLUME_MEMORY`.
+    core : int or sequence of int
         Side of the valid region of the tiles of the whole network that would be used without cuts.
     last_core : int, optional
         Required side of the tiles of the last step.
+    required : bool
+        Tiles of the whole network do not fit into the memory: any cut is better.
     """
     best: CutPlan | None = None
     whole = _step(stages, Subgraph(0, 0)).cost
     uncut = whole.work * _uncut_pixels(stages, size, core)
-    memory = max(memory, MIN_MEMORY)
-    padded = (padded_size(size[0], stages.geometry), padded_size(size[1], stages.geometry))
+    limit = math.inf if required else MAX_FRACTION * uncut
+    memory = max(memory, MIN_MEMORY if stages.dimensions == 2 else MIN_VOLUME_MEMORY)
+    padded = padded_sizes(size, stages.geometry)
     for cuts in _cut_sets(stages.deepest):
         steps = tuple(_step(stages, subgraph) for subgraph in subgraphs_at(cuts))
-        for region in _regions(padded, last_core or stages.geometry.total_stride):
+        for region in _regions(padded, last_core or stages.geometry.total_stride, stages.dimensions):
             plan = _plan(stages, steps, size, padded, region, memory, last_core)
-            if plan is not None and plan.work < (MAX_FRACTION * uncut if best is None else best.work):
+            if plan is not None and plan.work < (limit if best is None else best.work):
                 best = replace(plan, fraction=plan.work / uncut)
     return best
 
@@ -122,15 +136,19 @@ def _cut_sets(deepest: int) -> Iterator[tuple[int, ...]]:
         yield from combinations(range(1, deepest), count)
 
 
-def _regions(padded: tuple[int, int], multiple: int) -> Iterator[int]:
+def _regions(padded: tuple[int, ...], multiple: int, dimensions: int) -> Iterator[int]:
     yield -(-max(padded) // multiple) * multiple
-    yield from (side // multiple * multiple for side in REGIONS if multiple <= side < max(padded))
+    sides = REGIONS if dimensions == 2 else VOLUME_REGIONS
+    yield from (side // multiple * multiple for side in sides if multiple <= side < max(padded))
 
 
-def _uncut_pixels(stages: NetworkStages, size: tuple[int, int], core: int) -> int:
+def _uncut_pixels(stages: NetworkStages, size: tuple[int, ...], core: Side) -> int:
     """Return how many pixels all tiles of the whole network read."""
-    reads = [tile.read for tile in tile_grid(size, core, stages.geometry)]
-    return sum((rows[1] - rows[0]) * (columns[1] - columns[0]) for rows, columns in reads)
+    pixels = 1
+    for side, core_side in zip(size, per_axis(core, len(size)), strict=True):  # a grid reads a product of its axes
+        reads = [tile.read[0] for tile in tile_grid((side,), core_side, stages.geometry)]
+        pixels *= sum(stop - start for start, stop in reads)
+    return pixels
 
 
 def _tile_bytes(cost: Cost, pixels: int) -> int:
@@ -140,42 +158,46 @@ def _tile_bytes(cost: Cost, pixels: int) -> int:
 def _plan(
     stages: NetworkStages,
     steps: Sequence[Step],
-    size: tuple[int, int],
-    padded: tuple[int, int],
+    size: tuple[int, ...],
+    padded: tuple[int, ...],
     region: int,
     memory: int,
     last_core: int | None,
 ) -> CutPlan | None:
     """Choose the largest tiles that fit into memory beside the maps that are kept at each step."""
-    choices = [_cores(step, last_core) for step in steps]
+    choices = [_cores(step, last_core, stages.dimensions) for step in steps]
     lengths = [_lengths(steps, choices, side, whole, region) for side, whole in zip(size, padded, strict=True)]
     last_use = {key: index for index, step in enumerate(steps) for key in step.subgraph.inputs}
     kept: dict[MapKey, float] = {}
     cores: list[int] = []
     work = peak = 0.0
     for index, step in enumerate(steps):
-        rows, columns = lengths[0][index], lengths[1][index]
+        axes = [axis[index] for axis in lengths]
         key = step.subgraph.output
         if key != ("decoder", 0):
-            values = stages.channels_of(key) / stages.strides[key[1]] ** 2
-            kept[key] = VALUE_BYTES * values * rows.output * columns.output
+            values = stages.channels_of(key) / stages.strides[key[1]] ** stages.dimensions
+            kept[key] = VALUE_BYTES * values * math.prod(axis.output for axis in axes)
         free = memory - sum(kept.values())
-        tiles = ((c, _tile_bytes(step.cost, rows.tile[c] * columns.tile[c])) for c in choices[index])
+        tiles = ((c, _tile_bytes(step.cost, math.prod(axis.tile[c] for axis in axes))) for c in choices[index])
         core, used = next(((c, size) for c, size in tiles if size <= free), (0, 0))
         if not core:
             return None
         cores.append(core)
-        work += step.cost.work * rows.read[core] * columns.read[core]
+        work += step.cost.work * math.prod(axis.read[core] for axis in axes)
         peak = max(peak, sum(kept.values()) + used)
         kept = {name: size for name, size in kept.items() if last_use.get(name, index) > index}
     return CutPlan(tuple(steps), tuple(cores), region, work, int(peak))
 
 
-def _cores(step: Step, last_core: int | None) -> tuple[int, ...]:
+def _cores(step: Step, last_core: int | None, dimensions: int) -> tuple[int, ...]:
     if step.subgraph.output == ("decoder", 0) and last_core is not None:
         return (last_core,)
-    sides = IMAGE_CORES if step.subgraph.source == 0 else CORES
-    return tuple(-(-side // step.multiple) * step.multiple for side in sides)
+    reads_image = step.subgraph.source == 0
+    if dimensions == 2:
+        sides = IMAGE_CORES if reads_image else CORES
+    else:
+        sides = VOLUME_IMAGE_CORES if reads_image else VOLUME_CORES
+    return tuple(dict.fromkeys(-(-side // step.multiple) * step.multiple for side in sides))
 
 
 def _lengths(

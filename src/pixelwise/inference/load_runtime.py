@@ -14,7 +14,7 @@ def load_runtime(
     device: str,
     runtime: str,
     pixels: int | None = None,
-    largest: tuple[int, int] | None = None,
+    largest: tuple[int, ...] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Runtime, ModelCard]:
     """Load a run folder, a model file or an exported file; exported files do not need torch.
@@ -28,7 +28,7 @@ def load_runtime(
         One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
     pixels : int, optional
         Number of pixels to predict; see `make_runtime.make_runtime`.
-    largest : (height, width), optional
+    largest : tuple of int, optional
         See `make_runtime.make_runtime`.
     progress : Progress, optional
         Receives messages about the choice of the runtime and the cost of an ensemble.

@@ -20,6 +20,8 @@ from pixelwise.runtimes.exported import EXTRAS, installed
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation
 
+_VOLUME_SIDE = {2: 2**16, 3: 64}  # largest side of a tile for which runtimes are compared
+
 
 def make_runtime(
     name: str,
@@ -29,7 +31,7 @@ def make_runtime(
     device: str,
     pixels: int | None,
     progress: Progress,
-    largest: tuple[int, int] | None = None,
+    largest: tuple[int, ...] | None = None,
 ) -> Runtime:
     """Return the named runtime, or for "auto" the fastest one.
 
@@ -46,9 +48,9 @@ def make_runtime(
         Number of pixels to predict, if known. Without a cached choice, "auto" runs the benchmark from
         `benchmark.MIN_TILES` tiles on, and uses PyTorch below, which needs no conversion.
     progress : Progress
-    largest : (height, width), optional
-        Size of the largest image, if its network may be cut: in PyTorch cut networks may be faster than others that
-        compute whole tiles faster.
+    largest : tuple of int, optional
+        Size of the largest image, (height, width) or (depth, height, width), if its network may be cut: in PyTorch cut
+        networks may be faster than others that compute whole tiles faster.
 
     Raises
     ------
@@ -74,14 +76,13 @@ def _fastest(
     path: Path,
     pixels: int | None,
     progress: Progress,
-    largest: tuple[int, int] | None,
+    largest: tuple[int, ...] | None,
 ) -> Runtime:
     names = [name for name in EXTRAS if _available(name)]
-    geometry = model_card.geometry
-    side = geometry.valid_size(model_card.tile + 2 * (geometry.halo or geometry.margin))
-    shape = (1, model_card.channels, side, side)
+    geometry, dimensions = model_card.geometry, model_card.network.dimensions
+    shape = (1, model_card.channels, *_timed_sides(model_card))
     model = digest(path) if names else ""
-    few = pixels is not None and pixels < MIN_TILES * model_card.tile**2
+    few = pixels is not None and pixels < MIN_TILES * min(model_card.tile, _VOLUME_SIDE[dimensions]) ** dimensions
     if not names or (few and cached_choice(model, shape) is None):
         return TorchRuntime(network)
     candidates: dict[str, Callable[[], Runtime]] = {"torch": lambda: TorchRuntime(network)}
@@ -91,7 +92,7 @@ def _fastest(
     if largest is None or choice.name == "torch" or model_card.tta > 1 or _is_staged(runtime):
         return runtime
     torch = TorchRuntime(network)
-    classes, budget = model_card.network.classes, tile_budget(model_card.network.base)
+    classes, budget = model_card.network.classes, tile_budget(model_card.network.base, dimensions)
     plan = Predictor(torch, geometry, classes, model_card.tile, memory_budget=budget).plan(largest)
     if plan is None or choice.seconds["torch"] * plan.fraction >= choice.seconds[choice.name]:
         return runtime
@@ -104,6 +105,15 @@ def _fastest(
 
 def _is_staged(runtime: Runtime) -> bool:
     return isinstance(runtime, StagedRuntime) and runtime.stages is not None
+
+
+def _timed_sides(model_card: ModelCard) -> tuple[int, ...]:
+    """Return the sides of the tile for which runtimes are compared; of volumes those of a small one."""
+    axes = [model_card.geometry.along(axis) for axis in range(model_card.network.dimensions)]
+    sides = (model_card.tile + 2 * (axis.halo or axis.margin) for axis in axes)
+    if len(axes) == 3:
+        sides = (max(min(side, _VOLUME_SIDE[3]), axis.legal_first) for side, axis in zip(sides, axes, strict=True))
+    return model_card.geometry.valid_sizes(tuple(sides))
 
 
 def _available(name: str) -> bool:

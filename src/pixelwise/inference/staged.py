@@ -3,7 +3,8 @@
 The image is read twice per region: for the first step, and for the last one, which computes the fine skips again.
 """
 
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ class RegionTile:
 
 @dataclass(frozen=True)
 class _KeptMap:
-    """A map in an area of the image: values (channels, rows, columns), and image pixels per pixel."""
+    """A map in an area of the image: values (channels, *size), and image pixels per pixel."""
 
     values: np.ndarray
     area: Area
@@ -50,23 +51,22 @@ class _KeptMap:
 
     def window(self, spans: tuple[Span, ...]) -> np.ndarray:
         """Return a view of the values in a window of the image."""
-        (top, bottom), (left, right) = (
-            ((low - start) // self.stride, (high - start) // self.stride)
+        place = (
+            slice((low - start) // self.stride, (high - start) // self.stride)
             for (low, high), (start, _) in zip(spans, self.area, strict=True)
         )
-        return self.values[:, top:bottom, left:right]
+        return self.values[(slice(None), *place)]
 
 
-def count_windows(plan: CutPlan, size: tuple[int, int]) -> int:
+def count_windows(plan: CutPlan, size: Sequence[int]) -> int:
     """Return the number of windows of logits of an image of `size`."""
-    rows, columns = (
+    return math.prod(
         sum(len(cut_span(span, plan.cores[-1])) for span in cut_span((0, side), plan.region)) for side in size
     )
-    return rows * columns
 
 
 def region_tiles(
-    plan: CutPlan, size: tuple[int, int], padded: tuple[int, int], done: Collection[tuple[Span, ...]] = ()
+    plan: CutPlan, size: tuple[int, ...], padded: tuple[int, ...], done: Collection[tuple[Span, ...]] = ()
 ) -> Iterator[tuple[RegionTile, Tile]]:
     """Yield the tiles that read the image, region by region; regions whose windows are all `done` are left out.
 
@@ -96,11 +96,11 @@ class StagedImage:
     ----------
     runtime : StagedRuntime
     plan : CutPlan
-    padded : (height, width)
-        Of the padded image.
+    padded : tuple of int
+        Size of the padded image.
     """
 
-    def __init__(self, runtime: StagedRuntime, plan: CutPlan, padded: tuple[int, int]) -> None:
+    def __init__(self, runtime: StagedRuntime, plan: CutPlan, padded: tuple[int, ...]) -> None:
         self._runtime, self._plan, self._padded = runtime, plan, padded
         self._maps: dict[MapKey, _KeptMap] = {}
         last_use = {key: index for index, step in enumerate(plan.steps) for key in step.subgraph.inputs}
@@ -108,9 +108,7 @@ class StagedImage:
         self._inner_done = False
         self._shapes: tuple[int, tuple[tuple[int, ...], ...]] | None = None
 
-    def add(
-        self, part: RegionTile, tile: Tile, window: Float[np.ndarray, "one channels rows columns"]
-    ) -> list[LogitsWindow]:
+    def add(self, part: RegionTile, tile: Tile, window: Float[np.ndarray, "one channels *size"]) -> list[LogitsWindow]:
         """Compute a tile that reads the image; return its logits if it is one of the last step."""
         if part.first:
             self._maps.clear()
@@ -143,9 +141,7 @@ class StagedImage:
             self._maps[key] = _empty_map(self._plan.steps[index], area, values, tile)
         self._maps[key].window(tile.write)[:] = values
 
-    def _run(
-        self, index: int, tile: Tile, image: np.ndarray | None = None
-    ) -> Float[np.ndarray, "channels rows columns"]:
+    def _run(self, index: int, tile: Tile, image: np.ndarray | None = None) -> Float[np.ndarray, " channels *size"]:
         """Return the output of a step in the valid region of a tile."""
         step = self._plan.steps[index]
         inputs = [
@@ -158,20 +154,19 @@ class StagedImage:
             self._shapes = shapes
         output = self._runtime.run_subgraph(step.subgraph, *inputs)[0]
         stride = (tile.read[0][1] - tile.read[0][0]) // output.shape[1]
-        (top, bottom), (left, right) = ((low // stride, high // stride) for low, high in tile.keep)
-        return output[:, top:bottom, left:right]
+        return output[(slice(None), *(slice(low // stride, high // stride) for low, high in tile.keep))]
 
 
 def _empty_map(step: Step, area: Area, values: np.ndarray, tile: Tile) -> _KeptMap:
     """Return a map with the memory layout of its values: torch keeps channels adjacent, other runtimes rows."""
     stride = (tile.write[0][1] - tile.write[0][0]) // values.shape[1]
-    rows, columns = ((stop - start) // stride for start, stop in area)
-    if values.strides[0] > values.strides[2]:
-        return _KeptMap(np.empty((len(values), rows, columns), values.dtype), area, stride)
-    return _KeptMap(np.empty((rows, columns, len(values)), values.dtype).transpose(2, 0, 1), area, stride)
+    sides = tuple((stop - start) // stride for start, stop in area)
+    if values.strides[0] > values.strides[-1]:
+        return _KeptMap(np.empty((len(values), *sides), values.dtype), area, stride)
+    return _KeptMap(np.moveaxis(np.empty((*sides, len(values)), values.dtype), -1, 0), area, stride)
 
 
-def _last_tiles(step: Step, area: Area, core: int, padded: tuple[int, int], size: tuple[int, int]) -> Iterator[Tile]:
+def _last_tiles(step: Step, area: Area, core: int, padded: tuple[int, ...], size: tuple[int, ...]) -> Iterator[Tile]:
     """Yield the tiles of the last step, of which only the pixels in the image are kept."""
     for tile in step_tiles(step, area, core, padded):
         write = tuple((start, min(stop, side)) for (start, stop), side in zip(tile.write, size, strict=True))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Integer
 
+from pixelwise.geometry.tiles import per_axis
 from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
@@ -33,7 +34,7 @@ from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabil
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import release_memory
-from pixelwise.sampling.normalise import Scale
+from pixelwise.sampling.normalise import Scale, limits_of
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
@@ -126,18 +127,22 @@ def stream_image(
         side = predictor.core if cut is None else _WINDOW
         progress.message(f"{pluralise(predictor.count(size), 'tile')} of {side} pixels per side. {plan}")
         progress.message(*([] if cut is None else [str(cut)]))
-        if predictor.overlap:
+        overlap = max(predictor.overlap(size))
+        if overlap:
             progress.message(
-                "Approximate, because the network has whole-image layers: "
-                f"tiles are blended over {2 * predictor.overlap} pixels."
+                f"Approximate, because the network has whole-image layers: tiles are blended over {2 * overlap} pixels."
             )
         if not masks:
             progress.message("Each object takes about 250 more bytes.")
         resumed = len(tiles.done)
         fill = _filler(source, nodata)
         final = _is_final(model_card.target)
-        job = Job(source, scale, frozenset(tiles.done))
-        computed = _compute(predictor, job, tiles, decide, fill if final else keep, progress)
+        job, mark = Job(source, scale, frozenset(tiles.done)), fill if final else keep
+
+        def write(window: Window, numbers: np.ndarray) -> None:
+            tiles.write(window, mark(window, numbers))
+
+        computed = compute_windows(predictor, job, write, decide, progress, resumed)
         table = None
         result = tiles
         if masks and not final:
@@ -163,7 +168,7 @@ def stream_image(
 
 def decider(
     target: TargetOptions,
-) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, "classes h w"]], Integer[np.ndarray, "h w"]]]:
+) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, " classes *size"]], Integer[np.ndarray, "*size"]]]:
     """Return the type of the stored tiles, and the function that computes them from logits."""
     if most_probable_wins(target):
         return "uint8", most_probable_class
@@ -196,30 +201,42 @@ def _is_final(target: TargetOptions) -> bool:
     return target.kind == "classes" and not any(target.class_areas) and not splits_regions(target)
 
 
-def _compute(
+def compute_windows(
     predictor: Predictor,
     job: Job,
-    tiles: TileFile,
+    write: Callable[[Any, np.ndarray], None],
     decide: Callable[[np.ndarray], np.ndarray],
-    fill: Fill,
     progress: Progress,
+    resumed: int,
 ) -> int:
-    """Predict the missing tiles, with threads for reading and for compressing and writing; return their number."""
+    """Predict the missing tiles, with threads for reading and for compressing and writing; return their number.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    job : Job
+    write : callable
+        (window, numbers) in the order of computation, called in a thread of its own.
+    decide : callable
+        Logits -> numbers.
+    progress : Progress
+    resumed : int
+        Number of tiles that are done.
+    """
     count = predictor.count(job.source.shape[1:])
-    if job.done:
-        progress.message(f"Resumed: {len(job.done):,} of {pluralise(count, 'tile')} already done.")
+    if resumed:
+        progress.message(f"Resumed: {resumed:,} of {pluralise(count, 'tile')} already done.")
     computed = 0
 
-    def write(item: tuple[Any, np.ndarray]) -> None:
-        window, numbers = item
-        tiles.write(window, fill(window, numbers))
+    def put(item: tuple[Any, np.ndarray]) -> None:
+        write(*item)
 
     with (
         closing(prefetch(predictor.read_tiles([job]), DEPTH)) as read,
-        BackgroundWriter(write, DEPTH) as writer,
+        BackgroundWriter(put, DEPTH) as writer,
         progress.bar("predicting", count) as advance,
     ):
-        advance(len(job.done), "")
+        advance(resumed, "")
         for _, window in predictor.compute(predictor.make_batches(_release_on_resize(read))):
             writer.put((window.write, decide(window.logits)))
             computed += 1
@@ -248,7 +265,8 @@ def _open(
     """Open or create the file of the tiles; the tile size is measured once and stored in its journal."""
     _, height, width = source.shape
     cut = not options.core and predictor.plan((height, width)) is not None
-    core = options.core or predictor.window or (predictor.core if max(height, width) <= predictor.core else None)
+    default = max(per_axis(predictor.core, 2))
+    core = options.core or predictor.window or (default if max(height, width) <= default else None)
     core = stored_core(core, predictor.geometry) if core else None
     layout = TiledLayout(
         height=height,
@@ -271,7 +289,7 @@ def _scale(
     """Return the intensity scale, from the journal or from a pass over the image."""
     stored = tiles.notes.get("scale")
     if stored is not None:
-        return Scale(np.array(stored["factor"]), np.array(stored["shift"]))
+        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
     if options.sampled and model_card.normalisation.kind == "image":
         progress.message("The intensity scale is estimated from windows spread over the image.")
     with progress.bar("measuring intensities", source.shape[1]) as advance:
@@ -289,7 +307,8 @@ def _plan(
     cut = predictor.plan((height, width))
     if cut is not None:
         return _cut_plan(model_card, predictor, source, dtype, cut)
-    keep = predictor.core + 2 * predictor.overlap
+    overlap = max(predictor.overlap((height, width)))
+    keep = max(per_axis(predictor.core, 2)) + 2 * overlap
     image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
     side = min(tile_side(keep, predictor.geometry), image_side)
     batch = predictor.batch_size(side * side)
@@ -306,7 +325,7 @@ def _plan(
         batch=batch,
         pixel_bytes=source.dtype.itemsize,
         decided_bytes=np.dtype(dtype).itemsize,
-        blended=predictor.overlap > 0,
+        blended=overlap > 0,
     )
     objects = 0 if _is_final(model_card.target) else objects_memory(width, height)
     return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
@@ -334,6 +353,11 @@ def _cut_plan(
     return plan_memory(sizes, process=process, image=source.plan(cut.read), depth=DEPTH, objects=objects)
 
 
+def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields without those of volumes, so that what older versions began can be resumed."""
+    return {name: value for name, value in fields.items() if name not in ("axes", "deep") or value}
+
+
 def _identity(
     model_card: ModelCard,
     predictor: Predictor,
@@ -350,8 +374,8 @@ def _identity(
         "dtype": str(source.dtype),
         "target": asdict(model_card.target),
         "normalisation": asdict(model_card.normalisation),
-        "geometry": asdict(predictor.geometry),
-        "symmetries": [asdict(symmetry) for symmetry in predictor.symmetries],
+        "geometry": _without_unset(asdict(predictor.geometry)),
+        "symmetries": [_without_unset(asdict(symmetry)) for symmetry in predictor.symmetries],
         "core": options.core,
         "sampled": options.sampled,
         **({} if cut is None else {"cut": {"levels": cut.cuts, "cores": cut.cores, "region": cut.region}}),

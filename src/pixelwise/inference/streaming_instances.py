@@ -27,19 +27,19 @@ from pixelwise.progress import Progress
 STRIP = 256  # rows that are labelled at once
 WINDOW = 1024  # side in pixels of the windows of the watershed
 HALO = 256  # pixels read around each window: objects up to about half of that are exact
-FOREGROUND, _SEED = 1 << 8, 1 << 9
+FOREGROUND, SEED = 1 << 8, 1 << 9
 _SIXTEEN_BITS = 65_535
 _BYTES_PER_STRIP_PIXEL = 20
 _BYTES_PER_WINDOW_PIXEL = 48
 
 
 def pack(
-    foreground: Bool[np.ndarray, "rows columns"],
-    seeds: Bool[np.ndarray, "rows columns"],
-    interior: UInt8[np.ndarray, "rows columns"],
-) -> UInt16[np.ndarray, "rows columns"]:
+    foreground: Bool[np.ndarray, "*size"],
+    seeds: Bool[np.ndarray, "*size"],
+    interior: UInt8[np.ndarray, "*size"],
+) -> UInt16[np.ndarray, "*size"]:
     """Return the stored value of each pixel: flags for foreground and seed above 8 bits of interior."""
-    flags = foreground.astype(np.uint16) * FOREGROUND + seeds.astype(np.uint16) * _SEED
+    flags = foreground.astype(np.uint16) * FOREGROUND + seeds.astype(np.uint16) * SEED
     return flags + interior.astype(np.uint16)
 
 
@@ -132,7 +132,7 @@ class PixelCounter:
     def __init__(self) -> None:
         self._counts = np.zeros(1024, np.int64)
 
-    def add(self, labels: UInt32[np.ndarray, "rows columns"]) -> None:
+    def add(self, labels: UInt32[np.ndarray, "*size"]) -> None:
         """Count the labels of a window."""
         values, pixels = np.unique(labels, return_counts=True)
         largest = int(values[-1]) if values.size else 0
@@ -190,11 +190,11 @@ class RegionLabeller:
         (top, bottom), columns = strip
         if not splits_regions(self._target):
             block = self._decided.read(*strip)
-            return (block & _SEED if self._watershed else block) > 0
+            return (block & SEED if self._watershed else block) > 0
         depth = self._target.split_depth  # pixels further away have no influence
         first = max(0, top - depth)
         block = self._decided.read((first, min(self._decided.layout.height, bottom + depth)), columns)
-        return erode((block & _SEED) > 0, depth)[top - first :][: bottom - top]
+        return erode((block & SEED) > 0, depth)[top - first :][: bottom - top]
 
     def _flood(
         self, components: TileFile, merged: Int64[np.ndarray, " numbers"], window: Window

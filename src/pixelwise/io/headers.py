@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import stat
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
+    (b"NRRD0", "NRRD"),
 )
 # Other formats that are often given as images: offset, signature, name, hint.
 _CONVERT = "Export it as TIFF or PNG first."
@@ -45,10 +47,8 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"version https://git-lfs", "a Git LFS pointer instead of the image", "Run `git lfs pull`."),
     (0, b"PK\x03\x04", "a zip archive", _UNPACK),
     (257, b"ustar", "a tar archive", _UNPACK),
-    (0, b"\x1f\x8b", "a gzip file (.tar.gz, .nii.gz)", "Unpack it first; volumes must be exported as TIFF slices."),
-    (344, b"n+1\0", "a NIfTI volume", "Export its slices as TIFF first."),
-    (344, b"ni1\0", "a NIfTI volume", "Export its slices as TIFF first."),
-    (128, b"DICM", "a DICOM file", _CONVERT),
+    (0, b"\x1f\x8b", "a gzip file that is no NIfTI volume (.nii.gz)", "Unpack it first."),
+    (344, b"ni1\0", "the header of a NIfTI volume in two files (.hdr, .img)", "Save it in one file, as .nii.gz."),
     (0, b"ZISRAWFILE", "a Zeiss CZI file", _CONVERT),
     (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),
     (0, b"\x89HDF", "an HDF5 file", _CONVERT),
@@ -70,7 +70,8 @@ class Header:
     8 bits; `bilevel`: one bit per sample, and no palette. `stackable`: all pages are plain samples of one size and can
     be used as channels. `white_is_zero`: TIFF photometric interpretation WhiteIsZero. `nodata`: value of pixels without
     a measurement (tag GDAL_NODATA). `bands_last`: pages are rows, and columns are bands. `orientation` is the EXIF
-    orientation 1..8. `georeference` is that of the stored pixels.
+    orientation 1..8. `georeference` is that of the stored pixels. `slices`: the pages are this many slices of a volume,
+    as the metadata of the file say; 0 if they do not. `slice_spacing` is their distance in micrometres.
     """
 
     format: str
@@ -90,6 +91,8 @@ class Header:
     nodata: float | None = None
     bands_last: bool = False
     spacing: tuple[float, float] | None = None
+    slices: int = 0
+    slice_spacing: float | None = None
     georeference: Georeference | None = None
     warnings: tuple[str, ...] = ()
 
@@ -226,8 +229,29 @@ def _detect_format(file: BinaryIO, path: Path) -> str:
         return "WEBP"
     if re.match(rb"P[1-6][\s#]", head):
         return "PPM"
+    if (volume := _volume_format(head)) is not None:
+        return volume
     got, hint = _describe_unknown(head)
     raise BadImage(IMAGE_FORMATS, got, hint, path)
+
+
+def _volume_format(head: bytes) -> str | None:
+    """Return the format of a volume from its first bytes; None for other files."""
+    if is_nifti(head):
+        return "NIfTI"
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    return "MetaImage" if re.match(rb"(?i)\s*(ObjectType|NDims|Comment)\s*=", head) else None
+
+
+def is_nifti(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of NIfTI in one file, compressed or not."""
+    if head[:2] == b"\x1f\x8b":
+        try:
+            head = zlib.decompressobj(31).decompress(head, _HEAD)
+        except zlib.error:
+            return False
+    return head[344:348] == b"n+1\0" or head[4:12] == b"n+2\0\r\n\x1a\n"
 
 
 def _describe_unknown(head: bytes) -> tuple[str, str]:

@@ -1,19 +1,20 @@
 """The entry point for image files: `read_image`, `read_mask`, `probe` and the writers.
 
 Samples are interpreted by metadata, never by shape alone. Every failure is a `BadImage` with the file name, the problem
-and a hint. The format is detected from the first bytes, not from the extension: `headers`, then `png`, `tiff` or
-`pillow`. Writers are in `write`.
+and a hint. The format is detected from the first bytes, not from the extension: `headers`, then `png`, `tiff`, `pillow`
+or `volumes`. Writers are in `write`.
 """
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-from jaxtyping import Integer, Num, Shaped
+from jaxtyping import Integer, Shaped
 
 from pixelwise.errors import BadImage
+from pixelwise.geometry.grid import Grid
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import (
     MAX_PIXELS,
@@ -23,10 +24,15 @@ from pixelwise.io.headers import (
     decoding,
     open_image_file,
 )
+from pixelwise.io.images import Image, ImageInfo, MaskImage, Orientation, ReadOptions
 from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_pillow_header
 from pixelwise.io.png import decode_png, read_png_header
 from pixelwise.io.sample_values import alpha_kind, apply_palette, invert, to_integers, to_pixels
 from pixelwise.io.tiff import decode_tiff, read_tiff_header
+from pixelwise.io.volumes.names import VOLUME_SUFFIXES
+from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume, read_volume_header
+from pixelwise.io.volumes.stack import stack_grid
+from pixelwise.io.volumes.volume import Volume, VolumeHeader
 from pixelwise.io.write import gif_bytes, mask_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
 from pixelwise.text import pluralise
 
@@ -41,6 +47,7 @@ __all__ = [
     "ReadOptions",
     "check_pages",
     "gif_bytes",
+    "is_volume_folder",
     "mask_bytes",
     "place_of",
     "png_bytes",
@@ -49,6 +56,7 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_place",
+    "volume_format",
     "write_gif",
     "write_image",
     "write_labels",
@@ -66,135 +74,23 @@ _SMALL_NUMBER = 8  # the smallest number in a mask with numbers in its red chann
 _BRIGHT = 255  # a mask with smooth edges has this value of red too
 _LOSSY_GRAY = 16  # largest difference between the channels of a gray image that was saved as colour JPEG
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", *VOLUME_SUFFIXES)
 
 
-Orientation = Literal["apply", "ignore"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadOptions:
-    """How image files become pixels; stored in the model card, so that prediction reads images as training did.
-
-    Attributes
-    ----------
-    exif : {"apply", "ignore"}
-        Rotate and mirror images as their EXIF or TIFF orientation says, or use the stored pixels.
-    nodata : str, optional
-        Value of pixels without a measurement: a number, "nan" (NaN and infinite values), or "none". By default the
-        GDAL_NODATA tag of each TIFF.
-    """
-
-    exif: Orientation = "apply"
-    nodata: str | None = None
-
-    def nodata_of(self, header: Header) -> float | None:
-        """Return the value that stands for missing pixels in a file; None if there is none."""
-        if self.nodata is None:
-            return header.nodata
-        return None if self.nodata == "none" else float(self.nodata)
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image.
-
-    Attributes
-    ----------
-    pixels : (channels, height, width) array
-        In the data type of the file: 8, 16 or 32 bits, integer or float (64-bit values are converted to 32 bits).
-        float32 with NaN for pixels without data if there are any.
-    spacing : (float, float) or None
-        Micrometres per pixel, (y, x), if the file contains it.
-    warnings : tuple of str
-        Messages about automatic decisions (alpha channel dropped, damaged EXIF ignored).
-    alpha : {"", "constant", "transparency", "data"}
-        What a dropped alpha channel contains; see `sample_values.alpha_kind`.
-    missing : float
-        Fraction of the samples without data.
-    bands_last : bool
-        A stack of pages was read as (height, width, bands).
-    reoriented : bool
-        An EXIF or TIFF orientation was applied.
-    dtype : str
-        Data type of the stored samples.
-    georeference : Georeference or None
-        The place of the upright image on a map.
-    """
-
-    pixels: Num[np.ndarray, "channels height width"]
-    spacing: tuple[float, float] | None = None
-    warnings: tuple[str, ...] = ()
-    alpha: Literal["", "constant", "transparency", "data"] = ""
-    missing: float = 0.0
-    bands_last: bool = False
-    reoriented: bool = False
-    dtype: str = ""
-    georeference: Georeference | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageInfo:
-    """The header of the image that `read_image` returns: upright, without alpha, palette as RGB.
-
-    `dtype` is that of the stored samples. `pages` above 1 is a stack. `reoriented`: the EXIF or TIFF orientation is not
-    upright.
-    """
-
-    format: str
-    channels: int
-    height: int
-    width: int
-    dtype: str
-    pages: int
-    palette: bool
-    reoriented: bool
-
-
-@dataclass(frozen=True)
-class MaskImage:
-    """The values of a mask file.
-
-    Attributes
-    ----------
-    values : (height, width) integers, or (height, width, 3) uint8 colours
-        Indices for palette files. Colours that are all gray are reduced to one value per pixel.
-    palette : dict or None
-        Colour of each index in a palette file.
-    lossy : bool
-        The compression changes values (JPEG, lossy WebP, JPEG inside TIFF).
-    warnings : tuple of str
-        Messages about automatic decisions.
-    alpha : (height, width) integers, or None
-        The alpha channel, if the file has one.
-    bilevel : bool
-        One bit per pixel: 1 is shown as white.
-    white_is_zero : bool
-        The samples were inverted, so that higher values are brighter (TIFF WhiteIsZero).
-    reoriented : bool
-        An EXIF or TIFF orientation was applied.
-    """
-
-    values: Integer[np.ndarray, "height width"] | Integer[np.ndarray, "height width 3"]
-    palette: dict[int, tuple[int, int, int]] | None
-    lossy: bool
-    warnings: tuple[str, ...] = ()
-    alpha: Integer[np.ndarray, "height width"] | None = None
-    bilevel: bool = False
-    white_is_zero: bool = False
-    reoriented: bool = False
-
-
-def probe(path: Path, exif: Orientation = "apply") -> ImageInfo:
-    """Read only the header.
+def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> ImageInfo:
+    """Read only the header; `volumes` is that of `ReadOptions`.
 
     Raises
     ------
     BadImage
         The file is not a supported image. Damage after the header is not detected.
     """
+    if (kind := folder_format(path)) is not None:
+        return _volume_info(read_volume_header(path, kind))
     file, kind = open_image_file(path)
     with closing(file):
+        if kind in FILE_FORMATS:
+            return _volume_info(read_volume_header(path, kind))
         header = read_header(file, kind, path)
     height, width = header.height, header.width
     if header.orientation >= 5 and exif == "apply":
@@ -208,6 +104,47 @@ def probe(path: Path, exif: Orientation = "apply") -> ImageInfo:
         pages=header.pages,
         palette=header.palette is not None,
         reoriented=header.orientation != 1,
+        depth=header.pages if _is_stack(header, None, volumes) else None,
+        grid=stack_grid(header) if _is_stack(header, None, volumes) else None,
+    )
+
+
+def volume_format(path: Path) -> str | None:
+    """Return the format of a volume whose grid a result can keep, such as "NIfTI"; None for planes and TIFF stacks.
+
+    Raises
+    ------
+    BadImage
+        Not an image.
+    """
+    if (kind := folder_format(path)) is not None:
+        return kind
+    file, kind = open_image_file(path)
+    file.close()
+    return kind if kind in FILE_FORMATS else None
+
+
+def is_volume_folder(path: Path) -> bool:
+    """Return whether a folder is one volume: OME-Zarr with an axis z, or a DICOM series."""
+    try:
+        return folder_format(path) is not None
+    except (BadImage, OSError):
+        return False
+
+
+def _volume_info(header: VolumeHeader) -> ImageInfo:
+    channels, depth, height, width = header.turned_shape
+    return ImageInfo(
+        format=header.format,
+        channels=channels,
+        height=height,
+        width=width,
+        dtype=header.dtype,
+        pages=1,
+        palette=False,
+        reoriented=False,
+        depth=depth,
+        grid=header.turned_grid,
     )
 
 
@@ -220,7 +157,7 @@ def read_image(
     size: tuple[int, int] | None = None,
     options: ReadOptions | None = None,
 ) -> Image:
-    """Read an image: upright, palette converted to RGB, alpha dropped (see `warnings`).
+    """Read an image or a volume: upright, palette converted to RGB, alpha dropped (see `warnings`).
 
     One-bit images have the values 0 and 1; WhiteIsZero TIFF samples are inverted (TIFF 6.0).
 
@@ -245,7 +182,10 @@ def read_image(
         missing; integers that float32 cannot represent exactly.
     """
     options = options or ReadOptions()
-    samples, header, messages = _read(path, pages, max_pixels, options.exif, channels, size)
+    stored = _read(path, pages, max_pixels, options.exif, channels, size, volumes=options.volumes)
+    if isinstance(stored, Volume):
+        return _volume_image(path, stored, options)
+    samples, header, messages = stored
     bands_last = header.bands_last
     if header.palette is not None:
         samples = apply_palette(samples[0], header.palette)
@@ -256,6 +196,9 @@ def read_image(
         alpha = alpha_kind(samples[-1])
         messages += (_ALPHA_NOTES[alpha],)
         samples = samples[:-1]
+    grid = None
+    if _is_stack(header, pages, options.volumes):
+        samples, grid = _stacked(samples, header.pages), stack_grid(header)
     pixels, missing = to_pixels(samples, path, options.nodata_of(header))
     if pixels.size > 1 and pixels.min() == pixels.max():
         messages += (f"all pixels have the same value ({pixels.flat[0]})",)
@@ -264,7 +207,33 @@ def read_image(
         spacing = spacing[1], spacing[0]
     reoriented = header.orientation != 1
     place = place_of(header, options)
-    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype, place)
+    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype, place, grid)
+
+
+def _volume_image(path: Path, volume: Volume, options: ReadOptions) -> Image:
+    samples, header = volume.samples, volume.header
+    if samples.dtype.kind == "c":
+        raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
+    nodata = None if options.nodata in (None, "none") else float(options.nodata)
+    pixels, missing = to_pixels(samples, path, nodata)
+    messages = header.warnings
+    if pixels.size > 1 and pixels.min() == pixels.max():
+        messages += (f"all voxels have the same value ({pixels.flat[0]})",)
+    return Image(
+        pixels,
+        warnings=messages,
+        missing=missing,
+        dtype=header.dtype,
+        grid=volume.grid,
+        stored_orientation=header.grid.orientation,
+    )
+
+
+def _stacked(
+    samples: Shaped[np.ndarray, "planes height width"], pages: int
+) -> Shaped[np.ndarray, "channels depth height width"]:
+    """Return the pages of a stack, each with its channels, as a volume."""
+    return np.ascontiguousarray(samples.reshape(pages, -1, *samples.shape[1:]).swapaxes(0, 1))
 
 
 def place_of(header: Header, options: ReadOptions) -> Georeference | None:
@@ -293,8 +262,10 @@ def read_place(path: Path, options: ReadOptions | None = None) -> tuple[Georefer
     return place_of(header, options), size
 
 
-def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply") -> MaskImage:
-    """Read a mask: palette files as indices, RGB as colours, upright.
+def read_mask(
+    path: Path, *, max_pixels: int | None = None, exif: Orientation = "apply", volumes: bool = False
+) -> MaskImage:
+    """Read a mask: palette files as indices, RGB as colours, upright; `volumes` is that of `ReadOptions`.
 
     2-bit and 4-bit gray values are returned as stored (0..3, 0..15), one-bit masks as 0 and 1. WhiteIsZero samples are
     inverted, unless they are small numbers: those are classes or objects, whatever a viewer shows.
@@ -302,9 +273,14 @@ def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = 
     Raises
     ------
     BadImage
-        Not a readable image, several pages, neither one channel nor RGB, or not integers.
+        Not a readable image, several pages that are no volume, neither one channel nor RGB, or not integers.
     """
-    samples, header, messages = _read(path, None, max_pixels, exif)
+    stored = _read(path, None, max_pixels, exif, volumes=volumes)
+    if isinstance(stored, Volume):
+        return _volume_mask(path, stored.samples, stored.grid, stored.header.warnings)
+    samples, header, messages = stored
+    if _is_stack(header, None, volumes):
+        return _volume_mask(path, _stacked(samples, header.pages), stack_grid(header), messages)
     inverted = header.white_is_zero and _shown_in_gray(samples)
     values = to_integers(invert(samples) if inverted else samples, path)
     alpha, values = (values[-1], values[:-1]) if header.alpha else (None, values)
@@ -327,6 +303,15 @@ def read_mask(path: Path, *, max_pixels: int | None = None, exif: Orientation = 
     colours_last = values[0] if len(values) == 1 else np.moveaxis(values.astype(np.uint8), 0, -1)
     reoriented = header.orientation != 1
     return MaskImage(colours_last, palette, header.lossy, messages, alpha, bilevel, inverted, reoriented)
+
+
+def _volume_mask(
+    path: Path, samples: Shaped[np.ndarray, "channels depth height width"], grid: Grid, messages: tuple[str, ...]
+) -> MaskImage:
+    if len(samples) != 1:
+        hint = "Save class or object numbers in one channel."
+        raise BadImage("a mask of 1 channel", pluralise(len(samples), "channel"), hint, path)
+    return MaskImage(to_integers(samples, path)[0], None, False, messages, grid=grid)
 
 
 def _is_gray(values: Integer[np.ndarray, "3 height width"], *, lossy: bool) -> bool:
@@ -391,15 +376,21 @@ def _read(
     exif: Orientation = "apply",
     channels: int | None = None,
     size: tuple[int, int] | None = None,
-) -> tuple[Shaped[np.ndarray, "channels height width"], Header, tuple[str, ...]]:
-    """Read the samples upright, without interpreting them."""
+    *,
+    volumes: bool = False,
+) -> tuple[Shaped[np.ndarray, "channels height width"], Header, tuple[str, ...]] | Volume:
+    """Read the samples upright, without interpreting them; a stack of pages as (pages x channels, height, width)."""
+    if (folder := folder_format(path)) is not None:
+        return read_volume(path, folder)
     file, kind = open_image_file(path)
     with closing(file):
+        if kind in FILE_FORMATS:
+            return read_volume(path, kind)
         header = read_header(file, kind, path)
         if exif == "ignore":
             header = replace(header, orientation=1)
         bands_last = pages is None and _has_bands_last(header, channels, size)
-        if not bands_last:
+        if not bands_last and not _is_stack(header, pages, volumes):
             check_pages(header, path, pages)
         check_size(header, path, max_pixels)
         samples, messages = _decode(file, path, header)
@@ -414,9 +405,18 @@ def _has_bands_last(header: Header, channels: int | None, size: tuple[int, int] 
     """Return whether the pages of a stack are the rows of one image with its bands on the last axis."""
     if header.pages == 1 or not header.stackable or header.channels != 1 or header.orientation != 1:
         return False
+    if header.slices:
+        return False
     if channels is not None:
         return header.width == channels and header.pages != channels
     return size == (header.pages, header.height) and size != (header.height, header.width)
+
+
+def _is_stack(header: Header, pages: int | None, volumes: bool) -> bool:
+    """Return whether the pages of a file are the slices of a volume: by its metadata, or because the user says so."""
+    if pages is not None or header.pages == 1 or not header.stackable:
+        return False
+    return volumes or header.slices > 0
 
 
 def check_pages(header: Header, path: Path, pages: int | None) -> None:
@@ -430,5 +430,5 @@ def check_pages(header: Header, path: Path, pages: int | None) -> None:
         )
         hint = f"Save it as (bands, height, width) = ({header.width}, {header.pages}, {header.height})."
     elif header.stackable:
-        hint = f"Split it, or use its pages as channels with --pages {header.pages}."
+        hint = f"Use its pages as slices of a volume with --volumes, or as channels with --pages {header.pages}."
     raise BadImage("one image", got, hint, path)

@@ -51,13 +51,13 @@ def alpha_kind(alpha: Shaped[np.ndarray, "height width"]) -> Literal["constant",
 
 
 def to_pixels(
-    pixels: Shaped[np.ndarray, "c h w"], path: Path | None, nodata: float | None = None
-) -> tuple[Num[np.ndarray, "c h w"], float]:
+    pixels: Shaped[np.ndarray, " c *space"], path: Path | None, nodata: float | None = None
+) -> tuple[Num[np.ndarray, " c *space"], float]:
     """Return pixels that training and prediction can use, and the fraction of missing samples.
 
     Parameters
     ----------
-    pixels : (channels, height, width) array
+    pixels : (channels, height, width) or (channels, depth, height, width) array
     path : Path or None
         For messages.
     nodata : float, optional
@@ -98,7 +98,7 @@ def mark_missing(
     return np.where(missing, mask.dtype.type(value), mask) if missing.any() else mask
 
 
-def _missing(pixels: Shaped[np.ndarray, "c h w"], nodata: float) -> Bool[np.ndarray, "c h w"] | None:
+def _missing(pixels: Shaped[np.ndarray, " c *space"], nodata: float) -> Bool[np.ndarray, " c *space"] | None:
     if pixels.dtype.kind == "f":
         if np.isnan(nodata):
             return ~np.isfinite(pixels)
@@ -111,7 +111,7 @@ def _missing(pixels: Shaped[np.ndarray, "c h w"], nodata: float) -> Bool[np.ndar
     return np.broadcast_to((pixels == pixels.dtype.type(nodata)).all(0), pixels.shape)
 
 
-def _check_values(pixels: Shaped[np.ndarray, "c h w"], path: Path | None) -> None:
+def _check_values(pixels: Shaped[np.ndarray, " c *space"], path: Path | None) -> None:
     if pixels.dtype.kind == "f":
         _check_finite(pixels, path)
     elif pixels.dtype.itemsize > 2:
@@ -122,7 +122,7 @@ def _check_values(pixels: Shaped[np.ndarray, "c h w"], path: Path | None) -> Non
             raise BadImage(f"whole numbers up to {_EXACT_IN_FLOAT32}", got, hint, path)
 
 
-def to_integers(values: Shaped[np.ndarray, "c h w"], path: Path) -> Integer[np.ndarray, "c h w"]:
+def to_integers(values: Shaped[np.ndarray, " c *space"], path: Path) -> Integer[np.ndarray, " c *space"]:
     """Return mask values as integers (whole floats as int64); raise `BadImage` for fractions."""
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
@@ -140,7 +140,7 @@ def to_integers(values: Shaped[np.ndarray, "c h w"], path: Path) -> Integer[np.n
     return values.astype(np.int64)
 
 
-def _renumber_largest(values: Shaped[np.ndarray, "c h w"]) -> Integer[np.ndarray, "c h w"]:
+def _renumber_largest(values: Shaped[np.ndarray, " c *space"]) -> Integer[np.ndarray, " c *space"]:
     """Return uint64 values as int64; those that do not fit become unused numbers, the same for equal values."""
     large = values > np.iinfo(np.int64).max
     unique, inverse = np.unique(values[large], return_inverse=True)
@@ -152,7 +152,7 @@ def _renumber_largest(values: Shaped[np.ndarray, "c h w"]) -> Integer[np.ndarray
     return renumbered
 
 
-def _check_finite(values: Shaped[np.ndarray, "c h w"], path: Path | None) -> None:
+def _check_finite(values: Shaped[np.ndarray, " c *space"], path: Path | None) -> None:
     # channel by channel: a boolean array of the whole image would need a quarter of its memory
     missing = sum(int(np.isnan(channel).sum()) for channel in values)
     infinite = sum(int(np.isinf(channel).sum()) for channel in values)

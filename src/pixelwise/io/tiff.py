@@ -83,6 +83,8 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
             white_is_zero=_name(page.photometric) == "MINISWHITE",
             nodata=nodata,
             spacing=_spacing(tiff, page),
+            slices=pages if sizes.get("Z", 1) == pages == stacked and pages > 1 else 0,
+            slice_spacing=_slice_spacing(tiff) if pages > 1 else None,
             georeference=georeference,
             warnings=(*warnings, *ignored),
         )
@@ -216,20 +218,34 @@ def _spacing(tiff: Any, page: Any) -> tuple[float, float] | None:
     return (scale * yd / yn, scale * xd / xn) if xn and yn and xd and yd else None
 
 
+def _slice_spacing(tiff: Any) -> float | None:
+    """Return the distance of slices in micrometres, from OME or ImageJ metadata."""
+    if tiff.is_ome:
+        return _ome_size(tiff.ome_metadata or "", "Z")
+    metadata = tiff.imagej_metadata or {}
+    scale = _MICROMETRES.get(str(metadata.get("unit", "")))
+    try:
+        value = abs(float(metadata.get("spacing", 0))) * (scale or 0)
+    except (TypeError, ValueError):
+        return None
+    return value if 0 < value < math.inf else None
+
+
 def _ome_spacing(xml: str) -> tuple[float, float] | None:
-    spacing: list[float] = []
-    for axis in "YX":
-        size = re.search(rf'PhysicalSize{axis}="([0-9.eE+-]+)"', xml)
-        unit = re.search(rf'PhysicalSize{axis}Unit="([^"]*)"', xml)
-        scale = _MICROMETRES.get(unit.group(1)) if unit else 1.0  # the default unit of OME
-        try:
-            value = float(size.group(1)) * scale if size and scale else 0.0
-        except ValueError:
-            return None
-        if not 0 < value < math.inf:
-            return None
-        spacing.append(value)
-    return spacing[0], spacing[1]
+    y, x = _ome_size(xml, "Y"), _ome_size(xml, "X")
+    return None if y is None or x is None else (y, x)
+
+
+def _ome_size(xml: str, axis: str) -> float | None:
+    """Return the physical size of a sample along an axis in micrometres, the default unit of OME."""
+    size = re.search(rf'PhysicalSize{axis}="([0-9.eE+-]+)"', xml)
+    unit = re.search(rf'PhysicalSize{axis}Unit="([^"]*)"', xml)
+    scale = _MICROMETRES.get(unit.group(1)) if unit else 1.0
+    try:
+        value = float(size.group(1)) * scale if size and scale else 0.0
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
 
 
 def _name(value: Any) -> str:

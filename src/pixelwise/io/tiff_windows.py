@@ -15,6 +15,7 @@ from pixelwise.io.chunks import CACHE, ChunkCache, assemble, planned_cache
 from pixelwise.io.headers import decode_error, decoding
 
 MAX_CHUNK_BYTES = 1 << 30  # of one decoded tile or strip
+MAX_SLICE_CACHE = 192 * 2**20  # bytes of decoded tiles or strips of the slices of a volume
 _JPEG = {6, 7, 33007, 34892}
 
 
@@ -60,9 +61,20 @@ class TiffPlanes:
         """Return a window within the image."""
         if self._start is not None:
             return self._read_contiguous(rows, columns)
+        return self._read_chunks(rows, columns, self._order)
+
+    def read_slices(self, slices: Span, rows: Span, columns: Span) -> Shaped[np.ndarray, "slices rows columns"]:
+        """Return a window of some of the planes of a stack whose pages have one sample per pixel."""
+        if self._start is not None:
+            return self._read_rows(range(*slices), rows, columns, 1)[..., 0].astype(self.dtype, copy=False)
+        return self._read_chunks(rows, columns, self._order[slice(*slices)])
+
+    def _read_chunks(
+        self, rows: Span, columns: Span, order: Int64[np.ndarray, " planes"]
+    ) -> Shaped[np.ndarray, "planes rows columns"]:
         samples = self._samples()
-        out = np.empty((len(self._order), rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
-        for place, number in enumerate(self._order.tolist()):
+        out = np.empty((len(order), rows[1] - rows[0], columns[1] - columns[0]), self.dtype)
+        for place, number in enumerate(order.tolist()):
             page, sample = divmod(number, samples)
             assemble(
                 out[place : place + 1],
@@ -71,6 +83,14 @@ class TiffPlanes:
                 lambda i, j, p=page, s=sample: self._get(p, s, i, j),
             )
         return out
+
+    def plan_slices(self, slices: int) -> int:
+        """Set the cache size for windows of so many slices; return it in bytes."""
+        if self._start is not None:
+            return 0
+        plane = self.shape[1] * self.shape[2] * self.dtype.itemsize
+        self._cache.limit = max(min(MAX_SLICE_CACHE, slices * plane), self._chunk_bytes())
+        return self._cache.limit
 
     def plan(self, band: int) -> int:
         """Set the cache size for bands of `band` rows; return it in bytes."""
@@ -150,21 +170,25 @@ class TiffPlanes:
 
     def _read_contiguous(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
         """Read a window of uncompressed contiguous samples row by row, without a cache."""
-        per_segment = self._axes.endswith("S")
-        samples = self._samples() if per_segment else 1
+        samples = self._samples() if self._axes.endswith("S") else 1
+        out = self._read_rows(range(len(self._order) // samples), rows, columns, samples)
+        planes = np.moveaxis(out, -1, 1).reshape(-1, *out.shape[1:3])
+        return planes[self._stored_order()].astype(self.dtype, copy=False)
+
+    def _read_rows(
+        self, stored: range, rows: Span, columns: Span, samples: int
+    ) -> Shaped[np.ndarray, "planes rows columns samples"]:
         dtype = self.dtype.newbyteorder(self._tiff.byteorder)
-        lead = len(self._order) // samples
         height, width = self.shape[1:]
         row_count, wide = rows[1] - rows[0], columns[1] - columns[0]
-        out = np.empty((lead, row_count, wide, samples), dtype)
+        out = np.empty((len(stored), row_count, wide, samples), dtype)
         full = wide == width
-        for plane in range(lead):
+        for place, plane in enumerate(stored):
             for row in range(1 if full else row_count):
                 at = ((plane * height + rows[0] + row) * width + columns[0]) * samples * dtype.itemsize
-                target = out[plane] if full else out[plane, row]
+                target = out[place] if full else out[place, row]
                 self._fill(target, int(self._start or 0) + at)
-        planes = np.moveaxis(out, -1, 1).reshape(-1, row_count, wide)
-        return planes[self._stored_order()].astype(self.dtype, copy=False)
+        return out
 
     def _stored_order(self) -> Int64[np.ndarray, " planes"]:
         """Return the indices of the planes in the order of the file, samples last."""

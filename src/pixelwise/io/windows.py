@@ -293,6 +293,8 @@ def _open_file(
         return _close_on_error(file.close, lambda: _open_tiff(path, file, pages, max_pixels, channels, options))
     file.close()
     image = read_image(path, pages=pages, channels=channels, options=options)
+    if image.grid is not None:
+        raise BadImage("an image of two dimensions", "a volume", "Use a model that was trained on volumes.", path)
     text = f"{kind} cannot be read by windows: decoded completely ({image.pixels.nbytes / 2**20:.0f} MiB)"
     return InMemoryReader(image.pixels, image.spacing, (*image.warnings, text))
 

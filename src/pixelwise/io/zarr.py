@@ -33,11 +33,17 @@ _HINT = "Give the folder of one image with its zarr.json (NGFF 0.5) or .zattrs (
 
 @dataclass(frozen=True)
 class MultiscaleLevel:
-    """The full-resolution array of an image: its path inside the store, its axes and its spacing."""
+    """The full-resolution array of an image: its path inside the store, and its axes with scales, units and offsets.
+
+    `spacing` is that of y and x, in micrometres.
+    """
 
     path: str
     axes: tuple[str, ...]
     spacing: tuple[float, float] | None
+    scale: tuple[float, ...] = ()
+    units: tuple[str | None, ...] = ()
+    translation: tuple[float, ...] = ()
 
 
 class ZarrPlanes:
@@ -65,7 +71,7 @@ class ZarrPlanes:
             got = ", ".join(f"{n} along {a}" for a, n in stack.items())
             raise BadImage("one image", f"a stack of {got}", "Save one plane as a separate image.", path)
         self._axes, self._chunks = axes, dict(zip(axes, meta.chunks, strict=True))
-        self._array = _open(path / level.path)
+        self._array = open_array(path / level.path)
         self.shape = sizes.get("c", 1), sizes["y"], sizes["x"]
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
         self.spacing, self.messages = level.spacing, ()
@@ -126,10 +132,11 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
         scales = attributes["multiscales"][0]
         axes = tuple(str(axis["name"]) for axis in scales["axes"])
         units = [axis.get("unit") for axis in scales["axes"]]
-        chosen, scale = min(
-            ((str(d["path"]), _scale(d, len(axes))) for d in scales["datasets"]),
+        chosen, scale, translation = min(
+            ((str(d["path"]), _transform(d, "scale", 1.0, axes), _transform(d, "translation", 0.0, axes))
+             for d in scales["datasets"]),
             key=lambda level: math.prod(level[1]),
-        )
+        )  # fmt: skip
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         got = "a plate or a collection" if "plate" in attributes else "a store without a multiscale image"
         raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", got, _HINT, path) from error
@@ -139,7 +146,10 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
     where = Path(inside) / chosen
     if where.is_absolute() or ".." in where.parts or "\\" in chosen:
         raise BadImage("a path inside the store", f"`{chosen}`", _HINT, path)
-    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]))
+    named = tuple(None if unit is None else str(unit) for unit in units)
+    scales = tuple(scale) if len(scale) == len(axes) else (1.0,) * len(axes)
+    offsets = tuple(translation) if len(translation) == len(axes) else (0.0,) * len(axes)
+    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]), scales, named, offsets)
 
 
 @dataclass(frozen=True)
@@ -201,7 +211,8 @@ def zarr_library() -> Any:
     return zarr
 
 
-def _open(folder: Path) -> Any:
+def open_array(folder: Path) -> Any:
+    """Open an array that `check_array` accepted."""
     zarr = zarr_library()
     with decoding(folder, "OME-Zarr"):
         return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
@@ -240,11 +251,12 @@ def _json(path: Path, store: Path) -> dict[str, Any]:
     return data
 
 
-def _scale(dataset: dict[str, Any], axes: int) -> list[float]:
+def _transform(dataset: dict[str, Any], kind: str, default: float, axes: tuple[str, ...]) -> list[float]:
+    """Return the numbers of a coordinate transformation; the default for each axis without it."""
     for step in dataset.get("coordinateTransformations", []):
-        if step.get("type") == "scale":
-            return [float(n) for n in step["scale"]]
-    return [1.0] * axes
+        if step.get("type") == kind:
+            return [float(n) for n in step[kind]]
+    return [default] * len(axes)
 
 
 def _spacing(units: list[Any], scale: list[float]) -> tuple[float, float] | None:

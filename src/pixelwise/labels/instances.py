@@ -14,6 +14,7 @@ Memory in bytes per pixel, including the result:
 
 Labels of at most 16 bits are returned as uint16: 6 bytes while they are copied, afterwards 2. Holes are filled object
 by object; the largest non-convex object takes about 5 bytes per pixel of its bounding box, after 2 have been freed.
+The watershed of a volume takes about 30 bytes per voxel.
 """
 
 from typing import Protocol, runtime_checkable
@@ -37,17 +38,17 @@ _RADIUS = 4  # pixels: the Gaussian of standard deviation 1 is truncated there
 class Decoder(Protocol):
     """Collects the probabilities of an image window by window and converts them to a mask or a label image."""
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
-        """Threshold the pixels of `window`, ((top, bottom), (left, right))."""
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
+        """Threshold the pixels of `window`, a span per axis."""
         ...
 
-    def finish(self) -> Integer[np.ndarray, "height width"]:
+    def finish(self) -> Integer[np.ndarray, "*size"]:
         """Return the result after all windows were added; callable once, because memory is reused."""
         ...
 
 
-def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
-    """Return the decoder for an image of `size`, (height, width).
+def start_decoding(options: TargetOptions, size: tuple[int, ...]) -> Decoder:
+    """Return the decoder for an image of `size`, (height, width), or a volume, (depth, height, width).
 
     The result is a mask of class indices (uint8) for kind "classes"; otherwise a label image 1...N, uint16 if N fits,
     else int32.
@@ -61,19 +62,17 @@ def start_decoding(options: TargetOptions, size: tuple[int, int]) -> Decoder:
     return _WatershedDecoder(options, size)
 
 
-def decode(
-    probabilities: Float[np.ndarray, "channels height width"], options: TargetOptions
-) -> Integer[np.ndarray, "height width"]:
+def decode(probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions) -> Integer[np.ndarray, "*size"]:
     """Convert the probabilities of a whole image to a mask or a label image; see `start_decoding`."""
-    height, width = probabilities.shape[1:]
-    decoder = start_decoding(options, (height, width))
-    decoder.add(((0, height), (0, width)), probabilities)
+    size = probabilities.shape[1:]
+    decoder = start_decoding(options, size)
+    decoder.add(tuple((0, side) for side in size), probabilities)
     return decoder.finish()
 
 
 def most_probable_class(
-    probabilities: Float[np.ndarray, "channels rows columns"],
-) -> UInt8[np.ndarray, "rows columns"]:
+    probabilities: Float[np.ndarray, " channels *size"],
+) -> UInt8[np.ndarray, "*size"]:
     """Return the most probable class of each pixel, the first of equals; logits can be passed instead.
 
     Equal to `argmax(0)`, but at least ten times faster: whole channels are compared, in memory order.
@@ -88,9 +87,7 @@ def most_probable_class(
     return result
 
 
-def class_of(
-    probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
-) -> UInt8[np.ndarray, "rows columns"]:
+def class_of(probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions) -> UInt8[np.ndarray, "*size"]:
     """Return the class of each pixel: the most probable one, or of two classes the second above its threshold.
 
     Logits can be passed instead if `most_probable_wins`.
@@ -101,15 +98,15 @@ def class_of(
 
 
 def foreground_of(
-    probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
-) -> Bool[np.ndarray, "rows columns"]:
+    probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions
+) -> Bool[np.ndarray, "*size"]:
     """Return which pixels belong to objects."""
     return probabilities[0] < 1 - options.foreground_threshold
 
 
 def seeds_of(
-    probabilities: Float[np.ndarray, "channels rows columns"], options: TargetOptions
-) -> tuple[Bool[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"], UInt8[np.ndarray, "rows columns"]]:
+    probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions
+) -> tuple[Bool[np.ndarray, "*size"], Bool[np.ndarray, "*size"], UInt8[np.ndarray, "*size"]]:
     """Return what is stored of a window: foreground, seeds, and the probability of the interior times 255.
 
     Kind "classes" (if `splits_regions`): seeds are the pixels above `split_threshold`; the markers, deep inside them,
@@ -132,14 +129,14 @@ def seeds_of(
 class _ClassesDecoder:
     """The class of each pixel; logits can be passed instead if `most_probable_wins`."""
 
-    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
+    def __init__(self, options: TargetOptions, size: tuple[int, ...]) -> None:
         self._options = options
         self._mask = np.zeros(size, np.uint8)
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
         self._mask[_slices(window)] = class_of(probabilities, self._options)
 
-    def finish(self) -> UInt8[np.ndarray, "height width"]:
+    def finish(self) -> UInt8[np.ndarray, "*size"]:
         remove_small_regions(self._mask, self._options.class_areas)
         return self._mask
 
@@ -147,12 +144,12 @@ class _ClassesDecoder:
 class _SeedsDecoder:
     """Foreground, seeds and interior of the image, window by window."""
 
-    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
+    def __init__(self, options: TargetOptions, size: tuple[int, ...]) -> None:
         self._options = options
         self._foreground, self._seeds = np.zeros(size, bool), np.zeros(size, bool)
         self._interior = np.zeros(size, np.uint8)
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
         place = _slices(window)
         self._foreground[place], self._seeds[place], self._interior[place] = seeds_of(probabilities, self._options)
 
@@ -160,7 +157,7 @@ class _SeedsDecoder:
 class _SplitDecoder(_SeedsDecoder):
     """Class 1 without the watershed lines between regions that grow from markers deep inside."""
 
-    def finish(self) -> UInt8[np.ndarray, "height width"]:
+    def finish(self) -> UInt8[np.ndarray, "*size"]:
         interior_to_heights(self._interior, self._foreground)
         markers = components(erode(self._seeds, self._options.split_depth), corners=False)
         del self._seeds
@@ -176,14 +173,14 @@ class _SplitDecoder(_SeedsDecoder):
 class _ComponentsDecoder:
     """Connected components of the foreground."""
 
-    def __init__(self, options: TargetOptions, size: tuple[int, int]) -> None:
+    def __init__(self, options: TargetOptions, size: tuple[int, ...]) -> None:
         self._options = options
         self._foreground = np.zeros(size, bool)
 
-    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, "channels rows columns"]) -> None:
+    def add(self, window: tuple[Span, ...], probabilities: Float[np.ndarray, " channels *size"]) -> None:
         self._foreground[_slices(window)] = foreground_of(probabilities, self._options)
 
-    def finish(self) -> Integer[np.ndarray, "height width"]:
+    def finish(self) -> Integer[np.ndarray, "*size"]:
         labels = components(self._foreground)
         del self._foreground
         return remove_small_objects(labels, self._options.min_area)
@@ -192,7 +189,7 @@ class _ComponentsDecoder:
 class _WatershedDecoder(_SeedsDecoder):
     """Seeded watershed of the interior probability, limited to the foreground."""
 
-    def finish(self) -> Integer[np.ndarray, "height width"]:
+    def finish(self) -> Integer[np.ndarray, "*size"]:
         interior_to_heights(self._interior, self._foreground)
         del self._foreground
         labels = components(self._seeds, corners=False)
@@ -203,9 +200,7 @@ class _WatershedDecoder(_SeedsDecoder):
         return remove_small_objects(labels, self._options.min_area)
 
 
-def interior_to_heights(
-    interior: UInt8[np.ndarray, "height width"], foreground: Bool[np.ndarray, "height width"]
-) -> None:
+def interior_to_heights(interior: UInt8[np.ndarray, "*size"], foreground: Bool[np.ndarray, "*size"]) -> None:
     """Smooth the interior and invert it to heights 0 to 254, 255 outside the foreground; in place."""
     above = interior[:0]
     for rows in row_strips(interior.shape):

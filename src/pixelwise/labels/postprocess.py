@@ -12,22 +12,23 @@ from pixelwise.labels.run_lengths import areas, extents, row_strips
 _UINT16_MAX = 65_535
 
 
-def fill_holes(labels: Int32[np.ndarray, "height width"]) -> None:
+def fill_holes(labels: Int32[np.ndarray, "*size"]) -> None:
     """Fill background enclosed by one object, in place; other objects inside it stay.
 
-    Every object must be one 4-connected region.
+    Every object must be one 4-connected region, of a volume one 6-connected region.
     """
-    boxes = extents(labels)
-    # A hole splits a row of the object: more runs than rows.
-    for number in np.flatnonzero(boxes.runs > boxes.box[:, 2] - boxes.box[:, 0]).tolist():
-        top, left, bottom, right = boxes.box[number].tolist()
-        view = labels[top:bottom, left:right]
+    boxes, axes = extents(labels), labels.ndim
+    # A hole of an image splits a row of the object: more runs than rows.
+    suspects = boxes.runs > boxes.box[:, 2] - boxes.box[:, 0] if axes == 2 else boxes.runs > 0
+    for number in np.flatnonzero(suspects).tolist():
+        box = boxes.box[number].tolist()
+        view = labels[tuple(slice(*span) for span in zip(box[:axes], box[axes:], strict=True))]
         hole = np.asarray(ndimage.binary_fill_holes(view == number), bool)
         hole &= view == 0
         view[hole] = number
 
 
-def remove_small_objects(labels: Int32[np.ndarray, "height width"], area: int) -> Integer[np.ndarray, "height width"]:
+def remove_small_objects(labels: Int32[np.ndarray, "*size"], area: int) -> Integer[np.ndarray, "*size"]:
     """Remove objects of fewer than `area` pixels and relabel the rest 1...N in their old order.
 
     `labels` contains no negative values and may be overwritten. The result is uint16 if N fits, else int32.
@@ -42,8 +43,10 @@ def remove_small_objects(labels: Int32[np.ndarray, "height width"], area: int) -
     return result
 
 
-def remove_small_regions(mask: UInt8[np.ndarray, "height width"], smallest: Sequence[int]) -> None:
+def remove_small_regions(mask: UInt8[np.ndarray, "*size"], smallest: Sequence[int]) -> None:
     """Set 8-connected regions of a class with fewer than `smallest[class]` pixels to class 0, in place.
+
+    Regions of volumes are 26-connected.
 
     Memory: 5 bytes per pixel, for one class at a time.
     """

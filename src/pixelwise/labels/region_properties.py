@@ -7,7 +7,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Num
 
-from pixelwise.labels.run_lengths import Extents, LabelRows, extents, find_runs, row_strips
+from pixelwise.labels.run_lengths import (
+    Extents,
+    LabelRows,
+    as_rows,
+    extents,
+    find_runs,
+    row_places,
+    row_strips,
+    runs_of,
+)
 
 # Benkrid and Crookes 2000 (design and FPGA implementation of a perimeter estimator): a border pixel counts 1 where the
 # border is straight, sqrt 2 where it is diagonal, and their mean in between. The index that decides is 2 for each
@@ -97,40 +106,39 @@ def measure_objects(
     area = boxes.area[present]
     intensity = None
     if image is not None:
-        intensity = _intensity(labels, image, len(boxes.area))[present] / (area * len(image))
+        intensity = intensity_sums(labels, image, len(boxes.area))[present] / (area * len(image))
     return ObjectTable(
         ids=present,
         class_index=class_index,
         area=area,
-        centroid=_centroids(labels, boxes)[present],
+        centroid=centroids(labels, boxes)[present],
         box=boxes.box[present],
         perimeter=_perimeters(labels, len(boxes.area))[present],
         mean_intensity=intensity,
     )
 
 
-def _centroids(
-    labels: Integer[np.ndarray, "height width"] | LabelRows, boxes: Extents
-) -> Float64[np.ndarray, "numbers 2"]:
-    total = np.zeros((len(boxes.area), 2))
-    for rows in row_strips(labels.shape):
-        runs = find_runs(labels[rows], rows.start)
+def centroids(labels: Integer[np.ndarray, "*size"] | LabelRows, boxes: Extents) -> Float64[np.ndarray, "numbers axes"]:
+    """Return the mean position of each object along each axis, in pixels."""
+    total = np.zeros((len(boxes.area), len(labels.shape)))
+    for runs in runs_of(labels):
         number, length = np.maximum(runs.number, 0), runs.stop - runs.start
-        np.add.at(total[:, 0], number, runs.row * length)
-        np.add.at(total[:, 1], number, (runs.start + runs.stop - 1) * length / 2)
+        for axis, places in enumerate(row_places(runs, labels.shape)):
+            np.add.at(total[:, axis], number, places * length)
+        np.add.at(total[:, -1], number, (runs.start + runs.stop - 1) * length / 2)
     return total / np.maximum(boxes.area, 1)[:, None]
 
 
-def _intensity(
-    labels: Integer[np.ndarray, "height width"] | LabelRows,
-    image: Num[np.ndarray, "channels height width"] | PixelRows,
+def intensity_sums(
+    labels: Integer[np.ndarray, "*size"] | LabelRows,
+    image: Num[np.ndarray, " channels *size"] | PixelRows,
     numbers: int,
 ) -> Float64[np.ndarray, " numbers"]:
     """Return the sum over the pixels and channels of each object."""
-    total = np.zeros(numbers)
+    total, width = np.zeros(numbers), labels.shape[-1]
     for rows in row_strips(labels.shape):
-        runs = find_runs(labels[rows])
-        starts = runs.row * labels.shape[1] + runs.start
+        runs = find_runs(as_rows(labels[rows]))
+        starts = runs.row * width + runs.start
         for channel in image[:, rows]:
             values = channel.astype(np.float64).ravel()
             np.add.at(total, np.maximum(runs.number, 0), np.add.reduceat(values, starts))

@@ -5,10 +5,12 @@ and the line between two of them becomes background (see `instances`). The rest 
 Dice stays nearly the same; a higher threshold would thicken every line instead.
 """
 
+from itertools import product
 from math import isqrt
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
+from scipy import ndimage
 
 from pixelwise.labels.run_lengths import row_strips
 
@@ -21,14 +23,19 @@ def is_filled_by_regions(share: float, areas: int) -> bool:
     return share > MIN_FOREGROUND and areas >= MIN_REGIONS
 
 
-def erode(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.ndarray, "height width"]:
+def erode(mask: Bool[np.ndarray, "*size"], depth: int) -> Bool[np.ndarray, "*size"]:
     """Return the pixels of `mask` whose Euclidean distance to the nearest pixel outside is above `depth` pixels.
 
-    An erosion by a disk; pixels beyond the image do not count as outside. Memory: 2 bytes per pixel, with the result.
+    An erosion by a disk, of volumes by a ball; pixels beyond the image do not count as outside. Memory: 2 bytes per
+    pixel, with the result; of volumes about 20.
 
     >>> erode(np.array([[True, True, True, False]]), 1)
     array([[ True,  True, False, False]])
     """
+    if mask.ndim == 3:
+        if mask.all():
+            return mask.copy()
+        return np.asarray(ndimage.distance_transform_edt(mask)) > depth
     height = len(mask)
     # rows: pixels with `radius` more pixels of the mask to the left and right
     rows, result, radius = mask.copy(), mask.copy(), 0
@@ -43,14 +50,18 @@ def erode(mask: Bool[np.ndarray, "height width"], depth: int) -> Bool[np.ndarray
     return result
 
 
-def contact_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-    """Return the pixels with another label to the right, below, or diagonally below; 0 is not a label.
+def contact_pixels(labels: Integer[np.ndarray, "*size"]) -> Bool[np.ndarray, "*size"]:
+    """Return the pixels with another label to the right, below, or diagonally below, of volumes also in the next plane.
+
+    0 is not a label.
 
     Without them no two labels touch, not even at corners.
 
     >>> contact_pixels(np.array([[1, 1, 2, 2, 0, 3]]))
     array([[False,  True, False, False, False, False]])
     """
+    if labels.ndim == 3:
+        return _contact_voxels(labels)
     result = np.zeros(labels.shape, bool)
     for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]), (np.s_[:-1, :-1], np.s_[1:, 1:])):
         result[here] |= _differ(labels[here], labels[there])
@@ -60,14 +71,27 @@ def contact_pixels(labels: Integer[np.ndarray, "height width"]) -> Bool[np.ndarr
     return result
 
 
-def cut_lines(mask: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:
+def _contact_voxels(labels: Integer[np.ndarray, "depth height width"]) -> Bool[np.ndarray, "depth height width"]:
+    """Return the voxels with another label among their 13 neighbours that come later in memory."""
+    result = np.zeros(labels.shape, bool)
+    for offset in product((-1, 0, 1), repeat=3):
+        if offset > (0, 0, 0):
+            here = tuple(
+                slice(max(0, -step), size - max(0, step)) for step, size in zip(offset, labels.shape, strict=True)
+            )
+            there = tuple(
+                slice(max(0, step), size + min(0, step)) for step, size in zip(offset, labels.shape, strict=True)
+            )
+            result[here] |= _differ(labels[here], labels[there])
+    return result
+
+
+def cut_lines(mask: UInt8[np.ndarray, "*size"], labels: Integer[np.ndarray, "*size"]) -> None:
     """Set pixels of `mask` where labels meet to class 0, in place."""
     for rows in row_strips(mask.shape):
         below = labels[rows.start : rows.stop + 1]
         mask[rows][contact_pixels(below)[: len(mask[rows])]] = 0
 
 
-def _differ(
-    one: Integer[np.ndarray, "height width"], other: Integer[np.ndarray, "height width"]
-) -> Bool[np.ndarray, "height width"]:
+def _differ(one: Integer[np.ndarray, "*size"], other: Integer[np.ndarray, "*size"]) -> Bool[np.ndarray, "*size"]:
     return (one != other) & (one > 0) & (other > 0)

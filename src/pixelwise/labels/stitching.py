@@ -1,4 +1,6 @@
-"""Stitching: connected components and watershed of an image that is processed strip by strip.
+"""Stitching: connected components and watershed of an image or a volume that is processed strip by strip.
+
+Strips are consecutive rows of an image, or planes of a volume.
 
 Components are found per strip and joined across strip edges by union-find; the result equals that of the whole image.
 Objects of the watershed are computed per window from the seeds of the whole image, so that none is split or counted
@@ -6,6 +8,7 @@ twice; `watershed_window` states what is not exact.
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt32
@@ -19,12 +22,12 @@ from pixelwise.labels.watershed import seeded_watershed
 
 
 class StripLabels:
-    """Connected components of a mask that is passed in strips of rows, from top to bottom.
+    """Connected components of a mask that is passed in strips of rows or planes, from top to bottom.
 
     Parameters
     ----------
     corners : bool
-        Use 8-connectivity instead of 4-connectivity.
+        Use 8-connectivity instead of 4-connectivity, of volumes 26 instead of 6.
 
     Attributes
     ----------
@@ -33,16 +36,17 @@ class StripLabels:
 
     Notes
     -----
-    Memory: one row, 16 bytes per contact across a strip edge, and about 32 bytes per provisional label in `joined`.
+    Memory: one row or plane, 16 bytes per contact across a strip edge, and about 32 bytes per provisional label in
+    `joined`.
     """
 
     def __init__(self, *, corners: bool = True) -> None:
         self._corners = corners
         self.count = 0
-        self._above: UInt32[np.ndarray, " width"] | None = None
+        self._above: UInt32[np.ndarray, "*row"] | None = None
         self._contacts: list[Int64[np.ndarray, "touches 2"]] = []
 
-    def add(self, mask: Bool[np.ndarray, "rows width"]) -> UInt32[np.ndarray, "rows width"]:
+    def add(self, mask: Bool[np.ndarray, " rows *row"]) -> UInt32[np.ndarray, " rows *row"]:
         """Return the provisional labels of the next strip, in row-major order of their first pixel; 0 outside."""
         labels = components(mask, corners=self._corners)
         numbers = labels.astype(np.uint32)
@@ -58,12 +62,12 @@ class StripLabels:
         """Return for each provisional label, including 0, the smallest one of the same component."""
         return first_linked(self.count + 1, np.concatenate([np.empty((0, 2), np.int64), *self._contacts]))
 
-    def _add_contacts(self, above: UInt32[np.ndarray, " width"], below: UInt32[np.ndarray, " width"]) -> None:
-        width = len(above)
+    def _add_contacts(self, above: UInt32[np.ndarray, "*row"], below: UInt32[np.ndarray, "*row"]) -> None:
         contacts: list[Int64[np.ndarray, "touches 2"]] = []
-        for shift in (-1, 0, 1) if self._corners else (0,):
-            a = above[max(0, -shift) : width - max(0, shift)]
-            b = below[max(0, shift) : width + min(0, shift)]
+        for shifts in product((-1, 0, 1) if self._corners else (0,), repeat=above.ndim):
+            steps = list(zip(shifts, above.shape, strict=True))
+            a = above[tuple(slice(max(0, -shift), side - max(0, shift)) for shift, side in steps)]
+            b = below[tuple(slice(max(0, shift), side + min(0, shift)) for shift, side in steps)]
             both = (a > 0) & (b > 0)
             contacts.append(np.stack([a[both], b[both]], axis=1).astype(np.int64))
         self._contacts.append(np.unique(np.concatenate(contacts), axis=0))
@@ -107,7 +111,7 @@ class StripSmallRegions:
         self._pixels = {index: [np.zeros(1, np.int64)] for index in self._smallest}
         self._small: dict[int, Bool[np.ndarray, " numbers"]] = {}
 
-    def count(self, strip: UInt8[np.ndarray, "rows width"]) -> None:
+    def count(self, strip: UInt8[np.ndarray, " rows *row"]) -> None:
         """Count the regions of the next strip."""
         for index, labels in self._labels.items():
             before = labels.count
@@ -118,7 +122,7 @@ class StripSmallRegions:
                 pixels += np.bincount(labels_above_zero, minlength=len(pixels))
             self._pixels[index].append(pixels)
 
-    def drop(self, strip: UInt8[np.ndarray, "rows width"]) -> UInt8[np.ndarray, "rows width"]:
+    def drop(self, strip: UInt8[np.ndarray, " rows *row"]) -> UInt8[np.ndarray, " rows *row"]:
         """Return the next strip without small regions; `count` cannot be called afterwards."""
         if not self._small:
             for index, labels in self._labels.items():
@@ -134,12 +138,12 @@ class StripSmallRegions:
 
 
 def watershed_window(
-    seeds: UInt32[np.ndarray, "height width"],
-    foreground: Bool[np.ndarray, "height width"],
-    interior: UInt8[np.ndarray, "height width"],
+    seeds: UInt32[np.ndarray, "*size"],
+    foreground: Bool[np.ndarray, "*size"],
+    interior: UInt8[np.ndarray, "*size"],
     *,
     filled: bool = True,
-) -> UInt32[np.ndarray, "height width"]:
+) -> UInt32[np.ndarray, "*size"]:
     """Compute the seeded watershed of a window, as `instances` does for a whole image.
 
     Parameters

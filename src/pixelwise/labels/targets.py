@@ -121,26 +121,34 @@ def class_channels(options: TargetOptions, channels: int) -> int:
 
 
 def probabilities_of(
-    logits: Float[np.ndarray, "*batch channels height width"],
+    logits: Float[np.ndarray, "..."],
     options: TargetOptions,
     temperatures: Temperatures = UNSCALED,
-) -> Float[np.ndarray, "*batch channels height width"]:
+    *,
+    channel_axis: int = 0,
+) -> Float[np.ndarray, "..."]:
     """Convert logits to probabilities: softmax over the classes, the logistic function over the distance.
 
-    The logits of the classes are divided by the temperatures first.
+    The logits of the classes are divided by the temperatures first. `channel_axis` is 0 for (channels, *size), 1 for a
+    batch.
     """
-    classes = class_channels(options, logits.shape[-3])
-    result = scaled_softmax(logits[..., :classes, :, :], temperatures, -3)
-    if classes == logits.shape[-3]:
+    channels = logits.shape[channel_axis]
+    classes = class_channels(options, channels)
+    first = (slice(None),) * channel_axis + (slice(None, classes),)
+    result = scaled_softmax(logits[first], temperatures, channel_axis)
+    if classes == channels:
         return result
+    rest = (slice(None),) * channel_axis + (slice(classes, None),)
     probabilities = np.empty_like(logits)
-    probabilities[..., :classes, :, :] = result
-    probabilities[..., classes:, :, :] = expit(logits[..., classes:, :, :])
+    probabilities[first] = result
+    probabilities[rest] = expit(logits[rest])
     return probabilities
 
 
-def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) -> UInt8[np.ndarray, "height width"]:
+def encode(labels: Integer[np.ndarray, "*size"], options: TargetOptions) -> UInt8[np.ndarray, "*size"]:
     """Encode a mask (kind "classes"; 255 is ignored) or a label image (others; negative is ignored) as a class map.
+
+    Images are (height, width), volumes (depth, height, width); widths and distances are in pixels along every axis.
 
     Kind "distance" has `edge_distance` as an additional target.
     """
@@ -159,7 +167,7 @@ def encode(labels: Integer[np.ndarray, "height width"], options: TargetOptions) 
     return target
 
 
-def edge_distance(labels: Integer[np.ndarray, "height width"]) -> Float16[np.ndarray, "height width"]:
+def edge_distance(labels: Integer[np.ndarray, "*size"]) -> Float16[np.ndarray, "*size"]:
     """Return the distance target: the distance of a pixel to the border of its object, 1 at the innermost pixels.
 
     Each object is scaled by its own largest distance, so that a threshold finds seeds in small and large objects; 0
@@ -167,16 +175,15 @@ def edge_distance(labels: Integer[np.ndarray, "height width"]) -> Float16[np.nda
     """
     numbered = renumber(labels)
     result = np.zeros(labels.shape, np.float16)
-    for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
-        # one more pixel on every side: farther pixels cannot be nearer
-        near = (slice(max(0, rows.start - 1), rows.stop + 1), slice(max(0, columns.start - 1), columns.stop + 1))
+    for number, window in enumerate(ndimage.find_objects(numbered), start=1):
+        near = _widened(window, 1)  # one more pixel on every side: farther pixels cannot be nearer
         inside = numbered[near] == number
         depths = inside.astype(np.float32) if inside.all() else depth(inside)
         result[near][inside] = depths[inside] / depths.max()
     return result
 
 
-def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Integer[np.ndarray, "height width"]:
+def separate(labels: Integer[np.ndarray, "*size"], width: int = 1) -> Integer[np.ndarray, "*size"]:
     """Insert background of `width` pixels between touching objects; the rest of `labels` is unchanged.
 
     Ronneberger et al. 2015, section 3, use such a border (about a pixel wide). The gap is in the object with the higher
@@ -190,15 +197,15 @@ def separate(labels: Integer[np.ndarray, "height width"], width: int = 1) -> Int
     lowest = count + 1 - ndimage.maximum_filter(reversed_, 3)
     seam = (numbered > 0) & (lowest < numbered)
     if width > 1:
-        seam = np.asarray(ndimage.binary_dilation(seam, np.ones((width, width), bool)), bool)
+        seam = np.asarray(ndimage.binary_dilation(seam, np.ones((width,) * seam.ndim, bool)), bool)
     remaining = ((numbered > 0) & ~seam).astype(np.uint8)
     _restore_interior(remaining, numbered)
     return np.where((numbered > 0) & (remaining == 0), 0, labels)
 
 
 def target_objects(
-    labels: Integer[np.ndarray, "height width"], target: UInt8[np.ndarray, "height width"], options: TargetOptions
-) -> Int32[np.ndarray, "height width"]:
+    labels: Integer[np.ndarray, "*size"], target: UInt8[np.ndarray, "*size"], options: TargetOptions
+) -> Int32[np.ndarray, "*size"]:
     """Return the objects that a target shows, numbered 1...N: what `border_weights` measures distances to.
 
     Kind "classes": the connected areas of every class but the first. Others: the objects of `labels` as far as they
@@ -215,8 +222,8 @@ def target_objects(
 
 
 def border_weights(
-    labels: Integer[np.ndarray, "height width"], w0: float = 10.0, sigma: float = 5.0
-) -> Float32[np.ndarray, "height width"]:
+    labels: Integer[np.ndarray, "*size"], w0: float = 10.0, sigma: float = 5.0
+) -> Float32[np.ndarray, "*size"]:
     """Return the border term of the weight map: w0 exp(-(d1 + d2)^2 / (2 sigma^2)) on background, 0 on objects.
 
     d1 and d2 are the distances to the nearest and second nearest object. Ronneberger et al. 2015, equation 2. With
@@ -226,21 +233,26 @@ def border_weights(
     nearest = np.full((2, *labels.shape), np.inf, np.float32)
     reach = int(np.ceil(6 * sigma))  # beyond it the term is below w0 exp(-18)
     for number, window in enumerate(ndimage.find_objects(numbered), start=1):
-        rows, columns = (slice(max(0, side.start - reach), side.stop + reach) for side in window)
-        distance = depth(numbered[rows, columns] != number)
-        first, second = nearest[0, rows, columns], nearest[1, rows, columns]
+        near = _widened(window, reach)
+        distance = depth(numbered[near] != number)
+        first, second = nearest[0][near], nearest[1][near]
         np.minimum(second, np.maximum(first, distance), out=second)
         np.minimum(first, distance, out=first)
     weights = w0 * np.exp(-((nearest[0] + nearest[1]) ** 2) / (2 * sigma**2))
     return np.where(labels > 0, 0, weights).astype(np.float32)
 
 
-def _restore_interior(target: UInt8[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"]) -> None:
+def _widened(window: tuple[slice, ...], pixels: int) -> tuple[slice, ...]:
+    """Return a bounding box with some more pixels on every side, within the image."""
+    return tuple(slice(max(0, side.start - pixels), side.stop + pixels) for side in window)
+
+
+def _restore_interior(target: UInt8[np.ndarray, "*size"], labels: Integer[np.ndarray, "*size"]) -> None:
     """Restore the innermost pixels of objects without interior, so that each has a seed; in place."""
     numbered = renumber(labels)
     seeded = np.bincount(numbered[target == 1], minlength=int(numbered.max(initial=0)) + 1) > 0
     for number, window in enumerate(ndimage.find_objects(numbered), start=1):
         if not seeded[number]:
             inside = numbered[window] == number
-            depths = depth(np.pad(inside, 1))[1:-1, 1:-1]
+            depths = depth(np.pad(inside, 1))[(slice(1, -1),) * inside.ndim]
             target[window][inside & (depths == depths.max())] = 1

@@ -35,8 +35,8 @@ def scale_probabilities(
 
 
 def scale_image_probabilities(
-    probabilities: Float[np.ndarray, "classes height width"], temperatures: Temperatures
-) -> Float[np.ndarray, "classes height width"]:
+    probabilities: Float[np.ndarray, "classes *size"], temperatures: Temperatures
+) -> Float[np.ndarray, "classes *size"]:
     """Return the probabilities of an image after temperature scaling, in their dtype, computed in strips of rows."""
     if temperatures == UNSCALED:
         return probabilities

@@ -59,14 +59,14 @@ class PanopticQuality:
     rq: float | None
 
 
-def match(truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]) -> Matching:
-    """Compare two label images.
+def match(truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> Matching:
+    """Compare two label images or label volumes.
 
     Parameters
     ----------
-    truth : int array (height, width)
+    truth : int array (height, width) or (depth, height, width)
         0 is background; pixels below 0 are ignored: predictions there become background.
-    predicted : int array (height, width)
+    predicted : int array of the same shape
     """
     table = overlap_table(truth, np.where(truth < 0, 0, predicted))
     ious = table.ious

@@ -23,9 +23,12 @@ class ClassScores:
 
 
 def confusion(
-    truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"], classes: int
+    truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"], classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
-    """Return the confusion matrix of pixels: entry (i, j) is true class i, predicted class j; true 255 is ignored."""
+    """Return the confusion matrix of pixels: entry (i, j) is true class i, predicted class j; true 255 is ignored.
+
+    Both are images or volumes of one shape.
+    """
     valid = truth != IGNORE
     flat = truth[valid].astype(np.int64) * classes + predicted[valid]
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes).astype(np.int64)

@@ -28,7 +28,7 @@ MAX_SIDE = 2**16  # pixels, of a tile, a halo or a step
 MAX_AREA = 2**31  # pixels, of a minimum area
 TASKS = ("binary", "multiclass", "instance", "classification")
 Members = Annotated[int, Field(ge=1, le=MAX_MEMBERS)]
-Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
@@ -47,6 +47,8 @@ class ModelCard:
         Default side length in pixels of the valid region of a tile.
     intensity_range : tuple of (low, high)
         Percentiles 0.5 and 99.5 of the training images, per channel, in file values.
+    intensity_peaks : (lowest, highest) or None
+        Of the percentile 99.5 of each training volume over all channels; None if it was not measured.
     trained : dict
         Information about the training for the user: data, score, version.
     view : View or None
@@ -55,8 +57,9 @@ class ModelCard:
         Default number of inputs of test-time augmentation.
     members : int
         Number of networks whose probabilities are averaged; more than one form an ensemble.
-    spacing : (float, float) or None
-        Pixel size of the training images in micrometres, (y, x); None if it is unknown or differs.
+    spacing : tuple of float or None
+        Pixel size of the training images in micrometres, (y, x); None if it is unknown or differs. For volumes the
+        voxel size to which they are resampled, in millimetres, (z, y, x); None if they are not.
     temperature : float
         Temperature scaling: divisor of the logits for reported probabilities; 1 without calibration. Object thresholds
         apply to the uncalibrated probabilities that they were chosen for.
@@ -85,7 +88,8 @@ class ModelCard:
     view: View | None = None
     tta: TtaInputs = 1
     members: Members = 1
-    spacing: tuple[Micrometres, Micrometres] | None = None
+    spacing: tuple[Positive, ...] | None = None
+    intensity_peaks: tuple[float, float] | None = None
     temperature: Temperature = 1.0
     doubt_temperature: Temperature | None = None
     conformal_margin: Margin | None = None
@@ -160,8 +164,10 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
         "channels": 1 <= card.channels <= MAX_CHANNELS and card.channels == card.network.in_channels,
         "intensity_range": len(card.intensity_range) == card.channels
         and all(math.isfinite(low) and math.isfinite(high) and low <= high for low, high in card.intensity_range),
+        "intensity_peaks": card.intensity_peaks is None or all(map(math.isfinite, card.intensity_peaks)),
         "normalisation": len(card.normalisation.mean) in (0, card.channels),
         "tile": 1 <= card.tile <= MAX_SIDE,
+        "spacing": card.spacing is None or len(card.spacing) == card.network.dimensions,
         "temperature": all(t is None or 1e-3 <= t <= 1e3 for t in (card.temperature, card.doubt_temperature)),
         "target": 0 <= card.target.min_area <= MAX_AREA
         and (card.task == "classification" or _logit_channels(card) == card.network.classes),

@@ -112,7 +112,7 @@ def save_ensemble(
     path : Path
     members : sequence of Path
         Model files of single networks, whose model cards may differ only in `trained`, `target`, `intensity_range`,
-        `spacing`, the temperatures and `conformal_margin`.
+        `intensity_peaks`, `spacing`, the temperatures and `conformal_margin`.
     target : TargetOptions
         Of the ensemble.
     trained : mapping
@@ -133,6 +133,7 @@ def save_ensemble(
     spacings = {card.spacing for card in cards}
     spacing = cards[0].spacing if len(spacings) == 1 else None  # folds differ if one image lacks the spacing
     shared = {"trained": dict(trained), "target": target, "intensity_range": _joint_range(cards), "spacing": spacing}
+    shared["intensity_peaks"] = _joint_peaks(cards)
     shared |= {
         "temperature": temperatures.sure,
         "doubt_temperature": temperatures.doubt,
@@ -227,6 +228,12 @@ def _joint_range(cards: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
     """Return the intensity range of all members, per channel."""
     channels = zip(*(card.intensity_range for card in cards), strict=True)
     return tuple((min(low for low, _ in ranges), max(high for _, high in ranges)) for ranges in channels)
+
+
+def _joint_peaks(cards: Sequence[ModelCard]) -> tuple[float, float] | None:
+    """Return the lowest and highest peak of all members; None if one is unknown."""
+    known = [card.intensity_peaks for card in cards if card.intensity_peaks is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if len(known) == len(cards) else None
 
 
 def _build(model_card: ModelCard, path: Path) -> AnyNetwork:

@@ -26,6 +26,7 @@ from pixelwise.networks.segmenters import (
     resencunet,
     resunet,
     unet,
+    unet3d,
     unet2015,
     unetplusplus,
     vnet,
@@ -58,7 +59,8 @@ __all__ = [
 _HE = "He, Zhang, Ren, Sun 2015, Deep residual learning for image recognition, arXiv 1512.03385"
 _VGG = "Simonyan, Zisserman 2015, Very deep convolutional networks, arXiv 1409.1556"
 
-_STAGED = ("in_channels", "classes", "depth", "base", "max_width", "normalisation", "dimensions")  # of most U-Nets
+# of most U-Nets
+_STAGED = ("in_channels", "classes", "depth", "base", "max_width", "normalisation", "dimensions", "strides", "kernels")
 _RESIDUAL = ("shortcut", "shortcut_padding", "zero_init_residual")  # of ResNets
 _ON_ENCODER = ("in_channels", "classes", "base", "normalisation", "upsampling", "encoder")
 _ENCODER_FORM: dict[str, Any] = {"in_channels": 3, "base": 16}  # published form of U-Nets on an encoder
@@ -96,6 +98,15 @@ for _architecture in (
         reads=(*_STAGED, "upsampling", "dropout", "encoder"),
         encoders=_unet_encoders(),
         paper="after Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
+    ),
+    Architecture(
+        name="unet3d",
+        builder=unet3d,
+        reads=("in_channels", "classes", "base", "dimensions"),
+        paper="Cicek, Abdulkadir, Lienkamp, Brox, Ronneberger 2016, 3D U-Net, arXiv 1606.06650",
+        published={"in_channels": 3, "classes": 3, "base": 32, "dimensions": 3},
+        parameters=19_075_523,
+        size=132,
     ),
     Architecture(
         name="resunet",

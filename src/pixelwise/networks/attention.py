@@ -5,9 +5,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save, axis_fields
 from pixelwise.networks.blocks import ConvLayer, NormalisationName, convolution_spec, make_interpolation
-from pixelwise.networks.convolutions import CONVOLUTIONS
+from pixelwise.networks.convolutions import CONVOLUTIONS, Extent, per_axis
 
 
 class GridGate(nn.Module):
@@ -31,6 +31,8 @@ class GridGate(nn.Module):
         Spatial axes of the maps.
     with_signal : bool
         Apply 1 x 1 convolution, normalisation and ReLU to the gating signal, as for the coarsest map.
+    stride : int or tuple of int
+        Between the skip and the gating signal; of each axis if they differ.
 
     Examples
     --------
@@ -49,8 +51,10 @@ class GridGate(nn.Module):
         dimensions: int = 2,
         *,
         with_signal: bool = False,
+        stride: Extent = 2,
     ) -> None:
         super().__init__()
+        self._strides = per_axis(stride, dimensions)
         self.signal: ConvLayer | None = None
         if with_signal:
             self.signal = ConvLayer(
@@ -63,10 +67,10 @@ class GridGate(nn.Module):
                 dimensions=dimensions,
             )
         conv = CONVOLUTIONS[dimensions]
-        self.theta = conv(skip_channels, skip_channels, 2, stride=2, bias=False)
+        self.theta = conv(skip_channels, skip_channels, stride, stride=stride, bias=False)
         self.phi = conv(gate_channels, skip_channels, 1)
         self.psi = conv(skip_channels, 1, 1)
-        self.up = make_interpolation("bilinear", dimensions)
+        self.up = make_interpolation("bilinear", dimensions, stride)
         self.out = _project(normalisation, dimensions)(f"gate {name} out", skip_channels, skip_channels)
         self._name = name
 
@@ -85,7 +89,9 @@ class GridGate(nn.Module):
         theta, phi, psi = (
             convolution_spec(f"gate {name} {part}", getattr(self, part)) for part in ("theta", "phi", "psi")
         )
-        up = LayerSpec(name=f"gate {name} up", kind="bilinear", stride=2, in_channels=1, channels=1)
+        ones = (1,) * len(self._strides)
+        fields = axis_fields(ones, self._strides, (0,) * len(ones))
+        up = LayerSpec(name=f"gate {name} up", kind="bilinear", in_channels=1, channels=1, **fields)
         signal, weighted_skip = f"gate {name} signal", f"gate {name} skip"
         first = [Save(signal), Branch(name), theta, Save(weighted_skip), Branch(signal)]
         prepare = [] if self.signal is None else self.signal.layer_graph()

@@ -4,20 +4,20 @@ Maps are (batch, channels, height, width), or (batch, channels, depth, height, w
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.convolutions import CONVOLUTIONS
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save, axis_fields
+from pixelwise.networks.convolutions import CONVOLUTIONS, Extent, half, per_axis
 from pixelwise.networks.options import NormalisationName
 
 Upsampling = Literal["transposed", "bilinear", "nearest"]
 
 GROUP_CHANNELS = 8  # channels per group: many small groups approximate instance normalisation (Zhou & Yang)
-TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-MAXIMA = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+TRANSPOSED: Mapping[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+MAXIMA: Mapping[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 INSTANCE_NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
@@ -43,11 +43,11 @@ class ConvLayer(nn.Sequential):
         Channels of the input.
     channels : int
         Channels of the output.
-    kernel : int
-        Side of the kernel in pixels.
-    stride : int
+    kernel : int or tuple of int
+        Side of the kernel in pixels; of each axis if they differ.
+    stride : int or tuple of int
         Stride of the kernel; 2 halves the size.
-    padding : int, optional
+    padding : int or tuple of int, optional
         By default half of the kernel, which keeps the size; 0 for valid convolutions (as in 2015).
     normalisation : {"batch", "group", "instance", "none"}
         Between convolution and activation; see `make_normalisation`.
@@ -74,15 +74,15 @@ class ConvLayer(nn.Sequential):
         in_channels: int,
         channels: int,
         *,
-        kernel: int = 3,
-        stride: int = 1,
-        padding: int | None = None,
+        kernel: Extent = 3,
+        stride: Extent = 1,
+        padding: Extent | None = None,
         normalisation: NormalisationName = "batch",
         activation: Callable[[int], nn.Module] | None = lambda channels: nn.ReLU(inplace=True),
         bias: bool | None = None,
         dimensions: int = 2,
     ) -> None:
-        padding = kernel // 2 if padding is None else padding
+        padding = half(kernel) if padding is None else padding
         bias = normalisation == "none" if bias is None else bias
         conv = CONVOLUTIONS[dimensions](in_channels, channels, kernel, stride, padding, bias=bias)
         layers = [conv, *make_normalisation(normalisation, channels, dimensions)]
@@ -103,12 +103,14 @@ class ConvBlock(Block):
     ----------
     name : str
         Prefix of the layer names in tables.
-    in_channels, channels, dimensions
+    in_channels, channels, dimensions, bias
         As for `ConvLayer`.
     middle : int, optional
         Channels after the first of the two convolutions; by default `channels`.
-    padding : int
-        1 keeps the size, 0 removes a pixel per side and convolution (valid, as in 2015).
+    padding : int, optional
+        By default the size is kept; 0 removes a pixel per side and convolution (valid, as in 2015).
+    kernel : int or tuple of int
+        Side of both kernels; of each axis if they differ.
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; see `make_normalisation`.
     dropout : float
@@ -130,14 +132,17 @@ class ConvBlock(Block):
         channels: int,
         *,
         middle: int | None = None,
-        padding: int = 1,
+        padding: Extent | None = None,
+        kernel: Extent = 3,
         normalisation: NormalisationName = "batch",
         dropout: float = 0.0,
         dimensions: int = 2,
+        bias: bool | None = None,
     ) -> None:
         super().__init__()
         middle = middle or channels
-        kwargs = {"padding": padding, "normalisation": normalisation, "dimensions": dimensions}
+        kwargs = {"kernel": kernel, "padding": padding, "normalisation": normalisation, "dimensions": dimensions}
+        kwargs["bias"] = bias
         first = ConvLayer(f"{name} conv a", in_channels, middle, **kwargs)  # type: ignore[arg-type]
         second = ConvLayer(f"{name} conv b", middle, channels, **kwargs)  # type: ignore[arg-type]
         self._layer_graph = [*first.layer_graph(), *second.layer_graph()]
@@ -173,6 +178,8 @@ class Pool(Block):
         Channels of input and output.
     name, dimensions
         As for `ConvLayer`.
+    stride : int or tuple of int
+        Size and stride of the window; of each axis if they differ.
 
     Examples
     --------
@@ -181,10 +188,13 @@ class Pool(Block):
     3.0
     """
 
-    def __init__(self, name: str, channels: int, dimensions: int = 2) -> None:
+    def __init__(self, name: str, channels: int, dimensions: int = 2, stride: Extent = 2) -> None:
         super().__init__()
-        self.layer = MAXIMA[dimensions](2)
-        self._layer_graph = [pooling_spec(name, channels, 2, 2)]
+        self.layer = MAXIMA[dimensions](stride)
+        strides = per_axis(stride, dimensions)
+        fields = axis_fields(strides, strides, (0,) * dimensions)
+        spec = LayerSpec(name=name, kind="pooling", in_channels=channels, channels=channels, **fields)
+        self._layer_graph = [spec]
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, h, w) -> (batch, channels, h / 2, w / 2)."""
@@ -204,6 +214,8 @@ class Up(Block):
         Method of upsampling.
     activation : callable, optional
         Channels -> module applied afterwards; None for no activation.
+    stride : int or tuple of int
+        Factor of the upsampling; of each axis if they differ.
 
     Attributes
     ----------
@@ -227,20 +239,21 @@ class Up(Block):
         upsampling: Upsampling,
         dimensions: int = 2,
         activation: Callable[[int], nn.Module] | None = None,
+        stride: Extent = 2,
     ) -> None:
         super().__init__()
         if upsampling == "transposed":
-            self.layer: nn.Module = TRANSPOSED[dimensions](in_channels, channels, 2, stride=2)
+            self.layer: nn.Module = TRANSPOSED[dimensions](in_channels, channels, stride, stride=stride)
             self.channels = channels
         else:
-            self.layer = make_interpolation(upsampling, dimensions)
+            self.layer = make_interpolation(upsampling, dimensions, stride)
             self.channels = in_channels
+        strides, ones = per_axis(stride, dimensions), (1,) * dimensions
         self.activation = activation(self.channels) if activation is not None else nn.Identity()
         spec = LayerSpec(
             name=name,
             kind=upsampling,
-            kernel=2 if upsampling == "transposed" else 1,
-            stride=2,
+            **axis_fields(strides if upsampling == "transposed" else ones, strides, (0,) * dimensions),
             in_channels=in_channels,
             channels=self.channels,
             parameters=count_parameters([self.layer, self.activation]),
@@ -295,9 +308,7 @@ def convolution_spec(name: str, conv: nn.Conv2d | nn.Conv3d, *following: nn.Modu
     return LayerSpec(
         name=name,
         kind="convolution",
-        kernel=conv.kernel_size[0],
-        stride=conv.stride[0],
-        padding=int(conv.padding[0]),
+        **axis_fields(conv.kernel_size, conv.stride, [int(side) for side in conv.padding]),
         in_channels=conv.in_channels,
         channels=conv.out_channels,
         parameters=count_parameters([conv, *following]),
@@ -378,8 +389,8 @@ def make_normalisation(name: NormalisationName, channels: int, dimensions: int =
     return []
 
 
-def make_interpolation(kind: Upsampling, dimensions: int = 2) -> nn.Module:
-    """Return a layer that upsamples by 2 without weights; "bilinear" is trilinear in three dimensions.
+def make_interpolation(kind: Upsampling, dimensions: int = 2, stride: Extent = 2) -> nn.Module:
+    """Return a layer that upsamples by `stride` without weights; "bilinear" is trilinear in three dimensions.
 
     Examples
     --------
@@ -387,9 +398,10 @@ def make_interpolation(kind: Upsampling, dimensions: int = 2) -> nn.Module:
     >>> make_interpolation("nearest")(torch.tensor([[[[1.0, 2.0]]]])).tolist()
     [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
     """
+    factor = stride if isinstance(stride, int) else tuple(float(side) for side in stride)
     if kind == "nearest":
-        return nn.Upsample(scale_factor=2, mode="nearest")
-    return nn.Upsample(scale_factor=2, mode="bilinear" if dimensions == 2 else "trilinear", align_corners=False)
+        return nn.Upsample(scale_factor=factor, mode="nearest")
+    return nn.Upsample(scale_factor=factor, mode="bilinear" if dimensions == 2 else "trilinear", align_corners=False)
 
 
 def count_parameters(modules: Iterable[nn.Module]) -> int:

@@ -1,9 +1,35 @@
 """Convolutions in two and three dimensions."""
 
+from collections.abc import Callable, Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional
 
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+Convolution = nn.Conv2d | nn.Conv3d
+CONVOLUTIONS: Mapping[int, Callable[..., Convolution]] = {2: nn.Conv2d, 3: nn.Conv3d}
+Extent = int | tuple[int, ...]  # of a kernel or a stride: along all axes, or along each
+
+
+def half(kernel: Extent) -> Extent:
+    """Return half of a kernel, rounded down: the padding that keeps the size.
+
+    Examples
+    --------
+    >>> half(3), half((1, 3, 5))
+    (1, (0, 1, 2))
+    """
+    return kernel // 2 if isinstance(kernel, int) else tuple(side // 2 for side in kernel)
+
+
+def per_axis(extent: Extent, dimensions: int) -> tuple[int, ...]:
+    """Return a kernel or a stride along each axis.
+
+    Examples
+    --------
+    >>> per_axis(2, 3), per_axis((1, 2, 2), 3)
+    ((2, 2, 2), (1, 2, 2))
+    """
+    return (extent,) * dimensions if isinstance(extent, int) else extent
 
 
 class StridedPointwise2d(nn.Conv2d):
@@ -45,8 +71,11 @@ class StridedPointwise3d(nn.Conv3d):
         return functional.conv3d(input[:, :, ::deep, ::down, ::right], self.weight, self.bias)
 
 
+POINTWISE: Mapping[int, Callable[..., Convolution]] = {2: StridedPointwise2d, 3: StridedPointwise3d}
+
+
 def make_convolution(
-    in_channels: int, channels: int, kernel: int, stride: int = 1, *, bias: bool = True, dimensions: int = 2
+    in_channels: int, channels: int, kernel: Extent, stride: Extent = 1, *, bias: bool = True, dimensions: int = 2
 ) -> nn.Conv2d | nn.Conv3d:
     """Return a convolution padded by half its kernel.
 
@@ -56,9 +85,9 @@ def make_convolution(
         Channels of the input.
     channels : int
         Channels of the output.
-    kernel : int
-        Side of the kernel, an odd number.
-    stride : int
+    kernel : int or tuple of int
+        Side of the kernel, an odd number; of each axis if they differ.
+    stride : int or tuple of int
         Stride of the kernel.
     bias : bool
         Add a bias per channel.
@@ -70,7 +99,6 @@ def make_convolution(
     >>> make_convolution(4, 8, 3, bias=False)
     Conv2d(4, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
-    if kernel == 1 and stride > 1:
-        pointwise = {2: StridedPointwise2d, 3: StridedPointwise3d}[dimensions]
-        return pointwise(in_channels, channels, 1, stride, bias=bias)
-    return CONVOLUTIONS[dimensions](in_channels, channels, kernel, stride, kernel // 2, bias=bias)
+    if kernel == 1 and stride not in (1, (1,) * dimensions):
+        return POINTWISE[dimensions](in_channels, channels, 1, stride, bias=bias)
+    return CONVOLUTIONS[dimensions](in_channels, channels, kernel, stride, half(kernel), bias=bias)

@@ -1,5 +1,6 @@
 """Segmentation and classification networks, assembled from encoder, decoder and head."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, sizes_along, sizes_with_remainder
-from pixelwise.geometry.sizes import Geometry, derive_classifier_geometry, derive_geometry
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, along, sizes_along, sizes_with_remainder
+from pixelwise.geometry.sizes import Geometry, derive_axes_geometry, derive_classifier_geometry
 from pixelwise.networks.blocks import Head
 from pixelwise.networks.decoders import NestedDecoder
 from pixelwise.networks.encoders import Encoder
@@ -22,7 +23,7 @@ WEIGHTED = ("convolution", "transposed", "linear")
 class Layer:
     """A row of the layer table, for a square input; `flops` counts a multiply-add as two.
 
-    `values` is the number of values in the output map of one image.
+    `values` is the number of values in the output map of one image. Sizes are those of the last axis.
 
     Examples
     --------
@@ -79,7 +80,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
         self.dimensions = dimensions
-        self._geometry = derive_geometry(self.layer_graph(), exact, smallest)
+        self._geometry = derive_axes_geometry(self.layer_graph(), dimensions, exact, smallest)
 
     def forward(self, image: Float[Tensor, "batch channels *size"]) -> Float[Tensor, "batch classes *output_size"]:
         """Images of a valid size -> logits, without the border of valid convolutions.
@@ -113,7 +114,8 @@ class Segmenter(nn.Module):
             The size is not valid.
         """
         self._geometry.check(size)
-        return _rows(self.layer_graph(), size, sizes_along(self.layer_graph(), size) or [], self.dimensions)
+        graphs = [along(self.layer_graph(), axis) for axis in range(self.dimensions)]
+        return _rows(self.layer_graph(), size, [sizes_along(graph, size) or [] for graph in graphs])
 
 
 class NestedSegmenter(Segmenter):
@@ -246,7 +248,7 @@ class Classifier(nn.Module):
     def layers(self, size: int) -> tuple[Layer, ...]:
         """Return a row per layer for a square input of `size`."""
         self._geometry.check(size)
-        return _rows(self.layer_graph(), size, sizes_with_remainder(self.layer_graph(), size) or [], 2)
+        return _rows(self.layer_graph(), size, [sizes_with_remainder(self.layer_graph(), size) or []] * 2)
 
 
 Network = Segmenter | Classifier
@@ -287,32 +289,34 @@ def make_segmenter(
 def _check_sides(image: Tensor, geometry: Geometry) -> None:
     """Check that all sides are valid, except during export, where sides are symbols."""
     if not torch.compiler.is_exporting():
-        for side in image.shape[2:]:
-            geometry.check(side)
+        for axis, side in enumerate(image.shape[2:]):
+            geometry.along(axis).check(side)
 
 
-def _rows(layer_graph: LayerGraph, size: int, sizes: Sequence[int], dimensions: int) -> tuple[Layer, ...]:
+def _rows(layer_graph: LayerGraph, size: int, sizes: Sequence[Sequence[int]]) -> tuple[Layer, ...]:
+    """Return a row per layer; `sizes` are those after each element, along each axis."""
+    each = list(zip(*sizes, strict=True))
     return tuple(
-        _row(element, before, after, dimensions)
-        for element, before, after in zip(layer_graph, [size, *sizes[:-1]], sizes, strict=True)
+        _row(element, before, after)
+        for element, before, after in zip(layer_graph, [(size,) * len(sizes), *each[:-1]], each, strict=True)
         if isinstance(element, LayerSpec)
     )
 
 
-def _row(spec: LayerSpec, before: int, after: int, dimensions: int) -> Layer:
+def _row(spec: LayerSpec, before: tuple[int, ...], after: tuple[int, ...]) -> Layer:
     # a transposed convolution applies its kernel per input pixel, the others per output pixel
-    places = (before if spec.kind == "transposed" else after) ** dimensions
-    weighted = spec.kind in WEIGHTED
-    flops = 2 * spec.kernel**dimensions * spec.in_channels * spec.channels * places if weighted else 0
+    places = math.prod(before if spec.kind == "transposed" else after)
+    weighted, last = spec.kind in WEIGHTED, len(after) - 1
+    flops = 2 * spec.kernel_size(len(after)) * spec.in_channels * spec.channels * places if weighted else 0
     return Layer(
         name=spec.name,
         kind=spec.kind,
         in_channels=spec.in_channels,
         channels=spec.channels,
-        input_size=before,
-        output_size=after,
-        arithmetic=spec.arithmetic(before),
+        input_size=before[last],
+        output_size=after[last],
+        arithmetic=spec.along(last).arithmetic(before[last]),
         parameters=spec.parameters,
         flops=flops,
-        values=spec.channels * after**dimensions,
+        values=spec.channels * math.prod(after),
     )

@@ -8,6 +8,7 @@ from pixelwise.errors import BadOption
 NormalisationName = Literal["batch", "group", "instance", "none"]
 ShortcutPadding = Literal["end", "both"]
 
+EXAMPLES = {"strides": "[1, 2, 2]", "kernels": "[1, 3, 3]"}  # of a level of a volume with thick slices
 LIMITS = (
     ("in_channels", 1, 4096),
     ("classes", 1, 100_000),
@@ -55,6 +56,12 @@ class NetworkOptions:
         Attention gates: on the coarser grid as published, or on the grid of the skip as in common reimplementations.
     dimensions : {2, 3}
         Spatial axes of the images: 2 for images, 3 for volumes.
+    strides : tuple of tuple of int
+        For each of the `depth` halvings, fine to coarse, the stride along each axis: 2, or 1 where the axis is left as
+        it is because its voxels are long. Empty: 2 along all axes.
+    kernels : tuple of tuple of int
+        For each of the `depth` + 1 stages, fine to coarse, the extent of its convolutions along each axis: 3, or 1 for
+        convolutions within the slices. Empty: 3 along all axes. For V-Net 3 stands for its 5.
     stem : {"auto", "7x7", "deep", "3x3"}
         First layers of a ResNet: one convolution of 7 x 7 with stride 2, three of 3 x 3 instead, or one of 3 x 3 that
         keeps the size. "auto" is the published one.
@@ -95,6 +102,8 @@ class NetworkOptions:
     deep_supervision: bool = False
     gates: Literal["published", "aligned"] = "published"
     dimensions: int = 2
+    strides: tuple[tuple[int, ...], ...] = ()
+    kernels: tuple[tuple[int, ...], ...] = ()
     stem: Literal["auto", "7x7", "deep", "3x3"] = "auto"
     shortcut: Literal["auto", "A", "B", "C", "D"] = "auto"
     shortcut_padding: ShortcutPadding = "end"
@@ -114,3 +123,39 @@ class NetworkOptions:
                 raise BadOption(f"network.{name} in {minimum}...{maximum}", got, f"Change network.{name}.")
         if not 0 <= self.dropout < 1:
             raise BadOption("network.dropout in [0, 1)", f"{self.dropout}", "Change network.dropout.")
+        for name, allowed in (("strides", {1, 2}), ("kernels", {1, 3})):
+            rows: tuple[tuple[int, ...], ...] = getattr(self, name)
+            if not all(row and set(row) <= allowed and (name == "kernels" or 2 in row) for row in rows):
+                expected = f"network.{name} of {' or '.join(map(str, allowed))} along each axis"
+                expected += ", a 2 in each row" if name == "strides" else ""
+                hint = f"For example {EXAMPLES[name]} for each level, or []."
+                raise BadOption(expected, f"{[list(row) for row in rows]}", hint)
+
+    def stride(self, level: int) -> int | tuple[int, ...]:
+        """Return the stride between stage `level` and the next coarser one; along each axis if they differ.
+
+        Raises
+        ------
+        BadOption
+            `strides` fits neither `depth` nor `dimensions`.
+        """
+        self._check_rows("strides", self.strides, self.depth)
+        return self.strides[level] if self.strides else 2
+
+    def kernel(self, level: int, extent: int = 3) -> int | tuple[int, ...]:
+        """Return the kernel of the convolutions of a stage; along each axis, `extent` or 1, if they differ.
+
+        Raises
+        ------
+        BadOption
+            `kernels` fits neither `depth` nor `dimensions`.
+        """
+        self._check_rows("kernels", self.kernels, self.depth + 1)
+        return tuple(extent if kernel == 3 else 1 for kernel in self.kernels[level]) if self.kernels else extent
+
+    def _check_rows(self, name: str, rows: tuple[tuple[int, ...], ...], count: int) -> None:
+        """Check that there is a row for each level, with a number for each axis."""
+        if rows and not (len(rows) == count and all(len(row) == self.dimensions for row in rows)):
+            expected = f"network.{name} of {count} rows with {self.dimensions} numbers for depth {self.depth}"
+            got = f"{[list(row) for row in rows]}"
+            raise BadOption(expected, got, f"For example {EXAMPLES[name]} for each level of a volume, or [].")

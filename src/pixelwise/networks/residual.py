@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
+from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec, axis_fields
 from pixelwise.networks.blocks import Block, convolution_spec, residual_graph
 from pixelwise.networks.convolutions import make_convolution
 from pixelwise.networks.options import ShortcutPadding
@@ -200,7 +200,7 @@ def _conv_norm(
     return conv, norm, convolution_spec(name, conv, norm)
 
 
-def average_spec(name: str, channels: int, stride: int) -> LayerSpec:
+def average_spec(name: str, channels: int, stride: int | tuple[int, ...]) -> LayerSpec:
     """Return the `LayerSpec` of the average pooling of a shortcut (ResNet-D), including a partial last window.
 
     Examples
@@ -208,11 +208,11 @@ def average_spec(name: str, channels: int, stride: int) -> LayerSpec:
     >>> average_spec("block", 8, 2).name
     'block average'
     """
+    strides = (stride,) if isinstance(stride, int) else stride
     return LayerSpec(
         name=f"{name} average",
         kind="average",
-        kernel=stride,
-        stride=stride,
+        **axis_fields(strides, strides, (0,) * len(strides)),
         in_channels=channels,
         channels=channels,
         ceil=True,

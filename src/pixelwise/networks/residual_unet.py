@@ -1,6 +1,6 @@
 """Residual blocks of U-Nets: pre-activation (ResUNet), nnU-Net (ResEnc) and V-Net."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -15,8 +15,10 @@ from pixelwise.networks.blocks import (
     make_normalisation,
     residual_graph,
 )
-from pixelwise.networks.convolutions import CONVOLUTIONS, make_convolution
+from pixelwise.networks.convolutions import CONVOLUTIONS, Extent, half, make_convolution
 from pixelwise.networks.residual import average_spec
+
+AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class PreActivationUnit(Block):
@@ -28,8 +30,8 @@ class PreActivationUnit(Block):
     ----------
     name, in_channels, channels, dimensions
         As for `ConvLayer`.
-    stride : int
-        Of the first convolution; 2 halves the size.
+    stride, kernel : int or tuple of int
+        Stride of the first convolution, 2 halves the size; side of both kernels. Of each axis if they differ.
     normalisation : {"batch", "group", "instance", "none"}
         Before each ReLU; see `make_normalisation`.
     first : bool
@@ -47,7 +49,8 @@ class PreActivationUnit(Block):
         in_channels: int,
         channels: int,
         *,
-        stride: int = 1,
+        stride: Extent = 1,
+        kernel: Extent = 3,
         normalisation: NormalisationName = "batch",
         first: bool = False,
         dimensions: int = 2,
@@ -55,9 +58,9 @@ class PreActivationUnit(Block):
         super().__init__()
         conv = CONVOLUTIONS[dimensions]
         before = [] if first else [*make_normalisation(normalisation, in_channels, dimensions), nn.ReLU()]
-        one = conv(in_channels, channels, 3, stride, 1)
+        one = conv(in_channels, channels, kernel, stride, half(kernel))
         between = [*make_normalisation(normalisation, channels, dimensions), nn.ReLU()]
-        two = conv(channels, channels, 3, 1, 1)
+        two = conv(channels, channels, kernel, 1, half(kernel))
         self.layers = nn.Sequential(*before, one, *between, two)
         main = [convolution_spec(f"{name} conv a", one, *before), convolution_spec(f"{name} conv b", two, *between)]
         shortcut_graph: LayerGraph = []
@@ -82,8 +85,8 @@ class ResEncBlock(Block):
     ----------
     name, in_channels, channels, dimensions
         As for `ConvLayer`.
-    stride : int
-        Of the first convolution; 2 halves the size.
+    stride, kernel : int or tuple of int
+        Stride of the first convolution, 2 halves the size; side of both kernels. Of each axis if they differ.
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; see `make_normalisation`.
     activation : callable
@@ -102,21 +105,23 @@ class ResEncBlock(Block):
         in_channels: int,
         channels: int,
         *,
-        stride: int = 1,
+        stride: Extent = 1,
+        kernel: Extent = 3,
         normalisation: NormalisationName = "batch",
         activation: Callable[[int], nn.Module],
         dimensions: int = 2,
     ) -> None:
         super().__init__()
         kwargs = {"normalisation": normalisation, "dimensions": dimensions, "bias": True}
-        first = ConvLayer(f"{name} conv a", in_channels, channels, stride=stride, activation=activation, **kwargs)  # type: ignore[arg-type]
-        second = ConvLayer(f"{name} conv b", channels, channels, activation=None, **kwargs)  # type: ignore[arg-type]
+        shared = {**kwargs, "kernel": kernel}
+        first = ConvLayer(f"{name} conv a", in_channels, channels, stride=stride, activation=activation, **shared)  # type: ignore[arg-type]
+        second = ConvLayer(f"{name} conv b", channels, channels, activation=None, **shared)  # type: ignore[arg-type]
         self.layers = nn.Sequential(first, second)
         self.activation = activation(channels)
         shortcut_graph: list[LayerSpec] = []
         shortcut: list[nn.Module] = []
         if stride != 1:
-            shortcut.append({2: nn.AvgPool2d, 3: nn.AvgPool3d}[dimensions](stride, stride))
+            shortcut.append(AVERAGES[dimensions](stride, stride))
             shortcut_graph.append(average_spec(name, in_channels, stride))
         if in_channels != channels:
             projection = ConvLayer(
@@ -154,6 +159,8 @@ class VNetStage(Block):
         As for `ConvLayer`.
     count : int
         Number of convolutions, 1 to 3.
+    kernel : int or tuple of int
+        Side of all kernels; of each axis if they differ.
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; the paper has none.
 
@@ -170,6 +177,7 @@ class VNetStage(Block):
         channels: int,
         *,
         count: int,
+        kernel: Extent = 5,
         normalisation: NormalisationName = "none",
         dimensions: int = 2,
     ) -> None:
@@ -184,7 +192,7 @@ class VNetStage(Block):
                 f"{name} conv {'abc'[index]}",
                 source,
                 channels,
-                kernel=5,
+                kernel=kernel,
                 normalisation=normalisation,
                 activation=None if last else nn.PReLU,
                 bias=True,

@@ -1,5 +1,7 @@
 """Segmentation networks: one function per paper, with all its numbers."""
 
+import re
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -50,7 +52,7 @@ def unet2015(options: NetworkOptions) -> Segmenter:
     decoder = UNetDecoder(
         widths,
         widths[:-1],
-        make_up=_ups(options, "transposed"),
+        make_up=_ups(options, "transposed", alike=True),
         make_block=_blocks(options, padding=0, normalisation="none"),
     )
     return _finish(options, encoder, decoder, normalisation="none")
@@ -80,14 +82,35 @@ def unet(options: NetworkOptions) -> Segmenter:
         outputs = [max(1, width // 2) for width in outputs]
         outputs[:1] = widths[:1]
     encoder = _plain_encoder(options, widths, [0.0] * options.depth + [options.dropout])
-    make_block = _blocks(options)
+    make_block = _blocks(options, halving=upsampling != "transposed")
+    decoder = UNetDecoder(widths, outputs, make_up=_ups(options, upsampling), make_block=make_block)
+    return _finish(options, encoder, decoder)
+
+
+def unet3d(options: NetworkOptions) -> Segmenter:
+    """3D U-Net of 2016: valid convolutions, channels that double before each pooling, 132 -> 44.
+
+    Cicek, Abdulkadir, Lienkamp, Brox, Ronneberger 2016, "3D U-Net: learning dense volumetric segmentation from sparse
+    annotation", arXiv 1606.06650, figure 2 and section 2: four resolutions, two valid 3 x 3 x 3 convolutions at each,
+    of 32 and 64, 64 and 128, 128 and 256, 256 and 512 channels, so that there is no bottleneck; batch normalisation
+    before each ReLU; 2 x 2 x 2 up-convolutions that keep the channels. Of the 19,075,523 parameters (3 -> 3) the paper
+    counts 19,069,955: all but those of the normalisation and the biases of the up-convolutions.
+
+    Examples
+    --------
+    >>> unet3d(NetworkOptions(name="unet3d", base=2, dimensions=3)).geometry().margin
+    44
+    """
+    widths = [2 * options.base * 2**stage for stage in range(4)]
+    middles = [width // 2 for width in widths]
+    encoder = _plain_encoder(options, widths, [0.0] * 4, padding=0, normalisation="batch", middles=middles, bias=True)
     decoder = UNetDecoder(
         widths,
-        outputs,
-        make_up=_ups(options, upsampling),
-        make_block=make_block if upsampling == "transposed" else partial(_halving_block, make_block),
+        widths[:-1],
+        make_up=_ups(options, "transposed", alike=True, keeps=True),
+        make_block=_blocks(options, padding=0, normalisation="batch", bias=True),
     )
-    return _finish(options, encoder, decoder)
+    return _finish(options, encoder, decoder, normalisation="batch")
 
 
 def resunet(options: NetworkOptions) -> Segmenter:
@@ -103,9 +126,17 @@ def resunet(options: NetworkOptions) -> Segmenter:
     """
     widths = _widths(options)
     unit = partial(PreActivationUnit, normalisation=options.normalisation, dimensions=options.dimensions)
-    stages = [unit("enc1", options.in_channels, widths[0], first=True)]
-    stages += [unit(f"enc{i + 1}", low, high, stride=2) for i, (low, high) in enumerate(pairwise(widths), 1)]
-    decoder = UNetDecoder(widths, widths[:-1], make_up=_ups(options, _upsampling(options, "nearest")), make_block=unit)
+    stages = [unit("enc1", options.in_channels, widths[0], first=True, kernel=options.kernel(0))]
+    stages += [
+        unit(f"enc{i}", low, high, stride=options.stride(i - 2), kernel=options.kernel(i - 1))
+        for i, (low, high) in enumerate(pairwise(widths), 2)
+    ]
+
+    def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
+        return unit(name, in_channels, channels, kernel=options.kernel(_level(name)))
+
+    make_up = _ups(options, _upsampling(options, "nearest"))
+    decoder = UNetDecoder(widths, widths[:-1], make_up=make_up, make_block=make_block)
     return _finish(options, StagedEncoder(stages, widths), decoder)
 
 
@@ -129,16 +160,20 @@ def resencunet(options: NetworkOptions) -> Segmenter:
     source = widths[0]
     for stage, (width, count) in enumerate(zip(widths, counts, strict=True)):
         blocks: list[nn.Module] = []
+        kernel = options.kernel(stage)
         if stage == 0:
-            blocks.append(ConvLayer("stem", options.in_channels, width, bias=True, **kwargs))  # type: ignore[arg-type]
+            stem = ConvLayer("stem", options.in_channels, width, kernel=kernel, bias=True, **kwargs)  # type: ignore[arg-type]
+            blocks.append(stem)
         for place in range(count):
-            stride = 2 if stage > 0 and place == 0 else 1
-            blocks.append(ResEncBlock(f"enc{stage + 1}.{place}", source, width, stride=stride, **kwargs))  # type: ignore[arg-type]
+            stride = options.stride(stage - 1) if stage > 0 and place == 0 else 1
+            name = f"enc{stage + 1}.{place}"
+            blocks.append(ResEncBlock(name, source, width, stride=stride, kernel=kernel, **kwargs))  # type: ignore[arg-type]
             source = width
         stages.append(Chain(*blocks))
 
     def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
-        return ConvLayer(f"{name} conv", in_channels, channels, bias=True, **kwargs)  # type: ignore[arg-type]
+        kernel = options.kernel(_level(name))
+        return ConvLayer(f"{name} conv", in_channels, channels, kernel=kernel, bias=True, **kwargs)  # type: ignore[arg-type]
 
     decoder = UNetDecoder(widths, widths[:-1], make_up=_ups(options, "transposed"), make_block=make_block)
     network = _finish(options, StagedEncoder(stages, widths), decoder)
@@ -203,7 +238,8 @@ def attention_unet(options: NetworkOptions) -> Segmenter:
             gates.append(AlignedGate(str(level), skip, skip, norm, axes))
         elif level > 0 or options.depth == 1:
             last = level == options.depth - 1
-            gates.append(GridGate(str(level), skip, widths[level + 1], norm, axes, with_signal=last))
+            stride = options.stride(level)
+            gates.append(GridGate(str(level), skip, widths[level + 1], norm, axes, with_signal=last, stride=stride))
         else:
             gates.append(None)
     decoder = UNetDecoder(
@@ -226,27 +262,25 @@ def vnet(options: NetworkOptions) -> Segmenter:
     """
     widths, norm, axes = _widths(options), options.normalisation, options.dimensions
     counts = [min(3, stage + 1) for stage in range(len(widths))]
-    stages = [
-        VNetStage(
-            f"enc{i + 1}", options.in_channels if i == 0 else width, width, count=n, normalisation=norm, dimensions=axes
-        )
-        for i, (width, n) in enumerate(zip(widths, counts, strict=True))
-    ]
-
-    def make_down(index: int, width: int) -> nn.Module:
-        kwargs = {"normalisation": norm, "activation": nn.PReLU, "bias": True, "dimensions": axes}
-        return ConvLayer(f"down {index + 1}", width, widths[index + 1], kernel=2, stride=2, padding=0, **kwargs)  # type: ignore[arg-type]
 
     def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
-        count = counts[int(name.removeprefix("dec")) - 1]
-        return VNetStage(name, in_channels, channels, count=count, normalisation=norm, dimensions=axes)
+        level = _level(name)
+        kwargs = {"count": counts[level], "kernel": options.kernel(level, 5)}
+        return VNetStage(name, in_channels, channels, normalisation=norm, dimensions=axes, **kwargs)  # type: ignore[arg-type]
 
-    decoder = UNetDecoder(
-        widths,
-        [2 * width for width in widths[:-1]],
-        make_up=lambda name, source, skip: Up(name, source, skip, "transposed", axes, nn.PReLU),
-        make_block=make_block,
-    )
+    stages = [make_block(f"enc{i + 1}", width if i else options.in_channels, width) for i, width in enumerate(widths)]
+
+    def make_down(index: int, width: int) -> nn.Module:
+        stride = options.stride(index)
+        kwargs = {"normalisation": norm, "activation": nn.PReLU, "bias": True, "dimensions": axes, "padding": 0}
+        name = f"down {index + 1}"
+        return ConvLayer(name, width, widths[index + 1], kernel=stride, stride=stride, **kwargs)  # type: ignore[arg-type]
+
+    def make_up(name: str, source: int, skip: int) -> Up:
+        return Up(name, source, skip, "transposed", axes, nn.PReLU, options.stride(_level(name)))
+
+    outputs = [2 * width for width in widths[:-1]]
+    decoder = UNetDecoder(widths, outputs, make_up=make_up, make_block=make_block)
     return _finish(options, StagedEncoder(stages, widths, make_down), decoder)
 
 
@@ -255,40 +289,87 @@ def _plain_encoder(
     widths: list[int],
     dropouts: list[float],
     *,
-    padding: int = 1,
+    padding: int | None = None,
     normalisation: NormalisationName | None = None,
+    middles: Sequence[int | None] | None = None,
+    bias: bool | None = None,
 ) -> StagedEncoder:
-    """Build the contracting path of 2015: two convolutions per stage, 2 x 2 max pooling between stages."""
+    """Build the contracting path of 2015: two convolutions per stage, 2 x 2 max pooling between stages.
+
+    `middles` are the channels between the two convolutions of each stage, if they differ from those after them. With
+    `padding` 0 all axes are alike.
+    """
     sources = [options.in_channels, *widths[:-1]]
     stages = [
         ConvBlock(
             f"enc{i + 1}",
             source,
             width,
+            middle=middle,
             padding=padding,
+            kernel=options.kernel(i) if padding is None else 3,
             normalisation=normalisation or options.normalisation,
             dropout=dropout,
             dimensions=options.dimensions,
+            bias=bias,
         )
-        for i, (source, width, dropout) in enumerate(zip(sources, widths, dropouts, strict=True))
+        for i, (source, middle, width, dropout) in enumerate(
+            zip(sources, middles or [None] * len(widths), widths, dropouts, strict=True)
+        )
     ]
-    return StagedEncoder(stages, widths, lambda i, width: Pool(f"pool {i + 1}", width, options.dimensions))
+
+    def make_down(index: int, width: int) -> nn.Module:
+        return Pool(f"pool {index + 1}", width, options.dimensions, options.stride(index) if padding is None else 2)
+
+    return StagedEncoder(stages, widths, make_down)
 
 
-def _blocks(options: NetworkOptions, *, padding: int = 1, normalisation: NormalisationName | None = None) -> MakeBlock:
-    """Return the factory of blocks of two convolutions."""
-    norm = normalisation or options.normalisation
-    return partial(ConvBlock, padding=padding, normalisation=norm, dimensions=options.dimensions)
+def _blocks(
+    options: NetworkOptions,
+    *,
+    padding: int | None = None,
+    normalisation: NormalisationName | None = None,
+    halving: bool = False,
+    bias: bool | None = None,
+) -> MakeBlock:
+    """Return the factory of blocks of two convolutions.
+
+    With `halving` the first convolution halves the channels, which interpolation keeps.
+    """
+
+    def make_block(name: str, in_channels: int, channels: int) -> nn.Module:
+        return ConvBlock(
+            name,
+            in_channels,
+            channels,
+            middle=in_channels // 2 if halving else None,
+            padding=padding,
+            kernel=options.kernel(_level(name)) if padding is None else 3,
+            normalisation=normalisation or options.normalisation,
+            dimensions=options.dimensions,
+            bias=bias,
+        )
+
+    return make_block
 
 
-def _halving_block(make_block: MakeBlock, name: str, in_channels: int, channels: int) -> nn.Module:
-    """Make a block whose first convolution halves the channels, which interpolation keeps."""
-    return make_block(name, in_channels, channels, middle=in_channels // 2)  # type: ignore[call-arg]
+def _ups(options: NetworkOptions, upsampling: Upsampling, *, alike: bool = False, keeps: bool = False) -> MakeUp:
+    """Return the factory of upsampling layers.
+
+    With `alike` all axes are upsampled by 2, with `keeps` transposed convolutions keep the channels.
+    """
+
+    def make_up(name: str, source: int, skip: int) -> Up:
+        stride = 2 if alike else options.stride(_level(name))
+        return Up(name, source, source if keeps else skip, upsampling, options.dimensions, stride=stride)
+
+    return make_up
 
 
-def _ups(options: NetworkOptions, upsampling: Upsampling) -> MakeUp:
-    """Return the factory of upsampling layers."""
-    return partial(Up, upsampling=upsampling, dimensions=options.dimensions)
+def _level(name: str) -> int:
+    """Return the resolution of a stage from its name: 0 for "enc1", "dec1", "up 1", "x0,1" and "up 0,1"."""
+    numbers = [int(number) for number in re.findall(r"[0-9]+", name)]
+    return numbers[0] if len(numbers) == 2 else numbers[0] - 1
 
 
 def _upsampling(options: NetworkOptions, published: Upsampling) -> Upsampling:

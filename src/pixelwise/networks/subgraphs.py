@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
+from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save, differs_by_axis
 from pixelwise.geometry.subgraphs import MapKey, NetworkStages, Subgraph
 from pixelwise.networks.decoders import UNetDecoder
 from pixelwise.networks.encoders import FullResolutionEncoder
@@ -31,9 +31,9 @@ class StagedNetwork:
     def run(
         self,
         subgraph: Subgraph,
-        source: Float[Tensor, "batch channels rows columns"],
-        coarse: Float[Tensor, "batch coarse_channels coarse_rows coarse_columns"] | None = None,
-    ) -> Float[Tensor, "batch out_channels out_rows out_columns"]:
+        source: Float[Tensor, "batch channels *size"],
+        coarse: Float[Tensor, "batch coarse_channels *coarse_size"] | None = None,
+    ) -> Float[Tensor, "batch out_channels *out_size"]:
         """Return the output of a subgraph for the maps that it reads."""
         maps, features = {subgraph.source: source}, source
         deepest = self.stages.deepest
@@ -70,8 +70,8 @@ class StagedNetwork:
 def staged(network: nn.Module) -> StagedNetwork | None:
     """Return a network with its stages, or None if it cannot be cut.
 
-    Cut can be two-dimensional networks of one encoder and one U-Net decoder, without valid convolutions and without
-    layers that depend on the whole image.
+    Cut can be networks of one encoder and one U-Net decoder, without valid convolutions, without layers that depend on
+    the whole image, and with the same layers along all axes.
 
     Examples
     --------
@@ -82,7 +82,9 @@ def staged(network: nn.Module) -> StagedNetwork | None:
     >>> staged(build(NetworkOptions(name="unet2015", base=2))) is None
     True
     """
-    if type(network) is not Segmenter or network.dimensions != 2 or not isinstance(network.decoder, UNetDecoder):
+    if type(network) is not Segmenter or not isinstance(network.decoder, UNetDecoder):
+        return None
+    if differs_by_axis(network.layer_graph()):
         return None
     encoder, decoder = network.encoder, network.decoder
     block = encoder.block if isinstance(encoder, FullResolutionEncoder) else None
@@ -113,6 +115,7 @@ def _stages(network: Segmenter, encoder: StageEncoder, decoder: UNetDecoder, blo
         decoder=tuple(decoder_graphs),
         start=decoder.start_graph(),
         skips=(_IMAGE, *(str(level - shift) for level in range(1, deepest + 1))),
+        dimensions=network.dimensions,
     )
 
 

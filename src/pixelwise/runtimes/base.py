@@ -3,7 +3,8 @@
 Each library has its own module (`torch`, `onnx`, `openvino`), so that only the one in use is imported. `benchmark`
 measures which is fastest.
 
-An exported graph takes `image` (batch, channels, height, width), float32, and returns `probabilities` and `logits`. If
+An exported graph takes `image` (batch, channels, *size), float32, where size is (height, width), or (depth, height,
+width) of volumes, and returns `probabilities` and `logits`. If
 the model normalises each image by its own mean and standard deviation, which a tile does not contain, the graph also
 takes them as `mean` and `std` (batch, channels); all other normalisation is part of the graph.
 """
@@ -30,7 +31,7 @@ class Runtime(Protocol):
     """Computes logits for a batch of tiles of a valid size."""
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
+        self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, in the floating-point type of the network."""
         ...
@@ -46,8 +47,8 @@ class StagedRuntime(Runtime, Protocol):
         ...
 
     def run_subgraph(
-        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
-    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
+    ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph for its inputs, in any memory layout."""
         ...
 
@@ -84,7 +85,7 @@ def computing(path: Path, library: str) -> Generator[None]:
 
 def graph_inputs(
     names: Sequence[str],
-    image: Float[np.ndarray, "batch channels height width"],
+    image: Float[np.ndarray, "batch channels *size"],
     mean: Float32[np.ndarray, "batch channels"] | None = None,
     std: Float32[np.ndarray, "batch channels"] | None = None,
 ) -> dict[str, np.ndarray]:

@@ -82,6 +82,7 @@ _Numbers = Annotated[list[Annotated[int, Field(ge=1, le=2**20)]], Field(min_leng
 
 
 class _Stages(_Strict):
+    dimensions: Literal[2, 3]
     strides: _Numbers
     channels: _Numbers
     decoder_channels: _Numbers
@@ -126,6 +127,7 @@ def inner_maps(stages: NetworkStages) -> list[MapKey]:
 def write_stages_text(stages: NetworkStages) -> str:
     """Return stages as JSON text."""
     record = _Stages(
+        dimensions=3 if stages.dimensions == 3 else 2,
         strides=list(stages.strides),
         channels=list(stages.channels),
         decoder_channels=list(stages.decoder_channels),
@@ -159,6 +161,7 @@ def read_stages_text(text: str, geometry: Geometry, path: Path) -> NetworkStages
             decoder=tuple(_graph(elements) for elements in record.decoder),
             start=_graph(record.start),
             skips=tuple(record.skips),
+            dimensions=record.dimensions,
         )
         if not record.consistent() or stages.strides[-1] != geometry.total_stride or not stages.aligned:
             raise ValueError("its maps do not fit together")
@@ -183,8 +186,8 @@ class CutRuntime:
         self._runtime, self._subgraphs = runtime, subgraphs_at(range(1, stages.deepest))
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
-    ) -> Float[np.ndarray, "batch classes height width"]:
+        self, tiles: Float[np.ndarray, "batch channels *size"]
+    ) -> Float[np.ndarray, "batch classes *size"]:
         """Return the logits."""
         maps: dict[MapKey, np.ndarray] = {("encoder", 0): tiles}
         for subgraph in self._subgraphs:
@@ -194,7 +197,8 @@ class CutRuntime:
 
 def _elements(graph: LayerGraph) -> list[Any]:
     records = {LayerSpec: _Layer, Save: _Save, Branch: _Branch, Merge: _Merge}
-    return [records[type(element)](**asdict(element)) for element in graph]
+    fields = ({name: value for name, value in asdict(element).items() if name != "axes"} for element in graph)
+    return [records[type(element)](**values) for element, values in zip(graph, fields, strict=True)]
 
 
 def _graph(elements: list[Any]) -> LayerGraph:

@@ -67,7 +67,7 @@ class OnnxRuntime:
         self._run_options.only_execute_path_to_fetches = True
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
+        self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits as float32, without computing the softmax."""
         inputs = graph_inputs(self._names, tiles)
@@ -80,8 +80,8 @@ class OnnxRuntime:
         return self._stages or None
 
     def run_subgraph(
-        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
-    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
+    ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph, as float32; it is prepared when it is first used."""
         values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
         inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
@@ -104,7 +104,7 @@ class OnnxRuntime:
 
     def outputs(
         self,
-        image: Float32[np.ndarray, "batch channels height width"],
+        image: Float32[np.ndarray, "batch channels *size"],
         mean: Float32[np.ndarray, "batch channels"],
         std: Float32[np.ndarray, "batch channels"],
     ) -> Outputs:
@@ -114,7 +114,7 @@ class OnnxRuntime:
             values = self._session.run([PROBABILITIES, LOGITS], inputs)
         return Outputs(*(np.asarray(value) for value in values))
 
-    def all_outputs(self, image: Float32[np.ndarray, "batch channels height width"]) -> list[np.ndarray]:
+    def all_outputs(self, image: Float32[np.ndarray, "batch channels *size"]) -> list[np.ndarray]:
         """Return all outputs of the file, in its order, for unscaled images."""
         return [np.asarray(value) for value in self._session.run(None, graph_inputs(self._names, image))]
 

@@ -69,7 +69,7 @@ class OpenVinoRuntime:
         self._all_outputs: openvino.InferRequest | None = None
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
+        self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
         inputs = graph_inputs(self._names, tiles)
@@ -83,8 +83,8 @@ class OpenVinoRuntime:
         return self._stages
 
     def run_subgraph(
-        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
-    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
+    ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph, as float32; it is compiled when it is first used."""
         values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
         inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
@@ -110,7 +110,7 @@ class OpenVinoRuntime:
 
     def outputs(
         self,
-        image: Float32[np.ndarray, "batch channels height width"],
+        image: Float32[np.ndarray, "batch channels *size"],
         mean: Float32[np.ndarray, "batch channels"],
         std: Float32[np.ndarray, "batch channels"],
     ) -> Outputs:
@@ -174,8 +174,9 @@ def cut_graph(graph: openvino.Model, inputs: Sequence[str], output: str) -> open
         if port.get_node().get_type_name() == "Parameter":
             parameters.append(port.get_node())
             continue
-        any_size = [-1, port.get_partial_shape()[1].get_length(), -1, -1]  # tiles may be smaller than any image
-        parameter = opset.parameter(any_size, np.float32)
+        shape = port.get_partial_shape()
+        sides = [-1] * (len(shape) - 2)  # tiles may be smaller than any image
+        parameter = opset.parameter([-1, shape[1].get_length(), *sides], np.float32)
         for reader in port.get_target_inputs():
             reader.replace_source_output(parameter.output(0))
         port.set_names(set())

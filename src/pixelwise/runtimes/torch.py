@@ -56,7 +56,8 @@ class TorchRuntime:
         if device == "cpu":
             torch.set_num_threads(min(torch.get_num_threads(), usable_threads()))
         folded = fold_batch_norm(deepcopy(network).eval())
-        folded = folded.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._layout = channels_last(folded)
+        folded = folded.to(device=device, memory_format=self._layout)  # type: ignore[call-overload]
         self._network: Callable[[Tensor], Tensor] = _compile(folded, device) if compiled else folded
         self._device, self._bfloat16 = device, precision == "bf16"
         self._dtype = next(network.parameters()).dtype
@@ -65,12 +66,12 @@ class TorchRuntime:
         self._compute = CudaGraphRunner(self._forward) if device == "cuda" else self._forward
 
     def __call__(
-        self, tiles: Float[np.ndarray, "batch channels height width"]
+        self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, in the floating-point type of the weights."""
         with torch.inference_mode():
             batch = torch.from_numpy(tiles).to(device=self._device, dtype=self._dtype)
-            logits = self._compute(batch.contiguous(memory_format=torch.channels_last))
+            logits = self._compute(batch.contiguous(memory_format=self._layout))
             # contiguous, because post-processing is twenty times slower in channels-last format
             return logits.to(self._dtype).contiguous().cpu().numpy()
 
@@ -80,8 +81,8 @@ class TorchRuntime:
         return None if self._staged is None else self._staged.stages
 
     def run_subgraph(
-        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ _ _"]
-    ) -> Float[np.ndarray, "batch out_channels out_rows out_columns"]:
+        self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
+    ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph; it is fastest for maps whose channels are adjacent in memory.
 
         Raises
@@ -93,7 +94,7 @@ class TorchRuntime:
             raise ValueError("a network that cannot be cut")
         with torch.inference_mode():
             inputs = [torch.from_numpy(values).to(self._dtype) for values in maps]
-            inputs = [values.contiguous(memory_format=torch.channels_last) for values in inputs]
+            inputs = [values.contiguous(memory_format=self._layout) for values in inputs]
             output = self._staged.run(subgraph, *inputs)
             # as in `__call__`: only maps stay in channels-last format
             return (output.contiguous() if subgraph.output == ("decoder", 0) else output).numpy()
@@ -104,6 +105,12 @@ class TorchRuntime:
         # cached casts of autocast would be freed before a captured graph is replayed
         with torch.autocast(self._device, torch.bfloat16, cache_enabled=self._device != "cuda"):
             return self._network(batch)
+
+
+def channels_last(network: nn.Module) -> torch.memory_format:
+    """Return the memory format in which the channels of the maps of a network are adjacent."""
+    volumes = any(isinstance(module, nn.Conv3d) for module in network.modules())
+    return torch.channels_last_3d if volumes else torch.channels_last
 
 
 def _compile(network: nn.Module, device: str) -> Callable[[Tensor], Tensor]:

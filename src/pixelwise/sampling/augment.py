@@ -1,5 +1,7 @@
 """Data augmentation of patches: one fused warp (affine and elastic), then intensity transforms.
 
+This module warps images; `volume_warp` warps volumes, with the same options.
+
 Each sample has its own generator, so that a batch is a pure function of (seed, step, sample). Images are resampled
 once, with `grid_sample`, and labels once, by index, at the same positions.
 """
@@ -7,6 +9,7 @@ once, with `grid_sample`, and labels once, by index, at the same positions.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -24,14 +27,19 @@ class Augmentation:
     Attributes
     ----------
     rotation, rotation_share : float
-        Largest angle, in degrees, in both directions.
+        Largest angle, in degrees, in both directions; in volumes about each of the axes.
     scale, scale_share : (float, float), float
-        Range of the magnification, the same for both axes; above 1 objects grow. Drawn log-uniformly.
+        Range of the magnification, the same for all axes; above 1 objects grow. Drawn log-uniformly.
     flip : bool
         Random horizontal flips.
     upside_down : bool
         Random vertical flips and, with `flip`, rotations by 90 degrees: all eight symmetries of the square. For
-        images without an up direction, such as microscopy or aerial images.
+        images without an up direction, such as microscopy or aerial images. In volumes flips of the rows alone.
+    front_back : bool
+        For volumes: random flips of the first axis.
+    coarse_axis : {0, 1, 2}, optional
+        For volumes: the axis along which slices are far apart. They are only rotated, scaled and deformed within
+        themselves, and not blurred across.
     elastic_sd, elastic_share : float
         Standard deviation, in pixels, of displacements on a 3 x 3 grid, with bicubic interpolation (U-Net paper:
         10 pixels on 572). At most a tenth of the distance between grid points, so that the map does not fold: the
@@ -58,6 +66,8 @@ class Augmentation:
     scale_share: float = 0.5
     flip: bool = True
     upside_down: bool = True
+    front_back: bool = True
+    coarse_axis: Literal[0, 1, 2] | None = None
     elastic_sd: float = 10.0
     elastic_share: float = 0.2
     brightness: float = 0.25
@@ -73,8 +83,10 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value: float | tuple[float, float] = getattr(self, field.name)
+            value: float | tuple[float, float] | None = getattr(self, field.name)
             name = f"augmentation.{field.name}"
+            if value is None:
+                continue
             if isinstance(value, tuple):
                 low, high = value
                 if not 0.0 < low <= high < math.inf:
@@ -96,6 +108,7 @@ NO_AUGMENTATION = Augmentation(
     scale_share=0.0,
     flip=False,
     upside_down=False,
+    front_back=False,
     elastic_share=0.0,
     brightness_share=0.0,
     contrast_share=0.0,
@@ -179,7 +192,7 @@ def augment(
             images[i] = warp.apply_exact(windows[i], drawn, size)
             targets[i] = warp.apply_exact(labels[i], drawn, size)
     for image, rng in zip(images[:, : images.shape[1] - maps], draws, strict=True):
-        _augment_intensities(image, rng, options)
+        augment_intensities(image, rng, options)
     return images, targets
 
 
@@ -209,14 +222,14 @@ def draw_warp(size: tuple[int, int], rng: np.random.Generator, options: Augmenta
     return Warp(quarters, bool(mirrored), matrix, displacements, exact=exact)
 
 
-def _augment_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:
-    """Transform the intensities of one image (channels, height, width) in place."""
+def augment_intensities(image: Tensor, rng: np.random.Generator, options: Augmentation) -> None:
+    """Transform the intensities of one image or volume (channels, *size) in place."""
     uniform = rng.random(5)
     channels = image.shape[0]
     if uniform[0] < options.noise_share:
         intensity.add_noise(image, rng.uniform(0.0, options.noise), rng)
     if uniform[1] < options.blur_share:
-        intensity.blur(image, rng.uniform(*options.blur))
+        intensity.blur(image, rng.uniform(*options.blur), options.coarse_axis)
     if uniform[2] < options.brightness_share:
         intensity.brighten(image, rng.uniform(-options.brightness, options.brightness, channels))
     if uniform[3] < options.contrast_share:

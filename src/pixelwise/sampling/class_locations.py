@@ -26,7 +26,7 @@ def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[list[Locati
 
     Parameters
     ----------
-    targets : sequence of uint8 arrays (height, width)
+    targets : sequence of uint8 arrays (*size)
     seed : int
         Seed of the choice of at most `MAX_PIXELS` pixels per class and case.
 
@@ -50,14 +50,14 @@ def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[list[Locati
     return [result[index] for index in sorted(result)]
 
 
-def _count(target: UInt8[np.ndarray, "height width"]) -> Int[np.ndarray, "256"]:
+def _count(target: UInt8[np.ndarray, "*size"]) -> Int[np.ndarray, "256"]:
     flat = target.reshape(-1)
     blocks = (np.bincount(flat[i : i + BLOCK], minlength=256) for i in range(0, flat.size, BLOCK))
     return sum(blocks, start=np.zeros(256, np.int64))
 
 
 def _pixels(
-    target: UInt8[np.ndarray, "height width"], index: int, count: int, limit: int, rng: np.random.Generator
+    target: UInt8[np.ndarray, "*size"], index: int, count: int, limit: int, rng: np.random.Generator
 ) -> Int[np.ndarray, " found"]:
     """Return flat indices of at most `limit` of the `count` pixels of class `index`."""
     # ranks in row-major order; a rank drawn twice counts once

@@ -1,5 +1,6 @@
 """Intensity normalisation: the scale of an image, computed once, applied window by window, and its inverse."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -25,11 +26,14 @@ class Normalisation:
         those of the pretrained encoder. none: unchanged pixel values.
     mean, std : tuple of float
         One per channel; for "dataset" only.
+    clip : tuple of (low, high)
+        For "dataset" only: each channel is limited to these values first, as in nnU-Net for CT. Empty: not limited.
     """
 
     kind: Literal["image", "dataset", "none"] = "image"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    clip: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         given = bool(self.mean or self.std)
@@ -46,6 +50,12 @@ class Normalisation:
                     f"mean {list(self.mean)}, std {list(self.std)}",
                     "Correct them, or use normalisation.kind=image.",
                 )
+            if self.clip and (len(self.clip) != len(self.mean) or not all(low < high for low, high in self.clip)):
+                hint = "Set [[low, high]] with one pair per channel, or [] for no limits."
+                raise BadOption("normalisation.clip with a lower and a higher value per channel", f"{self.clip}", hint)
+        elif self.clip:
+            hint = "Omit it, or use normalisation.kind=dataset."
+            raise BadOption(f"no normalisation.clip for kind `{self.kind}`", f"{self.clip}", hint)
         elif given:
             raise BadOption(
                 f"no normalisation.mean and normalisation.std for kind `{self.kind}`",
@@ -65,38 +75,44 @@ class Scale:
     ----------
     factor, shift : float64 array (channels,)
         `factor` is never zero, so that the inverse exists.
+    limits : float64 array (2, channels), optional
+        Lowest and highest value of each channel; others are set to them first.
     """
 
     factor: Float64[np.ndarray, " channels"]
     shift: Float64[np.ndarray, " channels"]
+    limits: Float64[np.ndarray, "2 channels"] | None = None
 
-    def apply(self, pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "channels height width"]:
+    def apply(self, pixels: Num[np.ndarray, " channels *size"]) -> Float32[np.ndarray, " channels *size"]:
         """Return the normalised `pixels` (of any dtype) as float32; 0 for NaN, which stands for missing data."""
+        column = (-1, *(1,) * (pixels.ndim - 1))
+        if self.limits is not None:
+            low, high = (limit.reshape(column).astype(np.float32) for limit in self.limits)
+            pixels = np.clip(pixels.astype(np.float32), low, high)
         # 8 and 16 bit values and float32 are exact in float32; others are not
         exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
         shift = self.shift.astype(exact)
-        scaled = np.subtract(pixels, shift[:, None, None], dtype=exact)
+        scaled = np.subtract(pixels, shift.reshape(column), dtype=exact)
         if pixels.dtype.kind == "f":
             np.nan_to_num(scaled, copy=False, nan=0.0)  # pixels without data become the mean
-        np.multiply(scaled, self.factor.astype(exact)[:, None, None], out=scaled)
+        np.multiply(scaled, self.factor.astype(exact).reshape(column), out=scaled)
         rest = (shift - self.shift) * self.factor  # rounding error of the shift in float32
         if np.abs(rest).max(initial=0.0) > 1e-7:
-            np.add(scaled, rest.astype(exact)[:, None, None], out=scaled)
+            np.add(scaled, rest.astype(exact).reshape(column), out=scaled)
         return scaled.astype(np.float32, copy=False)
 
-    def invert(
-        self, scaled: Float[np.ndarray, "channels height width"]
-    ) -> Float64[np.ndarray, "channels height width"]:
-        """Return the pixel values of `scaled`; `invert(apply(x))` is x to float32 rounding."""
-        return scaled / self.factor[:, None, None] + self.shift[:, None, None]
+    def invert(self, scaled: Float[np.ndarray, " channels *size"]) -> Float64[np.ndarray, " channels *size"]:
+        """Return the pixel values of `scaled`; `invert(apply(x))` is x to float32 rounding, within the limits."""
+        column = (-1, *(1,) * (scaled.ndim - 1))
+        return scaled / self.factor.reshape(column) + self.shift.reshape(column)
 
 
-def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisation: Normalisation) -> Scale:
-    """Compute the scale of one image.
+def intensity_scale(pixels: Num[np.ndarray, " channels *size"], normalisation: Normalisation) -> Scale:
+    """Compute the scale of one image or volume.
 
     Parameters
     ----------
-    pixels : array (channels, height, width)
+    pixels : array (channels, *size)
         Any dtype; may be a memory map: rows are read block by block, once.
     normalisation : Normalisation
 
@@ -120,8 +136,14 @@ def intensity_scale(pixels: Num[np.ndarray, "channels height width"], normalisat
                 f"{channels} channels",
                 "Use an image like those the model was trained on.",
             )
-        return Scale(1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float))
+        factor, shift = 1.0 / np.asarray(normalisation.std, float), np.asarray(normalisation.mean, float)
+        return Scale(factor, shift, limits_of(normalisation))
     return scale_of(*mean_and_std(pixels), pixels.dtype)
+
+
+def limits_of(normalisation: Normalisation) -> Float64[np.ndarray, "2 channels"] | None:
+    """Return the lowest and highest value of each channel; None without limits."""
+    return np.asarray(normalisation.clip, float).T if normalisation.clip else None
 
 
 def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " channels"], dtype: np.dtype) -> Scale:
@@ -132,7 +154,7 @@ def scale_of(mean: Float64[np.ndarray, " channels"], std: Float64[np.ndarray, " 
 
 
 def mean_and_std(
-    pixels: Num[np.ndarray, "channels height width"],
+    pixels: Num[np.ndarray, " channels *size"],
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return mean and standard deviation (population) per channel, in one pass over blocks of rows.
 
@@ -143,7 +165,7 @@ def mean_and_std(
 
 
 def mean_and_std_of(
-    blocks: Iterable[Num[np.ndarray, "channels rows columns"]], channels: int
+    blocks: Iterable[Num[np.ndarray, " channels *size"]], channels: int
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return `mean_and_std` of an image that is passed in blocks."""
     count, origin, total, squares = (np.zeros(channels) for _ in range(4))
@@ -179,9 +201,9 @@ def percentiles_of(
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield the rows of an image (channels, height, width) in slices of about `BLOCK` pixels; none without pixels."""
-    if shape[2] == 0:
+    """Yield the rows of an image, or the planes of a volume, in slices of about `BLOCK` pixels; none without pixels."""
+    if math.prod(shape[2:]) == 0:
         return
-    rows = max(1, BLOCK // shape[2])
+    rows = max(1, BLOCK // math.prod(shape[2:]))
     for start in range(0, shape[1], rows):
         yield slice(start, min(start + rows, shape[1]))

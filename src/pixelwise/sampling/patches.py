@@ -1,11 +1,12 @@
 """Random training patches: a stateless sampler and a prefetching thread."""
 
+import math
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,13 +15,14 @@ from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import mirror_indices
 from pixelwise.sampling.augment import Augmentation, augment, window_size
-from pixelwise.sampling.class_locations import Locations, find_locations
 from pixelwise.sampling.normalise import Scale
+from pixelwise.sampling.patch_locations import LocationSampler, PatchLocation
 from pixelwise.training.batch import Batch
 
 LARGE_PATCH = 128  # side in pixels above which a patch can be halved and still contains enough context
+LARGE_VOLUME = 64  # the same for volumes
 MIN_STEP_PIXELS = 2 * 64 * 64
-PURPOSE = 1  # second word of the generators' key, different for each purpose
+MIN_STEP_VOXELS = 2 * 32 * 32 * 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,11 @@ class PatchOptions:
     ----------
     height, width : int
         Pixels.
+    depth : int
+        Slices of patches of volumes; 0 for images.
+    spacing : tuple of float
+        Distance between voxels in millimetres along depth, height and width, to which volumes are resampled; empty: as
+        they are.
     batch : int
         Batch size, in patches.
     foreground_share : float
@@ -44,6 +51,8 @@ class PatchOptions:
     batch: int = 8
     foreground_share: float = 0.33
     low_res_fraction: float = 0.0
+    depth: int = 0
+    spacing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "batch"):
@@ -52,6 +61,32 @@ class PatchOptions:
         for name in ("foreground_share", "low_res_fraction"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Set a fraction.")
+        if self.depth < 0:
+            raise BadOption("patches.depth of at least 0", str(self.depth), "Set the slices of a patch, 0 for images.")
+        if self.spacing and not (len(self.spacing) == 3 and all(0 < side < math.inf for side in self.spacing)):
+            hint = "Set one number per axis (z, y, x), or [] to keep that of the files."
+            raise BadOption("patches.spacing of three numbers above 0", str(list(self.spacing)), hint)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Height and width, or depth, height and width of volumes."""
+        return (self.depth, self.height, self.width) if self.depth else (self.height, self.width)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels, or voxels, of all patches of a step."""
+        return self.batch * math.prod(self.size)
+
+    def with_size(self, size: tuple[int, ...], batch: int) -> "PatchOptions":
+        """Return options with patches of another size, and with another batch size.
+
+        Examples
+        --------
+        >>> PatchOptions().with_size((8, 16, 32), 2).size
+        (8, 16, 32)
+        """
+        depth, height, width = size if len(size) == 3 else (0, *size)
+        return replace(self, depth=depth, height=height, width=width, batch=batch)
 
 
 def smallest_share(options: PatchOptions) -> float:
@@ -65,7 +100,7 @@ def smallest_share(options: PatchOptions) -> float:
     >>> smallest_share(PatchOptions(height=128, width=128, batch=2))
     0.25
     """
-    return min(1.0, MIN_STEP_PIXELS / (options.batch * options.height * options.width))
+    return min(1.0, (MIN_STEP_VOXELS if options.depth else MIN_STEP_PIXELS) / options.pixels)
 
 
 def scale_batch(options: PatchOptions, share: float, geometry: Geometry) -> PatchOptions:
@@ -81,41 +116,28 @@ def scale_batch(options: PatchOptions, share: float, geometry: Geometry) -> Patc
     geometry : Geometry
         Of the network. Its coarsest maps keep several pixels per batch: batch normalisation needs more than one.
     """
-    patches = options.batch * share
-    is_large = max(options.height, options.width) > LARGE_PATCH
-    is_small = min(options.height, options.width) < 2 * geometry.total_stride
+    patches, size = options.batch * share, options.size
+    minima = [2 * geometry.along(axis).total_stride for axis in range(len(size))]
+    is_large = max(size) > (LARGE_VOLUME if options.depth else LARGE_PATCH)
+    is_small = any(side < minimum for side, minimum in zip(size, minima, strict=True))
     if share == 1 or patches >= (2 if is_large else 1):
         return replace(options, batch=max(round(patches), min(2, options.batch) if is_small else 1))
-    minimum = 2 * geometry.total_stride
-    height, width = (
-        geometry.valid_size(max(min(side, minimum), -(-side // 2))) for side in (options.height, options.width)
-    )
-    batch = round(patches * options.height * options.width / (height * width))
-    min_batch = 1 if min(height, width) >= minimum else min(2, options.batch)
-    return replace(options, height=height, width=width, batch=max(min_batch, batch))
-
-
-class PatchLocation(NamedTuple):
-    """Location of a patch: its number in the training (step * batch + index), case and top left corner."""
-
-    number: int
-    case: int
-    row: int
-    column: int
+    smaller = geometry.valid_sizes([max(min(side, low), -(-side // 2)) for side, low in zip(size, minima, strict=True)])
+    batch = round(patches * math.prod(size) / math.prod(smaller))
+    fits = all(side >= minimum for side, minimum in zip(smaller, minima, strict=True))
+    min_batch = 1 if fits else min(2, options.batch)
+    return options.with_size(smaller, max(min_batch, batch))
 
 
 class PatchSampler:
-    """Sampler of random patches from images in memory.
+    """Sampler of random patches from images in memory; `volume_patches.VolumeSampler` for volumes.
 
     A batch is a pure function of (seed, step): each sample has its own generator, Philox with the seed as key and
     (step, index in the batch) as counter. There is no state, so any step can be drawn again.
 
-    Cases are drawn uniformly, whatever their size. The last round(share * batch) samples are centred on a pixel of a
-    rare class (all except the most frequent one of the data set): a rare class, a case that contains it and one of its
-    pixels are drawn, each uniformly. nnU-Net draws the case first, so that classes of few cases are rarely sampled, and
-    always treats background as the frequent class, which it is not among densely packed cells. The output of the
-    network (the patch without `margin`) is inside the image if that is large enough; beyond the border image and target
-    are reflected, as in prediction.
+    The last round(share * batch) samples are centred on a pixel of a rare class (`patch_locations.LocationSampler`).
+    The output of the network (the patch without `margin`) is inside the image if that is large enough; beyond the
+    border image and target are reflected, as in prediction.
 
     Parameters
     ----------
@@ -156,19 +178,15 @@ class PatchSampler:
         weights: Sequence[np.ndarray] = (),
         distances: Sequence[np.ndarray] = (),
     ) -> None:
-        _check(images, targets, scales, seed)
-        for name, maps in (("weight map", weights), ("distance map", distances)):
-            if maps and [m.shape for m in maps] != [t.shape for t in targets]:
-                hint = "Pass one of the target's size per case, or none."
-                raise BadOption(f"a {name} for each target", f"{len(maps)} maps of other sizes", hint)
+        check_data(images, targets, scales, seed, {"weight map": weights, "distance map": distances}, axes=2)
         self._images, self._targets, self._scales = tuple(images), tuple(targets), tuple(scales)
-        self._options, self._augmentation, self._seed = options, augmentation, seed
-        self._device, self._margin = torch.device(device), margin
+        self._options, self._augmentation = options, augmentation
+        self._device = torch.device(device)
         self._maps = tuple(tuple(maps) for maps in (weights, distances) if maps)
         self._weighted, self._distant = bool(weights), bool(distances)
         self._size = (options.height, options.width)
         self._window = window_size(self._size, augmentation)
-        self._rare: list[list[Locations]] = find_locations(self._targets, seed)
+        self._locations = LocationSampler(self._targets, seed, margin)
 
     @property
     def options(self) -> PatchOptions:
@@ -185,7 +203,7 @@ class PatchSampler:
     def batch(self, step: int) -> Batch:
         """Draw the patches of one step."""
         options = self._options
-        draws = [self._generator(step, place) for place in range(options.batch)]
+        draws = [self._locations.generator(step, place) for place in range(options.batch)]
         # weights and distances are additional channels, so that they are warped with the image
         channels, maps = self._images[0].shape[0], len(self._maps)
         windows = np.empty((options.batch, channels + maps, *self._window), np.float32)
@@ -193,7 +211,7 @@ class PatchSampler:
         samples: list[PatchLocation] = []
         forced_from = options.batch - round(options.foreground_share * options.batch)
         for place, rng in enumerate(draws):
-            case, row, column = self._draw_location(rng, forced=place >= forced_from)
+            case, (row, column) = self._locations.draw(rng, self._size, forced=place >= forced_from)
             samples.append(PatchLocation(step * options.batch + place, case, row, column))
             self._read(case, row, column, windows[place], labels[place])
         images, targets = augment(
@@ -207,27 +225,6 @@ class PatchSampler:
         weights = images[:, channels] if self._weighted else None
         distances = images[:, -1] if self._distant else None
         return Batch(images[:, :channels], targets, weights, distances, tuple(samples))
-
-    def _generator(self, step: int, place: int) -> np.random.Generator:
-        # the generator uses the lower words of the counter: 2**128 numbers per sample
-        return np.random.Generator(np.random.Philox(key=[self._seed, PURPOSE], counter=[0, 0, place, step]))
-
-    def _draw_location(self, rng: np.random.Generator, *, forced: bool) -> tuple[int, int, int]:
-        """Return a case and the top left corner of the patch in it."""
-        output_size = [side - 2 * self._margin for side in self._size]
-        if forced and self._rare:
-            cases = self._rare[rng.integers(len(self._rare))]
-            case, pixels = cases[rng.integers(len(cases))]
-            centre = divmod(int(pixels[rng.integers(len(pixels))]), self._targets[case].shape[1])
-            forced_corner = [c - side // 2 for c, side in zip(centre, output_size, strict=True)]
-        else:
-            case, forced_corner = int(rng.integers(len(self._images))), None
-        corner: list[int] = []
-        for axis, (whole, side) in enumerate(zip(self._targets[case].shape, output_size, strict=True)):
-            low, high = min(0, whole - side), max(0, whole - side)  # a small image is anywhere inside the patch
-            drawn = int(rng.integers(low, high + 1)) if forced_corner is None else forced_corner[axis]
-            corner.append(min(max(drawn, low), high))
-        return case, corner[0] - self._margin, corner[1] - self._margin
 
     def _read(self, case: int, row: int, column: int, window: np.ndarray, labels: np.ndarray) -> None:
         """Fill `window` (channels and maps, height, width) and `labels` (height, width) around a patch."""
@@ -253,22 +250,42 @@ class PatchSampler:
             window[place] = maps[case].take(rows, axis=0).take(columns, axis=1)
 
 
-def _check(images: Sequence[np.ndarray], targets: Sequence[np.ndarray], scales: Sequence[Scale], seed: int) -> None:
+def check_data(
+    images: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    scales: Sequence[Scale],
+    seed: int,
+    maps: Mapping[str, Sequence[np.ndarray]],
+    *,
+    axes: int,
+) -> None:
+    """Check that images (channels, *size), targets, scales and maps of `axes` axes belong together.
+
+    Raises
+    ------
+    BadOption
+        There are no images, lengths or sizes differ, or the seed is negative.
+    """
     if not images or not len(images) == len(targets) == len(scales):
         raise BadOption(
             "as many targets and scales as images, and at least one",
             f"{len(images)} images, {len(targets)} targets, {len(scales)} scales",
             "Pass one of each per case.",
         )
+    size = "height, width" if axes == 2 else "depth, height, width"
     for number, (image, target) in enumerate(zip(images, targets, strict=True)):
-        if image.ndim != 3 or image.shape[0] != images[0].shape[0] or image.shape[1:] != target.shape:
+        if image.ndim != axes + 1 or image.shape[0] != images[0].shape[0] or image.shape[1:] != target.shape:
             raise BadOption(
-                f"an image ({images[0].shape[0]}, height, width) and a target of its size",
+                f"an image ({images[0].shape[0]}, {size}) and a target of its size",
                 f"shapes {image.shape} and {target.shape} in case {number}",
                 "Read all images with the same number of channels, and masks of their size.",
             )
     if seed < 0:
         raise BadOption("a seed of at least 0", str(seed), "Use another seed.")
+    for name, each in maps.items():
+        if each and [m.shape for m in each] != [t.shape for t in targets]:
+            hint = "Pass one of the target's size per case, or none."
+            raise BadOption(f"a {name} for each target", f"{len(each)} maps of other sizes", hint)
 
 
 @runtime_checkable

@@ -69,7 +69,7 @@ def positions(
     for i, warp in enumerate(warps):
         if warp.displacements is not None:
             displacements = torch.from_numpy(warp.displacements.astype(np.float32)).to(device)
-            row_weights, column_weights = (_bicubic_weights(n).to(device) for n in size)
+            row_weights, column_weights = (bicubic_weights(n).to(device) for n in size)
             read[i] += row_weights @ displacements @ column_weights.T
     # reflected at the border, without repeating the edge; far outside (never with `window_size`) the edge
     last = torch.tensor(window, dtype=torch.float32, device=device).view(1, 2, 1, 1) - 1.0
@@ -78,7 +78,7 @@ def positions(
 
 
 @lru_cache(maxsize=16)
-def _bicubic_weights(length: int) -> Tensor:
+def bicubic_weights(length: int) -> Tensor:
     """Return (length, 3): the weight of each coarse point at each pixel; the outer points are on the edge."""
     points = torch.eye(ELASTIC_POINTS)[None, :, :, None]
     weights = functional.interpolate(points, size=(length, 1), mode="bicubic", align_corners=True)

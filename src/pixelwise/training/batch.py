@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Images of one training step with their targets.
+    """Images of one training step with their targets; volumes have a depth before the height.
 
     Attributes
     ----------
@@ -31,8 +31,8 @@ class Batch(NamedTuple):
     (2, True)
     """
 
-    images: Float32[Tensor, "batch channels height width"]
-    targets: Integer[Tensor, " batch"] | Integer[Tensor, "batch rows columns"]
-    weights: Float32[Tensor, "batch rows columns"] | None = None
-    distances: Float32[Tensor, "batch rows columns"] | None = None
+    images: Float32[Tensor, "batch channels *size"]
+    targets: Integer[Tensor, "batch *target_size"]
+    weights: Float32[Tensor, "batch *target_size"] | None = None
+    distances: Float32[Tensor, "batch *target_size"] | None = None
     samples: tuple[Any, ...] = ()

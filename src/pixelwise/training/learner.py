@@ -106,7 +106,8 @@ class Learner:
     Parameters
     ----------
     network : Network
-        Images (batch, channels, height, width) float32 -> logits (batch, classes, height', width').
+        Images (batch, channels, height, width) float32 -> logits (batch, classes, height', width'); volumes likewise,
+        with a depth before the height.
     options : TrainingOptions
     loss : LossOptions
     device : str
@@ -141,7 +142,9 @@ class Learner:
         self._frozen_steps, self._teacher = unfreeze_step, teacher
         if teacher is not None:
             teacher.network.to(self.device)
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        volumes = network.dimensions == 3
+        self._layout = torch.channels_last_3d if volumes else torch.channels_last  # the fast one for convolutions
+        network = network.to(memory_format=self._layout)  # type: ignore[call-overload]
         groups = parameter_groups(network, options.weight_decay, learning_rate_factors(network, layer_decay))
         self.network = network.to(self.device)  # before the optimiser, which creates its state on the same device
         self.optimiser = OPTIMISERS[options.optimiser](
@@ -176,7 +179,7 @@ class Learner:
         if self._frozen_steps:
             freeze_encoder(self.network, frozen=index < self._frozen_steps)
         self._save_buffers()
-        images = batch.images.to(self.device).contiguous(memory_format=torch.channels_last)
+        images = batch.images.to(self.device).contiguous(memory_format=self._layout)
         with self._autocast():
             heads = self.network.forward_heads(images)
         maps = batch.targets.to(self.device), batch.weights, batch.distances
@@ -253,7 +256,7 @@ class Learner:
 
 
 def centre(targets: Tensor, logits: Tensor) -> Tensor:
-    """Crop the centre of `targets` (batch, h, w) to the size of logits (batch, classes, h', w')."""
-    top = (targets.shape[1] - logits.shape[2]) // 2
-    left = (targets.shape[2] - logits.shape[3]) // 2
-    return targets[:, top : top + logits.shape[2], left : left + logits.shape[3]]
+    """Crop the centre of `targets` (batch, *size) to the size of logits (batch, classes, *smaller_size)."""
+    for axis, side in enumerate(logits.shape[2:], 1):
+        targets = targets.narrow(axis, (targets.shape[axis] - side) // 2, side)
+    return targets

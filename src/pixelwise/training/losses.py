@@ -103,10 +103,10 @@ def classification_loss(
 
 
 def segmentation_loss(
-    logits: Float[Tensor, "batch classes height width"],
-    target: UInt8[Tensor, "batch height width"] | Int64[Tensor, "batch height width"],
+    logits: Float[Tensor, "batch classes *size"],
+    target: UInt8[Tensor, "batch *size"] | Int64[Tensor, "batch *size"],
     options: LossOptions,
-    weights: Float[Tensor, "batch height width"] | None = None,
+    weights: Float[Tensor, "batch *size"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return the weighted sum of cross-entropy and soft Dice loss.
 
@@ -139,9 +139,9 @@ def segmentation_loss(
 
 
 def distance_loss(
-    logits: Float[Tensor, "batch height width"],
-    distances: Float[Tensor, "batch height width"],
-    target: UInt8[Tensor, "batch height width"] | Int64[Tensor, "batch height width"],
+    logits: Float[Tensor, "batch *size"],
+    distances: Float[Tensor, "batch *size"],
+    target: UInt8[Tensor, "batch *size"] | Int64[Tensor, "batch *size"],
 ) -> Float[Tensor, ""]:
     """Return the loss of distance logits against distances in 0...1, as a mean over the valid pixels.
 
@@ -199,7 +199,8 @@ def _dice_loss(probabilities: Tensor, index: Tensor, valid: Tensor, pooled: bool
     truth = torch.zeros_like(probabilities).scatter_(1, index.clamp(max=classes - 1).unsqueeze(1), mask)
     predicted = probabilities if bool(valid.all()) else probabilities * mask
     predicted, truth = predicted[:, first:], truth[:, first:]
-    axes = (0, 2, 3) if pooled else (2, 3)
+    axes = tuple(range(2, probabilities.ndim))
+    axes = (0, *axes) if pooled else axes
     intersection = (predicted * truth).sum(axes)
     pixels = truth.sum(axes)
     dice = (2 * intersection + SMOOTHING) / (predicted.sum(axes) + pixels + SMOOTHING)

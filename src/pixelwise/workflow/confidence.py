@@ -46,8 +46,8 @@ class Confidence:
 
 
 def uncertainty_map(
-    probabilities: Float[np.ndarray, "channels height width"], model_card: ModelCard
-) -> UInt8[np.ndarray, "height width"]:
+    probabilities: Float[np.ndarray, "channels *size"], model_card: ModelCard
+) -> UInt8[np.ndarray, "*size"]:
     """Return 255 (1 - p) for each pixel, where p is the probability of its most probable class.
 
     For objects the classes are those of the target: background, object and possibly boundary.
@@ -67,7 +67,7 @@ def expected_dice_of(
 
 
 def true_dice(
-    truth: Integer[np.ndarray, "height width"], labels: Integer[np.ndarray, "height width"], model_card: ModelCard
+    truth: Integer[np.ndarray, "*size"], labels: Integer[np.ndarray, "*size"], model_card: ModelCard
 ) -> float | None:
     """Return the mean Dice of one image as in `evaluate`; for objects that of their pixels."""
     if model_card.target.kind == "classes":
@@ -79,8 +79,8 @@ def true_dice(
 
 def confidence_of(
     image: str,
-    labels: Integer[np.ndarray, "height width"],
-    probabilities: Float[np.ndarray, "channels height width"],
+    labels: Integer[np.ndarray, "*size"],
+    probabilities: Float[np.ndarray, "channels *size"],
     model_card: ModelCard,
 ) -> Confidence:
     """Return the confidence of the model in one image."""
@@ -96,7 +96,7 @@ def confidence_of(
     )
 
 
-def image_scores(probabilities: Float[np.ndarray, "channels height width"], model_card: ModelCard) -> dict[str, float]:
+def image_scores(probabilities: Float[np.ndarray, "channels *size"], model_card: ModelCard) -> dict[str, float]:
     """Return a score for any foreground in the image (`ANYTHING`), and one per class with more than two classes.
 
     Empty without a background class. See `metrics.detection.image_score`.

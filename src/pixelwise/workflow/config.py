@@ -5,6 +5,7 @@ section `origins` lists where the values come from. A `preset` at the top provid
 `workflow.settings` reads these files.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -66,10 +67,14 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check that batch normalisation has several values per channel."""
-        patches, stride = self.patches, 2**self.network.depth
-        values = patches.batch * -(-patches.height // stride) * -(-patches.width // stride)
+        patches, network = self.patches, self.network
+        sides = [side for side in (patches.depth, patches.height, patches.width) if side]  # images have no depth
+        rows = network.strides or ((2,) * len(sides),) * network.depth
+        strides = [math.prod(row[axis] for row in rows) for axis in range(min(map(len, rows)))]
+        values = patches.batch * math.prod(-(-side // s) for side, s in zip(sides, strides, strict=False))
         if values == 1 and self.network.normalisation == "batch":
-            got = f"1: patches.batch={patches.batch} with {patches.height} x {patches.width} pixels at depth "
+            size = " x ".join(map(str, sides))
+            got = f"1: patches.batch={patches.batch} with {size} pixels at depth "
             raise BadOption(
                 "at least 2 values per channel for batch normalisation in the coarsest stage",
                 f"{got}{self.network.depth}",

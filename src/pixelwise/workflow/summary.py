@@ -116,7 +116,7 @@ def _list_mask_scores(scores: dict[str, Any]) -> list[str]:
         lines += ["  objects", *_list({key: value for key, value in objects.items() if _is_number(value)})]
     if boundaries := values.get("boundaries"):
         lines += ["  boundaries", *_list(boundaries)]
-    return [*lines, *_list_surfaces(values.get("surfaces"))]
+    return [*lines, *_list_surfaces(values.get("surfaces")), *_list_volumes(values.get("volumes"))]
 
 
 def _list_surfaces(surfaces: dict[str, Any] | None) -> list[str]:
@@ -130,6 +130,21 @@ def _list_surfaces(surfaces: dict[str, Any] | None) -> list[str]:
             f"    {row['name']:<{width}}  HD95 {_number(row['hd95'])}{_format_interval(row['hd95_interval'])}, "
             f"average distance {_number(row['average_distance'])}, surface Dice {_number(row['surface_dice'])}"
             f"{_format_interval(row['surface_dice_interval'])}"
+        )
+    return lines
+
+
+def _list_volumes(volumes: dict[str, Any] | None) -> list[str]:
+    """Return a line per class with its true and predicted volume; none for records without them."""
+    if not volumes:
+        return []
+    width = max(len(row["name"]) for row in volumes["classes"])
+    lines = [f"  volumes, in {volumes['unit']} (means over cases)"]
+    for row in volumes["classes"]:
+        lines.append(
+            f"    {row['name']:<{width}}  true {_number(row['true'])}, predicted {_number(row['predicted'])}, "
+            f"difference {row['difference']:+.4f}{_format_interval(row['difference_interval'])}, "
+            f"mean error {_number(row['error'])}"
         )
     return lines
 

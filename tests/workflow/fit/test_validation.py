@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pixelwise.geometry.layer_graph import LayerSpec
+from pixelwise.geometry.sizes import derive_geometry
 from pixelwise.io.read import read_mask
 from pixelwise.networks.architectures import build
+from pixelwise.networks.blocks import Head
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
 from pixelwise.workflow.fit.training_data import TrainingImage
 from pixelwise.workflow.fit.validation import Validation, make_palette
@@ -65,3 +68,30 @@ def test_snapshots_show_one_patch(tmp_path: Path, rng: np.random.Generator) -> N
     validation.write_snapshot(build(make_recipe().network), 7)
     assert {path.name for path in tmp_path.iterdir()} == {"image.png", "truth.png", "step-0000007.png"}
     assert read_mask(tmp_path / "step-0000007.png").values.shape == (256, 256)
+
+
+def test_volumes_are_validated_whole_or_cropped_and_shown_by_a_slice(tmp_path: Path) -> None:
+    """A network that thresholds: its Dice is 1, and the snapshot is the slice with most foreground."""
+    truth = np.zeros((20, 24, 28), np.uint8)
+    truth[8:14, 6:18, 8:20] = 1
+    truth[11, 2:22, 4:24] = 1
+    pixels = truth[None].astype(np.float32)
+    image = TrainingImage("one", pixels, truth, intensity_scale(pixels, Normalisation(kind="none")))
+
+    network = Head(1, 2, dimensions=3)
+    network.load_state_dict(
+        {"layer.weight": torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1), "layer.bias": torch.tensor([0.5, 0.0])}
+    )
+    geometry = derive_geometry([LayerSpec(name="head", kind="convolution")])
+    palette = make_palette("classes", ((0, 0, 0), (9, 9, 9)))
+    validation = Validation([image], 2, geometry, "cpu", 10**6, tmp_path, palette)
+    assert validation.score(network) == 1.0
+    assert validation.trivial_score < 1.0
+    assert [gain.inputs for gain in validation.measure_tta(network)] == [1, 4, 8]
+    validation.start_snapshots()
+    validation.write_snapshot(network, 7)
+    shown = read_mask(tmp_path / "truth.png").values
+    np.testing.assert_array_equal(shown, truth[11])
+    np.testing.assert_array_equal(read_mask(tmp_path / "step-0000007.png").values, truth[11])
+    cropped = Validation([image], 2, geometry, "cpu", 20 * 24 * 28 // 2, tmp_path, palette)
+    assert cropped.score(network) == 1.0

@@ -178,3 +178,15 @@ def test_all_networks_are_listed() -> None:
         assert (" * " in line) == (name in ENCODERS)
     assert any(line.split(" * ")[0].strip() == "resnet18, 34, 50, 101, 152" for line in lines)
     assert any(line.split(" * ")[0].strip() == "vgg11, 11_bn, 13, 13_bn, 16, 16_bn, 19, 19_bn" for line in lines)
+
+
+def test_memory_and_kernels_of_networks_within_slices(tmp_path: Path) -> None:
+    """Slices that are not mixed need as many values as so many images; the drawing has the kernels of each axis."""
+    flat = ("strides=[[1,2,2],[1,2,2]]", "kernels=[[1,3,3],[1,3,3],[1,3,3]]", "dimensions=3")
+    shared = ("base=4", "depth=2")
+    images = inspect("unet", size=16, overrides=shared, out=tmp_path / "images.svg")
+    volumes = inspect("unet", size=16, overrides=(*shared, *flat), out=tmp_path / "volumes.svg")
+    for number in ("flops", "parameters"):
+        assert volumes.to_json()[number] == images.to_json()[number] * (16 if number == "flops" else 1)
+    assert volumes.peak == 16 * images.peak  # type: ignore[union-attr]
+    assert "1 × 2 × 2" in (tmp_path / "volumes.svg").read_text("utf-8")

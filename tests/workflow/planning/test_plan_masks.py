@@ -397,3 +397,9 @@ def test_small_steps_are_not_shared_by_threads() -> None:
     assert of("network.base=16") == 4, "4 x 256 x 256 pixels at width 16 are enough for four"
     assert of("network.base=64") == MACHINE.threads
     assert of(*small, "training.threads=3") == 3
+
+
+@pytest.mark.parametrize("word", ["patches.depth=8", "patches.spacing=[1,1,1]"])
+def test_options_of_volumes_are_rejected_for_images(word: str) -> None:
+    with pytest.raises(BadOption, match="for volumes; got"):
+        plan(TrainingBudget(steps=5), (word,))

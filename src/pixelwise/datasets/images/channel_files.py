@@ -47,13 +47,23 @@ def read_stored(
     planes = [read_image(path, pages=pages, options=options) for path in channel_files]
     first = planes[0].pixels.shape[1:]
     for path, channel in zip(channel_files, planes, strict=True):
-        count, height, width = channel.pixels.shape
+        count, *sides = channel.pixels.shape
         if count != 1:
             hint = "Save one file per channel, or all channels in one file."
             raise BadImage("one channel per file", pluralise(count, "channel"), hint, path)
-        if (height, width) != first:
+        if tuple(sides) != first:
             hint = "Export all channels of an image at one size."
-            raise BadImage(f"{first[0]} x {first[1]}, as {channel_files[0].name}", f"{height} x {width}", hint, path)
+            expected, got = (" x ".join(map(str, each)) for each in (first, sides))
+            raise BadImage(f"{expected}, as {channel_files[0].name}", got, hint, path)
+        _check_grid(channel, planes[0], path, channel_files[0])
     warnings = dict.fromkeys(warning for channel in planes for warning in channel.warnings)
     pixels = np.concatenate([channel.pixels for channel in planes])
     return replace(planes[0], pixels=pixels, warnings=tuple(warnings))
+
+
+def _check_grid(channel: Image, first: Image, path: Path, first_path: Path) -> None:
+    """Check that the volumes of two channels lie on one another."""
+    if channel.grid is not None and first.grid is not None:
+        text = first.grid.difference(channel.grid, first.pixels.shape[1:])
+        if text:
+            raise BadImage(f"the grid of {first_path.name}", text, "Resample the channels onto one grid.", path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.errors import BadDataset
-from pixelwise.io.read import SUFFIXES
+from pixelwise.io.read import SUFFIXES, is_volume_folder
 from pixelwise.io.zarr import is_zarr
 from pixelwise.text import pluralise
 
@@ -25,12 +25,12 @@ def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     BadDataset
         The path does not exist, or contains no image.
     """
-    if (path.is_file() and is_image_name(path.name)) or is_zarr(path):
+    if (path.is_file() and is_image_name(path.name)) or _is_image_folder(path):
         return [path]
     if not path.exists():
         raise BadDataset("an image or a folder of images", "a path that does not exist", "Check the path.", path)
     check_folder(path)
-    images = [file for file in _walk(path, excluded) if is_image_name(file.name) or is_zarr(file)]
+    images = [file for file in _walk(path, excluded) if is_image_name(file.name) or _is_image_folder(file)]
     if not images:
         raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
     return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))
@@ -39,9 +39,9 @@ def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
 def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> list[str]:
     """Return messages about images in sub-folders, and about files that are left out because they are no images."""
     messages: list[str] = []
-    for folder in (folder for folder in folders if folder.is_dir() and not is_zarr(folder)):
+    for folder in (folder for folder in folders if folder.is_dir() and not _is_image_folder(folder)):
         files = _walk(folder, excluded)
-        images = [file for file in files if is_image_name(file.name) or is_zarr(file)]
+        images = [file for file in files if is_image_name(file.name) or _is_image_folder(file)]
         nested = sum(file.parent != folder for file in images)
         if nested and nested < len(images):
             found = pluralise(nested, "image in sub-folders is", "images in sub-folders are")
@@ -55,15 +55,20 @@ def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> l
 
 
 def _walk(folder: Path, excluded: Path | None) -> list[Path]:
-    """Return all visible files below a folder, and OME-Zarr images, which are folders."""
+    """Return all visible files below a folder, and the images that are folders."""
     found: list[Path] = []
     for place, folders, files in os.walk(folder):
         inner = [Path(place, name) for name in folders if not name.startswith(".")]
-        images = [path for path in inner if is_zarr(path)]
+        images = [path for path in inner if _is_image_folder(path)]
         kept = [path.name for path in inner if path not in images and not _is_same(path, excluded)]
         folders[:] = sorted(kept)
         found += [*images, *(Path(place, name) for name in files if not name.startswith("."))]
     return found
+
+
+def _is_image_folder(path: Path) -> bool:
+    """Return whether a folder is one image: OME-Zarr, or a DICOM series."""
+    return is_zarr(path) or is_volume_folder(path)
 
 
 def _is_same(path: Path, other: Path | None) -> bool:

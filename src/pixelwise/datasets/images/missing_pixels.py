@@ -7,7 +7,7 @@ from scipy import ndimage
 _UNMEASURED = (-999.0, -9999.0, -99999.0, -32768.0, float(np.finfo(np.float32).min))
 
 
-def filled(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndarray, "channels height width"]:
+def filled(pixels: Num[np.ndarray, " channels *space"]) -> Num[np.ndarray, " channels *space"]:
     """Return pixels with the mean of the channel instead of NaN, which stands for missing data.
 
     >>> filled(np.array([[[1, np.nan, 3]]], np.float32)).tolist()
@@ -15,13 +15,13 @@ def filled(pixels: Num[np.ndarray, "channels height width"]) -> Num[np.ndarray, 
     """
     if pixels.dtype.kind != "f" or not np.isnan(pixels).any():
         return pixels
-    known = ~np.isnan(pixels)
-    count = np.maximum(known.sum((1, 2), keepdims=True), 1)
-    mean = np.where(known, pixels, 0).sum((1, 2), keepdims=True, dtype=np.float64) / count
+    known, space = ~np.isnan(pixels), tuple(range(1, pixels.ndim))
+    count = np.maximum(known.sum(space, keepdims=True), 1)
+    mean = np.where(known, pixels, 0).sum(space, keepdims=True, dtype=np.float64) / count
     return np.where(known, pixels, mean.astype(pixels.dtype))
 
 
-def undeclared_nodata(pixels: Num[np.ndarray, "channels height width"]) -> float | None:
+def undeclared_nodata(pixels: Num[np.ndarray, " channels *space"]) -> float | None:
     """Return the lowest value if it is one that programs write where nothing was measured, far from all others.
 
     >>> undeclared_nodata(np.array([[[-9999, -9999, 4, 7]]], np.int16))

@@ -12,6 +12,7 @@ from pixelwise.datasets.formats.json_content import find_files
 from pixelwise.datasets.layouts.suffixed_masks import find_suffixed_masks
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset, printable
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 _MASKS = ("_masks", "_cp_masks")  # _masks is made by people, _cp_masks by the program
@@ -21,7 +22,7 @@ _SEG = "_seg.npy"
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains label files of Cellpose beside their images, or ``_seg.npy`` files alone."""
-    stems = [path.stem.casefold() for path in find_files(root, "")]
+    stems = [stem_of(path).casefold() for path in find_files(root, "")]
     pickled = {path.parent for path in find_files(root, _SEG)}
     named = any(stem.endswith("_cp_masks") for stem in stems)
     outputs = any(stem.endswith(ending.casefold()) for stem in stems for ending in _OUTPUTS)

@@ -17,6 +17,7 @@ from pixelwise.datasets.naming.folder_names import read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 NAME = "list of files"
@@ -154,7 +155,7 @@ def _image(root: Path, path: Path, row: _Row) -> AnnotatedImage:
         if split is None:
             raise BadDataset("a split: train, val or test", row.split, "Correct the list.", where)
     return AnnotatedImage(
-        name=image.stem,
+        name=stem_of(image),
         image=image,
         annotation=None if mask is None else MaskFile(path=mask),
         split=split,

@@ -18,6 +18,7 @@ from pixelwise.datasets.layouts.masks_beside import find_masks_beside
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, MASK_WORDS, natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 NAME = "one mask file per object"
@@ -46,7 +47,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     found = _find(root)
     hint = "Choose one by the end of its name (--mask-suffix) or its folder (--masks), or move the others away."
     refuse_versions([masks for *_, masks in found if masks], options, "file-per-object", hint, root)
-    classes = _class_names([(path.stem, masks) for _, path, _, masks in found if masks])
+    classes = _class_names([(stem_of(path), masks) for _, path, _, masks in found if masks])
     images = tuple(
         AnnotatedImage(name=name, image=path, annotation=_annotation(masks, classes), split=split)
         for name, path, split, masks in found
@@ -97,12 +98,12 @@ def _masks_beside_images(root: Path) -> list[FoundImage]:
         if key is None or key not in masks:
             continue
         images = images_in(folder)
-        files = _by_image(masks[key], [image.stem for image in images])
+        files = _by_image(masks[key], [stem_of(image) for image in images])
         if files is None:
             return []
         prefix = f"{key[0]}/" if key[0] else ""
         for image in images:
-            found.append((f"{prefix}{image.stem}", image, key[0], files.get(image.stem)))
+            found.append((f"{prefix}{stem_of(image)}", image, key[0], files.get(stem_of(image))))
     return found if _have_several(found) else []
 
 
@@ -118,7 +119,7 @@ def _masks_in_one_folder(root: Path) -> list[FoundImage]:
         owned = {path for paths in masks.values() for path in paths}
         place = [_name(folder, root)] if folder != root else []
         for path in (path for path in files if path not in owned):
-            found.append(("/".join([*place, path.stem]), path, split, masks.get(path)))
+            found.append(("/".join([*place, stem_of(path)]), path, split, masks.get(path)))
     return found if any(masks for *_, masks in found) else []
 
 
@@ -143,9 +144,9 @@ def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | Non
         return None
     owners: dict[str, list[Path]] = defaultdict(list)
     for path in files:
-        match = re.match(r"^(.+?)[_-](?:[a-z]+[_-]?)?\d+$", path.stem, re.IGNORECASE)
-        owner = next((stem for stem in _prefixes(path.stem) if stem in stems), None)
-        if match is None or owner is None or owner == path.stem:
+        match = re.match(r"^(.+?)[_-](?:[a-z]+[_-]?)?\d+$", stem_of(path), re.IGNORECASE)
+        owner = next((stem for stem in _prefixes(stem_of(path)) if stem in stems), None)
+        if match is None or owner is None or owner == stem_of(path):
             return None
         owners[owner].append(path)
     return owners
@@ -168,7 +169,7 @@ def _folders_below(folder: Path, depth: int, split: Split | None = None) -> list
 
 def _have_several(found: Sequence[FoundImage]) -> bool:
     """Return whether images have several masks, or masks that are not named as their image."""
-    annotated = [(image.stem, masks) for _, image, _, masks in found if masks]
+    annotated = [(stem_of(image), masks) for _, image, _, masks in found if masks]
     several = sum(len(masks) > 1 for _, masks in annotated)
     return bool(annotated) and several > 0 and 3 * several >= len(annotated)
 
@@ -183,7 +184,7 @@ def _class_names(annotated: Sequence[tuple[str, list[Path]]]) -> dict[Path, str]
     Words for objects, such as "cell", are no names unless all files have different ones: ``_cell`` and ``_nucleus``.
     """
     for words in (_PLAIN_WORDS, MASK_WORDS | IMAGE_WORDS):
-        names = [[_class_name(stem, path.stem, words) for path in masks] for stem, masks in annotated]
+        names = [[_class_name(stem, stem_of(path), words) for path in masks] for stem, masks in annotated]
         counts = Counter(name for group in names for name in group)
         repeated = sum(count for count in counts.values() if count > 1)
         distinct = counts[""] == 0 and all(len(set(group)) == len(group) for group in names)

@@ -27,6 +27,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadImage
 from pixelwise.io.read import read_mask
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 NAME = "one folder of masks per class"
@@ -60,7 +61,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """
     places = _find(root)
     masks = [
-        [found[path.stem] for found in place.classes.values() if path.stem in found]
+        [found[stem_of(path)] for found in place.classes.values() if stem_of(path) in found]
         for place in places
         for path in place.images
     ]
@@ -72,11 +73,13 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         prefix = f"{place.split}/" if place.split else ""
         for path in place.images:
             masks = tuple(
-                (name, place.classes[name][path.stem]) for name in names if path.stem in place.classes.get(name, {})
+                (name, place.classes[name][stem_of(path)])
+                for name in names
+                if stem_of(path) in place.classes.get(name, {})
             )
             annotation = ClassMasks(masks=masks) if masks else None
             images.append(
-                AnnotatedImage(name=f"{prefix}{path.stem}", image=path, annotation=annotation, split=place.split)
+                AnnotatedImage(name=f"{prefix}{stem_of(path)}", image=path, annotation=annotation, split=place.split)
             )
     partial = sum(
         len(image.annotation.masks) < len(names) for image in images if isinstance(image.annotation, ClassMasks)
@@ -144,7 +147,7 @@ def _are_classes(
 
 def _match(name: str, images: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:
     """Return the mask of each image by the image's name: the same, or with a suffix or prefix common to the folder."""
-    by_name = {pairing_name(path): path.stem for path in images}
+    by_name = {pairing_name(path): stem_of(path) for path in images}
     by_base = {strip_role_words(stem): own for stem, own in by_name.items()}
     suffix = _common_end([pairing_name(path) for path in masks])
     found: dict[str, Path] = {}

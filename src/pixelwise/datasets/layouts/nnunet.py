@@ -17,6 +17,7 @@ from pixelwise.datasets.layouts.image_folders import find_base, images_in, list_
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 NAME = "nnU-Net"
@@ -45,7 +46,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     Raises
     ------
     BadDataset
-        dataset.json is malformed or describes regions; an image lacks a channel file; the files are volumes.
+        dataset.json is malformed or describes regions; an image lacks a channel file.
     """
     base = find_base(root, _has_format) or root
     path = base / "dataset.json"
@@ -53,7 +54,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     images: list[AnnotatedImage] = []
     messages: list[str] = []
     for split, image_folder, label_folder in _FOLDERS:
-        labels = {label.stem: label for label in images_in(base / label_folder)}
+        labels = {stem_of(label): label for label in images_in(base / label_folder)}
         cases = _cases(base / image_folder, set(labels))
         for name, files in cases.items():
             channel_files = _channel_files(name, files, description, path)
@@ -92,7 +93,7 @@ def _has_format(folder: Path) -> bool:
     if not (folder / "imagesTr").is_dir() or not (folder / "labelsTr").is_dir():
         return False
     return (folder / "dataset.json").is_file() or any(
-        _CHANNEL.match(path.stem) for path in images_in(folder / "imagesTr")
+        _CHANNEL.match(stem_of(path)) for path in images_in(folder / "imagesTr")
     )
 
 
@@ -137,8 +138,9 @@ def _cases(folder: Path, labelled: set[str]) -> dict[str, dict[int, Path]]:
     """Return the files of each image by channel number; a label of the whole name means that there is no number."""
     cases: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in images_in(folder):
-        match = _CHANNEL.match(path.stem)
-        name, channel = (match[1], int(match[2])) if match and path.stem not in labelled else (path.stem, 0)
+        stem = stem_of(path)
+        match = _CHANNEL.match(stem)
+        name, channel = (match[1], int(match[2])) if match and stem not in labelled else (stem, 0)
         if channel in cases[name]:
             text = f"{cases[name][channel].name} and {path.name}"
             raise BadDataset(f"one file of channel {channel} for image {name}", text, "Remove one of them.", folder)
@@ -159,8 +161,4 @@ def _channel_files(name: str, files: dict[int, Path], description: _Description,
 
 
 def _no_images(base: Path) -> BadDataset:
-    names = sorted(path.name for path in (base / "imagesTr").iterdir() if not path.name.startswith("."))
-    volumes = any(name.casefold().endswith((".nii", ".nii.gz", ".mha", ".nrrd")) for name in names)
-    got = f"volumes, such as {names[0]}" if volumes else "none"
-    hint = "Save their slices as PNG or TIFF." if volumes else "Check that the folder was unpacked."
-    return BadDataset("2-D images in imagesTr", got, hint, base)
+    return BadDataset("images or volumes in imagesTr", "none", "Check that the folder was unpacked.", base)

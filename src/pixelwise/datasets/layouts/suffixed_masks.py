@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedImage, MaskFile
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, split_of
+from pixelwise.io.volumes.names import stem_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,11 @@ def find_suffixed_masks(index: ImageIndex, endings: Sequence[str], skipped: Sequ
     skipped : sequence of str
         Endings of files that are neither images nor labels.
     """
-    bases = {(path.parent, path.stem.casefold()) for path in index.files}
+    bases = {(path.parent, stem_of(path).casefold()) for path in index.files}
     masks: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
     images: list[Path] = []
     for path in index.files:
-        stem = path.stem.casefold()
+        stem = stem_of(path).casefold()
         base, rank = _without_ending(stem, endings)
         if rank is not None and any((path.parent, other) in bases for other in (base, f"{base}_img")):
             masks.setdefault((path.parent, base), []).append((rank, path))
@@ -40,7 +41,7 @@ def find_suffixed_masks(index: ImageIndex, endings: Sequence[str], skipped: Sequ
     found: list[FoundImage] = []
     used: set[Path] = set()
     for path in images:
-        stem = path.stem.casefold()
+        stem = stem_of(path).casefold()
         candidates = masks.get((path.parent, stem)) or masks.get((path.parent, stem.removesuffix("_img")))
         mask = min(candidates)[1] if candidates else None
         used |= {mask} if mask is not None else set()

@@ -26,13 +26,13 @@ def describe_image_like(mask: MaskValues, max_values: int | None) -> str | None:
     return f"{count} values in {regions} regions: an image rather than a mask"
 
 
-def find_exchanged(sizes: Sequence[tuple[tuple[int, int] | None, tuple[int, int] | None]]) -> dict[int, int]:
+def find_exchanged(sizes: Sequence[tuple[tuple[int, ...] | None, tuple[int, ...] | None]]) -> dict[int, int]:
     """Find pairs of images with swapped masks: each mask has the size of the other image, and no third one matches.
 
     Parameters
     ----------
     sizes : sequence of (size, size)
-        Of each image and its mask, (height, width); None if unreadable.
+        Of each image and its mask, such as (height, width); None if unreadable.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def _same_size(first: Path, second: Path) -> bool:
         one, two = probe(first), probe(second)
     except BadImage:
         return True
-    return (one.height, one.width) == (two.height, two.width)
+    return one.size == two.size
 
 
 def _measure(files: Sequence[Path]) -> _Content:
@@ -81,13 +81,13 @@ def _measure(files: Sequence[Path]) -> _Content:
     flatness, counts = list[float](), list[int]()
     for path in files[:SAMPLED]:
         try:
-            values = read_mask(path).values
+            mask = read_mask(path)
         except BadImage:
             return _Content(0.0, float("inf"), varied=True)
-        rows = values.reshape(*values.shape[:2], -1)
-        equal = (rows[:, 1:] == rows[:, :-1]).all(-1)
+        rows = mask.values.reshape(*mask.size, -1)
+        equal = (rows[..., 1:, :] == rows[..., :-1, :]).all(-1)
         flatness.append(float(equal.mean()) if equal.size else 1.0)
-        counts.append(len(np.unique(values)) * (3 if values.ndim == 3 else 1))
+        counts.append(len(np.unique(mask.values)) * (3 if mask.coloured else 1))
     if not counts:
         return _Content(0.0, float("inf"), varied=False)
     return _Content(float(np.mean(flatness)), float(np.mean(counts)), varied=max(counts) > 1)

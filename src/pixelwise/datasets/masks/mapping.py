@@ -16,12 +16,12 @@ from pixelwise.io.read import MaskImage
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 
 
-def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "height width"]:
+def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "*size"]:
     """Return the labels that the values of a mask stand for.
 
     Returns
     -------
-    (height, width) int32
+    (height, width) or (depth, height, width) int32
         Class indices 0 ... k-1, and 255 for ignored pixels; for instances the object numbers of the file (renumbered if
         they do not fit), 0 for background and -1 for ignored pixels.
 
@@ -51,8 +51,8 @@ def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32
 
 
 def ignore_missing(
-    labels: Int32[np.ndarray, "height width"], pixels: Num[np.ndarray, "channels height width"], task: str
-) -> Int32[np.ndarray, "height width"]:
+    labels: Int32[np.ndarray, "*size"], pixels: Num[np.ndarray, " channels *space"], task: str
+) -> Int32[np.ndarray, "*size"]:
     """Return labels that are ignored where the image has no data (NaN in all channels).
 
     >>> pixels = np.array([[[0.5, np.nan]]], np.float32)
@@ -70,8 +70,8 @@ def ignore_missing(
 
 
 def number_objects(
-    values: Int64[np.ndarray, "height width"], background: int | None, ignore: int | None
-) -> Int32[np.ndarray, "height width"]:
+    values: Int64[np.ndarray, "*size"], background: int | None, ignore: int | None
+) -> Int32[np.ndarray, "*size"]:
     """Return object numbers as int32: 0 for the background, -1 for ignored pixels.
 
     Numbers are kept if they fit; else they become 1 ... n in their order. Negative values besides the background are
@@ -93,12 +93,14 @@ def number_objects(
     return labels
 
 
-def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int64[np.ndarray, "height width"]:
+def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int64[np.ndarray, "*size"]:
     if labelling.alpha:
         if mask.alpha is None:
             hint = "Save all masks in the same way, or use --mask-values."
             raise BadImage("a mask in the alpha channel", "no alpha channel", hint, path)
         return pack(mask.alpha)
+    if mask.grid is not None:
+        return mask.values.astype(np.int64)
     values = pack(mask.values)
     if labelling.coded_by_colour and mask.values.ndim == 2:
         return _as_colours(values, mask)
@@ -108,8 +110,8 @@ def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int6
 
 
 def _number_colours(
-    colours: Int64[np.ndarray, "height width"], background: int | None, ignore: int | None
-) -> Int32[np.ndarray, "height width"]:
+    colours: Int64[np.ndarray, "*size"], background: int | None, ignore: int | None
+) -> Int32[np.ndarray, "*size"]:
     """Return object numbers 1 ... n of packed colours, which are themselves too large for object numbers."""
     unique, inverse = np.unique(colours, return_inverse=True)
     numbers = np.zeros(len(unique), np.int32)
@@ -119,7 +121,7 @@ def _number_colours(
     return numbers[inverse].reshape(colours.shape)
 
 
-def _as_colours(values: Int64[np.ndarray, "height width"], mask: MaskImage) -> Int64[np.ndarray, "height width"]:
+def _as_colours(values: Int64[np.ndarray, "*size"], mask: MaskImage) -> Int64[np.ndarray, "*size"]:
     """Return packed colours for the indices of a palette file, or for gray values; see `masks.coding`."""
     unique, inverse = np.unique(values, return_inverse=True)
     palette = mask.palette or {}
@@ -136,8 +138,8 @@ def _colour(value: int, palette: dict[int, tuple[int, int, int]], white_is_one: 
 
 
 def _class_indices(
-    values: Int64[np.ndarray, "height width"], labelling: Labelling
-) -> tuple[Int32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
+    values: Int64[np.ndarray, "*size"], labelling: Labelling
+) -> tuple[Int32[np.ndarray, "*size"], Bool[np.ndarray, "*size"]]:
     """Return class indices, and where a value is of no class."""
     order = np.argsort(labelling.values)
     known = np.array(labelling.values, np.int64)[order]
@@ -146,8 +148,8 @@ def _class_indices(
 
 
 def _nearest_indices(
-    values: Int64[np.ndarray, "height width"], labelling: Labelling
-) -> tuple[Int32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
+    values: Int64[np.ndarray, "*size"], labelling: Labelling
+) -> tuple[Int32[np.ndarray, "*size"], Bool[np.ndarray, "*size"]]:
     """Return the class of the nearest colour, and where that is unclear or the ignored one."""
     ignore = labelling.ignore_value
     colours = [*labelling.values, *(() if ignore is None or ignore in labelling.values else (ignore,))]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pixelwise.datasets.records import Split
+from pixelwise.io.volumes.names import stem_of
 
 Role = Literal["image", "mask"]
 
@@ -44,7 +45,7 @@ def normalised(name: str) -> str:
 
 def pairing_name(path: Path) -> str:
     """Return the name that pairs image and mask: the stem, NFC-normalised and case-folded."""
-    return normalised(path.stem)
+    return normalised(stem_of(path))
 
 
 def has_affix(name: str, affix: str) -> bool:

@@ -24,6 +24,7 @@ from pixelwise.datasets.naming.rules import NameRule, find_rule, nearest_rule
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import printable
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 _AFFIXES = (*MASK_SUFFIXES, *MASK_PREFIXES)
@@ -92,7 +93,7 @@ def pair_by_name(root: Path, images: Sequence[Path], masks: Sequence[Path], opti
         problems.append(problem)
     else:
         problems += _unpaired(root, match, options, messages)
-    pairs = tuple((image.stem, image, match.chosen[image]) for image in images if image in match.chosen)
+    pairs = tuple((stem_of(image), image, match.chosen[image]) for image in images if image in match.chosen)
     return Pairing(pairs=pairs, messages=tuple(messages), problems=tuple(problems), further=further)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pixelwise.datasets.naming.folder_names import pairing_name
 from pixelwise.datasets.naming.rules import align, boundaries, find_rule
+from pixelwise.io.volumes.names import suffix_of
 
 _TRIED = 12  # partitions
 
@@ -37,9 +38,9 @@ def _halves(files: Sequence[Path]) -> Iterator[set[Path]]:
     """Yield sets of half of the files with one extension, prefix or suffix."""
     half = len(files) // 2
     names = {path: pairing_name(path) for path in files}
-    extensions = Counter(path.suffix.casefold() for path in files)
+    extensions = Counter(suffix_of(path).casefold() for path in files)
     for extension in (extension for extension, count in extensions.items() if count == half):
-        yield {path for path in files if path.suffix.casefold() == extension}
+        yield {path for path in files if suffix_of(path).casefold() == extension}
     suffixes = Counter(name[cut:] for name in names.values() for cut in boundaries(name))
     for suffix in (suffix for suffix, count in suffixes.items() if count == half):
         yield {path for path, name in names.items() if name.endswith(suffix)}

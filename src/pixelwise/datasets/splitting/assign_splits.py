@@ -16,6 +16,7 @@ from pixelwise.datasets.scan import ImageScan
 from pixelwise.datasets.splitting.duplicates import Copies
 from pixelwise.datasets.splitting.grouping import GroupedImage, assign_groups
 from pixelwise.datasets.splitting.splits import choose_validation
+from pixelwise.io.volumes.names import stem_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ def _label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
 
 
 def _grouped(pair: Pair, root: Path) -> GroupedImage:
-    image = pair.image.with_suffix("")
+    image = pair.image.with_name(stem_of(pair.image))
     path = (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
     key = pair.name.removeprefix(f"{pair.split}/") if pair.split else pair.name
     return GroupedImage(name=pair.name, path=path, key=key, split=pair.split, group=pair.group)

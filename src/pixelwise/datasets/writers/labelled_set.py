@@ -76,6 +76,7 @@ class LabelledSet:
         if self.task == "classification":
             got, hint = "classes of whole images", "A folder per class is what other programs read, too."
             raise BadDataset("images with masks", got, hint, self.dataset.root)
+        self.dataset.require_planes("the formats of convert")
 
     @property
     def task(self) -> Task:

@@ -198,6 +198,7 @@ class Reader:
             cases = [_case(image, root) for image in images]
             text = f"No masks were found ({error.got}): images can be predicted and marked."
             return _as_json({"cases": cases, "messages": [text], "problems": [], "task": "", "classes": []})
+        dataset.require_planes("the studio")
         self._dataset = dataset
         cases = [
             {"name": case.name, "image": str(case.image), "split": case.split, "labelled": case.labelled}

@@ -135,9 +135,10 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
     Raises
     ------
     BadDataset
-        No readable pair of image and mask, and no class folders.
+        No readable pair of image and mask, and no class folders; or volumes.
     """
     dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress))
+    dataset.require_planes("doctor")
     pairs = find_pairs(dataset, options)
     folder = folder_findings(dataset, pairs)
     cases = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]

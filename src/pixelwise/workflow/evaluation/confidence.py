@@ -41,7 +41,7 @@ class ConfidenceEvaluation:
     actual: list[float | None] = field(default_factory=list[float | None])
 
     def add_image(
-        self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, model_card: ModelCard
+        self, truth: Integer[np.ndarray, "*size"], prediction: Prediction, model_card: ModelCard
     ) -> Prediction:
         """Add an image with unscaled probabilities; return the prediction with scaled ones.
 

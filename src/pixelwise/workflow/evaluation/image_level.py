@@ -26,7 +26,7 @@ class ImageLevelEvaluation:
     true: list[np.ndarray] = field(default_factory=list[np.ndarray])
     predicted: list[np.ndarray] = field(default_factory=list[np.ndarray])
 
-    def add(self, truth: Integer[np.ndarray, "height width"], prediction: Prediction, model_card: ModelCard) -> None:
+    def add(self, truth: Integer[np.ndarray, "*size"], prediction: Prediction, model_card: ModelCard) -> None:
         """Add an image with calibrated probabilities."""
         if prediction.probabilities is None:
             raise ValueError("no probabilities to evaluate")

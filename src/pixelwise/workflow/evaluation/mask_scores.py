@@ -50,9 +50,9 @@ def score_case(name: str, truth: np.ndarray, predicted: np.ndarray, task: str, c
 
     Parameters
     ----------
-    truth : int array (height, width)
+    truth : int array (height, width) or (depth, height, width)
         Classes with 255 ignored; for task "instance" object numbers, below 0 ignored.
-    predicted : int array (height, width)
+    predicted : int array of the same shape
         Classes, or object numbers for task "instance".
     task : {"binary", "multiclass", "instance"}
     classes : int
@@ -62,7 +62,7 @@ def score_case(name: str, truth: np.ndarray, predicted: np.ndarray, task: str, c
         mask = np.where(truth < 0, IGNORE, truth > 0)
         return CaseResult(name, confusion(mask, (predicted > 0).astype(np.uint8), classes), match(truth, predicted))
     matrix = confusion(truth, predicted, classes)
-    if task == "binary":
+    if task == "binary" and truth.ndim == 2:  # of sections; the scores of the challenge are of planes
         return CaseResult(name, matrix, boundaries=rand_information(truth == 1, predicted == 1))
     return CaseResult(name, matrix)
 

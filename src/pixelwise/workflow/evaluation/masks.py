@@ -23,6 +23,7 @@ from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 from pixelwise.workflow.evaluation.splits import ScoreRequest
 from pixelwise.workflow.evaluation.surface_scores import SurfaceEvaluation
+from pixelwise.workflow.evaluation.volume_scores import VolumeEvaluation, read_grids
 
 OBJECTS = ("background", "object")
 PredictionCallback = Callable[[Case, np.ndarray, Prediction], None]
@@ -39,16 +40,20 @@ def score_masks(model: SegmentationModel, request: ScoreRequest) -> dict[str, An
     confidence, image_level = ConfidenceEvaluation(), ImageLevelEvaluation()
     dataset, cases = request.dataset, request.cases
     annotated = [case for case in cases if case.annotation is not None]
-    surfaces = SurfaceEvaluation(annotated, class_names(model.model_card), model.model_card.task)
+    names, kind, grids = class_names(model.model_card), model.model_card.task, read_grids(dataset, annotated)
+    surfaces, volumes = SurfaceEvaluation(annotated, names, kind, grids), VolumeEvaluation(grids, names, kind)
 
     def on_prediction(case: Case, truth: np.ndarray, prediction: Prediction) -> None:
-        surfaces.add(case, truth, scored_labels(prediction, model.model_card))
+        labels = scored_labels(prediction, model.model_card)
+        surfaces.add(case, truth, labels)
+        volumes.add(case, truth, labels)
         image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
     raw = SegmentationModel(unscaled(model.model_card), model.predictor)
     results = count_masks(raw, dataset, cases, progress=request.progress, on_prediction=on_prediction)
     scores = summarise_masks(results, model.model_card, dataset, cases, seed=request.seed)
     scores = surfaces.add_to(image_level.add_to(scores, model.model_card), request.seed)
+    scores = volumes.add_to(scores, request.seed)
     return add_confidence(scores, confidence, [model.model_card.conformal_margin] * len(results))
 
 
@@ -72,7 +77,9 @@ def count_masks(
     warnings: dict[str, int] = {}
     for case in progress.track(annotated, "evaluating", len(annotated)):
         pixels, truth = dataset.read_labelled(case)
-        prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None)
+        grid = dataset.read_grid(case) if dataset.spatial_dims == 3 else None
+        spacing = None if grid is None else grid.millimetres
+        prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None, spacing=spacing)
         if on_prediction is not None:
             on_prediction(case, truth, prediction)
         for warning in prediction.warnings:

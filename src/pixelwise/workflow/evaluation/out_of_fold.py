@@ -26,6 +26,7 @@ from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 from pixelwise.workflow.evaluation.masks import class_names, count_masks, scored_labels, summarise_masks
 from pixelwise.workflow.evaluation.surface_scores import SurfaceEvaluation
+from pixelwise.workflow.evaluation.volume_scores import VolumeEvaluation, read_grids
 from pixelwise.workflow.run import Run
 
 OUT_OF_FOLD = "out_of_fold"
@@ -194,14 +195,17 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
 
     confidence, image_level = ConfidenceEvaluation(), ImageLevelEvaluation()
     model_cards = request.model_cards()
-    surfaces = SurfaceEvaluation(request.cases, class_names(model_cards[0]), model_cards[0].task)
+    names, kind, grids = class_names(model_cards[0]), model_cards[0].task, read_grids(dataset, request.cases)
+    surfaces, volumes = SurfaceEvaluation(request.cases, names, kind, grids), VolumeEvaluation(grids, names, kind)
     for index, (number, cases) in enumerate(folds):
         model = as_segmentation_model(request.open_model(number))
         model_card = known = held_out_card(model_cards, index)
         model = SegmentationModel(unscaled(known), model.predictor)
 
         def on_prediction(case: Case, truth: np.ndarray, prediction: Prediction, model_card: ModelCard = known) -> None:
-            surfaces.add(case, truth, scored_labels(prediction, model_card))
+            labels = scored_labels(prediction, model_card)
+            surfaces.add(case, truth, labels)
+            volumes.add(case, truth, labels)
             scaled = confidence.add_image(truth, prediction, model_card)
             image_level.add(truth, scaled, model_card)
             _sample_pixels(request.data, truth, scaled, model_card, each, seed)
@@ -212,7 +216,7 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
     if model_card is None:
         raise ValueError("no folds to score")
     scores = image_level.add_to(summarise_masks(results, model_card, dataset, request.cases, seed=seed), model_card)
-    scores = surfaces.add_to(scores, seed)
+    scores = volumes.add_to(surfaces.add_to(scores, seed), seed)
     scores = add_confidence(scores, confidence, _margins(folds, confidence))
     scores["confidence"]["bound"]["margin"] = confidence.margin(range(len(results)))  # of the ensemble
     return scores, headlines

@@ -1,6 +1,6 @@
 """Surface scores of masks over the images of a data set: HD95, average surface distance and surface Dice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Integer
 from pixelwise.datasets.dataset import Case
 from pixelwise.datasets.records import has_background
 from pixelwise.datasets.writers.labelled_set import spacing_of
+from pixelwise.geometry.grid import Grid
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.intervals import mean_interval
 from pixelwise.metrics.semantic import mean_of
@@ -26,8 +27,9 @@ POLICY = (
 class SurfaceEvaluation:
     """Collects the surface scores of every class and image.
 
-    Distances are in micrometres if all images state their pixel size, else in pixels; the tolerance of the surface Dice
-    is one pixel (the longer side of the largest). Ignored pixels belong to no class in both masks.
+    Distances are in micrometres if all images state their pixel size, of volumes in millimetres, else in pixels; the
+    tolerance of the surface Dice is one pixel (the longest side of the largest). Ignored pixels belong to no class in
+    both masks.
 
     Parameters
     ----------
@@ -36,10 +38,17 @@ class SurfaceEvaluation:
     classes : sequence of str
     task : {"binary", "multiclass", "instance"}
         For "instance" all objects together are the one class.
+    grids : mapping, optional
+        Of volumes: the grid of each case by its name.
     """
 
-    def __init__(self, cases: Sequence[Case], classes: Sequence[str], task: str) -> None:
-        spacings = {case.name: spacing_of(case.image) for case in cases}
+    def __init__(
+        self, cases: Sequence[Case], classes: Sequence[str], task: str, grids: Mapping[str, Grid] | None = None
+    ) -> None:
+        spacings: dict[str, tuple[float, ...] | None] = {
+            case.name: grids[case.name].millimetres if grids else spacing_of(case.image) for case in cases
+        }
+        self._unit, self._sample = ("millimetre", "voxel") if grids else ("micrometre", "pixel")
         self._spacings = {name: spacing for name, spacing in spacings.items() if spacing is not None}
         if len(self._spacings) < len(spacings):
             self._spacings = {}
@@ -49,9 +58,7 @@ class SurfaceEvaluation:
         self._rows: dict[str, dict[str, dict[str, float | None]]] = {}
         self._too_large = 0
 
-    def add(
-        self, case: Case, truth: Integer[np.ndarray, "height width"], predicted: Integer[np.ndarray, "height width"]
-    ) -> None:
+    def add(self, case: Case, truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> None:
         """Add the true and the predicted mask of a case, as `mask_scores.score_case` takes them."""
         if truth.size > MAX_PIXELS:
             self._too_large += 1
@@ -70,7 +77,7 @@ class SurfaceEvaluation:
     def add_to(self, scores: dict[str, Any], seed: int) -> dict[str, Any]:
         """Return the scores of `mask_scores.summarise` with the surface scores in ``scores`` and ``cases``."""
         surfaces = {
-            "unit": "micrometre" if self._spacings else "pixel",
+            "unit": self._unit if self._spacings else self._sample,
             "tolerance": round(self._tolerance, 6),
             "policy": POLICY,
             "images_too_large": self._too_large,

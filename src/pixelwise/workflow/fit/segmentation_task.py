@@ -16,6 +16,7 @@ from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import PatchOptions, PatchSampler, scale_batch, smallest_share
 from pixelwise.sampling.progressive_resizing import low_res_options
+from pixelwise.sampling.volume_patches import VolumeSampler
 from pixelwise.training.losses import balance
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.calibration import select_calibration
@@ -35,9 +36,11 @@ from pixelwise.workflow.summary import validation_dice
 
 # A forward pass in inference costs about a third of a training step on the same pixels.
 FORWARD_PASSES_PER_STEP = 3.0
+VOLUME_TILE = 128  # voxels: side of the valid region of a tile
 MIN_SECONDS = 0.3  # for a selection on validation images; it is skipped with less
 ROUNDING = 1e-12  # rounding error of the progress at the end of the low-resolution phase
 
+AnyPatchSampler = PatchSampler | VolumeSampler
 # (predictions, model card, seconds or None) -> (model card with what was selected, note)
 Select = Callable[[Sequence[ValidationPrediction], ModelCard, float | None], tuple[ModelCard, str]]
 
@@ -54,8 +57,15 @@ class SegmentationTask:
         self._tuning_seconds = seconds_to_tune(config.training.available_time)
         self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.available_time)
         self.score_name = validation_dice(config.target.kind)
-        read = config.normalisation, config.target, progress
-        images = read_training_images(dataset, dataset.splits["train"], *read, config.loss)
+        read = partial(
+            read_training_images,
+            dataset,
+            normalisation=config.normalisation,
+            target=config.target,
+            progress=progress,
+            spacing=config.patches.spacing,
+        )
+        images = read(cases=dataset.splits["train"], loss=config.loss)
         targets = [image.target for image in images]
         self.max_inputs = COUNTS[-1]
         self.loss = config.loss
@@ -63,19 +73,23 @@ class SegmentationTask:
             classes = class_channels(config.target, config.network.classes)
             self.loss = balance(config.loss, count_classes(targets, classes))
         patches = config.patches
-        self.pass_steps = sum(t.size for t in targets) / (patches.batch * patches.height * patches.width)
+        self.pass_steps = sum(t.size for t in targets) / patches.pixels
         self.smallest_share = smallest_share(patches)
         self._samplers = self._make_samplers(images)
-        val_images = read_training_images(dataset, dataset.splits["val"], *read)
+        val_images = read(cases=dataset.splits["val"])
         background = has_background(dataset.labelling.task, dataset.labelling.classes)
-        self._choose_areas = config.training.tune and background and "class_areas" not in self._user_set
+        # areas are those of the grid of an image, and predictions here are at the spacing of the model
+        resampled = bool(config.patches.spacing)
+        free = background and not resampled and "class_areas" not in self._user_set
+        self._choose_areas = config.training.tune and free
         truths = [image.target for image in val_images]
         self._choose_areas = self._choose_areas and may_choose(truths, config.target)
-        threshold = config.training.tune and not set(CHOSEN) <= set(self._user_set)
+        images_only = config.network.dimensions == 2  # thin borders between regions were only studied in images
+        threshold = config.training.tune and images_only and not set(CHOSEN) <= set(self._user_set)
         self._choose_threshold = threshold and is_membrane_like(truths, config.target, config.network.classes)
         self._validation = self._make_validation(val_images, device)
 
-    def sampler_at(self, progress: float, share: float) -> PatchSampler:
+    def sampler_at(self, progress: float, share: float) -> AnyPatchSampler:
         """Return the sampler of patches: at half the resolution at first, and smaller batches with a small `share`."""
         low_res = progress < self._run.config.patches.low_res_fraction - ROUNDING
         if (low_res, share) not in self._samplers:
@@ -181,10 +195,11 @@ class SegmentationTask:
             colours=labelling.colours,
             channels=self._dataset.channels,
             reading=self._dataset.reading,
-            tile=512,
+            tile=512 if config.network.dimensions == 2 else VOLUME_TILE,
             tta=config.prediction.tta,
             intensity_range=tuple((float(low), float(high)) for low, high in self._run.fingerprint["intensity_range"]),
-            spacing=_pair(self._run.fingerprint.get("spacing")),  # absent in older run folders
+            spacing=self._spacing(),
+            intensity_peaks=_pair(self._run.fingerprint.get("peaks")),
             trained={
                 "pixelwise": version("pixelwise"),
                 "data": self._dataset.root.name,
@@ -193,10 +208,16 @@ class SegmentationTask:
             },
         )
 
-    def _make_samplers(self, images: Sequence[TrainingImage]) -> dict[tuple[bool, float], PatchSampler]:
+    def _spacing(self) -> tuple[float, ...] | None:
+        """Return the spacing of the model card: of the images, or that to which volumes are resampled."""
+        if self._run.config.network.dimensions == 3:
+            return self._run.config.patches.spacing or None
+        return _pair(self._run.fingerprint.get("spacing"))  # absent in older run folders
+
+    def _make_samplers(self, images: Sequence[TrainingImage]) -> dict[tuple[bool, float], AnyPatchSampler]:
         """Return the patch samplers by (low resolution, share of the batch size)."""
         patches = self._run.config.patches
-        samplers = {(False, 1.0): self._sample(images, patches)}
+        samplers: dict[tuple[bool, float], AnyPatchSampler] = {(False, 1.0): self._sample(images, patches)}
         if patches.low_res_fraction:
             height, width = (self._geometry.valid_size(-(-side // 2)) for side in (patches.height, patches.width))
             counts = count_classes([image.target for image in images], IGNORE)
@@ -204,9 +225,10 @@ class SegmentationTask:
             samplers[True, 1.0] = self._sample(halved, low_res_options(patches, height, width))
         return samplers
 
-    def _sample(self, images: Sequence[TrainingImage], patches: PatchOptions) -> PatchSampler:
+    def _sample(self, images: Sequence[TrainingImage], patches: PatchOptions) -> AnyPatchSampler:
         config = self._run.config
-        return PatchSampler(
+        make = VolumeSampler if config.network.dimensions == 3 else PatchSampler
+        return make(
             [image.pixels for image in images],
             [image.target for image in images],
             [image.scale for image in images],
@@ -222,9 +244,7 @@ class SegmentationTask:
         """Return the validation with as many pixels as its share of the training time allows."""
         config, labelling = self._run.config, self._dataset.labelling
         steps = config.training.steps * VALIDATION_SHARE / VALIDATIONS
-        pixels = int(
-            steps * FORWARD_PASSES_PER_STEP * config.patches.batch * config.patches.height * config.patches.width
-        )
+        pixels = int(steps * FORWARD_PASSES_PER_STEP * config.patches.pixels)
         return Validation(
             images,
             config.network.classes,

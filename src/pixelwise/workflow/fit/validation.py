@@ -15,11 +15,12 @@ from pixelwise.io.read import png_bytes, write_mask
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.semantic import class_scores, confusion
 from pixelwise.runtimes.torch import TorchRuntime
-from pixelwise.workflow.fit.select.tta import COUNTS, ORDER, TtaGain, TtaResult, compare
+from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain, TtaResult, compare, ordered_symmetries
 from pixelwise.workflow.fit.training_data import TrainingImage
 
 SNAPSHOT_SIDE = 256  # pixels
-TILE = 512
+TILE = {2: 512, 3: 128}  # side of the valid region of a tile, of images and of volumes
+MIN_SIDE = {2: 64, 3: 16}  # of a cropped validation image
 
 
 class Validation:
@@ -61,6 +62,7 @@ class Validation:
         self._classes, self._geometry, self._device = classes, geometry, device
         self._folder, self._palette = folder, palette
         self._images = _subset(images, max_pixels)
+        self._axes = self._images[0].target.ndim
         self._snapshot_image = _most_varied_window(self._images)
 
     def score(self, network: nn.Module) -> float:
@@ -84,7 +86,10 @@ class Validation:
     def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation on the same pixels; sums of logits are reused."""
         runtime = TorchRuntime(network, self._device)
-        predictors = [Predictor(runtime, self._geometry, self._classes, TILE, (symmetry,)) for symmetry in ORDER]
+        order = ordered_symmetries(self._axes)
+        predictors = [
+            Predictor(runtime, self._geometry, self._classes, TILE[self._axes], (symmetry,)) for symmetry in order
+        ]
         predictors[0].logits(self._images[0].pixels, self._images[0].scale)  # warm-up
         results = {count: TtaResult("" if count == 1 else f"--tta {count}", []) for count in COUNTS}
         for image in self._images:
@@ -102,20 +107,23 @@ class Validation:
         return float(np.mean(dice)) if dice else 0.0
 
     def start_snapshots(self) -> None:
-        """Write the image and the ground truth of the snapshot patch."""
-        low, high = np.percentile(self._snapshot_image.pixels, (0.5, 99.5))
-        view = (np.clip((self._snapshot_image.pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+        """Write the image and the ground truth of the snapshot patch; of a volume those of one slice."""
+        pixels = _shown_slice(self._snapshot_image.pixels, self._snapshot_image)
+        low, high = np.nanpercentile(pixels, (0.5, 99.5))
+        view = (np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
         atomic_write_bytes(self._folder / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
-        truth = np.where(self._snapshot_image.target == IGNORE, 0, self._snapshot_image.target).astype(np.uint8)
+        target = _shown_slice(self._snapshot_image.target, self._snapshot_image)
+        truth = np.where(target == IGNORE, 0, target).astype(np.uint8)
         write_mask(self._folder / "truth.png", truth, self._palette)
 
     def write_snapshot(self, network: nn.Module, step: int) -> None:
         """Write the predicted class map of the snapshot patch after `step` steps."""
-        write_mask(self._folder / f"step-{step:07d}.png", self._predict(network, self._snapshot_image), self._palette)
+        predicted = _shown_slice(self._predict(network, self._snapshot_image), self._snapshot_image)
+        write_mask(self._folder / f"step-{step:07d}.png", predicted, self._palette)
 
     def _predict(self, network: nn.Module, image: TrainingImage) -> np.ndarray:
         runtime = TorchRuntime(network, self._device)
-        predictor = Predictor(runtime, self._geometry, self._classes, TILE)
+        predictor = Predictor(runtime, self._geometry, self._classes, TILE[self._axes])
         return predictor.logits(image.pixels, image.scale)[: self._scored].argmax(0).astype(np.uint8)
 
 
@@ -129,24 +137,36 @@ def _subset(images: Sequence[TrainingImage], max_pixels: int) -> list[TrainingIm
 
 
 def _crop_centre(image: TrainingImage, pixels: float) -> TrainingImage:
-    shrink = (pixels / image.target.size) ** 0.5
-    height, width = (max(64, int(side * shrink)) for side in image.target.shape)
-    return _window(image, (image.target.shape[0] - height) // 2, (image.target.shape[1] - width) // 2, height, width)
+    shape = image.target.shape
+    shrink = (pixels / image.target.size) ** (1 / len(shape))
+    size = [max(MIN_SIDE[len(shape)], int(side * shrink)) for side in shape]
+    return _window(image, [(whole - side) // 2 for whole, side in zip(shape, size, strict=True)], size)
 
 
-def _window(image: TrainingImage, top: int, left: int, height: int, width: int) -> TrainingImage:
-    rows, columns = slice(max(0, top), max(0, top) + height), slice(max(0, left), max(0, left) + width)
-    return TrainingImage(image.name, image.pixels[:, rows, columns], image.target[rows, columns], image.scale)
+def _window(image: TrainingImage, corner: Sequence[int], size: Sequence[int]) -> TrainingImage:
+    box = tuple(slice(max(0, first), max(0, first) + side) for first, side in zip(corner, size, strict=True))
+    return TrainingImage(image.name, image.pixels[(slice(None), *box)], image.target[box], image.scale)
+
+
+def _shown_slice(array: np.ndarray, image: TrainingImage) -> np.ndarray:
+    """Return an image (..., height, width) as it is, and of a volume the slice with most foreground."""
+    if image.target.ndim == 2:
+        return array
+    known = (image.target > 0) & (image.target != IGNORE)
+    place = int(known.sum((1, 2)).argmax()) if known.any() else image.target.shape[0] // 2
+    return array.take(place, axis=-3)
 
 
 def _most_varied_window(images: Sequence[TrainingImage]) -> TrainingImage:
-    """Return the window with the largest entropy of class frequencies."""
+    """Return the window of the images with the largest entropy of class frequencies; of volumes a whole one."""
+    if images[0].target.ndim == 3:
+        return max(images[:16], key=lambda image: float(((image.target > 0) & (image.target != IGNORE)).mean()))
     best: tuple[float, TrainingImage] | None = None
     for image in images[:16]:
         height, width = (min(SNAPSHOT_SIDE, side) for side in image.target.shape)
         for top in range(0, image.target.shape[0] - height + 1, SNAPSHOT_SIDE // 2):
             for left in range(0, image.target.shape[1] - width + 1, SNAPSHOT_SIDE // 2):
-                window = _window(image, top, left, height, width)
+                window = _window(image, (top, left), (height, width))
                 shares = np.bincount(window.target[window.target != IGNORE], minlength=2) / window.target.size
                 entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
                 if best is None or entropy > best[0]:

@@ -13,6 +13,7 @@ from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.labels.targets import IGNORE
+from pixelwise.workflow.planes import choose_planes
 
 ROWS, PAIRS = 3, 3
 IGNORED_COLOUR = (1.0, 0.0, 1.0)
@@ -30,11 +31,11 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
         axis.set_axis_off()
     for index, case in enumerate(chosen):
         row, column = divmod(index, PAIRS)
-        view, mask = picture_pair(case, dataset)
+        view, mask, size = picture_pair(case, dataset)
         axes[row][2 * column].imshow(view)
         axes[row][2 * column].set_title(case.name.split("/")[-1][:24], fontsize=7, loc="left")
         axes[row][2 * column + 1].imshow(mask, interpolation="nearest")
-        axes[row][2 * column + 1].set_title(f"{view.shape[1]} x {view.shape[0]}", fontsize=7, loc="right", color="0.4")
+        axes[row][2 * column + 1].set_title(size, fontsize=7, loc="right", color="0.4")
     labelling = dataset.labelling
     if labelling.task == "instance":
         title = "one colour per object"
@@ -54,21 +55,31 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     atomic_write_bytes(path, buffer.getvalue())
 
 
-def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image and its mask as (height, width, 3) pictures in [0, 1]."""
-    pixels = filled(dataset.read_image(case).pixels).astype(np.float32)
+def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the image and its mask as (height, width, 3) pictures in [0, 1], and its size in words.
+
+    A volume is shown by three planes and a maximum projection.
+    """
+    image = dataset.read_image(case)
+    pixels, labels = filled(image.pixels).astype(np.float32), None
+    size = " x ".join(str(side) for side in (pixels.shape[:0:-1] if image.grid is None else pixels.shape[1:]))
+    if case.annotation is not None:
+        labels = dataset.read_labels(case)
+    if image.grid is not None:
+        views = choose_planes(np.zeros(pixels.shape[1:], np.int32) if labels is None else labels, image.grid)
+        pixels = views.draw(pixels)
+        labels = None if labels is None else views.draw(labels)
     low, high = np.percentile(pixels, (0.5, 99.5))
     stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
     view = np.moveaxis(stretched[:3] if len(stretched) >= 3 else np.repeat(stretched[:1], 3, 0), 0, -1)
-    if case.annotation is None:
-        return view, np.zeros_like(view)
-    labels = dataset.read_labels(case)
+    if labels is None:
+        return view, np.zeros_like(view), size
     if dataset.labelling.task == "instance":
-        return view, object_colours(labels)
+        return view, object_colours(labels), size
     table = np.zeros((256, 3))
     table[: len(dataset.labelling.colours)] = np.array(dataset.labelling.colours) / 255
     table[IGNORE] = IGNORED_COLOUR
-    return view, table[labels]
+    return view, table[labels], size
 
 
 def object_colours(labels: np.ndarray) -> np.ndarray:

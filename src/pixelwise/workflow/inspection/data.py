@@ -63,6 +63,7 @@ class InspectedData:
             "values": list(labelling.values),
             "ignore_index": labelling.ignore_value,
             "channels": self.dataset.channels,
+            "dimensions": self.dataset.spatial_dims,
             "cases": {part: len(self.dataset.splits[part]) for part in ("train", "val", "test")},
             "messages": list(self.dataset.messages),
             "problems": [

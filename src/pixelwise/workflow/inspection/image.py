@@ -9,9 +9,10 @@ import numpy as np
 
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import read_pixels
-from pixelwise.errors import OutputFailed
+from pixelwise.errors import BadModel, OutputFailed
 from pixelwise.explain.activations import Gating, Stage
 from pixelwise.explain.grad_cam import Attribution, GradCam
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.model_file.model_file import ModelCard, find_model_file, load_network
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
@@ -115,6 +116,9 @@ def inspect_image(
     path = find_model_file(target)
     with progress.bar("computing feature maps", 3) as advance:
         network, model_card = load_network(path)
+        if model_card.network.dimensions == 3:
+            hint = "Use pixelwise.explain.grad_cam.GradCam in Python, which takes volumes."
+            raise BadModel("a model of images for a picture", "a model of volumes", hint, path)
         pixels = read_pixels(image, model_card.channels, pages, model_card.reading).pixels
         attribution = task_of(model_card).attribute(network.float(), model_card, pixels, request)
         crop = attribution.crop
@@ -133,7 +137,7 @@ def inspect_image(
         image=image,
         picture=picture,
         network=model_card.network.name,
-        origin=crop.origin,
+        origin=(crop.origin[0], crop.origin[1]),
         size=(crop.shown.shape[1], crop.shown.shape[2]),
         target=attributed,
         pixel=request.pixel,
@@ -144,7 +148,7 @@ def inspect_image(
 
 
 def _picture_path(image: Path, out: Path | str | None) -> Path:
-    picture = Path(out) if out is not None else Path(f"inspect-{image.stem}.png")
+    picture = Path(out) if out is not None else Path(f"inspect-{stem_of(image)}.png")
     if picture.resolve().parent == image.resolve().parent:
         raise OutputFailed("a path outside the image folder", "one inside it", "Choose another --out.", picture)
     return picture
@@ -175,7 +179,7 @@ def _scene(
         attributions=attributions,
         sensitivity=grad_cam.sensitivity(attributed.index, attributed.region),
         given=(crop.given.shape[1], crop.given.shape[2]),
-        offset=crop.offset,
+        offset=(crop.offset[0], crop.offset[1]),
     )
 
 

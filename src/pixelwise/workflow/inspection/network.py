@@ -13,7 +13,7 @@ from pixelwise.drawing.maps import Map, peak_values, read_maps
 from pixelwise.drawing.network import draw_network
 from pixelwise.drawing.writing import to_png, to_svg
 from pixelwise.errors import OutputFailed
-from pixelwise.geometry.layer_graph import sizes_with_remainder
+from pixelwise.geometry.layer_graph import along, differs_by_axis, sizes_with_remainder
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.networks.architectures import (
     ALWAYS_READ,
@@ -252,8 +252,10 @@ def _options(name: str, overrides: Sequence[str]) -> NetworkOptions:
 
 
 def _maps(network: Network, size: int) -> list[Map]:
-    layer_graph = network.layer_graph()
-    return read_maps(layer_graph, sizes_with_remainder(layer_graph, size) or [], size)
+    graphs = [along(network.layer_graph(), axis) for axis in range(network.dimensions)]
+    sizes = [sizes_with_remainder(graph, size) or [] for graph in graphs]
+    axes = sizes if differs_by_axis(network.layer_graph()) else ()
+    return read_maps(network.layer_graph(), sizes[-1], size, axes)
 
 
 def _drawing_paths(options: NetworkOptions, out: Path | str | None) -> tuple[Path, Path]:

@@ -88,9 +88,7 @@ def threads_of_step(config: Config, available: int) -> int:
 
     Small steps are slower on two threads than on one, and twice as slow on a busy machine (benchmarks/RECIPE.md).
     """
-    patches = config.patches
-    work = patches.batch * patches.height * patches.width * config.network.base
-    return max(1, min(available, round(work / WORK_PER_THREAD)))
+    return max(1, min(available, round(config.patches.pixels * config.network.base / WORK_PER_THREAD)))
 
 
 def propose_seconds(limit: TrainingBudget) -> float | None:

@@ -11,9 +11,11 @@ def describe_patches(config: Config) -> str:
     """Describe network and patches of a segmentation."""
     patches, steps = config.patches, pluralise(config.training.steps, "step")
     low_res = f" ({patches.low_res_fraction:.0%} of them at half resolution)" if patches.low_res_fraction else ""
+    size = " x ".join(map(str, patches.size))
+    spacing = f" at {' x '.join(f'{side:g}' for side in patches.spacing)} mm" if patches.spacing else ""
     return (
         f"{describe_network(config.network)}, {steps} of "
-        f"{pluralise(patches.batch, 'patch')} of {patches.height} x {patches.width}{low_res}"
+        f"{pluralise(patches.batch, 'patch')} of {size}{spacing}{low_res}"
     )
 
 
@@ -29,4 +31,10 @@ def describe_network(network: NetworkOptions) -> str:
         stride = build(network).geometry().total_stride
     if network.encoder != "plain":
         return f"{network.full_name} of total stride {stride}, decoder of base width {network.base}"
-    return f"{network.name} of depth {stride.bit_length() - 1} and base width {network.base}"
+    kind = f"{network.name}{'' if network.dimensions == 2 else ' within slices' if _is_flat(network) else ' in 3-D'}"
+    return f"{kind} of depth {stride.bit_length() - 1} and base width {network.base}"
+
+
+def _is_flat(network: NetworkOptions) -> bool:
+    """Return whether the network of volumes sees one slice at a time: along an axis all kernels are 1."""
+    return any({row[axis] for row in network.kernels} == {1} for axis in range(network.dimensions))

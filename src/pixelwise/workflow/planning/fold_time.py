@@ -19,7 +19,7 @@ from pixelwise.workflow.presets import Choices
 
 MIN_SECONDS = 10.0  # per fold
 SLACK = 1.3  # safety factor on the time of one image: others are larger, and files are written
-TILE = 512  # side of the valid region of a tile, in pixels
+TILE = {2: 512, 3: 128}  # side of the valid region of a tile, in pixels, of images and volumes
 BATCH = 16  # classification images in the measurement
 
 
@@ -90,7 +90,8 @@ def _time_masks(config: Config, case: Case, dataset: Dataset, device: str) -> tu
     The ground truth is scored against itself: predictions of an untrained network take another amount of time.
     """
     network = build(config.network)
-    predictor = Predictor(TorchRuntime(network, device), network.geometry(), config.network.classes, TILE)
+    tile = TILE[config.network.dimensions]
+    predictor = Predictor(TorchRuntime(network, device), network.geometry(), config.network.classes, tile)
     began = time.monotonic()
     pixels, truth = dataset.read_image(case).pixels, dataset.read_labels(case)
     for _ in predictor.stream(pixels, intensity_scale(pixels, config.normalisation)):

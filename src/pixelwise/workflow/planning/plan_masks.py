@@ -12,14 +12,17 @@ import torch
 
 from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.datasets.records import has_background
+from pixelwise.errors import BadOption
 from pixelwise.labels.split_regions import is_filled_by_regions
 from pixelwise.labels.targets import target_channels
-from pixelwise.networks.architectures import build, check_options
+from pixelwise.networks.architectures import build, check_options, readers
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.fingerprint import Fingerprint
-from pixelwise.sampling.patches import scale_batch
+from pixelwise.sampling.patches import LARGE_VOLUME, PatchOptions, scale_batch
+from pixelwise.sampling.volume_fingerprint import VolumeFingerprint
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.planning import volumes
 from pixelwise.workflow.planning.choices import (
     DEFAULT_BUDGET,
     TrainingBudget,
@@ -37,7 +40,7 @@ from pixelwise.workflow.settings import Settings, apply_settings
 # budget is used half for more steps and half for a wider network.
 STEPS_PER_ROOT_SECOND = 60
 SHARES = (1.0, 0.5, 0.25, 0.125)  # fractions of 4 x 256 x 256 pixels per step if time is short (benchmarks/RECIPE.md)
-PATCH_SIZE = {"patches.height", "patches.width", "patches.batch"}
+PATCH_SIZE = {"patches.depth", "patches.height", "patches.width", "patches.batch"}
 RATES = {
     "muon": (8e-3, "Faster than 0.002 on scenes, defects and nuclei, and no worse on edges (measured)."),
     "sgd": (1e-2, "The learning rate of nnU-Net for SGD with momentum 0.99."),
@@ -64,6 +67,11 @@ class PlanInputs:
     oriented: float
     seconds_used: float = 0.0
 
+    @property
+    def volumes(self) -> bool:
+        """Whether the images are volumes."""
+        return isinstance(self.fingerprint, VolumeFingerprint)
+
 
 def make_plan(inputs: PlanInputs, limit: TrainingBudget, seed: int, settings: Settings, probe: Probe) -> Config:
     """Choose every setting.
@@ -87,6 +95,7 @@ def make_plan(inputs: PlanInputs, limit: TrainingBudget, seed: int, settings: Se
     for choose in (_task, _follow_target, _patches, _loss, _augmentation, _optimiser, _rates):
         config = apply_settings(config, settings, choose(inputs, limit, config))
     check_options(config.network)
+    _check_dimensions(inputs, config)
     seeded: Choices = {"training.seed": (seed, "The random seed.")}
     config = apply_settings(config, settings, seeded)
     fitted, without_preset = _fit_patches(config, inputs, settings), settings.without_preset
@@ -94,6 +103,23 @@ def make_plan(inputs: PlanInputs, limit: TrainingBudget, seed: int, settings: Se
     settled = settings.with_planned({key: value for key, (value, _) in fitted.items()})
     config = apply_settings(config, settled, _precision(config, inputs, settled, probe))
     return apply_settings(_fill_time(config, inputs, limit, settled, probe), without_preset, fitted)
+
+
+def _check_dimensions(inputs: PlanInputs, config: Config) -> None:
+    """Raise `BadOption` if the network is not one of as many dimensions as the data, or an option is for the others."""
+    expected, name = (3 if inputs.volumes else 2), config.network.full_name
+    if config.network.dimensions != expected:
+        kind = "volumes" if inputs.volumes else "images"
+        got = f"network.dimensions={config.network.dimensions} of {name}"
+        hint = f"Omit network.dimensions, or use one of: {', '.join(readers('dimensions'))}."
+        raise BadOption(f"a network of {expected} dimensions for {kind}", got, hint)
+    patches = config.patches
+    if inputs.volumes and patches.low_res_fraction:
+        got = f"{patches.low_res_fraction} for volumes"
+        raise BadOption("patches.low_res_fraction for images", got, "Omit it, or set it to 0.")
+    if not inputs.volumes and (patches.depth or patches.spacing):
+        got = f"patches.depth={patches.depth} and patches.spacing={list(patches.spacing)} for images"
+        raise BadOption("patches.depth and patches.spacing for volumes", got, "Omit them.")
 
 
 def _task(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
@@ -111,7 +137,9 @@ def _task(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
             width = pluralise(config.target.separate, "pixel of background is", "pixels of background are")
             decoding = f"{width} inserted between them"
         why = f"{touching:.0%} of the objects have a neighbour within 2 pixels: {decoding}."
-    smallest = max(0, round(0.1 * math.pi / 4 * fingerprint.object_diameter[0] ** 2)) if kind != "classes" else 0
+    diameter = fingerprint.object_diameter[0]
+    area = math.pi / 6 * diameter**3 if inputs.volumes else math.pi / 4 * diameter**2
+    smallest = max(0, round(0.1 * area)) if kind != "classes" else 0
     area_why = "A tenth of the area of a small (5th percentile) training object." if smallest else "Nothing is removed."
     return {
         "target.kind": (kind, why),
@@ -122,11 +150,15 @@ def _task(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
             "batch",
             "Can be fused into convolutions after training and keeps tiled prediction exact.",
         ),
-        "normalisation.kind": (
-            "image",
-            "Each image is normalised to mean 0 and standard deviation 1, regardless of its exposure.",
-        ),
+        **_normalisation(inputs),
     }
+
+
+def _normalisation(inputs: PlanInputs) -> Choices:
+    if isinstance(inputs.fingerprint, VolumeFingerprint):
+        return volumes.choose_normalisation(inputs.fingerprint)
+    why = "Each image is normalised to mean 0 and standard deviation 1, regardless of its exposure."
+    return {"normalisation.kind": ("image", why)}
 
 
 def _follow_target(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
@@ -145,12 +177,16 @@ def _follow_target(inputs: PlanInputs, limit: TrainingBudget, config: Config) ->
 def _is_membrane_like(inputs: PlanInputs) -> bool:
     """Return whether the foreground of a binary task fills most of the images in many regions."""
     found = inputs.fingerprint
+    if inputs.volumes:  # thin borders between regions were only studied in images
+        return False
     regions = found.objects_per_case[1] * found.cases
     return inputs.labelling.task == "binary" and is_filled_by_regions(found.class_shares[1], regions)
 
 
 def _patches(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     fingerprint = inputs.fingerprint
+    if isinstance(fingerprint, VolumeFingerprint):
+        return volumes.choose_patches(fingerprint, inputs.machine, config)
     largest = 512 if inputs.machine.device != "cpu" else 256
     median = (fingerprint.heights[1], fingerprint.widths[1])
     height, width = (min(largest, math.ceil(side / 16) * 16) for side in median)
@@ -187,16 +223,19 @@ def _fit_patches(config: Config, inputs: PlanInputs, settings: Settings) -> Choi
     if "patches.low_res_fraction" not in settings.values:
         choices["patches.low_res_fraction"] = _low_res_fraction(inputs, geometry.margin)
     largest = {"height": inputs.fingerprint.heights[2], "width": inputs.fingerprint.widths[2]}
-    for name, image in largest.items():
+    if isinstance(inputs.fingerprint, VolumeFingerprint):
+        largest = {"depth": inputs.fingerprint.depths[2], **largest}
+    for axis, (name, image) in enumerate(largest.items()):
+        along = geometry.along(axis)
         key, size = f"patches.{name}", getattr(config.patches, name)
-        target = min(size, image + 2 * geometry.margin) if key in settings.values else size + 2 * geometry.margin
-        if key in settings.without_preset.values or (target == size and geometry.is_valid(size)):
+        target = min(size, image + 2 * along.margin) if key in settings.values else size + 2 * along.margin
+        if key in settings.without_preset.values or (target == size and along.is_valid(size)):
             continue
-        valid = geometry.valid_size(target)
+        valid = along.valid_size(target)
         if target < size:
-            why = f"The output of {geometry.output_size(valid)} pixels covers the largest image, which has {image}."
-        elif geometry.margin:
-            why = f"The output has {geometry.output_size(valid)} pixels, the border {geometry.margin} on each side."
+            why = f"The output of {along.output_size(valid)} pixels covers the largest image, which has {image}."
+        elif along.margin:
+            why = f"The output has {along.output_size(valid)} pixels, the border {along.margin} on each side."
         else:
             why = f"The next valid size of {config.network.name} after {size}."
         choices[key] = (valid, why)
@@ -205,6 +244,8 @@ def _fit_patches(config: Config, inputs: PlanInputs, settings: Settings) -> Choi
 
 def _low_res_fraction(inputs: PlanInputs, margin: int) -> tuple[float, str]:
     """Return the fraction of the training at half the resolution, and the reason."""
+    if inputs.volumes:
+        return 0.0, "None for volumes: patches show most of a small volume, and little would remain of thin structures."
     if margin:
         return 0.0, "None: the output of a patch of half the size would be small."
     if _is_membrane_like(inputs):
@@ -223,21 +264,29 @@ def _shrink_patches(
     float
         Seconds per step with it.
     """
-    share = next((share for share in SHARES if share * measured <= TOLERATED * allowed), SHARES[-1])
+    shares = [share for share in SHARES if not _loses_context(config.patches, share)]
+    share = next((share for share in shares if share * measured <= TOLERATED * allowed), shares[-1])
     if share == 1.0:
         return config, measured
     with torch.device("meta"):
         geometry = build(config.network).geometry()
     smaller = scale_batch(config.patches, share, geometry)
-    size = f"{config.patches.batch} x {config.patches.height} x {config.patches.width}"
+    size = " x ".join(map(str, (config.patches.batch, *config.patches.size)))
     why = f"A step of {size} would take {measured:.2f} s, the target is {allowed:.2f} s"
     why = f"{why}: many small steps are better than a few large ones."
-    choices: Choices = {f"patches.{name}": (getattr(smaller, name), why) for name in ("height", "width", "batch")}
-    if smaller.height < config.patches.height and config.network.depth > 1:
+    names = ("depth", "height", "width", "batch") if smaller.depth else ("height", "width", "batch")
+    choices: Choices = {f"patches.{name}": (getattr(smaller, name), why) for name in names}
+    # the strides of volumes are a table of `depth` rows, and their patches keep twice the total stride
+    if smaller.height < config.patches.height and config.network.depth > 1 and not smaller.depth:
         depth = config.network.depth - 1
         choices["network.depth"] = (depth, _describe_depth(depth, min(smaller.height, smaller.width)))
     config = apply_settings(config, settings, choices)
     return config, probe(config) or share * measured
+
+
+def _loses_context(patches: PatchOptions, share: float) -> bool:
+    """Return whether a step of a fraction of the voxels needs smaller patches, of volumes that are small already."""
+    return patches.depth > 0 and max(patches.size) <= LARGE_VOLUME and share < 1 and patches.batch * share < 1
 
 
 def _loss(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
@@ -294,6 +343,10 @@ def _rates(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices
 
 
 def _augmentation(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
+    if isinstance(inputs.fingerprint, VolumeFingerprint):
+        stored = inputs.fingerprint.voxel_size
+        spacing = config.patches.spacing or (stored[1] if stored else ())
+        return volumes.choose_augmentation(inputs.fingerprint, spacing)
     if inputs.oriented > 0.25:
         why = f"Classes in upper and lower halves differ by {inputs.oriented:.0%}: the images have an orientation."
         return {"augmentation.rotation": (10.0, why), "augmentation.upside_down": (False, why)}
@@ -319,6 +372,6 @@ def _fill_time(config: Config, inputs: PlanInputs, limit: TrainingBudget, settin
         threads = threads_of_step(config, inputs.machine.threads)
         why = f"Of {pluralise(inputs.machine.threads, 'thread')}: fewer threads are faster for small steps."
         config = apply_settings(config, settings, {"training.threads": (threads, why)})
-    area = config.patches.batch * config.patches.height * config.patches.width
+    area = config.patches.pixels
     epoch = max(1, math.ceil(inputs.fingerprint.pixels / area)), pluralise(area, "pixel")
     return fill_time(config, limit, settings, measured=measured, used=inputs.seconds_used, epoch=epoch)

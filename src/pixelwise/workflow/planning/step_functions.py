@@ -1,7 +1,5 @@
 """Training steps on random data, for measuring their time."""
 
-import math
-
 import torch
 
 from pixelwise.labels.targets import class_channels
@@ -28,14 +26,14 @@ def make_patch_step(device: str) -> MakeStep:
         with torch.device("meta"):
             geometry = build(config.network).geometry()
         full, reduced = config.patches, scale_batch(config.patches, share, geometry)
-        size = reduced.batch, reduced.height, reduced.width
+        size = reduced.batch, *reduced.size
         images = torch.randn(size[0], config.network.in_channels, *size[1:])
         classes = class_channels(config.target, config.network.classes)
         # a weight map costs almost nothing, a distance adds a loss term
         weights, distances = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else (None, None)
         batch = Batch(images, torch.randint(classes, size, dtype=torch.uint8), weights, distances)
         threads = threads_of_step(config, torch.get_num_threads()) if device == "cpu" else 0
-        return _make_step(config, device, batch, threads), math.prod(size) / (full.batch * full.height * full.width)
+        return _make_step(config, device, batch, threads), reduced.pixels / full.pixels
 
     return make
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from pixelwise.atomic_write import atomic_write_text
 from pixelwise.errors import Interrupted
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, stream_image
+from pixelwise.inference.volume_streaming import stream_volume
 from pixelwise.io.label_writer import Compression, Format, result_path
+from pixelwise.io.volumes.windows import open_volume_windows, reads_windows
 from pixelwise.io.windows import open_windows
 from pixelwise.io.zarr import is_zarr
 from pixelwise.progress import Progress
 from pixelwise.runtimes.exported import model_files
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.volumes import VolumeFiles, counted_rows, table_rows, write_volume_tables
 from pixelwise.workflow.prediction.writing import write_table
 
 STREAMED = 100_000_000
@@ -40,7 +44,17 @@ class LargeImage:
     @property
     def table(self) -> Path:
         """Return the path of its object table, which may be as large as the image."""
-        return self.result.with_name(f"{self.result.name.removesuffix('.tif').removesuffix('.ome.zarr')}.objects.csv")
+        return self.result.with_name(f"{self.stem}.objects.csv")
+
+    @property
+    def stem(self) -> str:
+        """Return the name of the results without a suffix."""
+        return self.result.name.removesuffix(".tif").removesuffix(".ome.zarr")
+
+    @property
+    def volumes(self) -> Path:
+        """Return the path of the table of the volumes of its classes."""
+        return self.result.with_name(f"{self.stem}.volumes.csv")
 
     @property
     def begun(self) -> bool:
@@ -54,19 +68,22 @@ class LargeImage:
         return self.result.exists() and self.record.is_file() and self.record.read_text("utf-8") == self.identity
 
 
-def is_large(path: Path, size: tuple[int, int], options: PredictOptions) -> bool:
-    """Return whether an image of `size` is streamed."""
+def is_large(path: Path, size: tuple[int, ...], options: PredictOptions) -> bool:
+    """Return whether an image of `size` is streamed; volumes only if they can be read by windows."""
+    if len(size) == 3:
+        return reads_windows(path) and options.format in (None, "zarr") and math.prod(size) > STREAMED
     return options.format is not None or is_zarr(path) or size[0] * size[1] > STREAMED
 
 
-def large_image(path: Path, folder: Path, name: str, model: str, options: PredictOptions) -> LargeImage:
-    """Return the paths and identity of a large image; `model` is the digest of the model's files."""
+def large_image(path: Path, folder: Path, name: str, model: str, options: PredictOptions, axes: int = 2) -> LargeImage:
+    """Return the paths and identity of a large image or volume; `model` is the digest of the model's files."""
     files = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
     inputs = [model, str(path.resolve()), stats, options.tta, options.symmetries, options.tile, options.tolerance]
     inputs += [options.format, options.pages, options.compression, options.sampled_intensities]
     identity = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
-    return LargeImage(path, result_path(folder, name, _format_of(options)), identity)
+    form: Format = _format_of(options) if axes == 2 else "zarr"
+    return LargeImage(path, result_path(folder, name, form), identity)
 
 
 def predict_large(
@@ -81,8 +98,10 @@ def predict_large(
     """
     if image.done:
         progress.message(f"{image.path.name} is already finished.")
-        return [file for file in (image.result, image.table) if file.exists()]
+        return [file for file in (image.result, image.table, image.volumes) if file.exists()]
     card = model.model_card
+    if model.dimensions == 3:
+        return _predict_large_volume(model, image, progress)
     source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)
     progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
     if options.probabilities or options.overlays or options.confidence or options.save:
@@ -104,8 +123,7 @@ def predict_large(
             progress=progress,
         )
     except KeyboardInterrupt as stop:
-        hint = "Run the same command again to resume; finished tiles are kept."
-        raise Interrupted("a finished prediction", "an interruption before the last tile", hint, image.path) from stop
+        raise _interrupted(image) from stop
     finally:
         source.close()
     files = [image.result]
@@ -114,6 +132,42 @@ def predict_large(
         write_table(image.table, [(image.path.name, streamed.objects)], model.model_card.classes)
     atomic_write_text(image.record, image.identity)
     return files
+
+
+def _predict_large_volume(model: SegmentationModel, image: LargeImage, progress: Progress) -> list[Path]:
+    """Predict one large volume; return the files written."""
+    card = model.model_card
+    nodata = card.reading.nodata
+    source = open_volume_windows(
+        image.path, channels=card.channels, nodata=None if nodata in (None, "none") else float(nodata)
+    )
+    progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
+    try:
+        streamed = stream_volume(
+            card,
+            model.predictor,
+            source,
+            image.result,
+            identity=f"{image.identity} {type(model.predictor.runtime).__name__}",
+            progress=progress,
+        )
+    except KeyboardInterrupt as stop:
+        raise _interrupted(image) from stop
+    finally:
+        source.close()
+    rows = counted_rows(image.path.name, streamed.voxels, source.grid, card)
+    objects = (
+        () if streamed.objects is None else table_rows(image.path.name, streamed.objects, source.grid, card.classes[-1])
+    )
+    files = VolumeFiles((image.result,), tuple(rows), tuple(objects))
+    tables = write_volume_tables(image.result.parent, [files], prefix=f"{image.stem}.")
+    atomic_write_text(image.record, image.identity)
+    return [image.result, *tables]
+
+
+def _interrupted(image: LargeImage) -> Interrupted:
+    hint = "Run the same command again to resume; finished tiles are kept."
+    return Interrupted("a finished prediction", "an interruption before the last tile", hint, image.path)
 
 
 def model_digest(file: Path) -> str:
@@ -128,4 +182,4 @@ def model_digest(file: Path) -> str:
 
 
 def _format_of(options: PredictOptions) -> Format:
-    return options.format or "tiff"
+    return "zarr" if options.format == "zarr" else "tiff"

@@ -15,24 +15,27 @@ import numpy as np
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseError
 from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
+from pixelwise.inference.load import find_model_card
 from pixelwise.inference.pipeline import ordered_map
 from pixelwise.inference.predictor import BATCH, Job
 from pixelwise.inference.segmentation_model import PendingPrediction, SegmentationModel, load_model_for_prediction
 from pixelwise.io.label_writer import check_format
 from pixelwise.io.read import Image, probe
 from pixelwise.io.windows import open_windows
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
 from pixelwise.workflow.prediction.objects import check_formats
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import Predictions, check_free, name_images, split_long_names
+from pixelwise.workflow.prediction.volumes import check_volume_options, result_names
 from pixelwise.workflow.prediction.writing import ImageOutputs, OutputSummary, write_classes
 
 _MEASURED = 8  # images for measuring the seam error of a halo
 _MAX_PENDING = 2**25  # pixels of results waiting to be written, and of images read ahead
 _READERS, _WRITERS = 4, 4  # maximum number of threads
-Size = tuple[int, int]
+Size = tuple[int, ...]
 
 
 class LoadedImage(NamedTuple):
@@ -52,19 +55,25 @@ def predict_masks(
     """Predict a mask or a label image of each path into `folder`; see `predict`."""
     if options.symmetries and options.tta not in (None, 4):
         raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
-    check_format(options.format or "tiff")
+    card = find_model_card(model_file)
+    if card.network.dimensions == 3:
+        check_volume_options(options)
+    else:
+        check_format(options.format or "tiff")
     check_formats(options.save)
     named, too_long = split_long_names(name_images(paths))
-    digest, sizes = model_digest(model_file), {path: _size(path) for path in named.values()}
+    digest, sizes = model_digest(model_file), {path: _size(path, card) for path in named.values()}
     large = {
-        name: large_image(path, folder, name, digest, options)
+        name: large_image(path, folder, name, digest, options, len(sizes[path]))
         for name, path in named.items()
         if is_large(path, sizes[path], options)
     }
     if any(image.begun for image in large.values()):
         progress.message(f"Resuming the prediction in {folder}.")
     else:
-        check_free(folder, [f"{n}.{end}" for n in named for end in ("png", "tif", "ome.zarr")], options)
+        endings = ("png", "tif", "ome.zarr")
+        names = [f"{name}.{end}" for name in named for end in endings] + [r for n in named for r in result_names(n)]
+        check_free(folder, names, options)
     tta = 4 if options.symmetries else options.tta
     model = load_model_for_prediction(
         model_file,
@@ -72,7 +81,7 @@ def predict_masks(
         tile=options.tile,
         tta=tta,
         runtime=options.runtime,
-        pixels=sum(height * width for height, width in sizes.values()),
+        pixels=sum(math.prod(size) for size in sizes.values()),
         largest=max(sizes.values(), key=math.prod, default=None),
         progress=progress,
     )
@@ -107,7 +116,7 @@ def _predict_small(
 ) -> None:
     """Predict images that fit in memory, several small ones at a time."""
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
-    largest = max((height * width for _, (height, width) in named.values()), default=0)
+    largest = max((math.prod(size) for _, size in named.values()), default=0)
     pending = max(1, _MAX_PENDING // max(1, largest))
     reported = len(failed)
     # finding objects holds the GIL: four threads take twice the CPU time of one; only writing runs in parallel
@@ -130,7 +139,7 @@ def _predict_small(
 
         loaded = _read(model, named, written.options.pages, failed, min(_READERS, pending))
         predictions = model.predict_many(
-            ((item, item.image.pixels) for item in loaded),
+            ((item, item.image.pixels, _spacing(item.image)) for item in loaded),
             probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
             concurrent=True,
@@ -154,7 +163,8 @@ def _read(
     def read(item: tuple[str, tuple[Path, Size]]) -> LoadedImage | tuple[Path, PixelwiseError]:
         name, (path, _) = item
         try:
-            return LoadedImage(name, path, read_pixels(path, card.channels, pages, card.reading))
+            dimensions = card.network.dimensions
+            return LoadedImage(name, path, read_pixels(path, card.channels, pages, card.reading, dimensions=dimensions))
         except PixelwiseError as error:
             return path, error
 
@@ -192,10 +202,16 @@ def _with_smaller_halo(
     return SegmentationModel(model.model_card, with_geometry(model.predictor, choice.geometry))
 
 
-def _size(path: Path) -> Size:
-    """Read height and width from the header; (0, 0) if unreadable, which is reported later."""
+def _spacing(image: Image) -> tuple[float, ...] | None:
+    """Return the spacing of a volume in millimetres; None of an image, or if it is unknown."""
+    return None if image.grid is None else image.grid.millimetres
+
+
+def _size(path: Path, model_card: ModelCard) -> Size:
+    """Read the size from the header, such as (height, width); zeros if unusable, which is reported later."""
+    unusable = (0,) * model_card.network.dimensions
     try:
-        info = probe(path)
+        size = probe(path, volumes=model_card.reading.volumes).size
     except PixelwiseError:
-        return 0, 0
-    return info.height, info.width
+        return unusable
+    return size if len(size) == len(unusable) else unusable

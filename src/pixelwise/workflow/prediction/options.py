@@ -38,7 +38,8 @@ class PredictOptions:
     tolerance : float, optional
         Use the smallest overlap of tiles with which no logit differs by more than this.
     format : str, optional
-        Write all masks tile by tile, as "tiff" (tiled BigTIFF) or "zarr" (OME-Zarr).
+        Write all masks tile by tile, as "tiff" (tiled BigTIFF) or "zarr" (OME-Zarr). Of volumes the format of the
+        labels, by default that of the image: "nifti", "nrrd", "mha", "tiff" or "zarr".
     compression : str, optional
         Compression of files that are written tile by tile: "deflate" or "zstd".
     sampled_intensities : bool
@@ -57,6 +58,6 @@ class PredictOptions:
     tile: int | None = None
     pages: int | None = None
     tolerance: float | None = None
-    format: Literal["tiff", "zarr"] | None = None
+    format: Literal["tiff", "zarr", "nifti", "nrrd", "mha"] | None = None
     compression: Literal["deflate", "zstd"] | None = None
     sampled_intensities: bool = False

@@ -9,6 +9,7 @@ from typing import Any
 
 from pixelwise.atomic_write import write_error
 from pixelwise.errors import BadImage, OutputFailed
+from pixelwise.io.volumes.names import stem_of, suffix_of
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -124,7 +125,7 @@ def name_images(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:
     """Return the stems; with as many folders as make them different, ignoring case, where stems are equal."""
-    names = [path.stem for path in paths]
+    names = [stem_of(path) for path in paths]
     for count in range(2, max((len(path.parts) for path in paths), default=0) + 1):
         used = Counter(name.lower() for name in names)
         equal = [index for index, name in enumerate(names) if used[name.lower()] > 1]
@@ -132,5 +133,5 @@ def _unique_names(paths: Sequence[Path]) -> list[str]:
             break
         for index in equal:
             path = paths[index]
-            names[index] = "_".join([*path.parts[-count:-1], path.stem, path.suffix[1:]])
+            names[index] = "_".join([*path.parts[-count:-1], stem_of(path), suffix_of(path)[1:]])
     return names

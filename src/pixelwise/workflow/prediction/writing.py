@@ -21,8 +21,10 @@ from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure_o
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
+from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.prediction.objects import SavedObjects, save_objects, write_summaries
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.volumes import VolumeFiles, save_volume, write_volume_tables
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are subsampled
 _TABLE = (
@@ -40,7 +42,7 @@ _TABLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOutputs:
-    """Outputs of one image: files, object table, confidence, and warnings.
+    """Outputs of one image: files, object table, volumes of the classes, confidence, and warnings.
 
     `read` are warnings from reading, which many images may share; `notes` are warnings from prediction.
     """
@@ -48,6 +50,7 @@ class ImageOutputs:
     image: str
     files: tuple[Path, ...]
     table: ObjectTable | None
+    volumes: VolumeFiles | None = None
     confidence: Confidence | None
     objects: SavedObjects | None
     read: tuple[str, ...]
@@ -67,11 +70,14 @@ class OutputSummary:
         self.tables: list[tuple[str, ObjectTable]] = []
         self.confidence: list[Confidence] = []
         self.objects: list[SavedObjects] = []
+        self.volumes: list[VolumeFiles] = []
         self.notes: list[str] = []
         self.read: dict[str, list[str]] = {}  # warning from reading -> images
 
     def save(self, name: str, path: Path, image: Image, result: Prediction) -> ImageOutputs:
         """Write the requested files of one image; thread-safe."""
+        if image.grid is not None:
+            return self._save_volume(name, path, image, result)
         place = image.georeference
         suffix = ".png" if place is None else ".tif"  # PNG holds no coordinates
         files, table, labels = [self.folder / f"{name}{suffix}"], None, result.labels
@@ -108,6 +114,28 @@ class OutputSummary:
             notes=(*result.warnings, *(objects.messages if objects is not None else ())),
         )
 
+    def _save_volume(self, name: str, path: Path, image: Image, result: Prediction) -> ImageOutputs:
+        """Write the requested files of one volume."""
+        saved = save_volume(self.folder, name, path, image, result, self.model_card, self.options)
+        files, confidence = list(saved.files), None
+        if result.probabilities is not None and self.options.confidence:
+            confidence = confidence_of(path.name, result.labels, result.probabilities, self.model_card)
+        if self.options.overlays:
+            views, instances = choose_planes(result.labels, image.grid), self.model_card.task == "instance"
+            planes = views.draw(image.pixels), views.draw(result.labels)
+            files.append(self.folder / f"{name}.overlay.png")
+            write_image(files[-1], overlay(*planes, self.model_card.colours, objects=instances))
+        return ImageOutputs(
+            image=path.name,
+            objects=None,
+            files=tuple(files),
+            table=None,
+            volumes=saved,
+            confidence=confidence,
+            read=image.warnings,
+            notes=result.warnings,
+        )
+
     def _write_mask(
         self, path: Path, image: Image, mask: UInt8[np.ndarray, "height width"]
     ) -> UInt8[np.ndarray, "height width"]:
@@ -130,6 +158,8 @@ class OutputSummary:
             self.confidence.append(saved.confidence)
         if saved.objects is not None:
             self.objects.append(saved.objects)
+        if saved.volumes is not None:
+            self.volumes.append(saved.volumes)
         for text in saved.read:
             self.read.setdefault(text, []).append(saved.image)
         self.notes += [f"{saved.image}: {text}" for text in saved.notes]
@@ -147,8 +177,10 @@ class OutputSummary:
         ]
 
     def finish(self) -> None:
-        """Write the object table of instance segmentation, and the other tables that are requested."""
-        if self.model_card.task == "instance":
+        """Write the object table of instance segmentation, or the table of volumes, and the others requested."""
+        if self.volumes:
+            self.files += write_volume_tables(self.folder, self.volumes)
+        elif self.model_card.task == "instance":
             self.files.append(self.folder / "objects.csv")
             write_table(self.files[-1], self.tables, self.model_card.classes)
         if self.options.confidence:

@@ -10,14 +10,16 @@ from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.dataset import Case, Dataset, Example, Labelling, find_case
 from pixelwise.datasets.records import has_background
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
-from pixelwise.io.read import png_bytes
+from pixelwise.io.read import png_bytes, probe
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.headline import words
 from pixelwise.workflow.painting import colour, stretch
+from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting import pictures as draw
+from pixelwise.workflow.reporting.film import volume_film
 from pixelwise.workflow.reporting.page import empty_classes, try_section
 from pixelwise.workflow.run import Run
 
@@ -26,10 +28,18 @@ BEST, WORST = 2, 2  # number of cases shown, in addition to the median
 
 def mask_scores(scores: dict[str, Any]) -> list[str]:
     """Return the score tables: per class, objects, boundaries, confusion matrix, and empty classes."""
-    names = ("class", "Dice", "IoU", "precision", "recall", "pixels")
+    volumes = scores["scores"].get("volumes")
+    names = ("class", "Dice", "IoU", "precision", "recall", "voxels" if volumes else "pixels")
     rows = [(r["name"], r["dice"], r["iou"], r["precision"], r["recall"], r["pixels"]) for r in scores["classes"]]
     parts = [html.table(names, rows, "Over all pixels of the data set")]
     values = scores["scores"]
+    if volumes:
+        rows = [
+            tuple(row[key] for key in ("name", "true", "predicted", "difference", "error"))
+            for row in volumes["classes"]
+        ]
+        heads = ("class", "true", "predicted", "difference", "mean error")
+        parts.append(html.table(heads, rows, f"Volumes in {volumes['unit']}, means over cases"))
     if objects := values.get("objects"):
         others = [(words(k), v) for k, v in objects.items() if k != "ap"]
         parts.append(html.table(("score", "value"), others, "Objects"))
@@ -148,6 +158,7 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
         channels=model_card.channels,
         pages=run.config.data.pages,
         reading=model_card.reading,
+        spatial_dims=model_card.network.dimensions,
     )
     return dataset.read(case)
 
@@ -164,9 +175,17 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
     model_card, objects = model.model_card, model.model_card.task == "instance"
     pixels, labels = _read_case(run, model_card, scores, row)
     truth = np.asarray(labels, np.int32)
-    predicted = model.predict_pixels(pixels).labels.astype(np.int32)
+    volumes = model_card.reading.volumes
+    grid = probe(Path(row["files"][0]), volumes=volumes).grid if pixels.ndim == 4 else None
+    spacing = None if grid is None else grid.millimetres
+    predicted = model.predict_pixels(pixels, spacing=spacing).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
+    film = b""
+    if pixels.ndim == 4:
+        film = volume_film(pixels, truth, predicted)
+        views = choose_planes(truth, grid)
+        pixels, truth, predicted = views.draw(pixels), views.draw(truth), views.draw(predicted)
     view = stretch(pixels)
     background = has_background(model_card.task, model_card.classes)
     panels = {
@@ -181,4 +200,6 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
         html.picture(png_bytes(np.moveaxis(draw.shrink(panel), -1, 0)), "png", caption)
         for caption, panel in panels.items()
     ]
+    if film:
+        figures.append(html.picture(film, "gif", "slices from below: ground truth blue, prediction orange"))
     return [f'<div class="case">{"".join(figures)}</div>']

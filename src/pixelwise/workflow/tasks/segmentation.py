@@ -40,6 +40,10 @@ class Segmentation:
 
     def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
         """Return the fingerprint of the training images and masks."""
+        if dataset.spatial_dims == 3:
+            from pixelwise.sampling.volume_fingerprint import measure_volume_fingerprint
+
+            return measure_volume_fingerprint(dataset, progress, seconds)
         from pixelwise.sampling.fingerprint import measure_fingerprint
 
         return measure_fingerprint(dataset, progress, seconds)
@@ -55,7 +59,7 @@ class Segmentation:
             labelling=request.dataset.labelling,
             data=request.data,
             machine=request.machine,
-            oriented=measure_orientation(request.dataset),
+            oriented=0.0 if request.dataset.spatial_dims == 3 else measure_orientation(request.dataset),
             seconds_used=request.seconds_used,
         )
         probe = step_times(make_patch_step(request.machine.device), request.limit)

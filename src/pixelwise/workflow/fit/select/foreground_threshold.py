@@ -167,9 +167,7 @@ def select_foreground_threshold(
     return replace(model_card, target=chosen.target, trained=model_card.trained | {"threshold": note}), note
 
 
-def is_membrane_like(
-    targets: Sequence[Integer[np.ndarray, "height width"]], target: TargetOptions, classes: int
-) -> bool:
+def is_membrane_like(targets: Sequence[Integer[np.ndarray, "*size"]], target: TargetOptions, classes: int) -> bool:
     """Return whether the foreground of two-class maps fills most of the images, in many regions."""
     if target.kind != "classes" or classes != 2:
         return False

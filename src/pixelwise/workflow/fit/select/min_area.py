@@ -66,9 +66,7 @@ class MinAreaChoice:
         return f"Small-object removal below these areas in pixels ({named}), chosen on {where}: {change}; {alarms}."
 
 
-def find_areas(
-    truth: Integer[np.ndarray, "height width"], mask: Integer[np.ndarray, "height width"], classes: int
-) -> list[Regions]:
+def find_areas(truth: Integer[np.ndarray, "*size"], mask: Integer[np.ndarray, "*size"], classes: int) -> list[Regions]:
     """Return the regions of each class but the first; pixels with ground truth 255 count for sizes only."""
     rows: list[Regions] = []
     for index in range(1, classes):
@@ -127,7 +125,7 @@ def select_min_areas(
     return replace(model_card, target=target, trained=model_card.trained | {"areas": note}), note
 
 
-def may_choose(targets: Sequence[Integer[np.ndarray, "height width"]], target: TargetOptions) -> bool:
+def may_choose(targets: Sequence[Integer[np.ndarray, "*size"]], target: TargetOptions) -> bool:
     """Return whether minimum areas can be chosen: enough class maps are empty, but not all."""
     empty = [not ((one > 0) & (one != IGNORE)).any() for one in targets]
     return target.kind == "classes" and MIN_EMPTY <= sum(empty) < len(empty)

@@ -6,13 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from pixelwise.geometry.symmetries import FLIPS, SYMMETRIES
+from pixelwise.geometry.symmetries import FLIPS, SYMMETRIES, VOLUME_FLIPS, Symmetry
 from pixelwise.metrics.intervals import bootstrap
 from pixelwise.progress import Progress
 
 # All symmetries, ordered so that the partial sums of 1, 4 and 8 of them are the supported averages.
 ORDER = (*FLIPS, *(symmetry for symmetry in SYMMETRIES if symmetry not in FLIPS))
 COUNTS = (1, 4, 8)
+
+
+def ordered_symmetries(dimensions: int) -> tuple[Symmetry, ...]:
+    """Return the symmetries of images or volumes, ordered so that the first 1, 4 and 8 are the supported averages.
+
+    >>> [len(ordered_symmetries(dimensions)) for dimensions in (2, 3)]
+    [8, 8]
+    """
+    return ORDER if dimensions == 2 else VOLUME_FLIPS
+
+
 SHARE = 0.05  # maximum fraction of a budget for the measurement
 
 

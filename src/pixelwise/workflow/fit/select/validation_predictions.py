@@ -17,17 +17,17 @@ from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
+from pixelwise.workflow.fit.training_data import read_resampled
 
 SECONDS = 60.0  # at most, of a budget
 BUDGET_SHARE = 0.02  # of a budget
-SIDE = 2048  # pixels: larger images are cropped to their centre
+SIDES = {2: (2048, 128), 3: (256, 32)}  # pixels: images or volumes that are larger are cropped, and a small window
 MAX_PIXELS = 2**25  # of all validation images
 MAX_VALUES = 2**27  # probabilities of all images in memory: 512 MB
-PROBE = 128  # side in pixels of the window for measuring the speed
 
 
 class ValidationPrediction(NamedTuple):
-    """A validation image: ground truth (height, width), and uncalibrated probabilities (channels, height, width)."""
+    """A validation image or volume: ground truth (*size), and uncalibrated probabilities (channels, *size)."""
 
     name: str
     truth: np.ndarray
@@ -80,10 +80,9 @@ def predict_validation(
 
 
 def crop_centre(prediction: ValidationPrediction, side: int) -> ValidationPrediction:
-    """Return the centre of a prediction, at most `side` x `side` pixels."""
-    rows, columns = middle_window(prediction.truth.shape, side)
-    truth, probabilities = prediction.truth[rows, columns], prediction.probabilities[:, rows, columns]
-    return ValidationPrediction(prediction.name, truth, probabilities)
+    """Return the centre of a prediction, at most `side` pixels along each axis."""
+    box = middle_window(prediction.truth.shape, side)
+    return ValidationPrediction(prediction.name, prediction.truth[box], prediction.probabilities[(slice(None), *box)])
 
 
 def within_time(predictions: Sequence[ValidationPrediction], seconds: float | None) -> Iterator[ValidationPrediction]:
@@ -136,8 +135,14 @@ def _predict(
     seconds: float | None,
     max_pixels: int,
 ) -> Iterator[tuple[str, np.ndarray, list[np.ndarray]]]:
-    """Yield name, truth (height, width), and the probabilities (channels, height, width) of each network."""
-    symmetries, channels = tta_symmetries(model_card.tta), model_card.network.classes
+    """Yield name, truth (*size), and the probabilities (channels, *size) of each network.
+
+    Volumes are at the spacing of the model.
+    """
+    axes = model_card.network.dimensions
+    symmetries, channels = tta_symmetries(model_card.tta, axes), model_card.network.classes
+    spacing = (model_card.spacing or ()) if axes == 3 else ()
+    largest, probe = SIDES[axes]
     predictors = [
         Predictor(runtime, model_card.geometry, channels, model_card.tile, symmetries) for runtime in runtimes
     ]
@@ -145,21 +150,21 @@ def _predict(
     for case in spread_order(dataset.splits["val"]):
         if case.annotation is None:
             continue
-        pixels, labels = dataset.read_labelled(case)
+        pixels, labels = read_resampled(dataset, case, spacing)
         scale = intensity_scale(pixels, model_card.normalisation)
-        crop = SIDE
+        crop = largest
         if seconds is not None:
             if not pace:
-                rows, columns = middle_window(labels.shape, PROBE)
-                pace = _seconds_per_pixel(predictors, pixels[:, rows, columns], scale)
+                box = middle_window(labels.shape, probe)
+                pace = _seconds_per_pixel(predictors, pixels[(slice(None), *box)], scale)
             left = seconds - (time.monotonic() - began)
-            if done and pace * min(labels.size, SIDE * SIDE) > left:
+            if done and pace * min(labels.size, largest**axes) > left:
                 return
-            crop = min(SIDE, max(PROBE, int((max(0.0, left) / pace) ** 0.5)))
-        rows, columns = middle_window(labels.shape, crop)
+            crop = min(largest, max(probe, int((max(0.0, left) / pace) ** (1 / axes))))
+        box = middle_window(labels.shape, crop)
         start = time.monotonic()
-        outputs = [predictor.logits(pixels[:, rows, columns], scale) for predictor in predictors]
-        truth = labels[rows, columns]
+        outputs = [predictor.logits(pixels[(slice(None), *box)], scale) for predictor in predictors]
+        truth = labels[box]
         yield case.name, truth, [probabilities_of(logits, model_card.target) for logits in outputs]
         pace = max(pace, (time.monotonic() - start) / truth.size)
         done += truth.size
@@ -167,14 +172,14 @@ def _predict(
             return
 
 
-def middle_window(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
-    """Return the rows and columns of the centre of an image, at most `side` x `side` pixels.
+def middle_window(shape: tuple[int, ...], side: int) -> tuple[slice, ...]:
+    """Return the centre of an image or a volume, at most `side` pixels along each axis.
 
     >>> middle_window((100, 300), 200)
     (slice(0, 200, None), slice(50, 250, None))
     """
     starts = [max(0, (whole - side) // 2) for whole in shape]
-    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
+    return tuple(slice(start, start + side) for start in starts)
 
 
 def _seconds_per_pixel(predictors: Sequence[Predictor], pixels: np.ndarray, scale: Scale) -> float:

@@ -1,0 +1,272 @@
+"""Streamed prediction of volumes of any size into OME-Zarr: reading, inference and writing in bounded memory.
+
+As for images (`streaming`), a killed process is resumed by the next one with the same inputs, and the result is
+identical byte for byte to that of an uninterrupted process.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelwise.errors import BadImage
+from pixelwise.geometry.tiles import Side, per_axis
+from pixelwise.inference.arrays import check_axes, warn_of_scale
+from pixelwise.inference.cut_plan import CutPlan
+from pixelwise.inference.memory import MIB
+from pixelwise.inference.predictor import Job, Predictor
+from pixelwise.inference.spacing_change import find_spacing_change
+from pixelwise.inference.streaming import compute_windows, decider
+from pixelwise.inference.tile_shape import fit_tile, shrink_tile
+from pixelwise.inference.volume_objects import finish_volume
+from pixelwise.io.volumes.label_tiles import VolumeTiles
+from pixelwise.io.volumes.windows import VolumeReader
+from pixelwise.io.volumes.zarr_levels import write_zarr_levels
+from pixelwise.labels.volume_properties import VolumeTable, class_volumes, measure_volumes
+from pixelwise.model_file.model_card import ModelCard
+from pixelwise.progress import Progress
+from pixelwise.sampling.normalise import Scale, intensity_scale, limits_of, mean_and_std_of, scale_of
+from pixelwise.text import pluralise
+
+_VERSION = 1  # of the journal
+MEMORY = 500 * MIB  # for the activations of a tile, or the maps and a tile of a cut network
+_FILE_TILES = (256, 128, 64, 32)  # sides of the tiles of a plane in the file
+_WINDOWS = (128, 96, 64, 32)  # sides of the windows of a cut network, multiples of the smallest file tile
+_SLAB = 1 << 22  # voxels that are read at once
+_SAMPLE = 48  # voxels along each axis of the subsampled volume
+
+
+@dataclass(frozen=True)
+class VolumeStreamResult:
+    """The result folder, the numbers of computed and of resumed tiles, and what was found.
+
+    `voxels` has the number of voxels of each class, or of the background and of all objects; `objects` is measured in
+    voxels, and None for masks.
+    """
+
+    path: Path
+    computed: int
+    resumed: int
+    voxels: tuple[int, ...]
+    objects: VolumeTable | None
+
+
+def stream_volume(
+    model_card: ModelCard,
+    predictor: Predictor,
+    source: VolumeReader,
+    path: Path,
+    *,
+    identity: str,
+    progress: Progress,
+    memory: int = MEMORY,
+) -> VolumeStreamResult:
+    """Predict the mask or label volume of a volume of any size, as OME-Zarr.
+
+    Parameters
+    ----------
+    model_card : ModelCard
+    predictor : Predictor
+    source : VolumeReader
+    path : Path
+        Of the result, a folder.
+    identity : str
+        Identifies the model and the volume; only a journal with the same identity is resumed.
+    progress : Progress
+    memory : int
+        Bytes for the activations of a tile.
+
+    Raises
+    ------
+    BadImage
+        The volume is damaged, has invalid values, or another spacing than the model.
+    OutputFailed
+        The result cannot be written, the disk is full, or another process is writing it.
+    """
+    check_axes(len(source.shape) - 1, model_card.network.dimensions, source.shape)
+    _check_spacing(model_card, source)
+    size = source.shape[1:]
+    dtype, decide = decider(model_card.target)
+    predictor, side = _with_tiles(predictor, size, memory)
+    final = model_card.target.kind == "classes" and not any(model_card.target.class_areas)
+    final = final and not model_card.target.split_depth
+    tiles = VolumeTiles(
+        path.with_name(f"{path.name}.decided"),
+        size,
+        dtype,
+        tile=_file_tile(side, size),
+        identity=_identity(model_card, predictor, source, identity, side),
+    )
+    try:
+        scale = _scale(model_card, source, tiles, progress)
+        windows = predictor.windows(size)
+        resumed = sum(window in tiles.done for window in windows)
+        sides = " x ".join(str(length) for length in per_axis(side, 3))
+        progress.message(f"{pluralise(len(windows), 'tile')} of {sides} voxels.")
+        if any(predictor.overlap(size)):
+            progress.message("Approximate, because the network has whole-image layers: tiles are blended.")
+        job = Job(source, scale, tiles.done)
+        computed = compute_windows(predictor, job, tiles.write, decide, progress, resumed)
+        result, count = (tiles, 0) if final else finish_volume(tiles, model_card.target, path, progress)
+        _write(model_card, result, path, source)
+        labels, table = _Labels(result, count), None
+        if model_card.target.kind == "classes":
+            voxels = class_volumes(labels, len(model_card.classes)).astype(int).tolist()
+        else:
+            table = measure_volumes(labels, image=_Voxels(source))
+            found = int(table.voxels.sum())
+            voxels = [math.prod(size) - found, found]
+        for file in (result, tiles):
+            file.discard()
+    except BaseException:
+        tiles.close()
+        raise
+    return VolumeStreamResult(path, computed, resumed, tuple(voxels), table)
+
+
+def _check_spacing(model_card: ModelCard, source: VolumeReader) -> None:
+    """Raise `BadImage` if the volume would have to be resampled."""
+    spacing = None if source.grid is None else source.grid.millimetres
+    if find_spacing_change(source.shape[1:], spacing, model_card.spacing) is not None:
+        trained = " x ".join(f"{side:g}" for side in model_card.spacing or ())
+        got = " x ".join(f"{side:g}" for side in spacing or ())
+        hint = "Resample it, for example with SimpleITK; only volumes that fit in memory are resampled here."
+        raise BadImage(f"a large volume with the spacing of the model, {trained} mm", f"{got} mm", hint)
+
+
+def _with_tiles(predictor: Predictor, size: tuple[int, ...], memory: int) -> tuple[Predictor, Side]:
+    """Return the predictor with tiles, or cuts, that fit into the memory, and the side of its windows."""
+    smallest = _FILE_TILES[-1]
+    if predictor.memory_budget is None:  # the user chose the tiles
+        sides = zip(per_axis(predictor.core, 3), size, strict=True)
+        core = tuple(side if side >= length else -(-side // smallest) * smallest for side, length in sides)
+        return predictor.with_core(core), core
+    cut = _cut(predictor, size, memory)
+    if cut is not None:
+        return cut
+    voxels = memory // predictor.memory_budget.tile_pixel
+    if predictor.geometry.exact:
+        core = fit_tile(size, predictor.geometry, voxels, multiple=(1, smallest, smallest))
+    else:
+        shrunk = shrink_tile(size, predictor.geometry, voxels, predictor.core)
+        steps = (math.lcm(smallest, predictor.geometry.along(axis).total_stride) for axis in range(3))
+        sides = zip(shrunk, steps, size, strict=True)
+        core = tuple(length if side >= length else -(-side // step) * step for side, step, length in sides)
+    return predictor.with_core(core), core
+
+
+def _cut(predictor: Predictor, size: tuple[int, ...], memory: int) -> tuple[Predictor, int] | None:
+    """Return the predictor with the windows of the cheapest cuts and their side, or None without cuts."""
+    best: tuple[CutPlan, Predictor, int] | None = None
+    for window in _WINDOWS:
+        if window % predictor.geometry.total_stride:
+            continue
+        cut = predictor.with_window(window, memory)
+        plan = cut.plan(size)
+        if plan is not None and (best is None or plan.work < best[0].work):
+            best = plan, cut, window
+    return None if best is None else (best[1], best[2])
+
+
+def _file_tile(side: Side, size: tuple[int, ...]) -> int:
+    """Return the largest side of the file's tiles that divides rows and columns of the windows."""
+    inner = [length for length, whole in zip(per_axis(side, 3)[1:], size[1:], strict=True) if length < whole]
+    return next((tile for tile in _FILE_TILES if all(length % tile == 0 for length in inner)), _FILE_TILES[-1])
+
+
+def _scale(model_card: ModelCard, source: VolumeReader, tiles: VolumeTiles, progress: Progress) -> Scale:
+    """Return the intensity scale, from the journal or from a pass over the volume."""
+    stored = tiles.notes.get("scale")
+    if stored is not None:
+        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
+    samples: list[np.ndarray] = []
+    channels, normalisation = source.shape[0], model_card.normalisation
+    with progress.bar("measuring intensities", source.shape[1]) as advance:
+        blocks = _slabs(source, samples, lambda planes: advance(planes, ""))
+        if normalisation.kind == "image":
+            scale = scale_of(*mean_and_std_of(blocks, channels), source.dtype)
+        else:
+            scale = intensity_scale(np.empty((channels, 0, 0, 0), source.dtype), normalisation)
+            next(blocks, None)
+    sample = np.concatenate(samples, axis=1)
+    progress.message(*warn_of_scale(sample, model_card.intensity_range, model_card.intensity_peaks))
+    tiles.note("scale", {"factor": scale.factor.tolist(), "shift": scale.shift.tolist()})
+    return scale
+
+
+def _slabs(source: VolumeReader, samples: list[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """Yield all voxels from the first plane to the last, and append a subsampled copy to `samples`."""
+    _, depth, height, width = source.shape
+    deep, down, across = (max(1, side // _SAMPLE) for side in (depth, height, width))
+    planes = max(1, _SLAB // (height * width))
+    for first in range(0, depth, planes):
+        last = min(depth, first + planes)
+        block = source.read((first, last), (0, height), (0, width))
+        samples.append(block[:, -first % deep :: deep, ::down, ::across].copy())
+        yield block
+        advance(last - first)
+
+
+def _write(model_card: ModelCard, result: VolumeTiles, path: Path, source: VolumeReader) -> None:
+    masks = model_card.target.kind == "classes"
+    write_zarr_levels(
+        path,
+        result.shape,
+        result.dtype,
+        result.read,
+        grid=source.grid,
+        palette=model_card.colours if masks else (),
+        names=model_card.classes if masks else (),
+    )
+
+
+class _Labels:
+    """A label volume on disk with the array interface that `measure_volumes` needs."""
+
+    def __init__(self, tiles: VolumeTiles, count: int) -> None:
+        self._tiles, self._count = tiles, count
+        self.shape, self.dtype = tiles.shape, np.dtype(tiles.dtype)
+
+    def max(self, *, initial: int) -> int:
+        return max(self._count, initial)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        _, height, width = self.shape
+        return self._tiles.read((rows.start, rows.stop), (0, height), (0, width))
+
+
+class _Voxels:
+    """A volume that is read by planes, with the array interface that `measure_volumes` needs."""
+
+    def __init__(self, source: VolumeReader) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return self._source.shape[0]
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        _, _, height, width = self._source.shape
+        return self._source.read((key[1].start, key[1].stop), (0, height), (0, width))
+
+
+def _identity(model_card: ModelCard, predictor: Predictor, source: VolumeReader, given: str, side: Side) -> str:
+    """Return a digest of everything that the stored tiles depend on."""
+    plan = predictor.plan(source.shape[1:])
+    inputs: dict[str, Any] = {
+        "version": _VERSION,
+        "given": given,
+        "shape": source.shape,
+        "dtype": str(source.dtype),
+        "target": asdict(model_card.target),
+        "normalisation": asdict(model_card.normalisation),
+        "geometry": asdict(predictor.geometry),
+        "symmetries": [asdict(symmetry) for symmetry in predictor.symmetries],
+        "side": side,
+        "cut": None if plan is None else {"levels": plan.cuts, "cores": plan.cores, "region": plan.region},
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

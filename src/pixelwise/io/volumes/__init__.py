@@ -1,0 +1,1 @@
+"""Volumes in and out: NIfTI, NRRD, MetaImage, DICOM series, OME-Zarr."""

@@ -1,0 +1,248 @@
+"""NRRD, MetaImage and DICOM with SimpleITK.
+
+The text headers of NRRD and MetaImage are checked before the library opens a file: they may name other files for the
+data. Directions of ITK and DICOM are LPS+; the grid is RAS+. Sources: the NRRD format definition (Teem); the MetaIO
+documentation; DICOM PS3.3, C.7.6.2 (image plane).
+"""
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+from pixelwise.errors import BadImage, BadOption, printable
+from pixelwise.geometry.grid import VOLUME_AXES, Grid
+from pixelwise.io.headers import decoding
+from pixelwise.io.volumes.dicom_lengths import check_lengths
+from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
+
+_READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
+_TEXT = 1 << 16  # bytes of a text header
+_MAX_AXES = 5
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
+_ONE_SERIES = "Give the folder of one series, or save it as NIfTI first."
+
+
+def read_itk_header(path: Path, kind: str) -> VolumeHeader:
+    """Read the header of an NRRD, MetaImage or DICOM file, or of the folder of a DICOM series.
+
+    Raises
+    ------
+    BadImage
+        Damaged or hostile sizes, data in another folder, several series, or slices that are missing.
+    BadOption
+        The extra `volumes` is not installed.
+    """
+    return _open(path, kind)[1]
+
+
+def read_itk(path: Path, kind: str) -> Volume:
+    """Read a volume; see `read_itk_header`."""
+    reader, header = _open(path, kind)
+    with decoding(path, header.format):
+        image = reader.Execute()
+        samples = np.asarray(_sitk().GetArrayFromImage(image))
+    channels, *sides = header.shape
+    if int(image.GetNumberOfComponentsPerPixel()) > 1:  # the components are the last axis
+        samples = np.moveaxis(samples.reshape(*sides, channels), -1, 0)
+    return turned_volume(header, samples.reshape(channels, *sides))
+
+
+def is_dicom_series(folder: Path) -> bool:
+    """Return whether a folder holds DICOM files: whether the first of its files is one."""
+    if not folder.is_dir():
+        return False
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    if len(files) < 2:
+        return False
+    with files[0].open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def itk_bytes(
+    labels: Num[np.ndarray, "depth height width"], suffix: str, grid: Grid, like: tuple[Path, str] | None
+) -> bytes:
+    """Return stored labels (not turned) as an NRRD or MetaImage file in one piece, compressed.
+
+    Parameters
+    ----------
+    labels : (depth, height, width) array
+    suffix : str
+        ".nrrd" or ".mha".
+    grid : Grid
+        The place of the labels, used without `like`.
+    like : (Path, str), optional
+        A file of ITK on the same grid, and its format: spacing, origin and direction are copied as they are.
+    """
+    sitk = _sitk()
+    image = sitk.GetImageFromArray(np.ascontiguousarray(labels))
+    if like is None:
+        affine = _LPS @ grid.affine
+        spacing = np.array(grid.spacing[::-1])
+        image.SetSpacing([float(side) for side in spacing])
+        image.SetOrigin([float(value) for value in affine[:3, 3]])
+        image.SetDirection([float(value) for value in (affine[:3, :3] / spacing).ravel()])
+    else:
+        reader, _ = _open(*like)
+        spacing, origin, direction = _place(reader)
+        image.SetSpacing(spacing.tolist())
+        image.SetOrigin(origin.tolist())
+        image.SetDirection(direction.ravel().tolist())
+    with TemporaryDirectory() as folder:
+        temporary = Path(folder) / f"labels{suffix}"
+        sitk.WriteImage(image, str(temporary), useCompression=True)
+        return temporary.read_bytes()
+
+
+def _sitk() -> Any:
+    """Return the module `SimpleITK`; `BadOption` if it is not installed."""
+    try:
+        import SimpleITK
+    except ImportError as error:
+        hint = "Install it with `pip install 'pixelwise[volumes]'`."
+        raise BadOption("the package SimpleITK for NRRD, MHA and DICOM volumes", "none", hint) from error
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    return SimpleITK
+
+
+def _open(path: Path, kind: str) -> tuple[Any, VolumeHeader]:
+    """Return a reader that has not read its samples, and the header."""
+    if kind == "DICOM" and path.is_dir():
+        return _open_series(path)
+    placed = _check_text(path) if kind != "DICOM" else True
+    reader = _reader(path, kind)
+    channels, sides, itemsize, dtype = _sizes(path, reader)
+    shape = channels, sides[2], sides[1], sides[0]
+    check_volume(path, shape, itemsize, _stored_bytes(path))
+    return reader, VolumeHeader(
+        format=kind, shape=shape, dtype=dtype, grid=_grid(path, reader, placed=placed), warnings=_notes(placed)
+    )
+
+
+def _notes(placed: bool) -> tuple[str, ...]:
+    return () if placed else ("the header states no orientation: the axes are taken as they are stored",)
+
+
+def _reader(path: Path, kind: str) -> Any:
+    if kind == "DICOM":
+        check_lengths(path)
+    reader = _sitk().ImageFileReader()
+    reader.SetImageIO(_READERS[kind])
+    reader.SetFileName(str(path))
+    with decoding(path, kind):
+        reader.ReadImageInformation()
+    return reader
+
+
+def _check_text(path: Path) -> bool:
+    """Check which file a text header names for the data; return whether it states directions."""
+    with path.open("rb") as file:
+        head = file.read(_TEXT)
+    text = re.split(rb"\r?\n\r?\n|ElementDataFile[^\n]*\n", head, maxsplit=1)[0] if head.startswith(b"NRRD") else head
+    named = re.search(rb"(?im)^(?:data ?file\s*:|ElementDataFile\s*=)[ \t]*([^\r\n]*)", text)
+    name = named[1].decode("utf-8", "replace").strip() if named else "LOCAL"
+    if name != "LOCAL" and (re.search(r"[/\\%]|^LIST", name) or name in ("", ".", "..")):
+        got = f"data in `{printable(name[:80])}`"
+        raise BadImage("the data in the same file or folder", got, "Save the volume in one file (.nrrd, .mha).", path)
+    _check_numbers(path, text)
+    return re.search(rb"(?im)^(?:space directions\s*:|(?:TransformMatrix|Orientation|Rotation)\s*=)", text) is not None
+
+
+def _check_numbers(path: Path, text: bytes) -> None:
+    """Check the numbers of a text header that decide on memory: how many axes there are, and how many bytes follow."""
+    axes = re.search(rb"(?im)^(?:dimension\s*:|NDims\s*=)\s*(\d+)", text)
+    if axes and not 2 <= int(axes[1]) <= _MAX_AXES:
+        raise BadImage(f"2 to {_MAX_AXES} axes", axes[1].decode(), "Save one volume per file.", path)
+    packed = re.search(rb"(?im)^CompressedDataSize\s*=\s*(\d+)", text)
+    if packed and int(packed[1]) > (stored := _stored_bytes(path)):
+        got = f"{int(packed[1])} compressed bytes in a file of {stored}"
+        raise BadImage("a complete MetaImage", got, "Download or export the file again.", path)
+
+
+def _stored_bytes(path: Path) -> int:
+    """Return the size of a file; with its data, if they are in a file of their own."""
+    apart = path.suffix.casefold() in (".mhd", ".nhdr")
+    files = path.parent.glob(f"{glob.escape(path.stem)}.*") if apart else [path]
+    return sum(file.stat().st_size for file in files)
+
+
+def _sizes(path: Path, reader: Any) -> tuple[int, tuple[int, int, int], int, str]:
+    """Return channels, sides (x, y, z), bytes of a sample, and its type."""
+    sitk = _sitk()
+    sides, components = [int(side) for side in reader.GetSize()], int(reader.GetNumberOfComponents())
+    further = [side for side in sides[3:] if side > 1]
+    if len(further) + (components > 1) > 1:
+        got = f"{' x '.join(str(side) for side in sides)} with {components} values each"
+        raise BadImage("three axes and one of channels", got, "Save one volume per time.", path)
+    with decoding(path, "volume"):
+        image = sitk.Image([1] * len(sides), reader.GetPixelIDValue(), components)
+        dtype = np.asarray(sitk.GetArrayViewFromImage(image)).dtype
+    width, height, depth = (*sides, 1)[:3]
+    return components * (further[0] if further else 1), (width, height, depth), dtype.itemsize, str(dtype)
+
+
+def _place(reader: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return spacing, origin and direction of three axes in LPS+."""
+    count = min(3, len(reader.GetSize()))
+    whole = np.array(reader.GetDirection(), np.float64)
+    side = round(len(whole) ** 0.5)
+    spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)
+    spacing[:count], origin[:count] = reader.GetSpacing()[:count], reader.GetOrigin()[:count]
+    direction[:count, :count] = whole.reshape(side, side)[:count, :count]
+    return spacing, origin, direction
+
+
+def _grid(path: Path, reader: Any, *, placed: bool) -> Grid:
+    spacing, origin, direction = _place(reader)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = direction * spacing, origin
+    grid = grid_of(path, _LPS @ affine, "millimeter")
+    return grid if placed else Grid(axes=VOLUME_AXES, spacing=grid.spacing, unit=grid.unit)
+
+
+def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
+    sitk = _sitk()
+    for path in sorted(folder.iterdir()):  # the library opens every file of the folder
+        if path.is_file() and not path.name.startswith("."):
+            check_lengths(path)
+    with decoding(folder, "DICOM"):
+        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        raise BadImage("one DICOM series", f"{len(series)} in the folder", _ONE_SERIES, folder)
+    with decoding(folder, "DICOM"):
+        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    readers = [_reader(Path(name), "DICOM") for name in names]
+    channels, (width, height, deep), itemsize, dtype = _sizes(folder, readers[0])
+    if deep != 1 or any(reader.GetSize() != readers[0].GetSize() for reader in readers):
+        raise BadImage("slices of one size", "different sizes, or several slices in a file", _ONE_SERIES, folder)
+    shape = channels, len(names), height, width
+    check_volume(folder, shape, itemsize, sum(Path(name).stat().st_size for name in names))
+    affine = _series_affine(folder, readers)
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames(names)
+    header = VolumeHeader(format="DICOM", shape=shape, dtype=dtype, grid=grid_of(folder, affine, "millimeter"))
+    return reader, header
+
+
+def _series_affine(folder: Path, readers: Sequence[Any]) -> np.ndarray:
+    """Return the matrix of a series in RAS+, from the positions of its slices, which must be evenly spaced."""
+    spacing, origin, direction = _place(readers[0])
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = direction * spacing, origin
+    if len(readers) > 1:
+        places = np.array([_place(reader)[1] for reader in readers])
+        steps = np.diff(places, axis=0)
+        mean = steps.mean(0)
+        if np.abs(steps - mean).max() > _UNEVEN * max(float(np.linalg.norm(mean)), 1e-6):
+            gaps = np.linalg.norm(steps, axis=1)
+            got = f"distances from {gaps.min():.4g} to {gaps.max():.4g} mm"
+            raise BadImage("evenly spaced slices of a series", got, "Add the missing slices.", folder)
+        affine[:3, 2] = mean
+    return _LPS @ affine

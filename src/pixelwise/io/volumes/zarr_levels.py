@@ -1,0 +1,140 @@
+"""Write a label volume of any size as OME-Zarr (NGFF 0.5) with levels, slab by slab, renamed when complete.
+
+Chunks of zeros are written too: a missing chunk is damage, not background.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer
+
+from pixelwise.atomic_write import write_error
+from pixelwise.geometry.grid import VOLUME_AXES, Grid
+from pixelwise.geometry.tiles import Span
+from pixelwise.io.write import Colour
+from pixelwise.io.zarr import zarr_library
+
+CHUNK = 64  # voxels per side
+_SHARD = 2  # chunks per side of a shard
+Read = Callable[[Span, Span, Span], Integer[np.ndarray, "depth rows columns"]]
+
+
+def write_zarr_levels(
+    path: Path,
+    shape: tuple[int, int, int],
+    dtype: str,
+    read: Read,
+    *,
+    grid: Grid | None = None,
+    palette: Sequence[Colour] = (),
+    names: Sequence[str] = (),
+) -> None:
+    """Write a label volume; each level has every second voxel of the previous one.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of the result; an existing one is replaced.
+    shape : (depth, height, width)
+    dtype : str
+    read : callable
+        Returns a window (planes, rows, columns).
+    grid : Grid, optional
+        Spacing and unit.
+    palette, names : sequences
+        Colour and name of each class of a mask.
+
+    Raises
+    ------
+    OutputFailed
+        The folder cannot be written.
+    BadOption
+        The extra `zarr` is not installed.
+    """
+    zarr = zarr_library()
+    temporary, old = path.with_name(f".{path.name}.growing"), path.with_name(f".{path.name}.old")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        group = zarr.open_group(zarr.storage.LocalStore(temporary), mode="w", zarr_format=3)
+        levels = _level_shapes(shape)
+        for number, size in enumerate(levels):
+            array = _create(group, number, size, dtype)
+            _fill(array, size, read)
+            read = _every_second(array, size)
+        group.attrs.update({"ome": _ome_attributes(len(levels), grid, palette, names)})
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _level_shapes(shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
+    levels: list[tuple[int, ...]] = [shape]
+    while max(levels[-1]) > CHUNK:
+        levels.append(tuple(-(-side // 2) for side in levels[-1]))
+    return levels
+
+
+def _shard(size: Sequence[int]) -> int:
+    return CHUNK * min(_SHARD, max(-(-side // CHUNK) for side in size))
+
+
+def _create(group: Any, number: int, size: tuple[int, ...], dtype: str) -> Any:
+    side = _shard(size)
+    return group.create_array(
+        str(number),
+        shape=size,
+        dtype=dtype,
+        chunks=(CHUNK,) * 3,
+        shards=(side,) * 3,
+        fill_value=0,
+        dimension_names=VOLUME_AXES,
+        config={"write_empty_chunks": True},
+        compressors=zarr_library().codecs.ZstdCodec(),
+    )
+
+
+def _fill(array: Any, size: tuple[int, ...], read: Read) -> None:
+    side = _shard(size)
+    for first in range(0, size[0], side):
+        for top in range(0, size[1], side):
+            for left in range(0, size[2], side):
+                spans = [(start, min(start + side, end)) for start, end in zip((first, top, left), size, strict=True)]
+                array[tuple(slice(*span) for span in spans)] = read(*spans)
+
+
+def _every_second(array: Any, size: tuple[int, ...]) -> Read:
+    """Return a function that reads windows of the next level from a written level."""
+
+    def read(planes: Span, rows: Span, columns: Span) -> Integer[np.ndarray, "depth rows columns"]:
+        spans = zip((planes, rows, columns), size, strict=True)
+        # read whole and thin out here: the library reads single voxels one by one
+        window = array[tuple(slice(2 * first, min(end, 2 * last)) for (first, last), end in spans)]
+        return np.asarray(window)[::2, ::2, ::2]
+
+    return read
+
+
+def _ome_attributes(levels: int, grid: Grid | None, palette: Sequence[Colour], names: Sequence[str]) -> dict[str, Any]:
+    spacing, unit = ((1.0,) * 3, None) if grid is None else (grid.spacing, grid.unit)
+    datasets = [
+        {
+            "path": str(number),
+            "coordinateTransformations": [{"type": "scale", "scale": [side * 2.0**number for side in spacing]}],
+        }
+        for number in range(levels)
+    ]
+    axes = [{"name": name, "type": "space"} | ({} if unit is None else {"unit": unit}) for name in VOLUME_AXES]
+    label: dict[str, Any] = {"version": "0.5"}
+    if palette:
+        label["colors"] = [{"label-value": index, "rgba": [*colour, 255]} for index, colour in enumerate(palette)]
+    if names:
+        label["properties"] = [{"label-value": index, "name": name} for index, name in enumerate(names)]
+    return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}], "image-label": label}

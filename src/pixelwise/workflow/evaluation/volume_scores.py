@@ -1,0 +1,91 @@
+"""Volumes of the classes in millilitres, true and predicted, over the volumes of a data set.
+
+A volume is the number of voxels times the size of a voxel. Intervals are over cases, never over slices: slices of one
+case are not independent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer
+
+from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.records import has_background
+from pixelwise.geometry.grid import Grid
+from pixelwise.labels.targets import IGNORE
+from pixelwise.metrics.intervals import bootstrap
+
+_MILLILITRE = 1000.0  # cubic millimetres
+
+
+def read_grids(dataset: Dataset, cases: Sequence[Case]) -> dict[str, Grid]:
+    """Return the grid of each case of volumes by its name, from the headers; nothing for planes."""
+    if dataset.spatial_dims == 2:
+        return {}
+    grids = {case.name: dataset.read_grid(case) for case in cases}
+    return {name: grid for name, grid in grids.items() if grid is not None}
+
+
+class VolumeEvaluation:
+    """Collects the volume of every class in each case, in the ground truth and in the prediction.
+
+    Parameters
+    ----------
+    grids : mapping
+        The grid of each case by its name; without a unit there are no volumes.
+    classes : sequence of str
+    task : {"binary", "multiclass", "instance"}
+        For "instance" all objects together are the one class.
+    """
+
+    def __init__(self, grids: Mapping[str, Grid], classes: Sequence[str], task: str) -> None:
+        self._sizes = {
+            name: float(np.prod(grid.millimetres)) / _MILLILITRE
+            for name, grid in grids.items()
+            if grid.millimetres is not None
+        }
+        self._task = task
+        self._classes = list(enumerate(classes))[int(has_background(task, classes)) :]
+        self._rows: dict[str, dict[str, tuple[float, float]]] = {}
+
+    def add(self, case: Case, truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> None:
+        """Add the true and the predicted labels of a case; ignored voxels count for neither."""
+        size = self._sizes.get(case.name)
+        if size is None:
+            return
+        known = truth >= 0 if self._task == "instance" else truth != IGNORE
+        labels = [(mask > 0) if self._task == "instance" else mask for mask in (truth, predicted)]
+        self._rows[case.name] = {
+            name: (size * float(np.count_nonzero(labels[0][known] == index)),
+                   size * float(np.count_nonzero(labels[1][known] == index)))
+            for index, name in self._classes
+        }  # fmt: skip
+
+    def add_to(self, scores: dict[str, Any], seed: int) -> dict[str, Any]:
+        """Return the scores of `mask_scores.summarise` with ``volumes`` in ``scores`` and ``cases``, if known."""
+        if not self._rows:
+            return scores
+        volumes = {"unit": "ml", "classes": [self._summarise(name, seed) for _, name in self._classes]}
+        cases = [
+            {**row, "volumes": _plain(self._rows[row["name"]])} if row["name"] in self._rows else row
+            for row in scores["cases"]
+        ]
+        return {**scores, "scores": {**scores["scores"], "volumes": volumes}, "cases": cases}
+
+    def _summarise(self, name: str, seed: int) -> dict[str, Any]:
+        """Return means over the cases; `difference` is predicted minus true, `error` its mean size."""
+        pairs = np.array([row[name] for row in self._rows.values()])
+        change = pairs[:, 1] - pairs[:, 0]
+        columns = {"true": pairs[:, 0], "predicted": pairs[:, 1], "difference": change, "error": np.abs(change)}
+        summary: dict[str, Any] = {"name": name, "cases": len(pairs)}
+        for key, values in columns.items():
+            table = np.stack([values, np.ones(len(values))], axis=1)
+            interval = bootstrap(table, lambda total: float(total[0] / total[1]), seed=seed)
+            summary[key] = round(float(values.mean()), 6)
+            summary[f"{key}_interval"] = None if interval is None else [round(bound, 6) for bound in interval]
+        return summary
+
+
+def _plain(row: Mapping[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
+    return {name: {"true": round(true, 6), "predicted": round(found, 6)} for name, (true, found) in row.items()}

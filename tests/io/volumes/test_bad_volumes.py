@@ -1,0 +1,168 @@
+"""Damaged and hostile volumes are refused in one line, before memory is allocated for them."""
+
+import contextlib
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import drawn_volumes as drawn
+from pixelwise.errors import BadImage, BadOption
+from pixelwise.io.read import read_image, read_mask
+from pixelwise.io.volumes import nifti
+from pixelwise.io.volumes.volume import MAX_SAMPLES, check_volume
+from pixelwise.io.volumes.write import write_labels_like
+
+pytest.importorskip("nibabel")
+pytest.importorskip("SimpleITK")
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    path = tmp_path / "a.nii"
+    drawn.save_nifti(path, drawn.draw()[0], np.eye(4))
+    return path
+
+
+def changed(path: Path, at: int, data: bytes) -> Path:
+    content = bytearray(path.read_bytes())
+    content[at : at + len(data)] = data
+    path.write_bytes(content)
+    return path
+
+
+def test_a_header_with_more_than_the_file(volume: Path) -> None:
+    path = changed(volume, 42, np.array([4000, 4000, 100], "<i2").tobytes())
+    with pytest.raises(BadImage, match="100 x 4000 x 4000"):
+        read_image(path)
+
+
+def test_a_header_above_the_limit(volume: Path) -> None:
+    path = changed(volume, 42, np.array([32767, 32767, 32767], "<i2").tobytes())
+    with pytest.raises(BadImage, match=str(MAX_SAMPLES)):
+        read_image(path)
+
+
+def test_the_limit_alone_stops_a_large_file() -> None:
+    with pytest.raises(BadImage, match="at most"):
+        check_volume(Path("a.nii"), (1, 4096, 4096, 4096), 2, 1 << 40)
+    check_volume(Path("a.nii"), (1, 512, 512, 512), 2, 1 << 30)
+
+
+def test_data_far_into_the_file(volume: Path) -> None:
+    with pytest.raises(BadImage, match="begin at byte"):
+        read_image(changed(volume, 108, np.array([1e9], "<f4").tobytes()))
+
+
+def test_truncated_data(volume: Path) -> None:
+    packed = volume.with_suffix(".nii.gz")
+    packed.write_bytes(gzip.compress(volume.read_bytes())[:-200])
+    volume.write_bytes(volume.read_bytes()[:-100])
+    for path in (volume, packed):
+        with pytest.raises(BadImage):
+            read_image(path)
+
+
+def test_a_grid_without_three_directions(volume: Path) -> None:
+    with pytest.raises(BadImage, match="three"):
+        read_image(changed(volume, 280, np.zeros(12, "<f4").tobytes()))
+
+
+@pytest.mark.parametrize(
+    "line", ["data file: /etc/passwd", "data file: ../other.raw", "data file: LIST", "data file: a%03d.raw 1 9 1"]
+)
+def test_data_of_nrrd_in_other_files(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_text(f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n{line}\n\n")
+    with pytest.raises(BadImage, match="same file or folder"):
+        read_image(path)
+
+
+def test_data_of_metaimage_in_other_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a.mhd"
+    lines = ["ObjectType = Image", "NDims = 3", "DimSize = 4 4 4", "ElementType = MET_UCHAR"]
+    path.write_text("\n".join([*lines, "ElementDataFile = /etc/passwd", ""]))
+    with pytest.raises(BadImage, match="same file or folder"):
+        read_image(path)
+
+
+def test_a_nrrd_of_a_huge_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_text("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 9000 9000 9000\nencoding: raw\n\n")
+    with pytest.raises(BadImage, match="at most"):
+        read_image(path)
+
+
+def test_a_series_with_a_slice_that_is_missing(tmp_path: Path) -> None:
+    drawn.save_dicom(tmp_path / "series", drawn.draw()[0], drawn.OBLIQUE, without=4)
+    with pytest.raises(BadImage, match="evenly spaced"):
+        read_image(tmp_path / "series")
+
+
+def test_elements_longer_than_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "series"
+    drawn.save_dicom(folder, drawn.draw()[0], drawn.OBLIQUE)
+    path = folder / "slice_003.dcm"
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00")  # the pixels: tag, length
+    path.write_bytes(content[: at + 4] + b"\xf0\xff\xff\xff" + content[at + 8 :])
+    with pytest.raises(BadImage, match="4294967280 bytes"):
+        read_image(folder)
+
+
+def test_data_of_metaimage_longer_than_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    drawn.save_itk(path, drawn.draw()[0], np.eye(4))
+    content = path.read_bytes()
+    at = content.index(b"CompressedDataSize = ") + 21
+    path.write_bytes(content[:at] + b"9999999" + content[at:])
+    with pytest.raises(BadImage, match="compressed bytes"):
+        read_image(path)
+
+
+def test_labels_of_another_size(volume: Path) -> None:
+    image = read_image(volume)
+    assert image.grid is not None
+    with pytest.raises(BadOption, match="12 x 20 x 16"):
+        write_labels_like(volume.with_name("b.nii"), image.pixels[0, 1:] * 0, image.grid, (volume, "NIfTI"))
+    with pytest.raises(BadOption, match="0 to"):
+        write_labels_like(volume.with_name("b.nii"), image.pixels[0] * 0 - 1, image.grid)
+
+
+def test_a_mask_with_channels(tmp_path: Path) -> None:
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 2), np.uint8), np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(BadImage, match="2 channels"):
+        read_mask(tmp_path / "a.nii.gz")
+
+
+def test_without_the_package(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    with pytest.raises(BadOption, match=r"pixelwise\[volumes\]"):
+        read_image(volume)
+
+
+@given(st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=6))
+def test_damaged_headers_are_one_line(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    drawn.save_nifti(folder / "a.nii", drawn.draw(shape=(3, 4, 5))[0], np.eye(4))
+    content = bytearray((folder / "a.nii").read_bytes())
+    for at, value in changes:
+        content[at] = value
+    (folder / "a.nii").write_bytes(content)
+    with contextlib.suppress(BadImage):  # and nothing else
+        read_image(folder / "a.nii")
+
+
+def test_control_without_the_check_of_sizes(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nifti, "check_volume", lambda *_: None)
+    path = changed(volume, 42, np.array([400, 400, 100], "<i2").tobytes())
+    with pytest.raises(BadImage) as caught:
+        read_image(path)
+    assert "in a file of" not in str(caught.value), "memory was allocated before the end of the file was found"
