@@ -5,6 +5,7 @@ to length 1. Re-encoding and resizing keep it near 1; neighbouring slices and vi
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,10 @@ from jaxtyping import Float, Float32, Float64, Num
 from scipy import ndimage
 
 from pixelwise.datasets.annotation_values import AnnotationValues, read_values
-from pixelwise.datasets.annotations import MaskFile, Shapes, files_of_annotation
+from pixelwise.datasets.annotations import Annotation, MaskFile, Shapes, files_of_annotation
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.channel_files import read_stored
-from pixelwise.datasets.images.missing_pixels import edge_agreement, filled, undeclared_nodata
+from pixelwise.datasets.images.missing_pixels import channel_mean, edge_agreement, undeclared_nodata
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.errors import BadImage
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
@@ -33,11 +34,29 @@ class Issue:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decoded:
+    """A decoded pair, or a decoded image without an annotation; `objects` is that of `ScanOptions`."""
+
+    name: str = ""
+    path: Path
+    image: Image
+    annotation: Annotation | None = None
+    values: AnnotationValues | None = None
+    objects: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return self.image.pixels.nbytes + (0 if self.values is None else self.values.mask.values.nbytes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScanOptions:
     """How pairs are read: TIFF pages as channels, class names of the annotations, and whether they are objects.
 
-    `both_orientations`: images with an EXIF orientation are also scanned as they are stored.
+    `both_orientations`: images with an EXIF orientation are also scanned as they are stored. `observe` gets what was
+    decoded.
     """
 
     pages: int | None = None
@@ -45,6 +64,7 @@ class ScanOptions:
     objects: bool = False
     read: ReadOptions = field(default_factory=ReadOptions)
     both_orientations: bool = False
+    observe: Callable[[Decoded], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +102,7 @@ def scan_pair(task: tuple[Pair, ScanOptions]) -> ImageScan:
     scan = _scan_as(pair, options)
     if not scan.reoriented or not options.both_orientations:
         return scan
-    as_stored = replace(options, read=replace(options.read, exif="ignore"))
+    as_stored = replace(options, read=replace(options.read, exif="ignore"), observe=None)
     return replace(scan, stored=_scan_as(pair, as_stored))
 
 
@@ -105,28 +125,45 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     mask = read.mask if read is not None else None
     if image is not None and mask is not None:
         issues += _compare_pair(pair, image, mask)
-    scan = ImageScan() if image is None else _scan_pixels(image)
+        _show(pair, image, read, options)
+    gray = None if image is None else channel_mean(image.pixels)
+    scan = ImageScan() if image is None or gray is None else _scan_pixels(image, gray)
     reoriented = scan.reoriented or (mask is not None and mask.reoriented)
     turned = reoriented or options.read.exif == "ignore"
     return replace(
         scan,
         reoriented=reoriented,
         mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
-        mask=None if mask is None else measure_values(mask, _fitting(pixels, mask)),
+        mask=None if mask is None else measure_values(mask, _fitting(gray, mask)),
         overlap=0 if read is None else read.overlap,
         issues=tuple(issues),
         edges=edge_agreement(pixels, mask.values) if turned and pixels is not None and mask is not None else 0.0,
     )
 
 
-def _scan_pixels(image: Image) -> ImageScan:
+def _show(pair: Pair, image: Image, read: AnnotationValues | None, options: ScanOptions) -> None:
+    """Show a decoded pair to the observer."""
+    if options.observe is not None:
+        options.observe(
+            Decoded(
+                name=pair.name,
+                path=pair.image,
+                image=image,
+                annotation=pair.annotation,
+                values=read,
+                objects=options.objects,
+            )
+        )
+
+
+def _scan_pixels(image: Image, gray: Float32[np.ndarray, "height width"]) -> ImageScan:
     pixels = image.pixels
     return ImageScan(
         channels=pixels.shape[0],
         dtype=image.dtype,
         size=(pixels.shape[1], pixels.shape[2]),
         digest=digest(pixels),
-        descriptor=image_descriptor(pixels).tobytes(),
+        descriptor=image_descriptor(gray[None]).tobytes(),
         notes=tuple(note for note in image.warnings if note != ALPHA_IS_DATA),
         alpha=image.alpha,
         missing=image.missing,
@@ -169,14 +206,17 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
     """Scan one image without a mask; `task` is its path and how it is read."""
     path, options = task
     try:
-        return _scan_pixels(read_image(path, pages=options.pages, options=options.read))
+        image = read_image(path, pages=options.pages, options=options.read)
     except BadImage as error:
         return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
+    if options.observe is not None:
+        options.observe(Decoded(path=path, image=image))
+    return _scan_pixels(image, channel_mean(image.pixels))
 
 
 def image_descriptor(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "32 32"]:
     """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image."""
-    gray = filled(pixels).mean(0, dtype=np.float32)
+    gray = channel_mean(pixels)
     cells = _area_means(_area_means(gray).T).T
     fine = cells - ndimage.uniform_filter(cells, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
@@ -196,9 +236,9 @@ def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "3
     return np.diff(up_to, axis=0) * (SIDE / len(rows))
 
 
-def _fitting(pixels: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
-    """Return the pixels if the mask has their size."""
-    return pixels if pixels is not None and pixels.shape[1:] == mask.values.shape[:2] else None
+def _fitting(gray: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
+    """Return a gray image with an axis for its channel, if the mask has its size."""
+    return gray[None] if gray is not None and gray.shape == mask.values.shape[:2] else None
 
 
 def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
-from skimage.measure import label as label_equal
 
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.masks.mapping import ignore_missing
-from pixelwise.datasets.splitting.subsets import spread_order
+from pixelwise.datasets.observing import CaseObserver
+from pixelwise.datasets.splitting.subsets import evenly_spaced, spread_order
 from pixelwise.errors import BadDataset
+from pixelwise.io.read import Image
 from pixelwise.labels.label_image import touching_share
+from pixelwise.labels.run_components import find_components
+from pixelwise.labels.run_lengths import find_runs
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -28,6 +30,7 @@ from pixelwise.sampling.image_statistics import (
 )
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
+DETAILED = 50  # cases on which widths of structures and touching objects are measured, evenly spaced
 CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
 ORIENTED_MASKS = 64  # masks on which the orientation is measured
@@ -75,22 +78,29 @@ class Fingerprint(ImageSetStatistics):
     spacing: tuple[float, float] | None = None
 
 
-class _CaseStatistics(NamedTuple):
-    """Statistics of one case."""
+class CaseStatistics(NamedTuple):
+    """Statistics of one case that all images contribute to."""
 
     image: ImageStatistics
     spacing: tuple[float, float] | None
     counts: Int64[np.ndarray, " classes"]
     ignored: int
     areas: Int64[np.ndarray, " objects"]
+
+
+class _Structure(NamedTuple):
+    """Statistics of one case that are expensive: some images are enough."""
+
     widths: Float32[np.ndarray, " ridge"]
     touching: float
+    objects: int
 
 
 def measure_fingerprint(
     dataset: Dataset,
     progress: Progress | None = None,
     seconds: float | None = None,
+    observer: CaseObserver[Any] | None = None,
 ) -> Fingerprint:
     """Measure the annotated training cases, in threads if there are many.
 
@@ -101,6 +111,8 @@ def measure_fingerprint(
     seconds : float, optional
         Time limit after which no more cases are measured. Measured cases are then spread over the data set, and counts
         are estimates.
+    observer : CaseObserver, optional
+        Its results of `observe_case` are used instead of reading these cases again.
 
     Raises
     ------
@@ -108,13 +120,28 @@ def measure_fingerprint(
         No training case has an annotation.
     BadImage
         A file cannot be read.
+
+    Notes
+    -----
+    Widths of structures and touching objects are measured on at most `DETAILED` evenly spaced cases.
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     if not cases:
         raise BadDataset("training images with masks", "none", "Add masks for the images.")
-    sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
-    measure = partial(_measure, dataset=dataset, sampled=sampled)
-    statistics: list[_CaseStatistics] = []
+    known: dict[str, CaseStatistics] = {} if observer is None else observer.results(dataset)
+    total = len(cases) if observer is None else observer.total
+    detailed = {case.name for case in evenly_spaced(cases, DETAILED)}
+
+    def measure(case: Case) -> tuple[CaseStatistics, _Structure | None]:
+        found = known.get(case.name)
+        if found is not None and case.name not in detailed:
+            return found, None
+        image = dataset.read_image(case)
+        labels = ignore_missing(dataset.read_labels(case), image.pixels, dataset.labelling.task)
+        found = observe_case(dataset, image, labels, total) if found is None else found
+        return found, _measure_structure(dataset, labels) if case.name in detailed else None
+
+    statistics: list[tuple[CaseStatistics, _Structure | None]] = []
     began, order = time.monotonic(), spread_order(cases) if seconds is not None else cases
     with (progress or Progress()).bar("measuring", len(cases)) as advance:
         for first in range(0, len(order), CASES_PER_CHECK):
@@ -122,7 +149,9 @@ def measure_fingerprint(
                 break
             statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
             advance(len(statistics) - first, "")
-    return _extrapolate(_summarise(statistics, dataset.channels), len(cases))
+    structures = [structure for _, structure in statistics if structure is not None]
+    measured = _summarise([each for each, _ in statistics], structures, dataset.channels)
+    return _extrapolate(measured, len(cases))
 
 
 def measure_orientation(dataset: Dataset) -> float:
@@ -158,26 +187,36 @@ def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
     return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
-def _measure(case: Case, *, dataset: Dataset, sampled: int) -> _CaseStatistics:
-    image = dataset.read_image(case)
-    pixels, labelling = image.pixels, dataset.labelling
-    labels = ignore_missing(dataset.read_labels(case), pixels, labelling.task)
-    instances = labelling.task == "instance"
-    ignored = labels < 0 if instances else labels == IGNORE
-    labels = np.where(ignored, 0, labels)
-    classes = 2 if instances else len(labelling.classes)
-    counts = np.bincount(np.minimum(labels, classes - 1)[~ignored], minlength=classes)
-    objects = labels if instances else np.asarray(label_equal(labels, background=0, connectivity=2), np.int32)
-    areas = np.bincount(objects.ravel())[1:]
-    return _CaseStatistics(
-        image=measure_image(pixels, image.dtype, sampled),
+def observe_case(
+    dataset: Dataset, image: Image, labels: Int32[np.ndarray, "height width"], total: int
+) -> CaseStatistics:
+    """Measure one case of `total`, for a `CaseObserver`."""
+    instances = dataset.task == "instance"
+    runs = find_runs(labels)
+    lengths = runs.stop - runs.start
+    ignored = runs.number < 0 if instances else runs.number == IGNORE
+    number = np.where(ignored, 0, runs.number)
+    classes = 2 if instances else len(dataset.classes)
+    index, known = np.minimum(number, classes - 1)[~ignored], lengths[~ignored]
+    if instances:
+        areas = np.bincount(number, lengths)[1:].astype(np.int64)
+    else:
+        found = find_components(labels, runs)
+        areas = found.area[found.number != IGNORE]
+    return CaseStatistics(
+        image=measure_image(image.pixels, image.dtype, max(100, min(20_000, SAMPLED_PIXELS // max(total, 1)))),
         spacing=image.spacing,
-        counts=counts,
-        ignored=int(np.count_nonzero(ignored)),
+        counts=np.bincount(index, known, minlength=classes).astype(np.int64),
+        ignored=int(lengths[ignored].sum()),
         areas=areas[areas > 0],
-        widths=_widths(labels),
-        touching=touching_share(labels) if instances else 0.0,
     )
+
+
+def _measure_structure(dataset: Dataset, labels: Int32[np.ndarray, "height width"]) -> _Structure:
+    instances = dataset.task == "instance"
+    labels = np.where(labels < 0 if instances else labels == IGNORE, 0, labels)
+    touching = touching_share(labels) if instances else 0.0
+    return _Structure(_widths(labels), touching, int(np.count_nonzero(np.bincount(labels.ravel())[1:])))
 
 
 def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
@@ -205,13 +244,15 @@ def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "heigh
     return edge
 
 
-def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerprint:
+def _summarise(
+    statistics: Sequence[CaseStatistics], structures: Sequence[_Structure], channels: int
+) -> Fingerprint:
     counts = np.array([case.counts for case in statistics])
     areas = np.concatenate([case.areas for case in statistics])
-    widths = np.concatenate([case.widths for case in statistics])
+    widths = np.concatenate([case.widths for case in structures])
     objects = [case.areas.size for case in statistics]
     diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
-    touching = sum(case.touching * case.areas.size for case in statistics) / max(1, areas.size)
+    touching = sum(case.touching * case.objects for case in structures)
     pixels = sum(case.image.size[0] * case.image.size[1] for case in statistics)
     return Fingerprint(
         cases=len(statistics),
@@ -225,7 +266,7 @@ def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerpr
         objects_per_case=low_middle_high(objects),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
         structure_width=float(np.median(widths)) if widths.size else 0.0,
-        touching_share=float(touching),
+        touching_share=float(touching / max(1, sum(case.objects for case in structures))),
         spacing=_common_spacing([case.spacing for case in statistics]),
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset
+from pixelwise.datasets.observing import CaseObserver
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -38,11 +39,17 @@ class Segmentation:
         """Return the options as they are."""
         return options
 
-    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(
+        self,
+        dataset: Dataset,
+        progress: Progress,
+        seconds: float | None = None,
+        observer: CaseObserver[Any] | None = None,
+    ) -> Any:
         """Return the fingerprint of the training images and masks."""
         from pixelwise.sampling.fingerprint import measure_fingerprint
 
-        return measure_fingerprint(dataset, progress, seconds)
+        return measure_fingerprint(dataset, progress, seconds, observer)
 
     def plan(self, request: "PlanRequest") -> "tuple[Config, float]":
         """Choose every setting."""
