@@ -15,6 +15,8 @@ from pixelwise.errors import BadImage
 from pixelwise.io.read import MaskImage
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 
+_TABLE = 1 << 16  # smaller values are looked up in a table
+
 
 def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "height width"]:
     """Return the labels that the values of a mask stand for.
@@ -139,6 +141,14 @@ def _class_indices(
     values: Int64[np.ndarray, "height width"], labelling: Labelling
 ) -> tuple[Int32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
     """Return class indices, and where a value is of no class."""
+    low, high = int(values.min()), int(values.max())
+    if 0 <= low and high < _TABLE:
+        table = np.full(high + 1, -1, np.int32)
+        for index, value in enumerate(labelling.values):
+            if 0 <= value <= high:
+                table[value] = index
+        indices = table[values]
+        return np.maximum(indices, 0), indices < 0
     order = np.argsort(labelling.values)
     known = np.array(labelling.values, np.int64)[order]
     positions = np.minimum(np.searchsorted(known, values), len(known) - 1)
