@@ -21,7 +21,7 @@ from pixelwise.datasets.images.files import find_images
 from pixelwise.datasets.masks.checks import find_exchanged
 from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
 from pixelwise.datasets.masks.labelling import interpret_masks
-from pixelwise.datasets.observing import CaseObserver, scan_in_turns
+from pixelwise.datasets.observing import FIRST, CaseObserver, scan_in_turns
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.other_files import describe_unread_annotations
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
@@ -53,6 +53,8 @@ __all__ = [
     "read_pixels",
     "scan_dataset",
 ]
+
+DETAILED = 200  # masks whose values are measured in detail, evenly spaced
 
 
 def load_dataset(folder: Path | str, **options: Any) -> Dataset:
@@ -159,7 +161,10 @@ def scan_dataset(
         found = _understand(root, items, lambda kept: restrict(class_table, annotated, kept), options, reading)
         return None if found is None else replace(found, format=name)
 
-    tasks = [(pair, reading) for pair in layout.pairs]
+    every = max(1, -(-len(layout.pairs) // DETAILED))
+    tasks = [
+        (pair, replace(reading, detailed=index < FIRST or index % every == 0)) for index, pair in enumerate(layout.pairs)
+    ]
     found = scan_in_turns(scan_pair, tasks, observer, understand)
     scans = list(progress.track(found, "Reading images and masks", len(tasks)))
     scans, exif, orientation = choose_orientation(scans, options)

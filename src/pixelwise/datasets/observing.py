@@ -6,7 +6,7 @@ The cases that were decoded before are kept in memory, as far as there is room.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -20,7 +20,7 @@ from pixelwise.datasets.examples import Dataset, labels_from, match_channels
 from pixelwise.datasets.masks.mapping import ignore_missing
 from pixelwise.datasets.records import Labelling
 from pixelwise.datasets.scan import Decoded, ImageScan
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import BadDataset, BadImage, PixelwiseError
 from pixelwise.io.read import Image
 from pixelwise.parallel import parallel_map
 
@@ -29,8 +29,49 @@ _MEMORY = 256_000_000  # bytes of decoded files that wait for the first guess
 _NO_LABELS = Labelling(task="classification", classes=(), values=(), colours=())
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Labels = Int32[np.ndarray, "height width"] | None
-Measure = Callable[[Dataset, Image, Labels, int], Result]
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedCase:
+    """A case that has just been decoded.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        What is read as what; without cases.
+    image : Image
+        With the channels of the data set.
+    decoded : Decoded
+        The files as they are.
+    total : int
+        Number of cases that are scanned.
+    """
+
+    dataset: Dataset
+    image: Image
+    decoded: Decoded
+    total: int
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it has an annotation."""
+        return self.decoded.values is not None
+
+    def labels(self) -> Int32[np.ndarray, "height width"]:
+        """Return the labels as the data set reads them.
+
+        Raises
+        ------
+        BadImage
+            The mask has a value of no class, or another size than the image.
+        """
+        decoded, size = self.decoded, self.image.pixels.shape[1:]
+        if decoded.annotation is None or decoded.values is None:
+            raise BadDataset("an annotation", "none", "Add it.", decoded.path)
+        labels = labels_from(decoded.values, decoded.annotation, self.dataset.labelling)
+        if labels.shape != size:
+            raise BadImage(f"a mask of {size[0]} x {size[1]}", "another size", "Export it again.", decoded.path)
+        return ignore_missing(labels, self.image.pixels, self.dataset.task)
 
 
 class CaseObserver(Generic[Result]):
@@ -39,13 +80,16 @@ class CaseObserver(Generic[Result]):
     Parameters
     ----------
     measure : callable
-        `measure(dataset, image, labels, total)`: image and labels as `dataset` reads them (labels None for classes of
-        whole images), and the number of cases that are scanned. The data set has no cases. It runs in threads.
+        Measures an `ObservedCase`; it runs in threads.
     adapt : callable, optional
         Changes how a data set is read, as the caller changes it after the scan.
     """
 
-    def __init__(self, measure: Measure[Result], adapt: Callable[[Dataset], Dataset] = lambda dataset: dataset) -> None:
+    def __init__(
+        self,
+        measure: Callable[[ObservedCase], Result],
+        adapt: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+    ) -> None:
         self.total = 0
         self._measure, self._adapt = measure, adapt
         self._view: Dataset | None = None
@@ -82,9 +126,10 @@ class CaseObserver(Generic[Result]):
 
     def _observe(self, view: Dataset, decoded: Decoded) -> None:
         try:
-            arrays = _interpret(view, decoded)
-            if arrays is not None:
-                self._results[decoded.name, decoded.path] = view, self._measure(view, *arrays, self.total)
+            if _reads_alike(view, decoded):
+                image = match_channels(decoded.image, view.channels, decoded.path)
+                result = self._measure(ObservedCase(view, image, decoded, self.total))
+                self._results[decoded.name, decoded.path] = view, result
         except PixelwiseError:
             return  # it is read again, which raises the same error where it is reported
 
@@ -121,17 +166,9 @@ def _view_of(dataset: Dataset) -> Dataset:
     return replace(dataset, cases=(), messages=(), problems=(), split_made=False, labelling=labelling)
 
 
-def _interpret(view: Dataset, decoded: Decoded) -> tuple[Image, Labels] | None:
-    """Return image and labels as a data set reads them; None if it would decode the files in another way."""
+def _reads_alike(view: Dataset, decoded: Decoded) -> bool:
+    """Return whether a data set would decode the files in the same way, now that its channels and task are known."""
     keeps_alpha = decoded.image.alpha and view.channels == len(decoded.image.pixels) + 1
-    if keeps_alpha or decoded.image.bands_last:
-        return None
-    image = match_channels(decoded.image, view.channels, decoded.path)
-    if decoded.annotation is None or decoded.values is None:
-        return image, None
-    if not isinstance(decoded.annotation, MaskFile) and decoded.objects != (view.task == "instance"):
-        return None
-    labels = labels_from(decoded.values, decoded.annotation, view.labelling)
-    if labels.shape != image.pixels.shape[1:]:
-        return None
-    return image, ignore_missing(labels, image.pixels, view.task)
+    drawn = decoded.annotation is not None and not isinstance(decoded.annotation, MaskFile)
+    objects_differ = drawn and decoded.objects != (view.task == "instance")
+    return not keeps_alpha and not decoded.image.bands_last and not objects_differ

@@ -36,13 +36,17 @@ class Issue:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decoded:
-    """A decoded pair, or a decoded image without an annotation; `objects` is that of `ScanOptions`."""
+    """A decoded pair, or a decoded image without an annotation; `objects` is that of `ScanOptions`.
+
+    `measured` are the values of the mask.
+    """
 
     name: str = ""
     path: Path
     image: Image
     annotation: Annotation | None = None
     values: AnnotationValues | None = None
+    measured: MaskValues | None = None
     objects: bool = False
 
     @property
@@ -55,8 +59,8 @@ class Decoded:
 class ScanOptions:
     """How pairs are read: TIFF pages as channels, class names of the annotations, and whether they are objects.
 
-    `both_orientations`: images with an EXIF orientation are also scanned as they are stored. `observe` gets what was
-    decoded.
+    `both_orientations`: images with an EXIF orientation are also scanned as they are stored. `detailed` is that of
+    `measure_values`. `observe` gets what was decoded.
     """
 
     pages: int | None = None
@@ -64,6 +68,7 @@ class ScanOptions:
     objects: bool = False
     read: ReadOptions = field(default_factory=ReadOptions)
     both_orientations: bool = False
+    detailed: bool = True
     observe: Callable[[Decoded], None] | None = None
 
 
@@ -125,25 +130,10 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     mask = read.mask if read is not None else None
     if image is not None and mask is not None:
         issues += _compare_pair(pair, image, mask)
-        _show(pair, image, read, options)
     gray = None if image is None else channel_mean(image.pixels)
     scan = ImageScan() if image is None or gray is None else _scan_pixels(image, gray)
-    reoriented = scan.reoriented or (mask is not None and mask.reoriented)
-    turned = reoriented or options.read.exif == "ignore"
-    return replace(
-        scan,
-        reoriented=reoriented,
-        mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
-        mask=None if mask is None else measure_values(mask, _fitting(gray, mask)),
-        overlap=0 if read is None else read.overlap,
-        issues=tuple(issues),
-        edges=edge_agreement(pixels, mask.values) if turned and pixels is not None and mask is not None else 0.0,
-    )
-
-
-def _show(pair: Pair, image: Image, read: AnnotationValues | None, options: ScanOptions) -> None:
-    """Show a decoded pair to the observer."""
-    if options.observe is not None:
+    measured = None if mask is None else measure_values(mask, _fitting(gray, mask), detailed=options.detailed)
+    if image is not None and read is not None and options.observe is not None:
         options.observe(
             Decoded(
                 name=pair.name,
@@ -151,9 +141,21 @@ def _show(pair: Pair, image: Image, read: AnnotationValues | None, options: Scan
                 image=image,
                 annotation=pair.annotation,
                 values=read,
+                measured=measured,
                 objects=options.objects,
             )
         )
+    reoriented = scan.reoriented or (mask is not None and mask.reoriented)
+    turned = reoriented or options.read.exif == "ignore"
+    return replace(
+        scan,
+        reoriented=reoriented,
+        mask_size=None if mask is None else (mask.values.shape[0], mask.values.shape[1]),
+        mask=measured,
+        overlap=0 if read is None else read.overlap,
+        issues=tuple(issues),
+        edges=edge_agreement(pixels, mask.values) if turned and pixels is not None and mask is not None else 0.0,
+    )
 
 
 def _scan_pixels(image: Image, gray: Float32[np.ndarray, "height width"]) -> ImageScan:

@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
 
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.datasets.masks.mapping import ignore_missing
-from pixelwise.datasets.observing import CaseObserver
+from pixelwise.datasets.masks.mapping import ignore_missing, labels_of
+from pixelwise.datasets.masks.measure import unpack
+from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.splitting.subsets import evenly_spaced, spread_order
 from pixelwise.errors import BadDataset
 from pixelwise.io.read import Image
 from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.run_components import find_components
-from pixelwise.labels.run_lengths import find_runs
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -30,10 +30,11 @@ from pixelwise.sampling.image_statistics import (
 )
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
-DETAILED = 50  # cases on which widths of structures and touching objects are measured, evenly spaced
+DETAILED = 64  # cases on which structures are measured, evenly spaced
 CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
 ORIENTED_MASKS = 64  # masks on which the orientation is measured
+_TABLE = 1 << 20  # smaller labels are counted by a table
 CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
 
 
@@ -79,21 +80,21 @@ class Fingerprint(ImageSetStatistics):
 
 
 class CaseStatistics(NamedTuple):
-    """Statistics of one case that all images contribute to."""
+    """Statistics of one case; `areas` are known of the objects of instances only."""
 
     image: ImageStatistics
     spacing: tuple[float, float] | None
     counts: Int64[np.ndarray, " classes"]
     ignored: int
-    areas: Int64[np.ndarray, " objects"]
+    areas: Int64[np.ndarray, " objects"] | None
 
 
 class _Structure(NamedTuple):
-    """Statistics of one case that are expensive: some images are enough."""
+    """Statistics of one case that are expensive: some cases are enough."""
 
+    areas: Int64[np.ndarray, " objects"]
     widths: Float32[np.ndarray, " ridge"]
     touching: float
-    objects: int
 
 
 def measure_fingerprint(
@@ -123,7 +124,8 @@ def measure_fingerprint(
 
     Notes
     -----
-    Widths of structures and touching objects are measured on at most `DETAILED` evenly spaced cases.
+    Widths of structures, connected regions of classes, and touching objects are measured on at most `DETAILED` evenly
+    spaced cases.
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     if not cases:
@@ -137,8 +139,9 @@ def measure_fingerprint(
         if found is not None and case.name not in detailed:
             return found, None
         image = dataset.read_image(case)
-        labels = ignore_missing(dataset.read_labels(case), image.pixels, dataset.labelling.task)
-        found = observe_case(dataset, image, labels, total) if found is None else found
+        labels = ignore_missing(dataset.read_labels(case), image.pixels, dataset.task)
+        if found is None:
+            found = _summarise_case(dataset, image, total, *_count_labels(labels))
         return found, _measure_structure(dataset, labels) if case.name in detailed else None
 
     statistics: list[tuple[CaseStatistics, _Structure | None]] = []
@@ -187,36 +190,55 @@ def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
     return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
-def observe_case(
-    dataset: Dataset, image: Image, labels: Int32[np.ndarray, "height width"], total: int
-) -> CaseStatistics:
-    """Measure one case of `total`, for a `CaseObserver`."""
-    instances = dataset.task == "instance"
-    runs = find_runs(labels)
-    lengths = runs.stop - runs.start
-    ignored = runs.number < 0 if instances else runs.number == IGNORE
-    number = np.where(ignored, 0, runs.number)
-    classes = 2 if instances else len(dataset.classes)
-    index, known = np.minimum(number, classes - 1)[~ignored], lengths[~ignored]
-    if instances:
-        areas = np.bincount(number, lengths)[1:].astype(np.int64)
+def observe_case(case: ObservedCase) -> CaseStatistics:
+    """Measure a case, for a `CaseObserver`: if the values of its mask decide, without a look at each of its pixels."""
+    values, mask, pixels = case.decoded.values, case.decoded.measured, case.image.pixels
+    missing = pixels.dtype.kind == "f" and bool(np.isnan(pixels).any())
+    labelling = case.dataset.labelling
+    if values is None or mask is None or missing or values.ignored is not None or labelling.alpha:
+        labels, counts = _count_labels(case.labels())
     else:
-        found = find_components(labels, runs)
-        areas = found.area[found.number != IGNORE]
+        numbers = np.array(mask.values, np.int64)[None]
+        each = replace(values.mask, values=unpack(numbers).astype(np.uint8) if mask.coloured else numbers)
+        labels, counts = labels_of(each, labelling, None)[0], np.array(mask.counts)
+    return _summarise_case(case.dataset, case.image, case.total, labels, counts)
+
+
+def _count_labels(
+    labels: Int32[np.ndarray, "height width"],
+) -> tuple[Int32[np.ndarray, " values"], Int64[np.ndarray, " values"]]:
+    """Return the labels that occur, and the pixels of each."""
+    if int(labels.max(initial=0)) >= _TABLE:
+        return np.unique(labels, return_counts=True)
+    counts = np.bincount(labels.ravel() + 1)  # -1 is the lowest label
+    present = np.flatnonzero(counts)
+    return (present - 1).astype(np.int32), counts[present]
+
+
+def _summarise_case(
+    dataset: Dataset, image: Image, total: int, labels: Int32[np.ndarray, " values"], counts: Int64[np.ndarray, " values"]
+) -> CaseStatistics:
+    """Return the statistics of a case of `total`, from the labels that occur and their pixels."""
+    instances = dataset.task == "instance"
+    ignored = labels < 0 if instances else labels == IGNORE
+    classes = 2 if instances else len(dataset.classes)
+    index = np.minimum(labels[~ignored], classes - 1)
     return CaseStatistics(
         image=measure_image(image.pixels, image.dtype, max(100, min(20_000, SAMPLED_PIXELS // max(total, 1)))),
         spacing=image.spacing,
-        counts=np.bincount(index, known, minlength=classes).astype(np.int64),
-        ignored=int(lengths[ignored].sum()),
-        areas=areas[areas > 0],
+        counts=np.bincount(index, counts[~ignored], minlength=classes).astype(np.int64),
+        ignored=int(counts[ignored].sum()),
+        areas=counts[labels > 0] if instances else None,
     )
 
 
 def _measure_structure(dataset: Dataset, labels: Int32[np.ndarray, "height width"]) -> _Structure:
     instances = dataset.task == "instance"
     labels = np.where(labels < 0 if instances else labels == IGNORE, 0, labels)
-    touching = touching_share(labels) if instances else 0.0
-    return _Structure(_widths(labels), touching, int(np.count_nonzero(np.bincount(labels.ravel())[1:])))
+    if instances:
+        areas = np.bincount(labels.ravel())[1:]
+        return _Structure(areas[areas > 0], _widths(labels), touching_share(labels))
+    return _Structure(find_components(labels).area, _widths(labels), 0.0)
 
 
 def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
@@ -248,11 +270,11 @@ def _summarise(
     statistics: Sequence[CaseStatistics], structures: Sequence[_Structure], channels: int
 ) -> Fingerprint:
     counts = np.array([case.counts for case in statistics])
-    areas = np.concatenate([case.areas for case in statistics])
+    known = [case.areas for case in statistics if case.areas is not None] or [case.areas for case in structures]
+    areas = np.concatenate(known)
     widths = np.concatenate([case.widths for case in structures])
-    objects = [case.areas.size for case in statistics]
     diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
-    touching = sum(case.touching * case.objects for case in structures)
+    touching = sum(case.touching * case.areas.size for case in structures)
     pixels = sum(case.image.size[0] * case.image.size[1] for case in statistics)
     return Fingerprint(
         cases=len(statistics),
@@ -263,10 +285,10 @@ def _summarise(
         class_cases=tuple(np.count_nonzero(counts, axis=0).tolist()),
         empty_share=float(np.mean(counts[:, 1:].sum(1) == 0)),
         ignored_share=sum(case.ignored for case in statistics) / pixels,
-        objects_per_case=low_middle_high(objects),
+        objects_per_case=low_middle_high([each.size for each in known]),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
         structure_width=float(np.median(widths)) if widths.size else 0.0,
-        touching_share=float(touching / max(1, sum(case.objects for case in structures))),
+        touching_share=float(touching / max(1, sum(case.areas.size for case in structures))),
         spacing=_common_spacing([case.spacing for case in statistics]),
     )
 

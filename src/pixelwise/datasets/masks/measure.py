@@ -15,6 +15,7 @@ from pixelwise.labels.run_lengths import Runs, find_runs
 MAX_VALUES = 70_000  # kept per file: more than in 16 bits
 MAX_LOCATED = 300  # values whose places are measured; a mask with more values does not contain classes
 _TABLE = 1 << 20  # smaller values are numbered by a table
+_SPECKLE = 16  # pixels: no fault of masks is about regions that are larger on average
 _MEDIAN_PIXELS = 1 << 16  # pixels from which the median of an image is taken, evenly spaced
 
 
@@ -46,7 +47,7 @@ class MaskValues:
     values, counts : tuple of int
         Each value and its number of pixels, sorted; colours are packed as ``r << 16 | g << 8 | b``.
     regions : tuple of int
-        Number of connected components of each value (8 neighbours); 0 if not counted.
+        Number of connected components of each value (8 neighbours); 0 for at most two values; empty if not counted.
     plateau : int
         Pixels with an intermediate value whose neighbours have nearly the same value: none along smoothed edges.
     flat : tuple of int
@@ -83,19 +84,31 @@ class MaskValues:
     ramps: tuple[int, ...] = ()
 
 
-def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels height width"] | None = None) -> MaskValues:
-    """Measure the values of a mask; `pixels` is its image, of the same size, or the mean of its channels."""
+def measure_values(
+    mask: MaskImage, pixels: Num[np.ndarray, "channels height width"] | None = None, *, detailed: bool = True
+) -> MaskValues:
+    """Measure the values of a mask.
+
+    Parameters
+    ----------
+    mask : MaskImage
+    pixels : (channels, height, width), optional
+        Its image, of the same size, or the mean of its channels.
+    detailed : bool
+        Measure the place of each value, and count its regions even if they are large; some masks of a set are enough.
+    """
     values = _packed(mask.values)
     coloured, palette = mask.values.ndim == 3, mask.palette or {}
     runs = find_runs(values)
     unique, index, counts = _count(runs)
     several, several_numbers = len(unique) > 2, len(unique) > 2 and not coloured
     edges, ramps = _count_ramps(values, runs, index, len(unique)) if several_numbers else (0, ())
-    located = several_numbers and pixels is not None and len(unique) <= MAX_LOCATED
+    located = detailed and several_numbers and pixels is not None and len(unique) <= MAX_LOCATED
+    counted = several and (detailed or coloured or _may_be_speckled(values, runs, counts))
     return MaskValues(
         values=tuple(unique.tolist()),
         counts=tuple(counts.tolist()),
-        regions=_count_regions(values, runs, unique) if several else (0,) * len(unique),
+        regions=_count_regions(values, runs, unique) if counted else () if several else (0,) * len(unique),
         plateau=_plateau_pixels(values, unique) if several_numbers else 0,
         coloured=coloured,
         lossy=mask.lossy,
@@ -166,6 +179,18 @@ def _count_regions(
     return tuple(np.bincount(at, minlength=len(unique)).tolist())
 
 
+def _may_be_speckled(
+    values: Integer[np.ndarray, "height width"], runs: Runs, counts: Int64[np.ndarray, " values"]
+) -> bool:
+    """Return whether values between the lowest and the highest may have regions of few pixels.
+
+    Above the first run of a region is no pixel of its value: this bounds the number of regions.
+    """
+    middle = (runs.start + runs.stop) // 2
+    first = (runs.row == 0) | (values[runs.row - 1, middle] != runs.number)
+    return int(counts[1:-1].sum()) < _SPECKLE * int(np.count_nonzero(first))
+
+
 def _narrow(
     values: Integer[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]
 ) -> Integer[np.ndarray, "h w"]:
@@ -226,7 +251,7 @@ def _places(
     lengths = runs.stop - runs.start
     tops = np.zeros(len(counts))
     tops[index[::-1]] = runs.row[::-1]  # the first run of each value is assigned last
-    sums = np.add.reduceat(gray.ravel(), runs.row * width + runs.start, dtype=np.float64)
+    sums = np.add.reduceat(gray.ravel(), runs.row * width + runs.start)
     rows, columns, brightness = (
         np.bincount(index, weights) / counts
         for weights in (runs.row * lengths / height, (runs.start + runs.stop - 1) / 2 * lengths / width, sums)

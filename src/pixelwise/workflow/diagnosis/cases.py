@@ -22,10 +22,10 @@ from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.masks.mapping import ignore_missing
 from pixelwise.datasets.masks.measure import pack
-from pixelwise.datasets.observing import CaseObserver
+from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.scan import digest
 from pixelwise.errors import PixelwiseError, printable
-from pixelwise.io.read import Image, read_mask
+from pixelwise.io.read import read_mask
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -140,11 +140,12 @@ def _without_ignored(dataset: Dataset, labels: np.ndarray) -> tuple[np.ndarray, 
     return np.minimum(labels, 1) if dataset.task == "binary" else labels, ignored
 
 
-def observe_case(dataset: Dataset, image: Image, labels: np.ndarray | None, total: int) -> Measures:
-    """Measure a case of `total`, for a `CaseObserver`."""
-    if labels is None:
-        return Measures(quality=measure_quality(image.pixels))
-    return _measure(dataset, filled(image.pixels), *_without_ignored(dataset, labels), total)
+def observe_case(case: ObservedCase) -> Measures:
+    """Measure a case, for a `CaseObserver`."""
+    pixels = case.image.pixels
+    if not case.labelled:
+        return Measures(quality=measure_quality(pixels))
+    return _measure(case.dataset, filled(pixels), *_without_ignored(case.dataset, case.labels()), case.total)
 
 
 def _measure(

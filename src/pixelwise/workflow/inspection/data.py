@@ -5,14 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
-from pixelwise.datasets.observing import CaseObserver
+from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.problem_report import problem_hints
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import OutputFailed
-from pixelwise.io.read import Image
 from pixelwise.progress import Progress
 from pixelwise.sampling.fingerprint import CaseStatistics, Fingerprint, observe_case
 from pixelwise.sampling.image_fingerprint import ClassificationFingerprint, observe_image
@@ -134,9 +131,9 @@ def inspect_data(
     return InspectedData(dataset, fingerprint, sheet if usable else None, classes, task.count_data(dataset))
 
 
-def _observe(dataset: Dataset, image: Image, labels: np.ndarray | None, total: int) -> CaseStatistics | ImageStatistics:
+def _observe(case: ObservedCase) -> CaseStatistics | ImageStatistics:
     """Measure a case while it is decoded."""
-    return observe_image(image) if labels is None else observe_case(dataset, image, labels, total)
+    return observe_case(case) if case.labelled else observe_image(case.image)
 
 
 def _sheet_path(root: Path, out: Path | str | None) -> Path | None:
