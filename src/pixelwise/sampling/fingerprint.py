@@ -30,7 +30,7 @@ from pixelwise.sampling.image_statistics import (
 )
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
-DETAILED = 64  # cases on which structures are measured, evenly spaced
+DETAILED = 40  # cases on which structures are measured, evenly spaced
 CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
 ORIENTED_MASKS = 64  # masks on which the orientation is measured

@@ -105,7 +105,7 @@ def _sums(case: ReducedCase) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean products of the features with themselves and with the targets, over some known pixels."""
     known = np.flatnonzero(case.known.ravel())
     chosen = known[:: max(1, len(known) // _FITTED)]
-    features = pixel_features(case.pixels)[:, chosen]
+    features = pixel_features(case.pixels, chosen)
     targets = case.targets.reshape(len(case.targets), -1)[:, chosen].astype(np.float32) / 255
     count = max(len(chosen), 1)
     return features @ features.T / count, features @ targets.T / count

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float32, Num
 from scipy import ndimage
 
+from pixelwise.datasets.images.byte_histogram import byte_histogram, percentiles_from
+
 _SATURATED = 0.25  # least fraction of saturated samples
 _NEARLY = 0.99  # of the largest value: lossy files spread it
 _CONTRAST = 0.02  # range of a blank image, as a fraction of the usual range
@@ -55,11 +57,16 @@ def measure_quality(pixels: Num[np.ndarray, "channels height width"]) -> ImageQu
     some = pixels[:3, ::down, ::across]
     if not some.size:
         return ImageQuality(saturated=0.0, contrast=0.0, edge_width=0.0)
-    top = 255 if pixels.dtype == np.uint8 else float(some.max())
-    low, high = np.percentile(some.reshape(len(some), -1), (1, 99), axis=1)
+    if pixels.dtype == np.uint8:
+        counts = np.stack([byte_histogram(channel) for channel in some])
+        low, high = np.stack([percentiles_from(each, (1, 99)) for each in counts], 1)
+        bright = float(counts[:, int(np.ceil(255 * _NEARLY)) :].sum() / some.size)
+    else:
+        low, high = np.percentile(some.reshape(len(some), -1), (1, 99), axis=1)
+        bright = float((some >= float(some.max()) * _NEARLY).mean())
     strongest = int((high - low).argmax())
     return ImageQuality(
-        saturated=float((some >= top * _NEARLY).mean()) if some.max() > some.min() else 0.0,
+        saturated=bright if some.max() > some.min() else 0.0,
         contrast=float((high - low)[strongest]),
         edge_width=measure_edge_width(pixels[strongest]),
     )

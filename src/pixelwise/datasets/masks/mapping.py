@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Num
+from jaxtyping import Bool, Int32, Int64, Integer, Num
 
 from pixelwise.datasets.masks.coding import BLACK, WHITE
 from pixelwise.datasets.masks.measure import pack
@@ -37,6 +37,10 @@ def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32
         if labelling.coded_by_colour:
             return _number_colours(values, labelling.background, labelling.ignore_value)
         return number_objects(values, labelling.background, labelling.ignore_value)
+    if labelling.threshold is None and not labelling.blended:
+        found = _look_up(values, labelling)
+        if found is not None:
+            return found
     ignored = values == labelling.ignore_value if labelling.ignore_value is not None else np.zeros(values.shape, bool)
     if labelling.threshold is not None:
         bright = int(labelling.values[1] > labelling.values[0])
@@ -72,7 +76,7 @@ def ignore_missing(
 
 
 def number_objects(
-    values: Int64[np.ndarray, "height width"], background: int | None, ignore: int | None
+    values: Integer[np.ndarray, "height width"], background: int | None, ignore: int | None
 ) -> Int32[np.ndarray, "height width"]:
     """Return object numbers as int32: 0 for the background, -1 for ignored pixels.
 
@@ -95,12 +99,14 @@ def number_objects(
     return labels
 
 
-def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int64[np.ndarray, "height width"]:
+def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Integer[np.ndarray, "height width"]:
     if labelling.alpha:
         if mask.alpha is None:
             hint = "Save all masks in the same way, or use --mask-values."
             raise BadImage("a mask in the alpha channel", "no alpha channel", hint, path)
         return pack(mask.alpha)
+    if mask.values.ndim == 2 and not labelling.coded_by_colour:
+        return mask.values
     values = pack(mask.values)
     if labelling.coded_by_colour and mask.values.ndim == 2:
         return _as_colours(values, mask)
@@ -137,18 +143,25 @@ def _colour(value: int, palette: dict[int, tuple[int, int, int]], white_is_one: 
     return WHITE if white_is_one and value == 1 else (value & 255) * 0x010101 if value else BLACK
 
 
+def _look_up(
+    values: Integer[np.ndarray, "height width"], labelling: Labelling
+) -> Int32[np.ndarray, "height width"] | None:
+    """Return class indices by a table; None if values are too large for one, or of no class."""
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if low < 0 or high >= _TABLE:
+        return None
+    table = np.full(high + 1, -1, np.int32)
+    for index, value in (*enumerate(labelling.values), (IGNORE, labelling.ignore_value)):
+        if value is not None and 0 <= value <= high:
+            table[value] = index
+    found = table[values]
+    return None if found.min(initial=0) < 0 else found
+
+
 def _class_indices(
-    values: Int64[np.ndarray, "height width"], labelling: Labelling
+    values: Integer[np.ndarray, "height width"], labelling: Labelling
 ) -> tuple[Int32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
     """Return class indices, and where a value is of no class."""
-    low, high = int(values.min()), int(values.max())
-    if 0 <= low and high < _TABLE:
-        table = np.full(high + 1, -1, np.int32)
-        for index, value in enumerate(labelling.values):
-            if 0 <= value <= high:
-                table[value] = index
-        indices = table[values]
-        return np.maximum(indices, 0), indices < 0
     order = np.argsort(labelling.values)
     known = np.array(labelling.values, np.int64)[order]
     positions = np.minimum(np.searchsorted(known, values), len(known) - 1)

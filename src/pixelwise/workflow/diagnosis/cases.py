@@ -153,10 +153,11 @@ def _measure(
 ) -> Measures:
     classes = class_count(dataset)
     foreground = np.minimum(labels, 1) if dataset.task == "instance" else labels
+    known = foreground[~ignored] if ignored.any() else foreground.ravel()
     content = MaskContent(
         digest=digest(labels),
         image_digest=digest(image),
-        counts=tuple(np.bincount(foreground[~ignored], minlength=classes).tolist()),
+        counts=tuple(np.bincount(known, minlength=classes).tolist()),
     )
     reduced = reduce_case(image, labels, classes, ignored, common_side(total, dataset.channels, classes))
     return Measures(quality=measure_quality(image), content=content, reduced=reduced)
