@@ -62,7 +62,9 @@ def test_no_file_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = write(tmp_path, [classes(seed, 3) for seed in range(9)])
     decoded = Counter[str]()
     decode = read._decode
-    monkeypatch.setattr(read, "_decode", lambda file, path, header: (decoded.update([str(path)]), decode(file, path, header))[1])
+    monkeypatch.setattr(
+        read, "_decode", lambda file, path, header: (decoded.update([str(path)]), decode(file, path, header))[1]
+    )
     _, results = observed(folder)
     assert len(results) == 9
     assert len(decoded) == 18

@@ -163,7 +163,8 @@ def scan_dataset(
 
     every = max(1, -(-len(layout.pairs) // DETAILED))
     tasks = [
-        (pair, replace(reading, detailed=index < FIRST or index % every == 0)) for index, pair in enumerate(layout.pairs)
+        (pair, replace(reading, detailed=index < FIRST or index % every == 0))
+        for index, pair in enumerate(layout.pairs)
     ]
     found = scan_in_turns(scan_pair, tasks, observer, understand)
     scans = list(progress.track(found, "Reading images and masks", len(tasks)))

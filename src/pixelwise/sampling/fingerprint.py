@@ -216,7 +216,11 @@ def _count_labels(
 
 
 def _summarise_case(
-    dataset: Dataset, image: Image, total: int, labels: Int32[np.ndarray, " values"], counts: Int64[np.ndarray, " values"]
+    dataset: Dataset,
+    image: Image,
+    total: int,
+    labels: Int32[np.ndarray, " values"],
+    counts: Int64[np.ndarray, " values"],
 ) -> CaseStatistics:
     """Return the statistics of a case of `total`, from the labels that occur and their pixels."""
     instances = dataset.task == "instance"
@@ -266,9 +270,7 @@ def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "heigh
     return edge
 
 
-def _summarise(
-    statistics: Sequence[CaseStatistics], structures: Sequence[_Structure], channels: int
-) -> Fingerprint:
+def _summarise(statistics: Sequence[CaseStatistics], structures: Sequence[_Structure], channels: int) -> Fingerprint:
     counts = np.array([case.counts for case in statistics])
     known = [case.areas for case in statistics if case.areas is not None] or [case.areas for case in structures]
     areas = np.concatenate(known)

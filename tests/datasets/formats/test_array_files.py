@@ -23,7 +23,10 @@ def drawn(count: int, seed: int = 0, size: tuple[int, int] = (24, 30)) -> tuple[
 
 
 def labels_by_image(dataset: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
-    cases = sorted(dataset.cases, key=lambda case: (str(case.image.parent), int("0" + "".join(filter(str.isdigit, case.image.name)))))
+    cases = sorted(
+        dataset.cases,
+        key=lambda case: (str(case.image.parent), int("0" + "".join(filter(str.isdigit, case.image.name)))),
+    )
     return [dataset.read_labelled(case) for case in cases]
 
 
@@ -87,7 +90,10 @@ def test_a_file_per_volume_is_a_group(tmp_path: Path) -> None:
             file["raw"], file["label"] = images[..., 0], masks
     dataset = scan_dataset(tmp_path)
     assert len(dataset.cases) == 16
-    by_file = {case.image.parent: {other.split for other in dataset.cases if other.image.parent == case.image.parent} for case in dataset.cases}
+    by_file = {
+        case.image.parent: {other.split for other in dataset.cases if other.image.parent == case.image.parent}
+        for case in dataset.cases
+    }
     assert all(len(splits) == 1 for splits in by_file.values())
 
 
@@ -108,7 +114,9 @@ def test_one_array_per_image(tmp_path: Path) -> None:
 def test_one_file_with_image_and_label_each(tmp_path: Path) -> None:
     images, masks = drawn(5)
     for index in range(5):
-        np.savez(tmp_path / f"case{index:04}_slice.npz", image=images[index, ..., 0] / np.float32(255), label=masks[index])
+        np.savez(
+            tmp_path / f"case{index:04}_slice.npz", image=images[index, ..., 0] / np.float32(255), label=masks[index]
+        )
     dataset = scan_dataset(tmp_path)
     assert {case.name for case in dataset.cases} == {f"case{index:04}_slice" for index in range(5)}
     for case in dataset.cases:

@@ -1,6 +1,6 @@
 """What is measured of a mask, compared with a direct count over its pixels."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -13,7 +13,9 @@ from pixelwise.datasets.masks.measure import MaskValues, measure_values
 from pixelwise.io.read import MaskImage
 
 MASKS = hnp.arrays(
-    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=8), elements=st.sampled_from([0, 3, 90, 255])
+    np.uint8,
+    hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=8),
+    elements=st.sampled_from([0, 3, 90, 255]),
 )
 
 
@@ -37,7 +39,7 @@ def test_ramps_and_edges(values: np.ndarray) -> None:
     ramps, edges = dict.fromkeys(found.values, 0), 0
     for lines in (values, values.T):
         for line in lines.tolist():
-            edges += sum(one != other for one, other in zip(line, line[1:], strict=False))
+            edges += sum(one != other for one, other in pairwise(line))
             for before, here, after in zip(line, line[1:], line[2:], strict=False):
                 ramps[here] += before < here < after or before > here > after
     assert found.edges == edges

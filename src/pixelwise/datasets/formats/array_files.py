@@ -91,9 +91,7 @@ def _sources(root: Path) -> list[_Source]:
             found.append((path, ()))
     names = [_components(path.relative_to(root)) for path, _ in found]
     shared = _shared([name[:-1] for name in names])
-    sources = [
-        _source(path, shape, name[shared:]) for (path, shape), name in zip(found, names, strict=True)
-    ]
+    sources = [_source(path, shape, name[shared:]) for (path, shape), name in zip(found, names, strict=True)]
     return sorted(sources, key=lambda source: natural_key(str(source.path)))
 
 
@@ -167,8 +165,10 @@ def _match(image: _Source, mask: _Source) -> tuple[int | None, str]:
     raise BadDataset("images and masks of one size", f"arrays of {shapes}", hint, mask.path)
 
 
-def _meanings(shape: tuple[int, ...], channels: int = MAX_CHANNELS) -> Iterator[tuple[int | None, tuple[int, ...], str]]:
-    """Yield what an array may be: the number of images (None: one image), their size, and the axes; likely ones first."""
+def _meanings(
+    shape: tuple[int, ...], channels: int = MAX_CHANNELS
+) -> Iterator[tuple[int | None, tuple[int, ...], str]]:
+    """Yield what an array may be, likely ones first: the number of images (None: one image), their size, the axes."""
     rank = len(shape)
     if rank in (3, 4):
         yield from (

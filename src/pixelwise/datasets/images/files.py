@@ -21,7 +21,8 @@ _SHOWN = 4  # kinds of other files that are named
 def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     """Return the images of a path: the file itself, or those in the folder and all folders below it, in natural order.
 
-    Of an array file (NPY, NPZ, HDF5) or of an array in one, these are its images, each as a path into the file. Hidden files and folders are left out, and so is the folder `excluded`.
+    Of an array file (NPY, NPZ, HDF5) or of an array in one, these are its images, each as a path into the file.
+    Hidden files and folders are left out, and so is the folder `excluded`.
 
     Raises
     ------

@@ -192,9 +192,7 @@ def _may_be_speckled(
     return int(counts[1:-1].sum()) < _SPECKLE * int(np.count_nonzero(first))
 
 
-def _narrow(
-    values: Integer[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]
-) -> Integer[np.ndarray, "h w"]:
+def _narrow(values: Integer[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> Integer[np.ndarray, "h w"]:
     """Return values as bytes if all fit, which takes an eighth of the time to hash."""
     bytes_fit = len(unique) and unique[0] >= 0 and unique[-1] < 1 << 8
     return values.astype(np.uint8 if bytes_fit else np.int64, copy=False)

@@ -148,9 +148,7 @@ def observe_case(case: ObservedCase) -> Measures:
     return _measure(case.dataset, filled(pixels), *_without_ignored(case.dataset, case.labels()), case.total)
 
 
-def _measure(
-    dataset: Dataset, image: np.ndarray, labels: np.ndarray, ignored: np.ndarray, total: int
-) -> Measures:
+def _measure(dataset: Dataset, image: np.ndarray, labels: np.ndarray, ignored: np.ndarray, total: int) -> Measures:
     classes = class_count(dataset)
     foreground = np.minimum(labels, 1) if dataset.task == "instance" else labels
     known = foreground[~ignored] if ignored.any() else foreground.ravel()
