@@ -59,7 +59,7 @@ def measure_quality(pixels: Num[np.ndarray, "channels height width"]) -> ImageQu
         return ImageQuality(saturated=0.0, contrast=0.0, edge_width=0.0)
     if pixels.dtype == np.uint8:
         counts = np.stack([byte_histogram(channel) for channel in some])
-        low, high = np.stack([percentiles_from(each, (1, 99)) for each in counts], 1)
+        low, high = np.stack([percentiles_from(each, (1.0, 99.0)) for each in counts], 1)
         bright = float(counts[:, int(np.ceil(255 * _NEARLY)) :].sum() / some.size)
     else:
         low, high = np.percentile(some.reshape(len(some), -1), (1, 99), axis=1)

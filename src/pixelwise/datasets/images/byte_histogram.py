@@ -25,7 +25,7 @@ def percentiles_from(
 ) -> Float64[np.ndarray, " percentiles"]:
     """Return percentiles of counted values, interpolated linearly as `numpy.percentile` does.
 
-    >>> percentiles_from(byte_histogram(np.array([1, 2, 4], np.uint8)), (50, 75)).tolist()
+    >>> percentiles_from(byte_histogram(np.array([1, 2, 4], np.uint8)), (50.0, 75.0)).tolist()
     [2.0, 3.0]
     """
     up_to = np.cumsum(counts)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Num, Shaped
 
-from pixelwise.datasets.images.missing_pixels import channel_mean
 from pixelwise.datasets.records import Colour
 from pixelwise.io.read import MaskImage
 from pixelwise.labels.run_components import find_components
@@ -116,7 +115,9 @@ def measure_values(
         flat=_flat_pixels(values, unique) if coloured and len(unique) > 1 else (),
         bilevel=mask.bilevel,
         alpha=None if mask.alpha is None else measure_values(MaskImage(mask.alpha, None, mask.lossy)),
-        places=_places(runs, index, counts, channel_mean(pixels)) if located and pixels is not None else (),
+        places=_places(runs, index, counts, np.nan_to_num(pixels.mean(0, dtype=np.float32)))
+        if located and pixels is not None
+        else (),
         white_is_zero=mask.white_is_zero,
         edges=edges,
         ramps=ramps,
