@@ -25,8 +25,8 @@ from planted_annotations import PlantedError, plant, read_planted
 from scipy import ndimage
 
 from pixelwise.datasets.dataset import Dataset, scan_dataset
-from pixelwise.labels.label_image import components
 from pixelwise.inference.load import as_segmentation_model
+from pixelwise.labels.label_image import components
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.annotation_errors.held_out import group_cases

@@ -87,7 +87,9 @@ def test_planted_photos_are_ranked_first(world: World) -> None:
 def test_doctor_shows_them_in_text_json_and_page(world: World, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     arguments = ["doctor", str(world.data), "--run", str(world.run.folder)]
-    record = json.loads(CliRunner().invoke(app, [*arguments, "--html", str(page), "--json"]).stdout)["annotation_errors"]
+    record = json.loads(CliRunner().invoke(app, [*arguments, "--html", str(page), "--json"]).stdout)[
+        "annotation_errors"
+    ]
     assert record["counts"] == {"wrong class": len(PLANTED)}
     assert {error["box"] for error in record["errors"]} == {None}
     assert page.read_text("utf-8").count("data:image/png") >= len(PLANTED)

@@ -20,7 +20,7 @@ from pixelwise.workflow.annotation_errors.result import AnnotationErrors
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.doctor import doctor
 from pixelwise.workflow.run import Run
-from tiny import make_recipe
+from tiny import make_recipe, write_model
 
 IMAGES, SIDE = 10, 96
 DROPPED = {(2, 1), (5, 4), (7, 0)}  # image and disc

@@ -5,9 +5,6 @@ learning (Northcutt, Jiang and Chuang 2021, Journal of Artificial Intelligence R
 normalised margin: the probability of the predicted class minus that of the given one.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
