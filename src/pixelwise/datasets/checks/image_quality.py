@@ -89,14 +89,12 @@ def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
     (1, 3)
     """
     small, large = (2 * (side**2 - 1) / 12 for side in (_FINE, _COARSE))  # variances of two means over squares
-    ratios: list[np.ndarray] = []
-    strengths: list[np.ndarray] = []
-    for window in _windows(channel):
-        fine, coarse = _gradient(window, _FINE), _gradient(window, _COARSE)
-        edges = (coarse >= np.quantile(coarse[::2, ::2], _STRONG_EDGES)) & (coarse > _FLAT)
-        ratios.append(ndimage.maximum_filter(fine, _COARSE)[edges] / coarse[edges])
-        strengths.append(coarse[edges])
-    strength, ratio = np.concatenate(strengths), np.concatenate(ratios)
+    windows = _windows(channel)
+    fine, coarse = _gradient(windows, _FINE), _gradient(windows, _COARSE)
+    strong = np.quantile(coarse[:, ::2, ::2].reshape(len(windows), -1), _STRONG_EDGES, axis=1)
+    edges = (coarse >= strong[:, None, None]) & (coarse > _FLAT)
+    strength = coarse[edges]
+    ratio = ndimage.maximum_filter(fine, (1, _COARSE, _COARSE))[edges] / strength
     if not strength.size:
         return 0.0
     squared = float(np.median(ratio[strength >= np.median(strength)])) ** 2
@@ -137,23 +135,23 @@ def judge_quality(measures: Sequence[ImageQuality]) -> list[tuple[int, str, str,
     return found
 
 
-def _windows(channel: Num[np.ndarray, "height width"]) -> list[Float32[np.ndarray, "rows columns"]]:
+def _windows(channel: Num[np.ndarray, "height width"]) -> Float32[np.ndarray, "windows rows columns"]:
     """Return some windows, evenly spaced."""
     corners = [
         sorted({round(share * max(0, size - _WINDOW)) for share in np.linspace(0.1, 0.9, _WINDOWS)})
         for size in channel.shape
     ]
-    return [
-        channel[row : row + _WINDOW, column : column + _WINDOW].astype(np.float32)
-        for row in corners[0]
-        for column in corners[1]
-    ]
+    windows = [channel[row : row + _WINDOW, column : column + _WINDOW] for row in corners[0] for column in corners[1]]
+    return np.stack(windows).astype(np.float32)
 
 
-def _gradient(window: Float32[np.ndarray, "height width"], side: int) -> Float32[np.ndarray, "height width"]:
+def _gradient(
+    windows: Float32[np.ndarray, "windows rows columns"], side: int
+) -> Float32[np.ndarray, "windows rows columns"]:
     """Return the length of the gradient after two means over squares."""
-    smooth = ndimage.uniform_filter(ndimage.uniform_filter(window, side), side)
-    down, across = (ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis) for axis in (0, 1))
+    square = (1, side, side)
+    smooth = ndimage.uniform_filter(ndimage.uniform_filter(windows, square), square)
+    down, across = (ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis) for axis in (1, 2))
     return np.hypot(down, across)
 
 
