@@ -149,8 +149,7 @@ def _gradient(
     windows: Float32[np.ndarray, "windows rows columns"], side: int
 ) -> Float32[np.ndarray, "windows rows columns"]:
     """Return the length of the gradient after two means over squares."""
-    square = (1, side, side)
-    smooth = ndimage.uniform_filter(ndimage.uniform_filter(windows, square), square)
+    smooth = ndimage.uniform_filter(ndimage.uniform_filter(windows, side, axes=(1, 2)), side, axes=(1, 2))
     down, across = (ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis) for axis in (1, 2))
     return np.hypot(down, across)
 

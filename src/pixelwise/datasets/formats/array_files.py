@@ -126,7 +126,7 @@ def _source(path: Path, shape: tuple[int, ...], components: Sequence[tuple[str, 
     words = [word for component in components for word in component]
     said = set(words) - (_EITHER - set(components[-1] if components else ()))
     is_mask = bool(said & MASK_WORDS)
-    splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
+    splits: list[Split] = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
     return _Source(
         path=path,
         key=tuple(word for word in words if word not in MASK_WORDS | _IMAGES),
