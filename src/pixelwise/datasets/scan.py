@@ -231,7 +231,7 @@ def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "3
         rows = np.repeat(rows, math.ceil(2 * SIDE / len(rows)), axis=0)
     edges = np.linspace(0, len(rows), SIDE + 1)
     whole = edges.astype(int)
-    bands = np.add.reduceat(np.ascontiguousarray(rows), whole[:-1], axis=0)
+    bands = np.add.reduceat(rows.astype(np.float64, order="C"), whole[:-1], axis=0)
     up_to = np.zeros((SIDE + 1, rows.shape[1]))  # sums of all rows before each edge
     up_to[1:] = np.cumsum(bands, axis=0, dtype=np.float64)
     up_to[:-1] += rows[whole[:-1]] * (edges - whole)[:-1, None]

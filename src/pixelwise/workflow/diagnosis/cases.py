@@ -125,7 +125,9 @@ def with_one_foreground(dataset: Dataset) -> Dataset:
 def read_case(dataset: Dataset, examined: ExaminedCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return image (channels, height, width), labels (height, width) with 0 where ignored, and the ignored pixels."""
     image = dataset.read_image(examined.case).pixels
-    labels = ignore_missing(dataset.read_labels(examined.case), image, dataset.task)
+    labels = dataset.read_labels(examined.case)
+    if not examined.steps:  # its size is that of the image
+        labels = ignore_missing(labels, image, dataset.task)
     labels, ignored = (apply_steps(values, examined.steps) for values in _without_ignored(dataset, labels))
     return filled(image), labels, ignored
 
