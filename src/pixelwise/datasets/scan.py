@@ -23,6 +23,7 @@ from pixelwise.errors import BadImage
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
 
 SIDE = 32
+_LARGE = 1e30  # sums of larger values would not fit in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +165,7 @@ def _scan_pixels(image: Image, gray: Float32[np.ndarray, "height width"]) -> Ima
         dtype=image.dtype,
         size=(pixels.shape[1], pixels.shape[2]),
         digest=digest(pixels),
-        descriptor=image_descriptor(gray[None]).tobytes(),
+        descriptor=_describe(gray).tobytes(),
         notes=tuple(note for note in image.warnings if note != ALPHA_IS_DATA),
         alpha=image.alpha,
         missing=image.missing,
@@ -217,7 +218,10 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
 
 def image_descriptor(pixels: Num[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "32 32"]:
     """Return high-pass filtered 32 x 32 area means, scaled to length 1; zeros for a constant image."""
-    gray = channel_mean(pixels)
+    return _describe(channel_mean(pixels))
+
+
+def _describe(gray: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "32 32"]:
     cells = _area_means(_area_means(gray).T).T
     fine = cells - ndimage.uniform_filter(cells, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
@@ -231,7 +235,8 @@ def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "3
         rows = np.repeat(rows, math.ceil(2 * SIDE / len(rows)), axis=0)
     edges = np.linspace(0, len(rows), SIDE + 1)
     whole = edges.astype(int)
-    bands = np.add.reduceat(rows.astype(np.float64, order="C"), whole[:-1], axis=0)
+    small = -_LARGE < float(rows.min()) and float(rows.max()) < _LARGE
+    bands = np.add.reduceat(rows if small else rows.astype(np.float64), whole[:-1], axis=0)
     up_to = np.zeros((SIDE + 1, rows.shape[1]))  # sums of all rows before each edge
     up_to[1:] = np.cumsum(bands, axis=0, dtype=np.float64)
     up_to[:-1] += rows[whole[:-1]] * (edges - whole)[:-1, None]

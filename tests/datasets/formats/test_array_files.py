@@ -10,6 +10,8 @@ from pixelwise.datasets.dataset import Dataset, find_images, scan_dataset
 from pixelwise.datasets.formats import array_files
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
+from pixelwise.progress import Progress
+from pixelwise.workflow.convert import convert
 
 h5py = pytest.importorskip("h5py")
 
@@ -164,6 +166,19 @@ def test_objects_in_arrays(tmp_path: Path) -> None:
     numbers = (masks * np.arange(1, 5)[:, None, None] * 7).astype(np.int64) << 33
     np.savez(tmp_path / "set.npz", images=images, masks=numbers)
     assert scan_dataset(tmp_path, DataOptions(task="instance")).task == "instance"
+
+
+def test_arrays_are_converted_to_files(tmp_path: Path) -> None:
+    images, masks = drawn(4)
+    (tmp_path / "data").mkdir()
+    np.savez_compressed(tmp_path / "data" / "set.npz", images=images, masks=masks)
+    convert(tmp_path / "data", to="folders", out=tmp_path / "out", progress=Progress())
+    dataset = scan_dataset(tmp_path / "out")
+    assert dataset.format == ""
+    found = [dataset.read_labelled(case) for case in sorted(dataset.cases, key=lambda case: case.name[-1])]
+    for (pixels, labels), image, mask in zip(found, images, masks, strict=True):
+        np.testing.assert_array_equal(pixels, image.transpose(2, 0, 1))
+        np.testing.assert_array_equal(labels, mask)
 
 
 def test_images_to_predict(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ of a stack are cases; those of one stack of several are a group, as they may be 
 "numpy.lib.format"; PlantSeg and ilastik documentation for ``raw`` and ``label``.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,8 +45,7 @@ class _Source:
 
 def recognise(root: Path) -> bool:
     """Return whether array files below a folder contain masks of other arrays, or of images."""
-    files = [path for ending in ARRAY_KINDS for path in find_files(root, ending, some=_SHOWN) if _is_read(path)]
-    if not files:
+    if not any(name.casefold().endswith(tuple(ARRAY_KINDS)) for _, _, names in os.walk(root) for name in names):
         return False
     sources = _sources(root)
     other_masks = any(not source.shape and not source.is_image for source in sources)  # in ordinary image files

@@ -115,9 +115,7 @@ def measure_values(
         flat=_flat_pixels(values, unique) if coloured and len(unique) > 1 else (),
         bilevel=mask.bilevel,
         alpha=None if mask.alpha is None else measure_values(MaskImage(mask.alpha, None, mask.lossy)),
-        places=_places(runs, index, counts, np.nan_to_num(pixels.mean(0, dtype=np.float32)))
-        if located and pixels is not None
-        else (),
+        places=_places(runs, index, counts, pixels.mean(0, dtype=np.float32)) if located and pixels is not None else (),
         white_is_zero=mask.white_is_zero,
         edges=edges,
         ramps=ramps,
@@ -248,6 +246,7 @@ def _places(
     gray: Float32[np.ndarray, "height width"],
 ) -> tuple[Place, ...]:
     height, width = gray.shape
+    gray = np.nan_to_num(gray) if np.isnan(gray).any() else gray
     lengths = runs.stop - runs.start
     tops = np.zeros(len(counts))
     tops[index[::-1]] = runs.row[::-1]  # the first run of each value is assigned last
