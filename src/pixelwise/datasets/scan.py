@@ -235,7 +235,7 @@ def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "3
         rows = np.repeat(rows, math.ceil(2 * SIDE / len(rows)), axis=0)
     edges = np.linspace(0, len(rows), SIDE + 1)
     whole = edges.astype(int)
-    small = -_LARGE < float(rows.min()) and float(rows.max()) < _LARGE
+    small = float(rows.min()) > -_LARGE and float(rows.max()) < _LARGE
     bands = np.add.reduceat(rows if small else rows.astype(np.float64), whole[:-1], axis=0)
     up_to = np.zeros((SIDE + 1, rows.shape[1]))  # sums of all rows before each edge
     up_to[1:] = np.cumsum(bands, axis=0, dtype=np.float64)
