@@ -1,5 +1,6 @@
 """Data sets of arrays: which arrays are images and masks of one another, and what is read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.convert import convert
 
 h5py = pytest.importorskip("h5py")
+
+Arrange = Callable[[np.ndarray], np.ndarray]
 
 
 def drawn(count: int, seed: int = 0, size: tuple[int, int] = (24, 30)) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +73,7 @@ def test_two_stacks(tmp_path: Path, names: tuple[str, str], kind: str) -> None:
     ],
     ids=["channels first", "masks with a last axis", "masks with a channel of 0 and 255", "float masks", "bool masks"],
 )
-def test_axes_and_types(tmp_path: Path, arrange: object, label: object) -> None:
+def test_axes_and_types(tmp_path: Path, arrange: Arrange, label: Arrange) -> None:
     images, masks = drawn(5)
     np.savez(tmp_path / "set.npz", images=arrange(images), masks=label(masks))
     check(scan_dataset(tmp_path), images, masks)
