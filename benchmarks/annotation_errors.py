@@ -25,6 +25,7 @@ from planted_annotations import PlantedError, plant, read_planted
 from scipy import ndimage
 
 from pixelwise.datasets.dataset import Dataset, scan_dataset
+from pixelwise.inference.load import as_segmentation_model
 from pixelwise.labels.label_image import components
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
@@ -81,7 +82,7 @@ def measure(layout: str, data: Path, run: Run, cleanlab: Path | None) -> None:
     kinds = sorted({error.kind for error in planted})
     columns = [*kinds, "all", f"all, in the first {len(planted)}", "precision"]
     print("| ranking | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1))
-    ranking = [Place(Path(error.case).stem, error.box) for error in found.ranked]
+    ranking = [Place(Path(error.case).stem, error.box) for error in found.ranked if error.box is not None]
     print(_row("pixelwise", ranking, first, planted, kinds))
     if cleanlab is not None:
         _measure_cleanlab(run, dataset, cleanlab, first, planted, kinds)
@@ -126,7 +127,7 @@ def _predict(run: Run, dataset: Dataset) -> Iterator[_Case]:
     """Yield labels, of which none is ignored, and out-of-fold probabilities; objects are one class."""
     dataset = dataset.with_channels(read_model_card(run.model_path).channels)
     for group in group_cases(run, dataset, "cpu"):
-        model = group.open_model()
+        model = as_segmentation_model(group.open_model())
         for case in group.cases:
             pixels, labels = dataset.read_labelled(case)
             probabilities = model.predict_pixels(pixels, probabilities=True).probabilities

@@ -4,11 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.image_decisions import agree_on_channels, read_options
+from pixelwise.datasets.observing import CaseObserver, scan_in_turns
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
@@ -19,7 +21,6 @@ from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearPair
 from pixelwise.datasets.splitting.grouping import GroupedImage, assign_groups
 from pixelwise.datasets.splitting.splits import choose_balanced
 from pixelwise.errors import BadDataset
-from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 
@@ -27,9 +28,14 @@ MAX_COMPARED = 20_000  # images; the search for near copies takes quadratic time
 
 
 def examine_classes(
-    root: Path, folders: ClassFolders, options: DataOptions, seed: int, progress: Progress | None = None
+    root: Path,
+    folders: ClassFolders,
+    options: DataOptions,
+    seed: int,
+    progress: Progress | None = None,
+    observer: CaseObserver[Any] | None = None,
 ) -> Dataset:
-    """Read class folders as a data set, with its problems listed instead of raised.
+    """Read class folders as a data set, with its problems listed instead of raised; `observer` measures the images.
 
     Raises
     ------
@@ -38,9 +44,17 @@ def examine_classes(
     """
     progress = progress or Progress()
     images, messages, problems = folders.images, list(folders.messages), list(folders.problems)
-    reading = ScanOptions(pages=options.pages, read=read_options(options))
+    read = read_options(options)
+    reading = ScanOptions(pages=options.pages, read=read, observe=None if observer is None else observer.see)
     tasks = [(image.path, reading) for image in images]
-    scans = list(progress.track(parallel_map(scan_image, tasks), "Reading images", len(tasks)))
+
+    def understand(scans: Sequence[ImageScan]) -> Dataset:
+        channels = agree_on_channels([image.name for image in images[: len(scans)]], scans, [], [], options)
+        labelling = Labelling(task="classification", classes=folders.classes, values=(), colours=())
+        return Dataset(root=root, cases=(), labelling=labelling, channels=channels, pages=options.pages, reading=read)
+
+    found = scan_in_turns(scan_image, tasks, observer, understand)
+    scans = list(progress.track(found, "Reading images", len(tasks)))
     files = [files_of(root, image.path)[0] for image in images]
     if not any(scan.digest for scan in scans):
         raise BadDataset(
@@ -62,7 +76,10 @@ def examine_classes(
         problems,
         options,
     )
-    return replace(dataset, messages=(*messages, *dataset.messages))
+    dataset = replace(dataset, messages=(*messages, *dataset.messages), pages=options.pages, reading=read)
+    if observer is not None:
+        observer.finish(dataset)
+    return dataset
 
 
 def _assemble(

@@ -3,7 +3,7 @@
 Every automatic decision is reported, with the flag that overrides it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from pixelwise.datasets.images.files import find_images
 from pixelwise.datasets.masks.checks import find_exchanged
 from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
 from pixelwise.datasets.masks.labelling import interpret_masks
+from pixelwise.datasets.observing import FIRST, CaseObserver, scan_in_turns
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.other_files import describe_unread_annotations
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
@@ -34,10 +35,9 @@ from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Labelling
 from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
-from pixelwise.datasets.splitting.assign_splits import assign_splits, check_splits
+from pixelwise.datasets.splitting.assign_splits import assign_splits, check_splits, label_set
 from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.errors import BadDataset
-from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 
@@ -59,6 +59,8 @@ __all__ = [
     "read_pixels",
     "scan_dataset",
 ]
+
+DETAILED = 200  # masks whose values are measured in detail, evenly spaced
 
 
 def load_dataset(folder: Path | str, **options: Any) -> Dataset:
@@ -123,9 +125,13 @@ def detect_dataset(
 
 
 def scan_dataset(
-    root: Path, options: DataOptions | None = None, seed: int = 0, progress: Progress | None = None
+    root: Path,
+    options: DataOptions | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    observer: CaseObserver[Any] | None = None,
 ) -> Dataset:
-    """Read a data set, with its problems listed instead of raised.
+    """Read a data set, with its problems listed instead of raised; `observer` measures the cases meanwhile.
 
     Raises
     ------
@@ -136,8 +142,7 @@ def scan_dataset(
     annotated = detect_format(root, options)
     classes = read_class_folders(root, options) if annotated is None else None
     if classes is not None:
-        dataset = examine_classes(root, classes, options, seed, progress)
-        return replace(dataset, pages=options.pages, reading=read_options(options))
+        return examine_classes(root, classes, options, seed, progress, observer)
     if annotated is None:
         layout, class_table = read_layout(root, options), read_class_table(root)
         reading = ScanOptions(pages=options.pages)
@@ -150,9 +155,26 @@ def scan_dataset(
         text = f"{count}, but no masks{f'; {unread[:-1]}' if unread else ''}"
         problem = Problem(file=".", kind="no images", text=text)
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
-    reading = replace(reading, read=read_options(options), both_orientations=options.exif == "auto")
-    tasks = [(pair, reading) for pair in layout.pairs]
-    scans = list(progress.track(parallel_map(scan_pair, tasks), "Reading images and masks", len(tasks)))
+    reading = replace(
+        reading,
+        read=read_options(options),
+        both_orientations=options.exif == "auto",
+        observe=None if observer is None else observer.see,
+    )
+    name = annotated.format if annotated is not None else ""
+
+    def understand(scans: Sequence[ImageScan]) -> Dataset | None:
+        items = list(zip(layout.pairs, scans, strict=False))
+        found = _understand(root, items, lambda kept: restrict(class_table, annotated, kept), options, reading)
+        return None if found is None else replace(found, format=name)
+
+    every = max(1, -(-len(layout.pairs) // DETAILED))
+    tasks = [
+        (pair, replace(reading, detailed=index < FIRST or index % every == 0))
+        for index, pair in enumerate(layout.pairs)
+    ]
+    found = scan_in_turns(scan_pair, tasks, observer, understand)
+    scans = list(progress.track(found, "Reading images and masks", len(tasks)))
     scans, exif, orientation = choose_orientation(scans, options)
     pairs = list(zip(layout.pairs, scans, strict=True))
     if all(scan.mask is None or _is_its_image(scan) for scan in scans):
@@ -169,8 +191,41 @@ def scan_dataset(
     labelling = replace(dataset.labelling, source_classes=reading.classes)
     messages = (*layout.messages, *orientation, *dataset.messages)
     read = replace(reading.read, exif=exif)
-    name = annotated.format if annotated is not None else ""
-    return replace(dataset, labelling=labelling, messages=messages, pages=options.pages, format=name, reading=read)
+    dataset = replace(dataset, labelling=labelling, messages=messages, pages=options.pages, format=name, reading=read)
+    if observer is not None:
+        observer.finish(dataset)
+    return dataset
+
+
+def _understand(
+    root: Path,
+    items: Sequence[tuple[Pair, ImageScan]],
+    class_table_of: Callable[[Sequence[tuple[Pair, ImageScan]]], ClassTable],
+    options: DataOptions,
+    reading: ScanOptions,
+) -> Dataset | None:
+    """Return what the pairs that have been scanned mean, for an observer; None if no mask is usable."""
+    scans, exif, _ = choose_orientation([scan for _, scan in items], options)
+    good = [
+        (pair, scan) for (pair, _), scan in zip(items, scans, strict=True) if scan.mask is not None and not scan.issues
+    ]
+    if not good:
+        return None
+    masks = {_mask_name(root, pair): scan.mask for pair, scan in good if scan.mask is not None}
+    labelling = interpret_masks(masks, class_table_of(good), options).labelling
+    files = [pair.name for pair, _ in good]
+    cases = [
+        Case(name=pair.name, image=pair.image, split="train", label_set=label_set(scan, labelling))
+        for pair, scan in good
+    ]
+    return Dataset(
+        root=root,
+        cases=tuple(cases),
+        labelling=replace(labelling, source_classes=reading.classes),
+        channels=agree_on_channels(files, [scan for _, scan in good], [], [], options),
+        pages=options.pages,
+        reading=replace(reading.read, exif=exif),
+    )
 
 
 def _assemble(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedSet
 from pixelwise.datasets.formats import (
+    array_files,
     coco,
     cvat,
     imagej_roi,
@@ -80,6 +81,7 @@ FORMATS: tuple[Format, ...] = (
     Format(key="cityscapes", recognise=cityscapes.recognise, read=cityscapes.read, by_folders=True),
     Format(key="defects", recognise=anomalies.recognise, read=anomalies.read, by_folders=True),
     Format(key="vessels", recognise=vessels.recognise, read=vessels.read),
+    Format(key="arrays", recognise=array_files.recognise, read=array_files.read, by_folders=True),
     Format(key="list", recognise=file_list.recognise, read=file_list.read, by_folders=True),
     Format(key="qupath-tiles", recognise=qupath_tiles.recognise, read=qupath_tiles.read, by_folders=True),
     Format(key="ilastik", recognise=ilastik.recognise, read=ilastik.read, by_folders=True),

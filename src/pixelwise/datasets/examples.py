@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from pixelwise.datasets.annotation_values import read_values
+from pixelwise.datasets.annotation_values import AnnotationValues, read_values
 from pixelwise.datasets.annotations import Annotation, MaskFile
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.images.channel_files import read_stored
@@ -201,6 +201,11 @@ def read_labels(
     """
     objects = labelling.task == "instance"
     read = read_values(annotation, labelling.source_classes, objects=objects, size=size, exif=exif, volumes=volumes)
+    return labels_from(read, annotation, labelling)
+
+
+def labels_from(read: AnnotationValues, annotation: Annotation, labelling: Labelling) -> Int32[np.ndarray, "*size"]:
+    """Return the labels of an annotation whose values have been read, as `read_labels` does."""
     labels = labels_of(read.mask, labelling, annotation.path if isinstance(annotation, MaskFile) else None)
     if read.ignored is not None:
         labels[read.ignored] = IGNORE_OBJECT if labelling.task == "instance" else IGNORE

@@ -10,7 +10,9 @@ from pixelwise.text import pluralise
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".dcm",), "Put the slices of each volume into a folder of its own."),
     ((".mgz", ".mgh", ".img", ".hdr"), "Save the volumes as NIfTI (.nii.gz)."),
-    ((".npz", ".npy", ".h5", ".hdf5", ".mat", ".pkl", ".pt", ".parquet", ".tfrecord"),
+    ((".npz", ".npy", ".h5", ".hdf5"),
+      "Name the arrays `images` and `masks`, with one image or a stack (images, height, width) in each."),
+    ((".mat", ".pkl", ".pt", ".parquet", ".tfrecord"),
      "Save each image and each mask of the arrays as a TIFF or PNG of its own."),
     ((".czi", ".nd2", ".lif", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".scn", ".ims"),
      "Export them as TIFF, such as with Bio-Formats or QuPath."),
@@ -29,7 +31,7 @@ def describe_without_images(names: Sequence[str]) -> tuple[str, str]:
     Examples
     --------
     >>> describe_without_images(["train.npz", "val.npz", "README"])
-    ('2 .npz files', 'Save each image and each mask of the arrays as a TIFF or PNG of its own.')
+    ('2 .npz files', 'Name the arrays `images` and `masks`, with one image or a stack (images, height, width) in each.')
     """
     for endings, hint in _KINDS:
         counts = Counter(end for name in names if (end := _ending(name, endings)) and not name.startswith("."))

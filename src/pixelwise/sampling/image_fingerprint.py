@@ -2,11 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.observing import CaseObserver
 from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.errors import BadDataset
+from pixelwise.io.read import Image
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.sampling.image_statistics import ImageSetStatistics, ImageStatistics, measure_image, summarise_images
@@ -35,8 +37,10 @@ class ClassificationFingerprint(ImageSetStatistics):
     class_shares: tuple[float, ...]
 
 
-def measure_classification(dataset: Dataset, progress: Progress | None = None) -> ClassificationFingerprint:
-    """Measure at most `MAX_MEASURED` training images, in threads.
+def measure_classification(
+    dataset: Dataset, progress: Progress | None = None, observer: CaseObserver[Any] | None = None
+) -> ClassificationFingerprint:
+    """Measure at most `MAX_MEASURED` training images, in threads; results of `observe_image` by `observer` are used.
 
     Raises
     ------
@@ -49,7 +53,12 @@ def measure_classification(dataset: Dataset, progress: Progress | None = None) -
     if not cases:
         raise BadDataset("training images", "none", "Add images to the class folders.")
     chosen = evenly_spaced(cases, MAX_MEASURED)
-    measure = partial(_measure, dataset=dataset)
+    known: dict[str, ImageStatistics] = {} if observer is None else observer.results(dataset)
+
+    def measure(case: Case) -> ImageStatistics:
+        found = known.get(case.name)
+        return observe_image(dataset.read_image(case)) if found is None else found
+
     statistics = list((progress or Progress()).track(parallel_map(measure, chosen), "measuring", len(chosen)))
     counts = Counter(case.class_index for case in cases)
     shares = [counts[index] for index in range(len(dataset.classes))]
@@ -63,6 +72,6 @@ def measure_classification(dataset: Dataset, progress: Progress | None = None) -
     )
 
 
-def _measure(case: Case, *, dataset: Dataset) -> ImageStatistics:
-    stored = dataset.read_image(case).pixels
-    return measure_image(to_8_bit_range(stored), stored.dtype.name, PIXELS_PER_IMAGE)
+def observe_image(image: Image) -> ImageStatistics:
+    """Measure one image, for a `CaseObserver`."""
+    return measure_image(to_8_bit_range(image.pixels), image.pixels.dtype.name, PIXELS_PER_IMAGE)

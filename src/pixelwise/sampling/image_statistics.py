@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Num
+from jaxtyping import Float32, Float64, Num, UInt8
 
+from pixelwise.datasets.images.byte_histogram import byte_histogram
 from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 
 
@@ -59,11 +60,23 @@ def measure_image(pixels: Num[np.ndarray, "channels height width"], dtype: str, 
     sampled : int
         Number of random positions, drawn with replacement, whose values are kept; equal for images of equal size.
     """
-    mean, std = mean_and_std(pixels)
+    mean, std = _mean_and_std_of_bytes(pixels) if pixels.dtype == np.uint8 else mean_and_std(pixels)
     rng = np.random.Generator(np.random.Philox(key=0))
     rows, columns = (rng.integers(0, side, sampled) for side in pixels.shape[1:])
     values = pixels[:, rows, columns].astype(np.float32)
     return ImageStatistics((pixels.shape[1], pixels.shape[2]), dtype, mean, std, values)
+
+
+def _mean_and_std_of_bytes(
+    pixels: UInt8[np.ndarray, "channels height width"],
+) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
+    """Return `mean_and_std` from a histogram of each channel, in a fraction of the time."""
+    values = np.arange(256)
+    counts = np.stack([byte_histogram(channel) for channel in pixels])
+    total = max(1, pixels[0].size)
+    mean = counts @ values / total
+    variance = (counts * (values - mean[:, None]) ** 2).sum(1) / total
+    return mean, np.sqrt(variance)
 
 
 def summarise_images(statistics: Sequence[ImageStatistics]) -> dict[str, Any]:

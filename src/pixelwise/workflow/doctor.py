@@ -62,7 +62,7 @@ def doctor(
     BadDataset
         No readable pair of image and mask, and no class folders; or the masks have other classes than the run.
     BadRun, BadModel, BadOption
-        There is no run, it has no model, or it classifies whole images.
+        There is no run, or it has no model.
     OutputFailed
         `fix` is not new, or an output is inside the data folder or cannot be written.
 

@@ -13,7 +13,6 @@ from bright import write_bright_model
 from drawn import save
 from pixelwise.cli.main import app
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
-from pixelwise.errors import BadOption
 from pixelwise.model_file.model_file import load_network, save_model
 from pixelwise.progress import Progress
 from pixelwise.workflow.annotation_errors.ranking import rank_annotation_errors
@@ -21,7 +20,7 @@ from pixelwise.workflow.annotation_errors.result import AnnotationErrors
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.doctor import doctor
 from pixelwise.workflow.run import Run
-from tiny import make_photo_recipe, make_recipe, write_model
+from tiny import make_recipe, write_model
 
 IMAGES, SIDE = 10, 96
 DROPPED = {(2, 1), (5, 4), (7, 0)}  # image and disc
@@ -199,13 +198,6 @@ def test_masks_of_classes_with_objects_as_target(tmp_path: Path) -> None:
     found = rank_annotation_errors(run, scan_dataset(data, DataOptions()), progress=QUIET)
     assert recall(found, list(range(len(found.ranked)))) == 1
     assert len(found.likely) == len(DROPPED)
-
-
-def test_a_run_of_classification_is_refused(world: World, tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run")
-    write_model(run.model_path, make_photo_recipe())
-    with pytest.raises(BadOption):
-        rank_annotation_errors(run, world.dataset, progress=QUIET)
 
 
 def test_doctor_shows_them_in_text_json_and_page(world: World, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ _GLOBAL = 0.02  # weight of all images that do not look alike, together
 _NEIGHBOUR = 5  # the distance to this nearest image is one standard deviation of the weights
 _FITTED = 3000  # pixels per image that the model is fitted to
 _COMMON = 12  # images of one size from which a mean map is taken
+_SOLVED = 64  # cases whose linear systems are set up together
 _TINY = 1e-9
 
 
@@ -104,7 +105,7 @@ def _sums(case: ReducedCase) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean products of the features with themselves and with the targets, over some known pixels."""
     known = np.flatnonzero(case.known.ravel())
     chosen = known[:: max(1, len(known) // _FITTED)]
-    features = pixel_features(case.pixels)[:, chosen]
+    features = pixel_features(case.pixels, chosen)
     targets = case.targets.reshape(len(case.targets), -1)[:, chosen].astype(np.float32) / 255
     count = max(len(chosen), 1)
     return features @ features.T / count, features @ targets.T / count
@@ -128,16 +129,20 @@ def _predict(
     """Solve the linear system of each case, and predict its targets."""
     count, features, targets = products.shape
     ridge = np.eye(features) * _RIDGE
+    rows = weights / np.maximum(weights.sum(1, keepdims=True), _TINY)
+    flat = [sums.reshape(count, -1).astype(np.float64) for sums in (squares, products)]
 
-    def predict(index: int) -> np.ndarray:
-        row = weights[index] / max(float(weights[index].sum()), _TINY)
-        mixed = np.tensordot(row, squares, 1) + ridge
-        coefficients = np.linalg.solve(mixed, np.tensordot(row, products, 1)).astype(np.float32)
-        case = cases[index]
-        predicted = coefficients.T @ pixel_features(case.pixels)
-        return predicted.reshape(targets, *case.known.shape).astype(np.float16)
+    def predict(first: int) -> list[np.ndarray]:
+        some = rows[first : first + _SOLVED]  # together: the sums of all cases are read once for all of them
+        mixed, right = (some @ sums for sums in flat)
+        mixed = mixed.reshape(-1, features, features) + ridge
+        coefficients = np.linalg.solve(mixed, right.reshape(-1, features, targets)).astype(np.float32)
+        return [
+            (solution.T @ pixel_features(case.pixels)).reshape(targets, *case.known.shape).astype(np.float16)
+            for solution, case in zip(coefficients, cases[first : first + _SOLVED], strict=True)
+        ]
 
-    return list(parallel_map(predict, range(count)))
+    return [predicted for some in parallel_map(predict, range(0, count, _SOLVED)) for predicted in some]
 
 
 def _compare(cases: Sequence[ReducedCase], predictions: list[np.ndarray], trusted: np.ndarray) -> Agreement:

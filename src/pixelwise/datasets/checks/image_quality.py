@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float32, Num
 from scipy import ndimage
 
+from pixelwise.datasets.images.byte_histogram import byte_histogram, percentiles_from
+
 _SATURATED = 0.25  # least fraction of saturated samples
 _NEARLY = 0.99  # of the largest value: lossy files spread it
 _CONTRAST = 0.02  # range of a blank image, as a fraction of the usual range
@@ -55,11 +57,16 @@ def measure_quality(pixels: Num[np.ndarray, "channels height width"]) -> ImageQu
     some = pixels[:3, ::down, ::across]
     if not some.size:
         return ImageQuality(saturated=0.0, contrast=0.0, edge_width=0.0)
-    top = 255 if pixels.dtype == np.uint8 else float(some.max())
-    low, high = np.percentile(some.reshape(len(some), -1), (1, 99), axis=1)
+    if pixels.dtype == np.uint8:
+        counts = np.stack([byte_histogram(channel) for channel in some])
+        low, high = np.stack([percentiles_from(each, (1.0, 99.0)) for each in counts], 1)
+        bright = float(counts[:, int(np.ceil(255 * _NEARLY)) :].sum() / some.size)
+    else:
+        low, high = np.percentile(some.reshape(len(some), -1), (1, 99), axis=1)
+        bright = float((some >= float(some.max()) * _NEARLY).mean())
     strongest = int((high - low).argmax())
     return ImageQuality(
-        saturated=float((some >= top * _NEARLY).mean()) if some.max() > some.min() else 0.0,
+        saturated=bright if some.max() > some.min() else 0.0,
         contrast=float((high - low)[strongest]),
         edge_width=measure_edge_width(pixels[strongest]),
     )
@@ -82,14 +89,12 @@ def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
     (1, 3)
     """
     small, large = (2 * (side**2 - 1) / 12 for side in (_FINE, _COARSE))  # variances of two means over squares
-    ratios: list[np.ndarray] = []
-    strengths: list[np.ndarray] = []
-    for window in _windows(channel):
-        fine, coarse = _gradient(window, _FINE), _gradient(window, _COARSE)
-        edges = (coarse >= np.quantile(coarse[::2, ::2], _STRONG_EDGES)) & (coarse > _FLAT)
-        ratios.append(ndimage.maximum_filter(fine, _COARSE)[edges] / coarse[edges])
-        strengths.append(coarse[edges])
-    strength, ratio = np.concatenate(strengths), np.concatenate(ratios)
+    windows = _windows(channel)
+    fine, coarse = _gradient(windows, _FINE), _gradient(windows, _COARSE)
+    strong = np.quantile(coarse[:, ::2, ::2].reshape(len(windows), -1), _STRONG_EDGES, axis=1)
+    edges = (coarse >= strong[:, None, None]) & (coarse > _FLAT)
+    strength = coarse[edges]
+    ratio = ndimage.maximum_filter(fine, (1, _COARSE, _COARSE))[edges] / strength
     if not strength.size:
         return 0.0
     squared = float(np.median(ratio[strength >= np.median(strength)])) ** 2
@@ -130,23 +135,22 @@ def judge_quality(measures: Sequence[ImageQuality]) -> list[tuple[int, str, str,
     return found
 
 
-def _windows(channel: Num[np.ndarray, "height width"]) -> list[Float32[np.ndarray, "rows columns"]]:
+def _windows(channel: Num[np.ndarray, "height width"]) -> Float32[np.ndarray, "windows rows columns"]:
     """Return some windows, evenly spaced."""
     corners = [
         sorted({round(share * max(0, size - _WINDOW)) for share in np.linspace(0.1, 0.9, _WINDOWS)})
         for size in channel.shape
     ]
-    return [
-        channel[row : row + _WINDOW, column : column + _WINDOW].astype(np.float32)
-        for row in corners[0]
-        for column in corners[1]
-    ]
+    windows = [channel[row : row + _WINDOW, column : column + _WINDOW] for row in corners[0] for column in corners[1]]
+    return np.stack(windows).astype(np.float32)
 
 
-def _gradient(window: Float32[np.ndarray, "height width"], side: int) -> Float32[np.ndarray, "height width"]:
+def _gradient(
+    windows: Float32[np.ndarray, "windows rows columns"], side: int
+) -> Float32[np.ndarray, "windows rows columns"]:
     """Return the length of the gradient after two means over squares."""
-    smooth = ndimage.uniform_filter(ndimage.uniform_filter(window, side), side)
-    down, across = (ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis) for axis in (0, 1))
+    smooth = ndimage.uniform_filter(ndimage.uniform_filter(windows, side, axes=(1, 2)), side, axes=(1, 2))
+    down, across = (ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis) for axis in (1, 2))
     return np.hypot(down, across)
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from scipy import ndimage
 
 HIDDEN = 48  # random features
@@ -11,8 +11,10 @@ _SCALES = (3, 5, 9, 17)  # sides of the means, in pixels
 _INPUTS = 4  # features that a random feature combines
 
 
-def pixel_features(pixels: UInt8[np.ndarray, "channels height width"]) -> Float32[np.ndarray, "features pixels"]:
-    """Return local features of each pixel; the last one is constant.
+def pixel_features(
+    pixels: UInt8[np.ndarray, "channels height width"], chosen: Int64[np.ndarray, " pixels"] | None = None
+) -> Float32[np.ndarray, "features pixels"]:
+    """Return local features of each pixel, or of those `chosen` by their position; the last one is constant.
 
     Differences of means over growing squares, edges, ridges (eigenvalues of the Hessian matrix) and texture, then
     random rectified combinations of them, so that a linear model can find classes that are neither the darkest nor the
@@ -43,9 +45,15 @@ def pixel_features(pixels: UInt8[np.ndarray, "channels height width"]) -> Float3
     planes.append(np.sqrt(np.maximum(ndimage.uniform_filter(planes[0] ** 2, _SCALES[1]), 0)))
     base = np.stack(planes).reshape(len(planes), -1)
     base /= np.maximum(base.std(1, keepdims=True), 1e-6)
+    base = base if chosen is None else base[:, chosen]
     weights, offsets = _random_weights(len(base))
-    hidden = np.maximum(weights @ base + offsets, 0)
-    return np.concatenate([base, hidden, np.ones((1, base.shape[1]), np.float32)])
+    count = len(base)
+    features = np.ones((count + HIDDEN + 1, base.shape[1]), np.float32)
+    features[:count] = base
+    hidden = np.matmul(weights, base, out=features[count:-1])
+    hidden += offsets
+    np.maximum(hidden, 0, out=hidden)
+    return features
 
 
 def _curvatures(rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ MAX_CLASSES = 12  # rarer classes are compared no further: their weight in a com
 MEMORY = 600_000_000  # bytes of all reduced cases and their predictions together
 MAX_SIDE, MIN_SIDE = 112, 48
 _COLOURS = 3  # channels of an image that are kept
+_FEW = 6  # classes up to which one pass over the labels for each is faster
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,9 +95,9 @@ def boundaries(labels: Num[np.ndarray, "height width"]) -> np.ndarray:
 def _class_shares(
     labels: Num[np.ndarray, "height width"], chosen: range, factor: int
 ) -> list[Float32[np.ndarray, "rows columns"]]:
-    """Return the fraction of each block that is of each chosen class; all classes are counted in one pass."""
-    if factor == 1:
-        return [(labels == index).astype(np.float32) for index in chosen]
+    """Return the fraction of each block that is of each chosen class; many classes are counted in one pass."""
+    if factor == 1 or len(chosen) <= _FEW:
+        return [_block_means(labels == index, factor) for index in chosen]
     rows, columns = labels.shape[0] // factor, labels.shape[1] // factor
     others = chosen.stop  # of classes that are not chosen
     classes = np.minimum(labels[: rows * factor, : columns * factor].astype(np.int32), others)

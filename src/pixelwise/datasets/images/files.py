@@ -1,13 +1,16 @@
 """Find the image files of a folder and all folders below it."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
-from pixelwise.datasets.naming.folder_names import natural_key
-from pixelwise.errors import BadDataset
+from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, natural_key
+from pixelwise.errors import BadDataset, printable
+from pixelwise.io.array_paths import parse_array_path
+from pixelwise.io.arrays import image_axes, list_arrays
 from pixelwise.io.read import SUFFIXES, is_volume_folder
 from pixelwise.io.zarr import is_zarr
 from pixelwise.text import pluralise
@@ -18,13 +21,18 @@ _SHOWN = 4  # kinds of other files that are named
 def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     """Return the images of a path: the file itself, or those in the folder and all folders below it, in natural order.
 
+    Of an array file (NPY, NPZ, HDF5) or of an array in one, these are its images, each as a path into the file.
     Hidden files and folders are left out, and so is the folder `excluded`.
 
     Raises
     ------
     BadDataset
-        The path does not exist, or contains no image.
+        The path does not exist, or contains no image; or an array file has several arrays.
+    BadImage
+        An array file cannot be read.
     """
+    if parse_array_path(path) is not None:
+        return _array_images(path)
     if (path.is_file() and is_image_name(path.name)) or _is_image_folder(path):
         return [path]
     if not path.exists():
@@ -34,6 +42,22 @@ def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     if not images:
         raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
     return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))
+
+
+def _array_images(path: Path) -> list[Path]:
+    """Return the images of an array file, or of the array in it that a path names."""
+    place = parse_array_path(path)
+    arrays = [array for array in list_arrays(path) if array.path == path or (place is not None and path == place.file)]
+    if len(arrays) > 1:
+        named = [array for array in arrays if IMAGE_WORDS & set(re.split(r"[^0-9a-z]+", array.path.name.casefold()))]
+        if len(named) != 1:
+            names = [printable(array.path.name) for array in arrays]
+            shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+            raise BadDataset("one array of images", shown, f"Name one of them: {path.name}/{names[0]}.", path)
+        arrays = named
+    if not arrays or image_axes(arrays[0].shape) is not None or image_axes(arrays[0].shape[1:]) is None:
+        return [arrays[0].path if arrays else path]
+    return [arrays[0].path / str(index) for index in range(arrays[0].shape[0])]
 
 
 def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> list[str]:

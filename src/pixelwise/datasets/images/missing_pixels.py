@@ -1,7 +1,7 @@
 """What single images show of their values: edges along those of the mask, and pixels without data."""
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Float32, Num
 from scipy import ndimage
 
 _UNMEASURED = (-999.0, -9999.0, -99999.0, -32768.0, float(np.finfo(np.float32).min))
@@ -19,6 +19,22 @@ def filled(pixels: Num[np.ndarray, " channels *space"]) -> Num[np.ndarray, " cha
     count = np.maximum(known.sum(space, keepdims=True), 1)
     mean = np.where(known, pixels, 0).sum(space, keepdims=True, dtype=np.float64) / count
     return np.where(known, pixels, mean.astype(pixels.dtype))
+
+
+def channel_mean(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.ndarray, "*space"]:
+    """Return the mean of the channels, in which missing data are the mean of their channel.
+
+    >>> channel_mean(np.array([[[1, 2]], [[4, 2]]], np.uint8)).tolist()
+    [[2.5, 2.0]]
+    """
+    known = filled(pixels)
+    if len(known) == 1:
+        return known[0].astype(np.float32, copy=False)
+    total = known[0].astype(np.float32)
+    for channel in known[1:]:  # twice as fast as `mean` along the first axis
+        total += channel
+    total /= np.float32(len(known))
+    return total
 
 
 def undeclared_nodata(pixels: Num[np.ndarray, " channels *space"]) -> float | None:
@@ -47,7 +63,7 @@ def edge_agreement(
     """
     if values.shape[:2] != pixels.shape[1:] or min(values.shape[:2]) < 2:
         return 0.0
-    gray = ndimage.gaussian_filter(filled(pixels).mean(0, dtype=np.float32), 1.0)
+    gray = ndimage.gaussian_filter(channel_mean(pixels), 1.0)
     down, across = np.gradient(gray)
     slope = np.hypot(down, across)
     marks = values.reshape(*values.shape[:2], -1).astype(np.int64) @ np.array([1, 1 << 8, 1 << 16][: values[0, 0].size])

@@ -236,7 +236,7 @@ def _count_components(table: MaskValueTable, ignore: int | None) -> tuple[bool, 
     connected = total = 0
     consecutive: list[bool] = []
     numbers: list[int] = []
-    for mask in table.masks.values():
+    for mask in (mask for mask in table.masks.values() if mask.regions):  # of some masks they are not counted
         components = [
             (v, r) for v, r in zip(mask.values, mask.regions, strict=True) if v not in (table.background, ignore)
         ]

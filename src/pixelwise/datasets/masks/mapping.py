@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Num
+from jaxtyping import Bool, Int32, Int64, Integer, Num
 
 from pixelwise.datasets.masks.coding import BLACK, WHITE
 from pixelwise.datasets.masks.measure import pack
@@ -14,6 +14,8 @@ from pixelwise.datasets.records import Labelling
 from pixelwise.errors import BadImage
 from pixelwise.io.read import MaskImage
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
+
+_TABLE = 1 << 16  # smaller values are looked up in a table
 
 
 def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "*size"]:
@@ -35,6 +37,10 @@ def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32
         if labelling.coded_by_colour:
             return _number_colours(values, labelling.background, labelling.ignore_value)
         return number_objects(values, labelling.background, labelling.ignore_value)
+    if labelling.threshold is None and not labelling.blended:
+        found = _look_up(values, labelling)
+        if found is not None:
+            return found
     ignored = values == labelling.ignore_value if labelling.ignore_value is not None else np.zeros(values.shape, bool)
     if labelling.threshold is not None:
         bright = int(labelling.values[1] > labelling.values[0])
@@ -70,7 +76,7 @@ def ignore_missing(
 
 
 def number_objects(
-    values: Int64[np.ndarray, "*size"], background: int | None, ignore: int | None
+    values: Integer[np.ndarray, "*size"], background: int | None, ignore: int | None
 ) -> Int32[np.ndarray, "*size"]:
     """Return object numbers as int32: 0 for the background, -1 for ignored pixels.
 
@@ -93,14 +99,14 @@ def number_objects(
     return labels
 
 
-def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int64[np.ndarray, "*size"]:
+def _values_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Integer[np.ndarray, "*size"]:
     if labelling.alpha:
         if mask.alpha is None:
             hint = "Save all masks in the same way, or use --mask-values."
             raise BadImage("a mask in the alpha channel", "no alpha channel", hint, path)
         return pack(mask.alpha)
-    if mask.grid is not None:
-        return mask.values.astype(np.int64)
+    if not labelling.coded_by_colour and (mask.grid is not None or mask.values.ndim == 2):
+        return mask.values
     values = pack(mask.values)
     if labelling.coded_by_colour and mask.values.ndim == 2:
         return _as_colours(values, mask)
@@ -137,8 +143,23 @@ def _colour(value: int, palette: dict[int, tuple[int, int, int]], white_is_one: 
     return WHITE if white_is_one and value == 1 else (value & 255) * 0x010101 if value else BLACK
 
 
+def _look_up(
+    values: Integer[np.ndarray, "height width"], labelling: Labelling
+) -> Int32[np.ndarray, "height width"] | None:
+    """Return class indices by a table; None if values are too large for one, or of no class."""
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if low < 0 or high >= _TABLE:
+        return None
+    table = np.full(high + 1, -1, np.int32)
+    for index, value in (*enumerate(labelling.values), (IGNORE, labelling.ignore_value)):
+        if value is not None and 0 <= value <= high:
+            table[value] = index
+    found = table[values]
+    return None if found.min(initial=0) < 0 else found
+
+
 def _class_indices(
-    values: Int64[np.ndarray, "*size"], labelling: Labelling
+    values: Integer[np.ndarray, "*size"], labelling: Labelling
 ) -> tuple[Int32[np.ndarray, "*size"], Bool[np.ndarray, "*size"]]:
     """Return class indices, and where a value is of no class."""
     order = np.argsort(labelling.values)

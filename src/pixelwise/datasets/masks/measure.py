@@ -1,19 +1,20 @@
 """Measure the values of one mask: pixels, connected components, plateaus, place and brightness of each value."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32, Int64, Integer, Num, Shaped, UInt
-from scipy import ndimage
+from jaxtyping import Float32, Int64, Integer, Num, Shaped
 
 from pixelwise.datasets.records import Colour
 from pixelwise.io.read import MaskImage
+from pixelwise.labels.run_components import find_components
+from pixelwise.labels.run_lengths import Runs, find_runs
 
 MAX_VALUES = 70_000  # kept per file: more than in 16 bits
 MAX_LOCATED = 300  # values whose places are measured; a mask with more values does not contain classes
 _TABLE = 1 << 20  # smaller values are numbered by a table
-_LOCATED_PIXELS = 1 << 20  # pixels from which places are measured, evenly spaced
+_SPECKLE = 16  # pixels: no fault of masks is about regions that are larger on average
+_MEDIAN_PIXELS = 1 << 16  # pixels from which the median of an image is taken, evenly spaced
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class MaskValues:
     values, counts : tuple of int
         Each value and its number of pixels, sorted; colours are packed as ``r << 16 | g << 8 | b``.
     regions : tuple of int
-        Number of connected components of each value (8 neighbours); 0 if not counted.
+        Number of connected components of each value (8 neighbours); 0 for at most two values; empty if not counted.
     plateau : int
         Pixels with an intermediate value whose neighbours have nearly the same value: none along smoothed edges.
     flat : tuple of int
@@ -81,29 +82,40 @@ class MaskValues:
     ramps: tuple[int, ...] = ()
 
 
-def measure_values(mask: MaskImage, pixels: Num[np.ndarray, "channels height width"] | None = None) -> MaskValues:
-    """Measure the values of a mask; `pixels` is its image, of the same size."""
-    values = pack(mask.values)
-    unique, counts = np.unique_counts(values) if values.size > 1 << 26 else _count(values)
-    unique, counts = unique[:MAX_VALUES], counts[:MAX_VALUES]
-    several, coloured = len(unique) > 2, mask.values.ndim == 3
-    palette = mask.palette or {}
-    located = several and not coloured and pixels is not None and len(unique) <= MAX_LOCATED
-    dense = _dense(values, unique) if several or (coloured and len(unique) > 1) else np.zeros((0, 0), np.uint8)
-    edges, ramps = _count_ramps(dense, len(unique)) if several and not coloured else (0, ())
+def measure_values(
+    mask: MaskImage, pixels: Num[np.ndarray, "channels height width"] | None = None, *, detailed: bool = True
+) -> MaskValues:
+    """Measure the values of a mask.
+
+    Parameters
+    ----------
+    mask : MaskImage
+    pixels : (channels, height, width), optional
+        Its image, of the same size, or the mean of its channels.
+    detailed : bool
+        Measure the place of each value, and count its regions even if they are large; some masks of a set are enough.
+    """
+    values = _packed(mask.values)
+    coloured, palette = mask.values.ndim == 3, mask.palette or {}
+    runs = find_runs(values)
+    unique, index, counts = _count(runs)
+    several, several_numbers = len(unique) > 2, len(unique) > 2 and not coloured
+    edges, ramps = _count_ramps(values, runs, index, len(unique)) if several_numbers else (0, ())
+    located = detailed and several_numbers and pixels is not None and len(unique) <= MAX_LOCATED
+    counted = several and (detailed or coloured or _may_be_speckled(values, runs, counts))
     return MaskValues(
         values=tuple(unique.tolist()),
         counts=tuple(counts.tolist()),
-        regions=tuple(_count_regions(values, dense, len(unique)).tolist()) if several else (0,) * len(unique),
-        plateau=_plateau_pixels(values, unique) if several and not coloured else 0,
+        regions=_count_regions(values, runs, unique) if counted else () if several else (0,) * len(unique),
+        plateau=_plateau_pixels(values, unique) if several_numbers else 0,
         coloured=coloured,
         lossy=mask.lossy,
         palette=tuple((value, palette[value]) for value in unique.tolist() if value in palette),
         digest=digest(_narrow(values, unique)),
-        flat=_flat_pixels(dense, len(unique)) if coloured and len(unique) > 1 else (),
+        flat=_flat_pixels(values, unique) if coloured and len(unique) > 1 else (),
         bilevel=mask.bilevel,
         alpha=None if mask.alpha is None else measure_values(MaskImage(mask.alpha, None, mask.lossy)),
-        places=_places(dense, len(unique), pixels) if located and pixels is not None else (),
+        places=_places(runs, index, counts, pixels.mean(0, dtype=np.float32)) if located and pixels is not None else (),
         white_is_zero=mask.white_is_zero,
         edges=edges,
         ramps=ramps,
@@ -126,103 +138,126 @@ def unpack(values: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape 3"]
 
 
 def digest(array: Shaped[np.ndarray, "..."]) -> str:
-    """Return the SHA-256 of the shape, data type and values of an array."""
-    sha256 = hashlib.sha256(f"{array.shape}{array.dtype}".encode())
-    sha256.update(np.ascontiguousarray(array).data)
-    return sha256.hexdigest()
+    """Return a hash of the shape, data type and values of an array; it is comparable in this process alone.
+
+    Python's hash of bytes (SipHash with a secret key, Aumasson and Bernstein 2012) has 64 bits and takes less than half
+    the time of the SHA-256 instructions of a processor.
+    """
+    return f"{array.shape}{array.dtype}{hash(array.tobytes()):x}"
+
+
+def _packed(values: Num[np.ndarray, "height width *colours"]) -> Integer[np.ndarray, "height width"]:
+    """Return `pack(values)` in the smallest type, which takes a fraction of the time to compare."""
+    if values.ndim == 3:
+        return pack(values).astype(np.int32)
+    return values.astype(np.uint8) if values.dtype.kind == "b" else values
+
+
+def _count(runs: Runs) -> tuple[Int64[np.ndarray, " values"], Int64[np.ndarray, " runs"], Int64[np.ndarray, " values"]]:
+    """Return the unique values, the index of the value of each run, and the pixels of each value.
+
+    Of more than `MAX_VALUES` the highest are left out; their runs count as the last one.
+    """
+    numbers = runs.number
+    if int(numbers.min()) >= 0 and int(numbers.max()) < _TABLE:  # without sorting
+        unique = np.flatnonzero(np.bincount(numbers))
+        table = np.zeros(int(unique[-1]) + 1, np.int64)
+        table[unique] = np.arange(len(unique))
+        index = table[numbers]
+    else:
+        unique, index = np.unique(numbers, return_inverse=True)
+    counts = np.bincount(index, runs.stop - runs.start).astype(np.int64)[:MAX_VALUES]
+    return unique[:MAX_VALUES], np.minimum(index, MAX_VALUES - 1), counts
 
 
 def _count_regions(
-    values: Int64[np.ndarray, "height width"], dense: UInt[np.ndarray, "height width"], count: int
-) -> Int64[np.ndarray, " values"]:
+    values: Integer[np.ndarray, "height width"], runs: Runs, unique: Int64[np.ndarray, " values"]
+) -> tuple[int, ...]:
     """Return the number of connected components (8 neighbours) of each value except 0, the background."""
-    from skimage.measure import label
-
-    shifted = dense.astype(np.int32) + 1
-    shifted[values == 0] = 0
-    regions = np.asarray(label(shifted, background=0, connectivity=2)).ravel()
-    first = np.zeros(int(regions.max(initial=0)) + 1, np.int64)
-    starts = np.flatnonzero(regions[1:] != regions[:-1]) + 1  # every region has one, or is the first pixel's
-    first[regions[starts]] = shifted.ravel()[starts]
-    first[regions[:1]] = shifted.ravel()[:1]
-    return np.bincount(first[1:], minlength=count + 1)[1:].astype(np.int64)
+    found = find_components(values, runs).number
+    at = np.searchsorted(unique, found[found <= unique[-1]])
+    return tuple(np.bincount(at, minlength=len(unique)).tolist())
 
 
-def _narrow(values: Int64[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> Integer[np.ndarray, "h w"]:
+def _may_be_speckled(
+    values: Integer[np.ndarray, "height width"], runs: Runs, counts: Int64[np.ndarray, " values"]
+) -> bool:
+    """Return whether values between the lowest and the highest may have regions of few pixels.
+
+    Above the first run of a region is no pixel of its value: this bounds the number of regions.
+    """
+    middle = (runs.start + runs.stop) // 2
+    first = (runs.row == 0) | (values[runs.row - 1, middle] != runs.number)
+    return int(counts[1:-1].sum()) < _SPECKLE * int(np.count_nonzero(first))
+
+
+def _narrow(values: Integer[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> Integer[np.ndarray, "h w"]:
     """Return values as bytes if all fit, which takes an eighth of the time to hash."""
-    return values.astype(np.uint8) if len(unique) and unique[0] >= 0 and unique[-1] < 1 << 8 else values
+    bytes_fit = len(unique) and unique[0] >= 0 and unique[-1] < 1 << 8
+    return values.astype(np.uint8 if bytes_fit else np.int64, copy=False)
 
 
-def _dense(values: Int64[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> UInt[np.ndarray, "h w"]:
-    """Return the index of each pixel in `unique`, as the smallest type; the last one for values beyond it."""
-    kind = np.min_scalar_type(len(unique))
-    if unique[0] >= 0 and unique[-1] < _TABLE and len(unique) < MAX_VALUES:
-        table = np.zeros(int(unique[-1]) + 1, kind)
-        table[unique] = np.arange(len(unique), dtype=kind)
-        return table[values]
-    return np.minimum(np.searchsorted(unique, values), len(unique) - 1).astype(kind)
-
-
-def _plateau_pixels(values: Int64[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]) -> int:
+def _plateau_pixels(values: Integer[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]) -> int:
     low, high = int(unique[0]), int(unique[-1])
     margin, step = (high - low) / 8, (high - low) / 32
-    if margin < 1 or high - low > 1 << 40:
+    if margin < 1 or high - low > 1 << 40 or not ((unique > low + margin) & (unique < high - margin)).any():
         return 0
     between = (values > low + margin) & (values < high - margin)
-    if not between.any():
-        return 0
-    steps = (values - low).astype(np.float32)
-    spread = ndimage.maximum_filter(steps, 3, mode="nearest") - ndimage.minimum_filter(steps, 3, mode="nearest")
+    highest, lowest = _highest_around(values, np.maximum), _highest_around(values, np.minimum)
+    spread = highest - lowest if values.dtype.kind == "u" else highest.astype(np.int64) - lowest
     return int(np.count_nonzero(between & (spread <= step)))
 
 
-def _count_ramps(dense: UInt[np.ndarray, "height width"], count: int) -> tuple[int, tuple[int, ...]]:
+def _highest_around(values: Integer[np.ndarray, "h w"], choose: np.ufunc) -> Integer[np.ndarray, "h w"]:
+    """Return `choose`, maximum or minimum, over 3 x 3 pixels; those outside do not count."""
+    down = values.copy()
+    choose(down[1:], values[:-1], out=down[1:])
+    choose(down[:-1], values[1:], out=down[:-1])
+    across = down.copy()
+    choose(across[:, 1:], down[:, :-1], out=across[:, 1:])
+    choose(across[:, :-1], down[:, 1:], out=across[:, :-1])
+    return across
+
+
+def _count_ramps(
+    values: Integer[np.ndarray, "height width"], runs: Runs, index: Int64[np.ndarray, " runs"], count: int
+) -> tuple[int, tuple[int, ...]]:
     edges, ramps = 0, np.zeros(count, np.int64)
-    for lines in (dense, dense.T):
-        rises, falls = lines[:, 1:] > lines[:, :-1], lines[:, 1:] < lines[:, :-1]
-        edges += int(np.count_nonzero(rises)) + int(np.count_nonzero(falls))
-        between = (rises[:, 1:] & rises[:, :-1]) | (falls[:, 1:] & falls[:, :-1])
-        ramps += np.bincount(lines[:, 1:-1][between], minlength=count)
+    columns = find_runs(np.ascontiguousarray(values.T))
+    for lines, where in ((runs, index), (columns, _count(columns)[1])):
+        edges += len(where) - int(lines.row[-1]) - 1
+        before, here, after = lines.number[:-2], lines.number[1:-1], lines.number[2:]
+        within = (lines.row[:-2] == lines.row[1:-1]) & (lines.row[2:] == lines.row[1:-1])
+        between = ((before < here) & (here < after)) | ((before > here) & (here > after))
+        single = lines.stop[1:-1] - lines.start[1:-1] == 1
+        ramps += np.bincount(where[1:-1][within & between & single], minlength=count)
     return edges, tuple(ramps.tolist())
 
 
-def _flat_pixels(dense: UInt[np.ndarray, "h w"], count: int) -> tuple[int, ...]:
-    same = ndimage.maximum_filter(dense, 3, mode="nearest") == ndimage.minimum_filter(dense, 3, mode="nearest")
-    return tuple(np.bincount(dense[same], minlength=count).tolist())
+def _flat_pixels(values: Integer[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> tuple[int, ...]:
+    same = values[_highest_around(values, np.maximum) == _highest_around(values, np.minimum)]
+    return tuple(np.bincount(np.searchsorted(unique, same[same <= unique[-1]]), minlength=len(unique)).tolist())
 
 
 def _places(
-    dense: UInt[np.ndarray, "height width"], count: int, pixels: Num[np.ndarray, "channels height width"]
+    runs: Runs,
+    index: Int64[np.ndarray, " runs"],
+    counts: Int64[np.ndarray, " values"],
+    gray: Float32[np.ndarray, "height width"],
 ) -> tuple[Place, ...]:
-    height, width = dense.shape
-    step = max(1, round((dense.size / _LOCATED_PIXELS) ** 0.5))
-    some = dense[::step, ::step].astype(np.int32)
-    gray = pixels[:, ::step, ::step].mean(0, dtype=np.float32)
-    gray = np.nan_to_num(gray) if pixels.dtype.kind == "f" else gray
-    median = float(np.median(gray))
-    by_row, by_column = (_count_lines(lines, count) for lines in (some, some.T))
-    counts = np.maximum(by_row.sum(0), 1)
-    tops = np.where(by_row.any(0), (by_row > 0).argmax(0) * step, height)
-    rows, columns = (
-        (np.arange(len(lines)) * step / side) @ lines / counts for lines, side in ((by_row, height), (by_column, width))
+    height, width = gray.shape
+    gray = np.nan_to_num(gray) if np.isnan(gray).any() else gray
+    lengths = runs.stop - runs.start
+    tops = np.zeros(len(counts))
+    tops[index[::-1]] = runs.row[::-1]  # the first run of each value is assigned last
+    sums = np.add.reduceat(gray.ravel(), runs.row * width + runs.start)
+    rows, columns, brightness = (
+        np.bincount(index, weights) / counts
+        for weights in (runs.row * lengths / height, (runs.start + runs.stop - 1) / 2 * lengths / width, sums)
     )
-    brightness = np.bincount(some.ravel(), gray.ravel(), minlength=count) / counts
+    step = max(1, round((gray.size / _MEDIAN_PIXELS) ** 0.5))
+    median = float(np.median(gray[::step, ::step]))
     return tuple(
         Place(float(row), float(column), float(top / height), float(bright), float(bright) - median)
         for row, column, top, bright in zip(rows, columns, tops, brightness, strict=True)
     )
-
-
-def _count_lines(lines: Int32[np.ndarray, "lines pixels"], count: int) -> Int64[np.ndarray, "lines values"]:
-    """Return how many pixels of each value are in each line."""
-    index = lines + np.arange(0, len(lines) * count, count, dtype=np.int32)[:, None]
-    return np.bincount(index.ravel(), minlength=len(lines) * count).reshape(len(lines), count)
-
-
-def _count(values: Int64[np.ndarray, "height width"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return unique values and counts; small values are counted without sorting."""
-    if values.size and int(values.min()) >= 0 and int(values.max()) < 1 << 20:
-        counts = np.bincount(values.ravel())
-        unique = np.flatnonzero(counts).astype(np.int64)
-        return unique, counts[unique]
-    return np.unique(values, return_counts=True)

@@ -55,7 +55,7 @@ def assign_splits(
     """
     messages: list[str] = []
     problems: list[Problem] = []
-    label_sets = [_label_set(scan, labelling) for scan in scans]
+    label_sets = [label_set(scan, labelling) for scan in scans]
     splits: list[Split] = [pair.split or "train" for pair in pairs]
     train_indices = [index for index, split in enumerate(splits) if split == "train"]
     groups = assign_groups([_grouped(pair, root) for pair in pairs], copies, options, messages)
@@ -124,7 +124,8 @@ def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> lis
     return problems
 
 
-def _label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
+def label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
+    """Return the values in a mask, as those of a case."""
     return frozenset() if scan.mask is None else frozenset(values_in(scan.mask, labelling))
 
 

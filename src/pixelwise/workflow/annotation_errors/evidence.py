@@ -20,12 +20,15 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """An error with its pictures: the image, and the same with the outlines of the annotation and the prediction."""
+    """An error with its pictures: the image, and the same with the outlines of the annotation and the prediction.
+
+    The class of a whole image has no outlines.
+    """
 
     error: AnnotationError
     image: UInt8[np.ndarray, "height width 3"]
-    annotation: UInt8[np.ndarray, "height width 3"]
-    prediction: UInt8[np.ndarray, "height width 3"]
+    annotation: UInt8[np.ndarray, "height width 3"] | None
+    prediction: UInt8[np.ndarray, "height width 3"] | None
 
 
 @dataclass
@@ -52,7 +55,7 @@ class EvidenceStore:
 
 
 def _draw(view: np.ndarray, comparison: Comparison, error: AnnotationError) -> Evidence:
-    rows, columns = _around(error.box, view.shape[:2])
+    rows, columns = _around(error.box or (0, 0, *view.shape[:2]), view.shape[:2])
     crop = view[rows, columns]
     times = max(1, -(-_SIDE // max(crop.shape[:2])))
     image = crop.repeat(times, 0).repeat(times, 1)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.inference.load import as_segmentation_model, open_model
+from pixelwise.inference.load import AnyModel, open_model
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.text import pluralise
@@ -26,7 +26,7 @@ class CaseGroup:
         The model was trained on them.
     """
 
-    open_model: Callable[[], SegmentationModel]
+    open_model: Callable[[], AnyModel]
     cases: Sequence[Case]
     seen: bool
 
@@ -39,8 +39,8 @@ def group_cases(run: Run, dataset: Dataset, device: str) -> list[CaseGroup]:
     validation cases and, as seen ones, the training cases. Empty groups are omitted.
     """
 
-    def open_run() -> SegmentationModel:
-        return as_segmentation_model(open_model(run.folder, device=device))
+    def open_run() -> AnyModel:
+        return open_model(run.folder, device=device)
 
     if run.folds:
         groups = list(_fold_groups(run, dataset, device))
@@ -64,9 +64,12 @@ def _fold_groups(run: Run, dataset: Dataset, device: str) -> Iterator[CaseGroup]
 
     for index, names in enumerate(run.folds):
 
-        def open_fold(index: int = index) -> SegmentationModel:
-            model = as_segmentation_model(open_model(folders[index], device=device))
-            return SegmentationModel(held_out_card(model_cards, index), model.predictor)
+        def open_fold(index: int = index) -> AnyModel:
+            model, card = open_model(folders[index], device=device), held_out_card(model_cards, index)
+            if isinstance(model, SegmentationModel):
+                return SegmentationModel(card, model.predictor)
+            model.model_card = card
+            return model
 
         yield CaseGroup(open_model=open_fold, cases=[known[name] for name in names if name in known], seen=False)
 

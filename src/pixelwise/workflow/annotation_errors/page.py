@@ -4,10 +4,13 @@ import numpy as np
 
 from pixelwise.io.read import png_bytes
 from pixelwise.workflow.annotation_errors.evidence import Evidence
+from pixelwise.workflow.annotation_errors.records import WRONG_CLASS
 from pixelwise.workflow.annotation_errors.regions import KINDS
 from pixelwise.workflow.annotation_errors.result import LIKELY, AnnotationErrors
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting.pictures import shrink
+
+_KINDS: dict[str, str] = {**KINDS, WRONG_CLASS: "The prediction has another class than the folder of the image."}
 
 
 def annotation_sections(found: AnnotationErrors) -> list[str]:
@@ -15,7 +18,7 @@ def annotation_sections(found: AnnotationErrors) -> list[str]:
     counts = found.to_json()["counts"]
     title = f"Likely annotation errors: {len(found.likely)}"
     parts = [html.paragraphs([*found.messages, *found.describe_gain()])]
-    rows = [(kind, counts[kind], meaning) for kind, meaning in KINDS.items() if kind in counts]
+    rows = [(kind, counts[kind], meaning) for kind, meaning in _KINDS.items() if kind in counts]
     if rows:
         parts.append(html.table(("kind", "number", "meaning"), rows))
     if found.gains:
@@ -30,8 +33,6 @@ def annotation_sections(found: AnnotationErrors) -> list[str]:
 
 def _picture(evidence: Evidence) -> str:
     error = evidence.error
-    top, left, bottom, right = error.box
-    where = f"rows {top}-{bottom - 1}, columns {left}-{right - 1}: {error.annotated} → {error.predicted}"
     figures = [
         html.picture(png_bytes(np.moveaxis(shrink(panel), -1, 0)), "png", caption)
         for panel, caption in (
@@ -39,10 +40,11 @@ def _picture(evidence: Evidence) -> str:
             (evidence.annotation, "annotation"),
             (evidence.prediction, "prediction"),
         )
+        if panel is not None
     ]
     name = html.escape(error.files[0])
     return (
-        f"<h3><i>{name}</i> · {error.score:.2f}</h3>{html.paragraphs([where])}"
+        f"<h3><i>{name}</i> · {error.score:.2f}</h3>{html.paragraphs([error.change])}"
         f'<div class="case">{"".join(figures)}</div>'
     )
 
@@ -53,5 +55,5 @@ def _rest(found: AnnotationErrors, kind: str, shown: list[Evidence]) -> list[str
     rest = [error for error in found.likely if error.kind == kind and id(error) not in pictured]
     if not rest:
         return []
-    rows = [(error.files[0], *error.box, error.score) for error in rest]
-    return [html.fold(f"{len(rest)} more", [html.table(("file", "top", "left", "bottom", "right", "score"), rows)])]
+    rows = [(error.files[0], error.change, error.score) for error in rest]
+    return [html.fold(f"{len(rest)} more", [html.table(("file", "where", "score"), rows)])]

@@ -8,14 +8,15 @@ import numpy as np
 from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.records import has_background
-from pixelwise.errors import BadOption, printable
-from pixelwise.inference.load import find_model_card
+from pixelwise.errors import printable
+from pixelwise.inference.load import as_segmentation_model, find_model_card
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.annotation_errors.evidence import EvidenceStore
 from pixelwise.workflow.annotation_errors.held_out import CaseGroup, describe_groups, group_cases
+from pixelwise.workflow.annotation_errors.image_classes import rank_image_classes
 from pixelwise.workflow.annotation_errors.records import AnnotationError
 from pixelwise.workflow.annotation_errors.regions import (
     Candidate,
@@ -37,10 +38,12 @@ def rank_annotation_errors(
 ) -> AnnotationErrors:
     """Rank the regions of all labelled images, but those of the test split, by how likely their annotation is wrong.
 
+    Of a run that classifies whole images, the images are ranked (`image_classes`).
+
     Parameters
     ----------
     run : Run
-        A finished run of segmentation; with folds every image is predicted by a model that was not trained on it.
+        A finished run; with folds every image is predicted by a model that was not trained on it.
     dataset : Dataset
     device : str
     progress : Progress
@@ -49,8 +52,6 @@ def rank_annotation_errors(
 
     Raises
     ------
-    BadOption
-        The run classifies whole images.
     BadDataset
         The masks have another task or other classes than the model.
     BadModel
@@ -58,7 +59,7 @@ def rank_annotation_errors(
     """
     card = find_model_card(run.folder)
     if card.view is not None:
-        raise BadOption("a run of segmentation", "one that classifies whole images", "Omit --run.", run.folder)
+        return rank_image_classes(run, card, dataset, device=device, progress=progress, pictures=pictures)
     labelling = match_labelling(card, dataset.labelling, dataset.root)
     groups = group_cases(run, dataset, device)
     matched = replace(dataset, labelling=labelling, channels=card.channels)
@@ -92,7 +93,7 @@ def rank_predictions(
         ranked += zip(errors, found.candidates, strict=True)
         if pictures:
             store.add(pixels, comparison, errors)
-    ranked.sort(key=lambda pair: (-pair[0].score, pair[0].case, pair[0].box))
+    ranked.sort(key=lambda pair: (-pair[0].score, pair[0].case, pair[1].box))
     first = int(has_background(card.task, names))
     counted = [candidate for error, candidate in ranked if error.seen is not unseen and error.score >= LIKELY]
     return AnnotationErrors(
@@ -110,7 +111,7 @@ def _compare_cases(
     dataset: Dataset, card: ModelCard, groups: Sequence[CaseGroup]
 ) -> Iterator[tuple[Case, np.ndarray, Comparison, bool]]:
     for group in groups:
-        model = group.open_model()
+        model = as_segmentation_model(group.open_model())
         for case in group.cases:
             pixels, truth = dataset.read_labelled(case)
             yield case, pixels, _compare(card, truth, model.predict_pixels(pixels, probabilities=True)), group.seen

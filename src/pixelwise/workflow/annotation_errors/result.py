@@ -27,9 +27,10 @@ class AnnotationErrors:
     Attributes
     ----------
     ranked : tuple of AnnotationError
-        Every region where annotation and prediction differ, the most likely errors first.
+        Every region where annotation and prediction differ, or every image whose classes do; the most likely errors
+        first.
     agreeing : int
-        Annotated regions without any difference; they are the end of the ranking.
+        Annotated regions, or images, without any difference; they are the end of the ranking.
     images : int
     dice : float or None
         Mean Dice of the predictions with the annotations as they are.
@@ -73,12 +74,8 @@ class AnnotationErrors:
         """Return the summary that the command prints."""
         lines = [*self.messages, f"{pluralise(len(self.likely), 'likely annotation error')}:"]
         for error in self.likely[:SHOWN]:
-            top, left, bottom, right = error.box
-            where = f"rows {top}-{bottom - 1}, columns {left}-{right - 1}"
-            change = (
-                f"{error.annotated} -> {error.predicted}" if error.annotated != error.predicted else error.annotated
-            )
-            lines.append(f"  {error.files[0]}: {error.kind} ({error.score:.2f}), {where}: {change}")
+            change = error.change.replace("→", "->")
+            lines.append(f"  {error.files[0]}: {error.kind} ({error.score:.2f}), {change}")
         if len(self.likely) > SHOWN:
             lines.append(f"  ... and {len(self.likely) - SHOWN} more (--json or --html lists all).")
         return "\n".join([*lines, *self.describe_gain()])

@@ -20,7 +20,9 @@ from pixelwise.datasets.examples import IGNORE_OBJECT
 from pixelwise.datasets.folder_layout import Pair, read_layout
 from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.missing_pixels import filled
+from pixelwise.datasets.masks.mapping import ignore_missing
 from pixelwise.datasets.masks.measure import pack
+from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.scan import digest
 from pixelwise.errors import PixelwiseError, printable
 from pixelwise.io.read import read_mask
@@ -122,40 +124,62 @@ def with_one_foreground(dataset: Dataset) -> Dataset:
 
 def read_case(dataset: Dataset, examined: ExaminedCase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return image (channels, height, width), labels (height, width) with 0 where ignored, and the ignored pixels."""
-    image, labels = filled(dataset.read_image(examined.case).pixels), dataset.read_labels(examined.case)
+    image = dataset.read_image(examined.case).pixels
+    labels = dataset.read_labels(examined.case)
+    if not examined.steps:  # its size is that of the image
+        labels = ignore_missing(labels, image, dataset.task)
+    labels, ignored = (apply_steps(values, examined.steps) for values in _without_ignored(dataset, labels))
+    return filled(image), labels, ignored
+
+
+def _without_ignored(dataset: Dataset, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels with 0 where they are ignored, and the ignored pixels; a binary mask has labels 0 and 1."""
     if dataset.task == "instance":
         ignored = labels == IGNORE_OBJECT
     else:
         ignored = labels == IGNORE if len(dataset.classes) <= IGNORE else np.zeros(labels.shape, bool)
-    if dataset.task == "binary":
-        labels = np.where(labels > 0, np.where(ignored, 0, 1), 0)
-    ignored, labels = (apply_steps(values, examined.steps) for values in (ignored, np.where(ignored, 0, labels)))
-    return image, labels, ignored
+    labels = np.where(ignored, 0, labels)
+    return np.minimum(labels, 1) if dataset.task == "binary" else labels, ignored
+
+
+def observe_case(case: ObservedCase) -> Measures:
+    """Measure a case, for a `CaseObserver`."""
+    pixels = case.image.pixels
+    if not case.labelled:
+        return Measures(quality=measure_quality(pixels))
+    return _measure(case.dataset, filled(pixels), *_without_ignored(case.dataset, case.labels()), case.total)
+
+
+def _measure(dataset: Dataset, image: np.ndarray, labels: np.ndarray, ignored: np.ndarray, total: int) -> Measures:
+    classes = class_count(dataset)
+    foreground = np.minimum(labels, 1) if dataset.task == "instance" else labels
+    known = foreground[~ignored] if ignored.any() else foreground.ravel()
+    content = MaskContent(
+        digest=digest(labels),
+        image_digest=digest(image),
+        counts=tuple(np.bincount(known, minlength=classes).tolist()),
+    )
+    reduced = reduce_case(image, labels, classes, ignored, common_side(total, dataset.channels, classes))
+    return Measures(quality=measure_quality(image), content=content, reduced=reduced)
 
 
 def measure_cases(
-    dataset: Dataset, cases: Sequence[ExaminedCase], progress: Progress
+    dataset: Dataset, cases: Sequence[ExaminedCase], progress: Progress, observer: CaseObserver[Measures]
 ) -> list[Measures | PixelwiseError]:
-    """Measure each case; an error takes the place of a case that cannot be read."""
-    classes = class_count(dataset)
-    side = common_side(len(cases), dataset.channels, classes)
+    """Measure each case that `observer` has not measured; an error takes the place of a case that cannot be read."""
+    known = observer.results(dataset)
 
     def measure(examined: ExaminedCase) -> Measures | PixelwiseError:
+        found = known.get(examined.case.name) if not examined.steps else None
         try:
-            if dataset.task == "classification":
-                return Measures(quality=measure_quality(dataset.read(examined.case).image))
-            image, labels, ignored = read_case(dataset, examined)
+            if found is None and dataset.task == "classification":
+                found = Measures(quality=measure_quality(dataset.read(examined.case).image))
+            elif found is None:
+                found = _measure(dataset, *read_case(dataset, examined), observer.total)
         except PixelwiseError as error:
             return error
-        foreground = np.minimum(labels, 1) if dataset.task == "instance" else labels
-        content = MaskContent(
-            digest=digest(labels),
-            image_digest=digest(image),
-            counts=tuple(np.bincount(foreground[~ignored], minlength=classes).tolist()),
-            values=examined.case.label_set,
-        )
-        reduced = reduce_case(image, labels, classes, ignored, side)
-        return Measures(quality=measure_quality(image), content=content, reduced=reduced)
+        content = found.content
+        return found if content is None else replace(found, content=replace(content, values=examined.case.label_set))
 
     return list(progress.track(parallel_map(measure, cases), "Comparing images and masks", len(cases)))
 

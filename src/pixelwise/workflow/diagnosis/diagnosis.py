@@ -11,6 +11,7 @@ from pixelwise.datasets.checks.finding import KINDS, LEAVE_OUT, Finding
 from pixelwise.datasets.checks.image_quality import judge_quality
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
 from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.observing import CaseObserver
 from pixelwise.errors import PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
@@ -21,6 +22,7 @@ from pixelwise.workflow.diagnosis.cases import (
     find_pairs,
     mask_path,
     measure_cases,
+    observe_case,
     relative,
     with_one_foreground,
 )
@@ -137,14 +139,15 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
     BadDataset
         No readable pair of image and mask, and no class folders; or volumes.
     """
-    dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress))
+    observer = CaseObserver(observe_case, with_one_foreground)
+    dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress, observer))
     dataset.require_planes("doctor")
     pairs = find_pairs(dataset, options)
     folder = folder_findings(dataset, pairs)
     cases = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
     usable = len(cases)
     cases += folder.repairable
-    results = measure_cases(dataset, cases, progress)
+    results = measure_cases(dataset, cases, progress, observer)
     readable = [(case, result) for case, result in zip(cases, results, strict=True) if isinstance(result, Measures)]
     examined, measures = [case for case, _ in readable], [measured for _, measured in readable]
     findings, messages = _unreadable(dataset, cases[:usable], results), list[str]()

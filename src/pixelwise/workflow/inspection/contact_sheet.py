@@ -16,6 +16,7 @@ from pixelwise.labels.targets import IGNORE
 from pixelwise.workflow.planes import choose_planes
 
 ROWS, PAIRS = 3, 3
+SHOWN = 300  # pixels of the longer side of a panel
 IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 
@@ -32,9 +33,10 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     for index, case in enumerate(chosen):
         row, column = divmod(index, PAIRS)
         view, mask, size = picture_pair(case, dataset)
-        axes[row][2 * column].imshow(view)
+        step = max(1, max(view.shape) // SHOWN)  # a panel shows no more, and drawing takes as long as there are pixels
+        axes[row][2 * column].imshow(view[::step, ::step])
         axes[row][2 * column].set_title(case.name.split("/")[-1][:24], fontsize=7, loc="left")
-        axes[row][2 * column + 1].imshow(mask, interpolation="nearest")
+        axes[row][2 * column + 1].imshow(mask[::step, ::step], interpolation="nearest")
         axes[row][2 * column + 1].set_title(size, fontsize=7, loc="right", color="0.4")
     labelling = dataset.labelling
     if labelling.task == "instance":

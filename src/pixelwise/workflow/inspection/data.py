@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
+from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.problem_report import problem_hints
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import OutputFailed
 from pixelwise.progress import Progress
-from pixelwise.sampling.fingerprint import Fingerprint
-from pixelwise.sampling.image_fingerprint import ClassificationFingerprint
+from pixelwise.sampling.fingerprint import CaseStatistics, Fingerprint, observe_case
+from pixelwise.sampling.image_fingerprint import ClassificationFingerprint, observe_image
+from pixelwise.sampling.image_statistics import ImageStatistics
 from pixelwise.text import pluralise
 
 PROBLEMS_SHOWN = 20
@@ -21,7 +23,13 @@ PROBLEMS_SHOWN = 20
 class InspectionTask(Protocol):
     """What an inspection needs of a task; see `tasks.task.Task`."""
 
-    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(
+        self,
+        dataset: Dataset,
+        progress: Progress,
+        seconds: float | None = None,
+        observer: CaseObserver[Any] | None = None,
+    ) -> Any:
         """Return the fingerprint of the training cases."""
         ...
 
@@ -112,15 +120,21 @@ def inspect_data(
 ) -> InspectedData:
     """Check a data folder, measure its fingerprint and draw its contact sheet; see `inspect`."""
     sheet = _sheet_path(root, out)
-    dataset = scan_dataset(root, options, 0, progress)
+    observer = CaseObserver(_observe)
+    dataset = scan_dataset(root, options, 0, progress, observer)
     train = dataset.splits["train"]
     task = task_of(dataset)
     usable = bool(train) and not any(problem.fatal for problem in dataset.problems)
-    fingerprint = task.measure(dataset, progress) if usable else None
+    fingerprint = task.measure(dataset, progress, observer=observer) if usable else None
     if usable and sheet is not None:
         task.draw_sheet(sheet, dataset)
     classes = tuple(task.describe_data(dataset, fingerprint))
     return InspectedData(dataset, fingerprint, sheet if usable else None, classes, task.count_data(dataset))
+
+
+def _observe(case: ObservedCase) -> CaseStatistics | ImageStatistics:
+    """Measure a case while it is decoded."""
+    return observe_case(case) if case.labelled else observe_image(case.image)
 
 
 def _sheet_path(root: Path, out: Path | str | None) -> Path | None:

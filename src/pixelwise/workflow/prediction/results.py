@@ -9,6 +9,7 @@ from typing import Any
 
 from pixelwise.atomic_write import write_error
 from pixelwise.errors import BadImage, OutputFailed
+from pixelwise.io.array_paths import parse_array_path
 from pixelwise.io.volumes.names import stem_of, suffix_of
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
@@ -123,9 +124,15 @@ def name_images(paths: Sequence[Path]) -> dict[str, Path]:
     return names
 
 
+def _stem(path: Path) -> str:
+    """Return the stem of a file; of an image in an array file, also the path inside it."""
+    place = parse_array_path(path)
+    return stem_of(path) if place is None or not place.inner else "_".join([place.file.stem, *place.inner])
+
+
 def _unique_names(paths: Sequence[Path]) -> list[str]:
     """Return the stems; with as many folders as make them different, ignoring case, where stems are equal."""
-    names = [stem_of(path) for path in paths]
+    names = [_stem(path) for path in paths]
     for count in range(2, max((len(path.parts) for path in paths), default=0) + 1):
         used = Counter(name.lower() for name in names)
         equal = [index for index, name in enumerate(names) if used[name.lower()] > 1]

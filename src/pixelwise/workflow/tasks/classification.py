@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset
+from pixelwise.datasets.observing import CaseObserver
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -39,11 +40,17 @@ class Classification:
         """Read class folders, even if there is only one."""
         return replace(options, task="classification") if options.task == "auto" else options
 
-    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(
+        self,
+        dataset: Dataset,
+        progress: Progress,
+        seconds: float | None = None,
+        observer: CaseObserver[Any] | None = None,
+    ) -> Any:
         """Return the fingerprint of the training images."""
         from pixelwise.sampling.image_fingerprint import measure_classification
 
-        return measure_classification(dataset, progress)
+        return measure_classification(dataset, progress, observer)
 
     def plan(self, request: "PlanRequest") -> "tuple[Config, float]":
         """Choose every setting."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset
+from pixelwise.datasets.observing import CaseObserver
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -38,7 +39,13 @@ class Segmentation:
         """Return the options as they are."""
         return options
 
-    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
+    def measure(
+        self,
+        dataset: Dataset,
+        progress: Progress,
+        seconds: float | None = None,
+        observer: CaseObserver[Any] | None = None,
+    ) -> Any:
         """Return the fingerprint of the training images and masks."""
         if dataset.spatial_dims == 3:
             from pixelwise.sampling.volume_fingerprint import measure_volume_fingerprint
@@ -46,7 +53,7 @@ class Segmentation:
             return measure_volume_fingerprint(dataset, progress, seconds)
         from pixelwise.sampling.fingerprint import measure_fingerprint
 
-        return measure_fingerprint(dataset, progress, seconds)
+        return measure_fingerprint(dataset, progress, seconds, observer)
 
     def plan(self, request: "PlanRequest") -> "tuple[Config, float]":
         """Choose every setting."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset
+from pixelwise.datasets.observing import CaseObserver
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -54,8 +55,14 @@ class Task(Protocol):
         """Return the options for reading a data folder that a model of this task is evaluated on."""
         ...
 
-    def measure(self, dataset: Dataset, progress: Progress, seconds: float | None = None) -> Any:
-        """Return the fingerprint of the training cases, measured within `seconds`."""
+    def measure(
+        self,
+        dataset: Dataset,
+        progress: Progress,
+        seconds: float | None = None,
+        observer: CaseObserver[Any] | None = None,
+    ) -> Any:
+        """Return the fingerprint of the training cases, measured within `seconds`; `observer` has measured some."""
         ...
 
     def plan(self, request: "PlanRequest") -> "tuple[Config, float]":

@@ -1,0 +1,30 @@
+"""Paths of images inside array files: the file, the array in it, and the position of the image in a stack.
+
+``images.npy``, ``images.npy/12``, ``train.npz/images/12`` and ``scan.h5/volume/raw/12`` are such paths.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+ArrayKind = Literal["NPY", "NPZ", "HDF5"]
+ARRAY_KINDS: dict[str, ArrayKind] = {".npy": "NPY", ".npz": "NPZ", ".h5": "HDF5", ".hdf5": "HDF5", ".hdf": "HDF5"}
+
+
+class ArrayPath(NamedTuple):
+    """An array file, its format, and the path inside it."""
+
+    file: Path
+    kind: ArrayKind
+    inner: tuple[str, ...]
+
+
+def parse_array_path(path: Path) -> ArrayPath | None:
+    """Return the parts of a path to or into an array file; None for other paths.
+
+    >>> parse_array_path(Path("images/a.png"))
+    """
+    for parent in (path, *path.parents):
+        kind = ARRAY_KINDS.get(parent.suffix.casefold())
+        if kind is not None and parent.is_file():
+            return ArrayPath(parent, kind, path.relative_to(parent).parts)
+    return None

@@ -1,0 +1,69 @@
+"""Open HDF5 files: plain data sets of numbers that are in the file itself.
+
+A link to another file, a virtual data set and external storage can name any file on the machine: they are left out. So
+are compound, variable-length and object types. Source: HDF5 user guide, "Groups" (links) and "Datasets" (storage).
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from pixelwise.errors import BadImage, PixelwiseError, printable
+
+MAX_OBJECTS = 100_000  # groups and data sets of one file
+MAX_DEPTH = 16  # groups within one another
+MAX_CHUNK = 1 << 30  # bytes: a chunk is decompressed as a whole
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Generator[dict[str, Any]]:
+    """Yield the data sets of an HDF5 file by their paths.
+
+    Raises
+    ------
+    BadImage
+        It is damaged, or larger than the limits.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            arrays: dict[str, Any] = {}
+            _collect(file, "", 0, arrays, [0], path)
+            yield arrays
+    except PixelwiseError:
+        raise
+    except Exception as error:  # the library raises OSError, RuntimeError, KeyError and others on damaged files
+        reason = printable(str(error))[:160] or type(error).__name__
+        hint = "The file is damaged, or compressed in a way that needs a plugin; export it again."
+        raise BadImage("a complete HDF5 file", f"one that cannot be read ({reason})", hint, path) from error
+
+
+def _collect(
+    group: "h5py.Group", prefix: str, depth: int, arrays: dict[str, Any], count: list[int], path: Path
+) -> None:
+    """Add the data sets of a group, and of the groups in it, that can be read."""
+    if depth > MAX_DEPTH:
+        raise BadImage(f"at most {MAX_DEPTH} groups within one another", "more", "Export the arrays anew.", path)
+    for name in group:
+        count[0] += 1
+        if count[0] > MAX_OBJECTS:
+            raise BadImage(f"at most {MAX_OBJECTS} groups and data sets", "more", "Split the file.", path)
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        found = group[name]
+        if isinstance(found, h5py.Group):
+            _collect(found, f"{prefix}{name}/", depth + 1, arrays, count, path)
+        elif isinstance(found, h5py.Dataset) and _is_readable(found):
+            arrays[f"{prefix}{name}"] = found
+
+
+def _is_readable(data: "h5py.Dataset") -> bool:
+    """Return whether a data set has plain numbers, in this file."""
+    if data.shape is None or data.dtype.kind not in "buif" or data.is_virtual or data.external:
+        return False
+    size = data.dtype.itemsize
+    for side in data.chunks or ():
+        size *= side
+    return data.chunks is None or size <= MAX_CHUNK

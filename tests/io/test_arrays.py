@@ -1,0 +1,165 @@
+"""Images in NPY, NPZ and HDF5 files: what is read, and what is refused."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixelwise.errors import BadImage
+from pixelwise.io import npz
+from pixelwise.io.array_paths import parse_array_path
+from pixelwise.io.arrays import list_arrays
+from pixelwise.io.read import probe, read_image, read_mask
+
+h5py = pytest.importorskip("h5py")
+
+
+def photo(channels: int = 3, size: tuple[int, int] = (12, 17)) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (*size, channels)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (photo()[..., 0], photo()[..., 0][None]),
+        (photo(), photo().transpose(2, 0, 1)),
+        (photo().transpose(2, 0, 1), photo().transpose(2, 0, 1)),
+        (photo(1), photo(1).transpose(2, 0, 1)),
+        (np.asfortranarray(photo()[..., 1]), photo()[..., 1][None]),
+        (photo()[..., 0].astype(">u2"), photo()[..., 0][None].astype(np.uint16)),
+        (photo()[..., 0] > 100, (photo()[..., 0][None] > 100).astype(np.uint8)),
+        (photo()[..., 0].astype(np.float16), photo()[..., 0][None].astype(np.float32)),
+    ],
+    ids=["gray", "colours last", "colours first", "one channel", "columns first", "big endian", "bool", "half"],
+)
+def test_an_array_is_an_image_in_every_kind_of_file(tmp_path: Path, array: np.ndarray, expected: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", photo=array)
+    np.savez_compressed(tmp_path / "b.npz", photo=array)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("inner/photo", data=array, compression="gzip")
+    for name in ("a.npy", "a.npz", "a.npz/photo", "b.npz", "a.h5", "a.h5/inner/photo"):
+        found = read_image(tmp_path / name).pixels
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+        header = probe(tmp_path / name)
+        assert (header.channels, header.height, header.width) == expected.shape
+
+
+def test_images_of_a_stack_by_their_position(tmp_path: Path) -> None:
+    stack = np.random.default_rng(1).integers(0, 9, (5, 8, 9)).astype(np.uint16)
+    np.save(tmp_path / "s.npy", stack)
+    np.savez(tmp_path / "s.npz", **{"a/labels": stack})
+    np.savez_compressed(tmp_path / "c.npz", labels=stack)
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["labels"] = stack
+    for name in ("s.npy", "s.npz/a/labels", "c.npz/labels", "s.h5/labels"):
+        for index in (0, 4):
+            np.testing.assert_array_equal(read_mask(tmp_path / name / str(index)).values, stack[index])
+        with pytest.raises(BadImage):
+            read_mask(tmp_path / name / "5")
+        with pytest.raises(BadImage, match="by its position"):
+            read_mask(tmp_path / name)
+
+
+def test_the_arrays_of_a_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=photo(), names=np.array(["a", "b"]), vector=np.arange(4))
+    found = list_arrays(tmp_path / "a.npz")
+    assert [(array.path, array.shape) for array in found] == [(tmp_path / "a.npz" / "images", (12, 17, 3))]
+
+
+def test_of_several_arrays_one_must_be_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", first=photo(), second=photo())
+    with pytest.raises(BadImage, match="2 arrays: first, second"):
+        read_image(tmp_path / "a.npz")
+
+
+def test_python_objects_are_never_opened(tmp_path: Path) -> None:
+    class Harmful:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return Path.touch, (tmp_path / "executed",)
+
+    harmful = np.empty(2, object)
+    harmful[:] = Harmful()
+    np.save(tmp_path / "a.npy", harmful, allow_pickle=True)
+    np.savez(tmp_path / "a.npz", images=harmful)
+    for name in ("a.npy", "a.npz", "a.npz/images"):
+        with pytest.raises(BadImage, match="execute code"):
+            read_image(tmp_path / name)
+    assert not (tmp_path / "executed").exists()
+    np.load(tmp_path / "a.npy", allow_pickle=True)  # control: what is refused would be executed
+    assert (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5"])
+@pytest.mark.parametrize("keep", [0, 7, 60, 0.5, 0.99])
+def test_a_file_that_is_cut_off(tmp_path: Path, name: str, keep: float) -> None:
+    np.save(tmp_path / "a.npy", photo())
+    np.savez_compressed(tmp_path / "a.npz", photo=photo())
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["photo"] = photo()
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(keep if keep > 1 or keep == 0 else keep * len(content))])
+    with pytest.raises(BadImage):
+        read_image(tmp_path / name)
+
+
+def test_a_compressed_array_may_not_be_larger_than_it_says(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 20, 1 << 20)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("photo.npy", header.getvalue() + bytes(100))
+    with pytest.raises(BadImage, match="damaged"):
+        read_image(tmp_path / "a.npz")
+
+
+def test_the_limit_of_compressed_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "a.npz", photo=photo())
+    monkeypatch.setattr(npz, "MAX_BYTES", 100)
+    with pytest.raises(BadImage, match="at most 100 bytes"):
+        read_image(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", photo=photo())  # what is not compressed is not read as a whole
+    read_image(tmp_path / "b.npz")
+
+
+def test_decompressed_arrays_do_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npz, "_KEPT_BYTES", 2 * photo().nbytes)
+    npz._kept.clear()
+    for index in range(5):
+        np.savez_compressed(tmp_path / f"{index}.npz", photo=photo())
+        read_image(tmp_path / f"{index}.npz")
+        assert sum(array.nbytes for array in npz._kept.values()) <= 2 * photo().nbytes
+
+
+def test_what_leads_out_of_an_hdf5_file_is_not_followed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["photo"] = photo()
+    photo().tofile(tmp_path / "secret.bin")
+    layout = h5py.VirtualLayout(photo().shape, np.uint8)
+    layout[...] = h5py.VirtualSource(str(tmp_path / "secret.h5"), "photo", photo().shape)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["link"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "photo")
+        file["soft"] = h5py.SoftLink("/link")
+        file.create_virtual_dataset("virtual", layout)
+        external = [(str(tmp_path / "secret.bin"), 0, photo().nbytes)]
+        file.create_dataset("external", photo().shape, np.uint8, external=external)
+        file["records"] = np.zeros((4, 4), [("a", "u1"), ("b", "f4")])
+    assert list_arrays(tmp_path / "a.h5") == []
+    with h5py.File(tmp_path / "a.h5") as file:  # control: the library would follow them
+        assert all(file[name].shape == photo().shape for name in ("link", "soft", "virtual", "external"))
+
+
+def test_groups_within_groups_end(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["loop/photo"] = photo()
+        file["loop/again"] = file["loop"]
+    with pytest.raises(BadImage, match="groups within one another"):
+        list_arrays(tmp_path / "a.h5")
+
+
+def test_other_paths_are_no_array_paths(tmp_path: Path) -> None:
+    (tmp_path / "folder.npy").mkdir()
+    assert parse_array_path(tmp_path / "folder.npy" / "a.png") is None
+    assert parse_array_path(tmp_path / "missing.npy") is None
