@@ -143,7 +143,8 @@ class Jobs:
         job = self.get(job_id)
         if job.kind != "train" or job.state not in ("stopped", "failed"):
             raise Failure(409, "not_stopped", "Only a training that was stopped can be continued.")
-        words = job.command if "--resume" in job.command else (*job.command, "--resume")
+        words = _without_config(job.command)
+        words = words if "--resume" in words else (*words, "--resume")
         return self._launch(replace(job, command=words, state="running", message="", started=time.time()))
 
     def stop(self, job_id: str) -> Job:
@@ -225,6 +226,12 @@ class Jobs:
     def _save(self, job: Job) -> None:
         self.jobs[job.id] = job
         atomic_write_json(self._folder / f"{job.id}.json", asdict(job))
+
+
+def _without_config(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command without `--config FILE`: a continued run has a configuration of its own."""
+    place = words.index("--config") if "--config" in words else len(words)
+    return words[:place] + words[place + 2 :]
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:

@@ -11,9 +11,8 @@ from typing import Any, Literal
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs
-from pixelwise.server.marks.crops import IGNORE_NUMBER
-from pixelwise.server.marks.raster import IGNORE
-from pixelwise.server.marks.records import active_shapes
+from pixelwise.server.marks.records import active_shapes, held_out_marks
+from pixelwise.server.marks.rounds import can_continue, continue_from
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
@@ -174,28 +173,31 @@ class Studio:
         except Failure:
             return None  # the prediction stands, whatever is wrong with the ground truth
 
-    async def train(self, source: Source, seconds: int) -> Job:
+    async def train(self, source: Source, seconds: int, *, fresh: bool = False) -> Job:
         """Start a training on the folder or on the marks.
+
+        A training on marks goes on from the newest model of the same task, unless it should be `fresh`.
 
         Raises
         ------
         Failure
             409 if one runs already, or if there is nothing to train on.
         """
-        run = self.project.folder / "runs"
-        words: tuple[str, ...]
         if source == "folder":
             if self.project.data is None:
                 raise Failure(409, "no_masks", "There are no masks to train on: paint some marks first.")
-            folder, words = self.project.data, ()
+            folder, words = self.project.data, ("--budget", f"{seconds}s")
         else:
             folder = self.project.new_folder("datasets")
-            words = await self._write_crops(folder)
+            marks = await self._write_crops(folder)
+            last = None if fresh else await self._last_run(marks)
+            words = (*self._task_of(marks), *marks["options"])
+            if last is None:
+                words += ("--budget", f"{seconds}s")
+            else:
+                words += continue_from(last, seconds=seconds, seed=len(self.jobs.jobs) + 1)
         run = self.project.new_folder("runs")
-        budget = f"{seconds}s"
-        return self.jobs.start(
-            "train", ("train", str(folder), "--out", str(run), "--budget", budget, *words), run, seconds
-        )
+        return self.jobs.start("train", ("train", str(folder), "--out", str(run), *words), run, seconds)
 
     def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
         """Start the export of a model, or its report."""
@@ -217,24 +219,48 @@ class Studio:
             raise Failure(404, "not_made", "It was not made yet.")
         return file
 
-    async def _write_crops(self, folder: Path) -> tuple[str, ...]:
-        """Write the data set of all marks; return the options of its training."""
+    async def _write_crops(self, folder: Path) -> dict[str, Any]:
+        """Write the data set of all marks; return what `workers.reader` says about it."""
         images: list[dict[str, Any]] = []
         for image in self.project.images.values():
             if self.project.has_marks(image.id):
-                shapes = [shape.model_dump() for _, shape in active_shapes(self.project.marks(image.id).marks)]
-                images.append({"id": image.id, "path": str(image.path), "shapes": shapes})
+                marks = self.project.marks(image.id).marks
+                shapes, held_out = active_shapes(marks), held_out_marks(marks)
+                images.append(
+                    {
+                        "id": image.id,
+                        "path": str(image.path),
+                        "shapes": [shape.model_dump() for _, shape in shapes],
+                        "held_out": [index for index, (number, _) in enumerate(shapes) if number in held_out],
+                    }
+                )
         request = self.project.folder / "datasets" / f"{folder.name}.json"
         atomic_write_json(request, images)
         reply = await self.service.reader.call(
             "write_crops", seconds=_CROP_SECONDS, request=str(request), folder=str(folder)
         )
+        return reply.value
+
+    def _task_of(self, marks: dict[str, Any]) -> tuple[str, ...]:
+        """Return the options that say what the marks are."""
         classes = self.project.classes
-        task = ("--task", "binary") if len(classes) == 2 else ("--task", "multiclass", "--classes", ",".join(classes))
-        if reply.value["objects"]:
-            task = ("--task", "instance")
-        group = ("--group-by", str(reply.value["group_by"])) if reply.value["images"] > 2 else ()
-        return (*task, "--ignore-index", str(IGNORE_NUMBER if reply.value["objects"] else IGNORE), *group)
+        if marks["objects"]:
+            return ("--task", "instance")
+        return ("--task", "binary") if len(classes) == 2 else ("--task", "multiclass", "--classes", ",".join(classes))
+
+    async def _last_run(self, marks: dict[str, Any]) -> Path | None:
+        """Return the newest run whose network does the task of the marks; None if there is none."""
+        task = self._task_of(marks)[1]
+        failed = {Path(job.folder) for job in self.jobs.jobs.values() if job.message}
+        for path in reversed(self.service.models.values()):
+            run = path if path.is_dir() else path.parent
+            if run in failed or not can_continue(run):
+                continue
+            about = await self.service.about(path)
+            same_classes = task != "multiclass" or list(about["classes"]) == self.project.classes
+            if about["task"] == task and about["channels"] == marks["channels"] and same_classes:
+                return run
+        return None
 
     async def _understand(self) -> None:
         """Read the named data; a folder is never copied."""

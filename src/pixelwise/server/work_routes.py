@@ -40,6 +40,8 @@ class JobRequest(BaseModel):
     source: Literal["folder", "marks"] = "folder"
     seconds: Annotated[int, Field(ge=10, le=30 * 24 * 3600)] = 300
     model: Annotated[str, Field(max_length=200)] = ""
+    fresh: bool = False
+    """Train on marks from nothing, not from the newest model."""
 
 
 class Correction(BaseModel):
@@ -105,7 +107,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             if running is not None:
                 return JSONResponse(running.to_json(), 409)
             if wanted.kind == "train":
-                job = await studio.train(wanted.source, wanted.seconds)
+                job = await studio.train(wanted.source, wanted.seconds, fresh=wanted.fresh)
             else:
                 job = studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
         return JSONResponse(job.to_json(), 202)
