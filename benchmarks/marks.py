@@ -1,7 +1,7 @@
 """Learning from marks: three images, eight strokes each, then five rounds of ten corrections by a simulated annotator.
 
     python benchmarks/marks.py --data ../shared/data/dsb2018_nuclei --out runs/marks
-        [--rounds 5] [--seconds 43] [--seed 0] [--judge test] [--fresh]
+        [--rounds 5] [--seconds 43 | --steps N] [--seed 0] [--judge test] [--fresh]
 
 The images are dark ones of `train`; the scores are those of the dark images of `test`, which nothing is chosen by
 (`--judge train`: of those of `train` that are not annotated, to compare variants). The annotator draws a stroke through
@@ -29,7 +29,7 @@ from pixelwise.labels.label_image import components
 from pixelwise.metrics.instance import average_precision, match, pool
 from pixelwise.server.marks.crops import MarkedImage, write_crops
 from pixelwise.server.marks.records import Shape, Stroke, held_out_marks
-from pixelwise.server.marks.rounds import continue_from
+from pixelwise.server.marks.rounds import Length, continue_from
 
 DARK = 60  # mean of an 8-bit fluorescence image
 IMAGES, FIRST, CORRECTIONS = 3, 4, 10
@@ -61,13 +61,10 @@ def stroke_through(region: np.ndarray, allowed: np.ndarray, class_index: int) ->
 
 def longest_path(part: np.ndarray) -> list[tuple[int, int]]:
     """Return the pixels of a long shortest path within a connected part: from one end to the other."""
-    costs = np.where(part, 1.0, np.inf)
-    end = tuple(np.argwhere(part)[0])
-    router = MCP_Geometric(costs)
+    router, end = MCP_Geometric(np.where(part, 1.0, np.inf)), np.argwhere(part)[0].tolist()
     for _ in range(2):
-        router = MCP_Geometric(costs)
         reached, _ = router.find_costs([end])
-        end = np.unravel_index(int(np.where(np.isfinite(reached), reached, -1).argmax()), part.shape)
+        end = [int(axis) for axis in np.unravel_index(np.where(part, reached, -1).argmax(), part.shape)]
     return [(int(row), int(column)) for row, column in router.traceback(end)]
 
 
@@ -145,6 +142,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=43)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--judge", choices=("test", "train"), default="test")
     parser.add_argument("--fresh", action="store_true")
@@ -175,7 +173,7 @@ def main() -> None:
         )
         return model
 
-    begin, model = ("--budget", f"{chosen.seconds}s"), None
+    length, model = Length(chosen.seconds, chosen.steps), None
     for number in range(chosen.rounds + 1):
         data = chosen.out / f"round{number}"
         images: list[MarkedImage] = []
@@ -184,7 +182,7 @@ def main() -> None:
             images.append(MarkedImage(f"{index}a", image, shapes[image.stem], frozenset(held_out)))
         made = write_crops(images, data)
         strokes = sum(map(len, shapes.values()))
-        last = begin if model is None or chosen.fresh else continue_from(model, seconds=chosen.seconds, seed=number)
+        last = length.option if model is None or chosen.fresh else continue_from(model, length, number)
         model = row(str(number), data, (*made.options, *last), strokes, sum(made.painted.values()))
         if number < chosen.rounds:
             found = predict(model, [image for image, _ in cases], chosen.out / f"round{number}-own")
@@ -200,7 +198,7 @@ def main() -> None:
         (full / "masks").mkdir(exist_ok=True)
         mask = ((truths[image.stem] > 0) * 255).astype(np.uint8)
         (full / "masks" / f"{image.stem}.png").write_bytes(png_bytes(mask[None]))
-    row("full masks", full, begin, 0, everything)
+    row("full masks", full, length.option, 0, everything)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixelwise.atomic_write import atomic_write_json
+from pixelwise.server.checks import Checks
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs
 from pixelwise.server.marks.records import active_shapes, held_out_marks
-from pixelwise.server.marks.rounds import can_continue, continue_from
+from pixelwise.server.marks.rounds import Length, can_continue, continue_from
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
@@ -40,6 +41,7 @@ class Studio:
     def __init__(self, service: Service, project: Project, data: Sequence[Path]) -> None:
         self.service, self.project = service, project
         self.jobs = Jobs(project, self._job_done)
+        self.checks = Checks(project, self.jobs)
         self.stopping = False
         self._data = list(data)
         self._understanding: asyncio.Task[None] | None = None
@@ -91,8 +93,14 @@ class Studio:
             "images": images,
             "models": list(self.service.models),
             "jobs": [job.to_json() for job in self.jobs.jobs.values()],
-            "trainable": project.data is not None,
+            "trainable": self._training_data is not None,
+            "check": self.checks.to_json(),
         }
+
+    @property
+    def _training_data(self) -> Path | None:
+        """The folder that can be trained on: the corrected copy, if there is one."""
+        return self.checks.copy or self.project.data
 
     def _results_of(self, image: ProjectImage, names: Sequence[str]) -> dict[str, Any]:
         """Return the models with a result for an image; mean uncertainty and score of that of the newest model."""
@@ -118,7 +126,7 @@ class Studio:
         """Take a dropped image into the project, if it can be read."""
         await image_pixels(self.service, content, key)
         image = self.project.add_dropped(content, name)
-        self.project.events.add("image", id=image.id)
+        self.project.events.add_once("image", id=image.id)
         return image
 
     async def predict(self, image: ProjectImage, model: str) -> dict[str, Any]:
@@ -157,7 +165,7 @@ class Studio:
         atomic_write_json(working / "result.json", record)
         shutil.rmtree(folder, ignore_errors=True)
         working.replace(folder)
-        self.project.events.add("result", image=image.id, model=name)
+        self.project.events.add_once("result", image=image.id, model=name)
         return record
 
     async def _score(self, image: ProjectImage, mask: str, about: dict[str, Any]) -> float | None:
@@ -173,7 +181,7 @@ class Studio:
         except Failure:
             return None  # the prediction stands, whatever is wrong with the ground truth
 
-    async def train(self, source: Source, seconds: int, *, fresh: bool = False) -> Job:
+    async def train(self, source: Source, length: Length, *, fresh: bool = False) -> Job:
         """Start a training on the folder or on the marks.
 
         A training on marks goes on from the newest model of the same task, unless it should be `fresh`.
@@ -184,20 +192,17 @@ class Studio:
             409 if one runs already, or if there is nothing to train on.
         """
         if source == "folder":
-            if self.project.data is None:
+            folder, words = self._training_data, length.option
+            if folder is None:
                 raise Failure(409, "no_masks", "There are no masks to train on: paint some marks first.")
-            folder, words = self.project.data, ("--budget", f"{seconds}s")
         else:
             folder = self.project.new_folder("datasets")
             marks = await self._write_crops(folder)
             last = None if fresh else await self._last_run(marks)
-            words = (*self._task_of(marks), *marks["options"])
-            if last is None:
-                words += ("--budget", f"{seconds}s")
-            else:
-                words += continue_from(last, seconds=seconds, seed=len(self.jobs.jobs) + 1)
+            how = length.option if last is None else continue_from(last, length, len(self.jobs.jobs) + 1)
+            words = (*self._task_of(marks), *marks["options"], *how)
         run = self.project.new_folder("runs")
-        return self.jobs.start("train", ("train", str(folder), "--out", str(run), *words), run, seconds)
+        return self.jobs.start("train", ("train", str(folder), "--out", str(run), *words), run, length.seconds)
 
     def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
         """Start the export of a model, or its report."""
@@ -285,8 +290,12 @@ class Studio:
         project.add_files(found["cases"])
         project.messages += found["messages"]
         project.problems += found["problems"]
-        if found["task"] and project.data is None and not any(problem["fatal"] for problem in found["problems"]):
-            project.data, project.task = path.absolute(), found["task"]
+        if not found["task"] or self.checks.data is not None:
+            return
+        self.checks.data = path.absolute()
+        usable = not any(problem["fatal"] for problem in found["problems"])
+        if usable or self.checks.copy is not None:
+            project.data, project.task = path.absolute() if usable else None, found["task"]
             if found["task"] in ("binary", "multiclass"):
                 project.classes = found["classes"]
                 project.colours = [tuple(colour) for colour in found["colours"]]
@@ -309,4 +318,4 @@ class Studio:
     def _job_done(self, job: Job) -> None:
         if job.kind == "train" and (Path(job.folder) / "model.safetensors").is_file():
             name = self.service.add_model(Path(job.folder))
-            self.project.events.add("model", name=name, job=job.id)
+            self.project.events.add_once("model", name=name, job=job.id)

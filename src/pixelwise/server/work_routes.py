@@ -15,6 +15,7 @@ from pixelwise.server.corrections import corrected
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import snapshot_steps
 from pixelwise.server.marks.records import MAX_CLASSES, MAX_POINTS, Action, Point, parse_mark
+from pixelwise.server.marks.rounds import Length
 from pixelwise.server.studio import Studio
 
 _MAX_MARK = 2 * 2**20
@@ -36,12 +37,19 @@ class Kind(StrEnum):
 class JobRequest(BaseModel):
     """What to start."""
 
-    kind: Literal["train", "export", "report"]
+    kind: Literal["train", "export", "report", "check", "fix"]
     source: Literal["folder", "marks"] = "folder"
     seconds: Annotated[int, Field(ge=10, le=30 * 24 * 3600)] = 300
     model: Annotated[str, Field(max_length=200)] = ""
     fresh: bool = False
     """Train on marks from nothing, not from the newest model."""
+    steps: Annotated[int | None, Field(ge=1, le=10**7)] = None
+    """Length of a training in steps, instead of seconds: its result can be repeated exactly."""
+
+    @property
+    def length(self) -> Length:
+        """How long to train."""
+        return Length(self.seconds if self.steps is None else None, self.steps)
 
 
 class Correction(BaseModel):
@@ -84,7 +92,7 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
             first = error.errors(include_url=False, include_input=False)[0]
             raise Failure(400, "bad_mark", f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
         number = project.marks(image_id).add(mark)
-        project.events.add("mark", image=image_id, id=number)
+        project.events.add_once("mark", image=image_id, id=number)
         return {"id": number}
 
     @app.post("/api/images/{image_id}/corrections", tags=["page"], status_code=201)
@@ -107,7 +115,9 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             if running is not None:
                 return JSONResponse(running.to_json(), 409)
             if wanted.kind == "train":
-                job = await studio.train(wanted.source, wanted.seconds, fresh=wanted.fresh)
+                job = await studio.train(wanted.source, wanted.length, fresh=wanted.fresh)
+            elif wanted.kind in ("check", "fix"):
+                job = studio.checks.start(wanted.kind)
             else:
                 job = studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
         return JSONResponse(job.to_json(), 202)

@@ -1,0 +1,95 @@
+"""What `pixelwise doctor` finds in the data, for the page, and the corrected copy that it writes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pixelwise.server.failures import Failure
+from pixelwise.server.jobs import Job, Jobs
+from pixelwise.server.project import Project
+from pixelwise.text import command
+
+MAX_SHOWN = 1000
+"""Findings that are sent to a page."""
+
+
+class Checks:
+    """The findings about the data folder, and its corrected copy.
+
+    Parameters
+    ----------
+    project : Project
+    jobs : Jobs
+
+    Attributes
+    ----------
+    data : Path or None
+        The folder with masks that is examined.
+    """
+
+    def __init__(self, project: Project, jobs: Jobs) -> None:
+        self._project, self._jobs = project, jobs
+        self.data: Path | None = None
+
+    @property
+    def copy(self) -> Path | None:
+        """The newest corrected copy of the folder; None if there is none."""
+        job = self._newest("fix")
+        return Path(job.folder) if job is not None else None
+
+    def start(self, kind: str) -> Job:
+        """Start to examine the folder ("check"), or to write a corrected copy ("fix").
+
+        Raises
+        ------
+        Failure
+            409: there are no masks.
+        """
+        if self.data is None:
+            raise Failure(409, "no_masks", "There are no masks to check.")
+        if kind == "check":
+            return self._jobs.start("check", ("doctor", str(self.data), "--json"), self._project.folder)
+        out = self._project.new_folder("corrected")
+        return self._jobs.start("fix", ("doctor", str(self.data), "--fix", str(out)), out)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a page shows: the findings, each with its image, and the command that writes the copy."""
+        job, copy = self._newest("check"), self.copy
+        found = [] if job is None else read_findings(self._jobs.result_path(job))
+        shown = [{**finding, "image": self._image_of(finding)} for finding in found[:MAX_SHOWN]]
+        fixable = any(finding["fix"] and finding["severity"] == "hard" for finding in found)
+        return {
+            "possible": self.data is not None,
+            "checked": job is not None,
+            "findings": shown,
+            "more": len(found) - len(shown),
+            "fixable": fixable,
+            "command": command("doctor", self.data, "--fix", "OUT") if self.data is not None and fixable else "",
+            "copy": copy is not None,
+        }
+
+    def _newest(self, kind: str) -> Job | None:
+        """Return the newest job of a kind that is done and examined this folder."""
+        done = (job for job in self._jobs.jobs.values() if (job.kind, job.state) == (kind, "done"))
+        own = [job for job in done if self.data is not None and job.command[1] == str(self.data)]
+        return own[-1] if own else None
+
+    def _image_of(self, finding: dict[str, Any]) -> str | None:
+        """Return the id of the image of a finding: by its case, else by its files."""
+        root = self.data or Path()
+        files = {root / file for file in finding["files"]}
+        for image in self._project.images.values():
+            if (finding["case"] and image.case is not None and image.name == finding["case"]) or image.path in files:
+                return image.id
+        return None
+
+
+def read_findings(file: Path) -> list[dict[str, Any]]:
+    """Return the findings in the output of `pixelwise doctor --json`; none if it was cut off."""
+    try:
+        value = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return []
+    found: Sequence[dict[str, Any]] = value.get("findings", ())
+    return list(found)
