@@ -57,7 +57,9 @@ class Checks:
         """Return what a page shows: the findings, each with its image, and the command that writes the copy."""
         job, copy = self._newest("check"), self.copy
         found = [] if job is None else read_findings(self._jobs.result_path(job))
-        shown = [{**finding, "image": self._image_of(finding)} for finding in found[:MAX_SHOWN]]
+        shown = [
+            {**finding, "image": self.image_of(finding["files"], finding["case"])} for finding in found[:MAX_SHOWN]
+        ]
         fixable = any(finding["fix"] and finding["severity"] == "hard" for finding in found)
         return {
             "possible": self.data is not None,
@@ -75,12 +77,11 @@ class Checks:
         own = [job for job in done if self.data is not None and job.command[1] == str(self.data)]
         return own[-1] if own else None
 
-    def _image_of(self, finding: dict[str, Any]) -> str | None:
-        """Return the id of the image of a finding: by its case, else by its files."""
-        root = self.data or Path()
-        files = {root / file for file in finding["files"]}
+    def image_of(self, files: Sequence[str], case: str) -> str | None:
+        """Return the id of the image that a finding is about: by its case, else by its files, relative to the data."""
+        paths = {(self.data or Path()) / file for file in files}
         for image in self._project.images.values():
-            if (finding["case"] and image.case is not None and image.name == finding["case"]) or image.path in files:
+            if (case and image.name == case) or image.path in paths:
                 return image.id
         return None
 

@@ -13,7 +13,7 @@ from pixelwise.server.bodies import receive_small
 from pixelwise.server.corrections import correct as correct_objects
 from pixelwise.server.corrections import corrected
 from pixelwise.server.failures import Failure
-from pixelwise.server.jobs import snapshot_steps
+from pixelwise.server.jobs import read_metrics, snapshot_steps
 from pixelwise.server.marks.records import MAX_CLASSES, MAX_POINTS, Action, Point, parse_mark
 from pixelwise.server.marks.rounds import Length
 from pixelwise.server.studio import Studio
@@ -134,6 +134,11 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         if running is not None:
             return JSONResponse(running.to_json(), 409)
         return JSONResponse(jobs.resume(job_id).to_json(), 202)
+
+    @app.get("/api/jobs/{job_id}/metrics", tags=["page"])
+    async def metrics(job_id: str) -> list[dict[str, float]]:  # pyright: ignore[reportUnusedFunction]
+        """Return the rows of metrics of a training so far."""
+        return read_metrics(Path(jobs.get(job_id).folder))
 
     @app.get("/api/jobs/{job_id}/snapshot.png", tags=["page"])
     async def snapshot(  # pyright: ignore[reportUnusedFunction]

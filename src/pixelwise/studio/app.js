@@ -1,5 +1,6 @@
 // The page: which image is shown, which layer, and what keys do.
 
+import { Checks } from "./checks.js";
 import { follow, get, post, upload } from "./api.js";
 import { Labels } from "./labels.js";
 import { Marks } from "./brush.js";
@@ -22,6 +23,8 @@ function report(error) {
 
 const viewer = new Viewer($("viewer"));
 const labels = new Labels($("labels"), viewer);
+const compared = new Labels($("compared"), viewer, "left");
+const layers = [labels, compared];
 const marks = new Marks($("marks"), viewer, announce, (action, points, key) => {
   if (!result) throw new Error("Predict the image first: corrections need a result.");
   return post(`/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}`, { action, points, key });
@@ -34,13 +37,16 @@ const table = new ObjectTable($("objects"), (row, fly) => {
 });
 const training = new Training({
   train: $("train"), stop: $("stop"), resume: $("resume"), text: $("training"), source: $("source"), minutes: $("minutes"),
-  snapshots: $("snapshots"), snapshot: $("snapshot"), snapshotImage: $("snapshot-image"), snapshotTruth: $("snapshot-truth"), curve: $("curve"),
+  snapshots: $("snapshots"), snapshot: $("snapshot"), snapshotImage: $("snapshot-image"), snapshotTruth: $("snapshot-truth"), curve: $("curve"), goOn: $("go-on"),
 }, announce);
+const checks = new Checks({
+  section: $("checks"), check: $("check"), fix: $("fix"), text: $("check-text"), list: $("findings"), command: $("check-command"),
+}, (id) => open(id).catch(report), announce);
 
 // What tests and other programs may ask.
 window.studioState = () => ({
   image: shown, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
-  marks: marks.active().length, waiting: marks.waiting.length, tiles: labels.tiles.size, coloured: labels.coloured,
+  compared: compared.source && compared.source.id[1], marks: marks.active().length, waiting: marks.waiting.length, tiles: labels.tiles.size, coloured: labels.coloured,
   loaded: [...labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
 });
 window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
@@ -63,13 +69,14 @@ function showState() {
   marks.colours = state.colours;
   if (!$("class").dataset.chosen) $("class").value = Math.min(1, state.classes.length - 1);
   $("predict").disabled = $("predict-all").disabled = !state.models.length;
+  checks.update(state.check, state.problems);
   $("source").querySelector("[value=folder]").disabled = !state.trainable;
   if (!state.trainable) $("source").value = "marks";
   showThumbnails();
 }
 
 function chosenImages() {
-  const keep = { unlabelled: (one) => !one.labelled, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
+  const keep = { unlabelled: (one) => !one.labelled, findings: (one) => checks.of(one.id).length > 0, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
   // images without a number come last
   const rank = { worst: (one) => one.score ?? 2, unsure: (one) => -(one.uncertainty ?? -1) };
   const order = $("order").value;
@@ -84,6 +91,8 @@ function showThumbnails() {
     const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
       Number.isFinite(one.score) && `score ${one.score.toFixed(2)}`].filter(Boolean).join(", ");
     item.querySelector("span").textContent = notes ? `${one.name} (${notes})` : one.name;
+    const found = [...new Set(checks.of(one.id))];
+    item.querySelector(".findings").textContent = found.join(", ");
     item.querySelector("button").setAttribute("aria-current", String(Boolean(image) && one.id === image.id));
     return item;
   }));
@@ -99,7 +108,9 @@ function thumbnail(one) {
   picture.loading = "lazy";
   picture.alt = "";
   picture.src = `/tiles/${one.id}/thumbnail.jpg`;
-  button.append(picture, document.createElement("span"));
+  const findings = document.createElement("span");
+  findings.className = "findings";
+  button.append(picture, document.createElement("span"), findings);
   button.addEventListener("click", () => open(one.id).catch(report));
   item.append(button);
   return item;
@@ -143,19 +154,37 @@ function showResult(found) {
 
 function showLayer() {
   const layer = $("layer").value;
-  const query = result ? `?model=${encodeURIComponent(result.model)}` : "";
   labels.visible = layer !== "none";
   labels.set({ confidence: layer === "confidence", selected: 0 });
-  if (image && layer === "truth" && image.labelled) {
-    const url = (level, x, y) => `/truth/${image.id}/${level}/${x}_${y}.png`;
-    labels.show({ image: image.id, id: [image.id, "truth"], url, objects: state.task === "instance", colours: state.colours });
-  } else if (image && result && layer !== "truth") {
-    const { id } = image;
-    const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
-    labels.show({ image: id, id: [id, result.model], url, objects: result.task === "instance", colours: result.colours });
-  } else {
-    labels.show(null);
-  }
+  if (image && layer === "truth" && image.labelled) labels.show(truthSource());
+  else labels.show(image && result && layer !== "truth" ? resultSource(result) : null);
+  showCompare();
+}
+
+function truthSource() {
+  const { id } = image;
+  const url = (level, x, y) => `/truth/${id}/${level}/${x}_${y}.png`;
+  return { image: id, id: [id, "truth"], url, objects: state.task === "instance", colours: state.colours };
+}
+
+function resultSource(found) {
+  const { id } = image;
+  const query = `?model=${encodeURIComponent(found.model)}`;
+  const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
+  return { image: id, id: [id, found.model], url, objects: found.task === "instance", colours: found.colours };
+}
+
+// What is left of the swipe: the image, the truth, or the result of another model, such as that of the last round.
+function showCompare() {
+  const others = state.models.filter((name) => !result || name !== result.model).map((name) => [`model ${name}`, `result of ${name}`]);
+  options($("compare"), [["", "the image"], ...(image && image.labelled ? [["truth", "the truth"]] : []), ...others.reverse()]);
+  const chosen = $("compare").value;
+  if (!image || !chosen) { compared.show(null); return; }
+  if (chosen === "truth") { compared.show(truthSource()); return; }
+  const model = chosen.slice("model ".length);
+  const own = image.id;
+  post(`/api/images/${own}/result?model=${encodeURIComponent(model)}`)
+    .then((found) => { if (image.id === own && $("compare").value === chosen) compared.show(resultSource(found)); }).catch(report);
 }
 
 async function predict() {
@@ -224,7 +253,10 @@ async function addFiles(files) {
 async function reload() {
   Object.assign(state, await get("/api/state"));
   showState();
-  for (const job of state.jobs) training.take(job);
+  for (const job of state.jobs) {
+    training.take(job);
+    checks.take(job);
+  }
   return state.event;
 }
 
@@ -243,6 +275,7 @@ const pending = new Map();
 
 function takeJob(job) {
   training.take(job);
+  if (checks.take(job)) reload().catch(report);
   if (!pending.has(job.id) || job.state === "running") return;
   const path = pending.get(job.id);
   pending.delete(job.id);
@@ -344,10 +377,11 @@ $("model").addEventListener("change", () => {
 });
 $("order").addEventListener("change", showThumbnails);
 $("layer").addEventListener("change", showLayer);
-$("opacity").addEventListener("input", () => labels.set({ opacity: Number($("opacity").value) / 100 }));
-$("threshold").addEventListener("input", () => labels.set({ threshold: Number($("threshold").value) }));
-$("outlines").addEventListener("change", () => labels.set({ outlines: $("outlines").checked }));
-$("swipe").addEventListener("input", () => { labels.swipe = Number($("swipe").value) / 100; labels.draw(); });
+$("compare").addEventListener("change", () => { if ($("compare").value && !Number($("swipe").value)) swipe(); showCompare(); });
+$("opacity").addEventListener("input", () => layers.forEach((one) => one.set({ opacity: Number($("opacity").value) / 100 })));
+$("threshold").addEventListener("input", () => layers.forEach((one) => one.set({ threshold: Number($("threshold").value) })));
+$("outlines").addEventListener("change", () => layers.forEach((one) => one.set({ outlines: $("outlines").checked })));
+$("swipe").addEventListener("input", () => layers.forEach((one) => { one.swipe = Number($("swipe").value) / 100; one.draw(); }));
 for (const id of ["low", "high", "gamma"]) {
   $(id).addEventListener("change", () => {
     const values = [["low", $("low").value], ["high", $("high").value], ["gamma", $("gamma").value]].filter(([, value]) => value !== "");
