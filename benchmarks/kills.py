@@ -267,9 +267,7 @@ def read_log(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def find_lost_marks(
-    acknowledged: dict[str, tuple[str, int]], marks: dict[str, list[dict[str, Any]]]
-) -> list[str]:
+def find_lost_marks(acknowledged: dict[str, tuple[str, int]], marks: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Return what is wrong with the marks of all images, given what was acknowledged.
 
     Examples

@@ -2,10 +2,10 @@
 
     python benchmarks/server_load.py RUN IMAGE.png [--seconds 20] [--requests 2000] [--out load.json]
 
-The load is open: requests arrive at random moments (Poisson) at a given rate, whether or not earlier ones were answered.
-Capacity is what 16 clients get that each wait for their answer. Every answer must have the bytes that `pixelwise predict`
-writes. The bare runtime runs the network alone on the same pixels, in a loop, in a process of its own, with the server
-stopped. The client runs on the same machine: give it a core, or expect what it takes to be missing.
+The load is open: requests arrive at random moments (Poisson) at a given rate, whether or not earlier ones were
+answered. Capacity is what 16 clients get that each wait for their answer. Every answer must have the bytes that
+`pixelwise predict` writes. The bare runtime runs the network alone on the same pixels, in a loop, in a process of its
+own, before the server starts. The client runs on the same machine and takes its share of the processor.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """What `pixelwise doctor` finds in the data, for the page, and the corrected copy that it writes."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,9 @@ class Checks:
         """Return what a page shows: the findings, each with its image, and the command that writes the copy."""
         job, copy = self._newest("check"), self.copy
         found = [] if job is None else read_findings(self._jobs.result_path(job))
+        images = self._images() if found else {}
         shown = [
-            {**finding, "image": self.image_of(finding["files"], finding["case"])} for finding in found[:MAX_SHOWN]
+            {**finding, "image": _first(images, [finding["case"], *finding["files"]])} for finding in found[:MAX_SHOWN]
         ]
         fixable = any(finding["fix"] and finding["severity"] == "hard" for finding in found)
         return {
@@ -77,13 +79,21 @@ class Checks:
         own = [job for job in done if self.data is not None and job.command[1] == str(self.data)]
         return own[-1] if own else None
 
-    def image_of(self, files: Sequence[str], case: str) -> str | None:
-        """Return the id of the image that a finding is about: by its case, else by its files, relative to the data."""
-        paths = {(self.data or Path()) / file for file in files}
-        for image in self._project.images.values():
-            if (case and image.name == case) or image.path in paths:
-                return image.id
-        return None
+    def problems(self) -> list[dict[str, Any]]:
+        """Return what was noticed when the folder was read, each with its image."""
+        images = self._images() if self._project.problems else {}
+        return [{**problem, "image": _first(images, [problem["file"]])} for problem in self._project.problems]
+
+    def _images(self) -> dict[str, str]:
+        """Return the ids of all images by their names and by their paths within the data."""
+        root = f"{self.data or ''}{os.sep}"
+        images = self._project.images.values()
+        paths = {str(image.path).removeprefix(root).replace(os.sep, "/"): image.id for image in images}
+        return paths | {image.name: image.id for image in images}
+
+
+def _first(images: dict[str, str], names: Sequence[str]) -> str | None:
+    return next((images[name] for name in names if name in images), None)
 
 
 def read_findings(file: Path) -> list[dict[str, Any]]:

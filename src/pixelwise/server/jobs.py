@@ -111,7 +111,7 @@ class Jobs:
     def restore(self) -> None:
         """Take up the jobs of an earlier server: those that still run are watched again.
 
-        What was announced is read from the log of events: a server that is killed after an event has no time to note it.
+        What was announced is read from the log of events: a server that is killed has no time to note it.
         """
         names, states = {field.name for field in fields(Job)}, self._read_events()
         for path in sorted(self._folder.glob("*.json")):

@@ -86,7 +86,7 @@ class Studio:
             "understood": self.understood,
             "sentence": self._sentence(),
             "messages": project.messages,
-            "problems": [{**one, "image": self.checks.image_of([one["file"]], one["file"])} for one in project.problems],
+            "problems": self.checks.problems(),
             "task": project.task,
             "classes": project.classes,
             "colours": project.colours,

@@ -13,7 +13,7 @@ from pixelwise.server.bodies import receive_small
 from pixelwise.server.corrections import correct as correct_objects
 from pixelwise.server.corrections import corrected
 from pixelwise.server.failures import Failure
-from pixelwise.server.jobs import read_metrics, snapshot_steps
+from pixelwise.server.jobs import Job, read_metrics, snapshot_steps
 from pixelwise.server.marks.records import MAX_CLASSES, MAX_POINTS, Action, Point, parse_mark
 from pixelwise.server.marks.rounds import Length
 from pixelwise.server.studio import Studio
@@ -70,6 +70,7 @@ def add_work_routes(app: FastAPI, studio: Studio) -> None:
     """Add the routes for marks, jobs, events and downloads."""
     _add_marks(app, studio)
     _add_jobs(app, studio)
+    _add_progress(app, studio)
     _add_take_away(app, studio)
 
 
@@ -104,6 +105,14 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
         return {"id": await correct_objects(studio, image, model, wanted.action, wanted.points, wanted.key)}
 
 
+async def _start(studio: Studio, wanted: JobRequest) -> Job:
+    if wanted.kind == "train":
+        return await studio.train(wanted.source, wanted.length, fresh=wanted.fresh)
+    if wanted.kind in ("check", "fix"):
+        return studio.checks.start(wanted.kind)
+    return studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
+
+
 def _add_jobs(app: FastAPI, studio: Studio) -> None:
     jobs, starting = studio.jobs, asyncio.Lock()
 
@@ -114,12 +123,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             running = jobs.running(wanted.kind)
             if running is not None:
                 return JSONResponse(running.to_json(), 409)
-            if wanted.kind == "train":
-                job = await studio.train(wanted.source, wanted.length, fresh=wanted.fresh)
-            elif wanted.kind in ("check", "fix"):
-                job = studio.checks.start(wanted.kind)
-            else:
-                job = studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
+            job = await _start(studio, wanted)
         return JSONResponse(job.to_json(), 202)
 
     @app.delete("/api/jobs/{job_id}", tags=["page"])
@@ -134,6 +138,20 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         if running is not None:
             return JSONResponse(running.to_json(), 409)
         return JSONResponse(jobs.resume(job_id).to_json(), 202)
+
+    @app.get("/api/events", tags=["page"])
+    async def events(  # pyright: ignore[reportUnusedFunction]
+        request: Request, after: Annotated[int, Query(ge=0, le=2**53)] = 0
+    ) -> StreamingResponse:
+        """Stream what happens as server-sent events, from the id in `Last-Event-ID` or `after` on."""
+        last = request.headers.get("last-event-id", "")
+        begin = int(last) if last.isdecimal() and len(last) < 17 else after
+        stream = studio.project.events.follow(begin, lambda: studio.stopping or studio.service.admission.draining)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+
+def _add_progress(app: FastAPI, studio: Studio) -> None:
+    jobs = studio.jobs
 
     @app.get("/api/jobs/{job_id}/metrics", tags=["page"])
     async def metrics(job_id: str) -> list[dict[str, float]]:  # pyright: ignore[reportUnusedFunction]
@@ -152,16 +170,6 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         if not path.is_file():
             raise Failure(404, "no_snapshot", "There is no such snapshot yet.")
         return Response(path.read_bytes(), media_type="image/png")
-
-    @app.get("/api/events", tags=["page"])
-    async def events(  # pyright: ignore[reportUnusedFunction]
-        request: Request, after: Annotated[int, Query(ge=0, le=2**53)] = 0
-    ) -> StreamingResponse:
-        """Stream what happens as server-sent events, from the id in `Last-Event-ID` or `after` on."""
-        last = request.headers.get("last-event-id", "")
-        begin = int(last) if last.isdecimal() and len(last) < 17 else after
-        stream = studio.project.events.follow(begin, lambda: studio.stopping or studio.service.admission.draining)
-        return StreamingResponse(stream, media_type="text/event-stream")
 
 
 def _add_take_away(app: FastAPI, studio: Studio) -> None:

@@ -126,7 +126,7 @@ def _paint(
 ) -> None:
     """Paint a shape, each of its areas with its own value.
 
-    `corner` is the first column and row of the window, `surroundings` the value of what is around the objects of a frame.
+    `corner` is the first column and row of the window, `surroundings` the value of a frame where it has no objects.
     """
     if isinstance(shape, Stroke):
         _paint_stroke(window, np.array(shape.points, np.float64) - corner, shape.radius, values[0])
