@@ -152,7 +152,7 @@ def main() -> None:
     cases = [train[index] for index in sorted(random.choice(len(train), IMAGES, replace=False))]
     truths = {image.stem: read_mask(mask).values.astype(np.int64) for image, mask in cases}
     shapes: dict[str, list[Shape]] = {name: first_strokes(truth, random) for name, truth in truths.items()}
-    judged = test if chosen.judge == "test" else [case for case in train if case not in cases]
+    judged = test if chosen.judge == "test" else [case for case in train if case not in cases][: len(test)]
     unseen = [read_mask(mask).values.astype(np.int64) for _, mask in judged]
     print(f"{in_words()}\n\n{len(judged)} dark images of {chosen.judge}\n")
     print("| round | strokes | painted pixels | of the full masks | seconds | Dice (interval) | AP50 |")

@@ -1,6 +1,7 @@
 """What doctor finds, on the images of the page."""
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def finding(**values: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def checks(tmp_path: Path) -> Checks:
+def checks(tmp_path: Path) -> Generator[Checks]:
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)
     project = Project(tmp_path / "project")
@@ -30,7 +31,8 @@ def checks(tmp_path: Path) -> Checks:
     checks = Checks(project, Jobs(project, lambda job: None))
     checks.data = data
     (project.folder / "jobs").mkdir()
-    return checks
+    yield checks
+    project.close()
 
 
 def done(checks: Checks, kind: str, folder: Path, data: Path | None = None, number: int = 1) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pixelwise.server.failures import Failure
-from pixelwise.server.jobs import Job, Jobs
+from pixelwise.server.jobs import Job, Jobs, read_metrics
 from pixelwise.server.project import Project
 
 # Stands in for `pixelwise train DATA --out RUN`: a row of metrics per tenth of a second, saves on SIGTERM.
@@ -86,7 +86,7 @@ def test_a_job_goes_on_without_its_server_and_its_events_come_once(tmp_path: Pat
 
     async def begin(jobs: Jobs, done: list[Job]) -> str:
         job = jobs.start("train", words(run, 12), run)
-        while not jobs.get(job.id).rows:
+        while not read_metrics(run):
             await asyncio.sleep(0.05)
         return job.id
 
@@ -107,7 +107,7 @@ def test_stop_and_continue(tmp_path: Path) -> None:
 
     async def use(jobs: Jobs, done: list[Job]) -> list[str]:
         job = jobs.start("train", words(run, 30), run)
-        while not jobs.get(job.id).rows:
+        while not read_metrics(run):
             await asyncio.sleep(0.05)
         states = [jobs.stop(job.id).state, (await until(jobs, job.id, "stopped", "failed", "done")).state]
         with pytest.raises(Failure):

@@ -114,12 +114,13 @@ def test_corrected_objects_are_a_data_set_of_objects(tmp_path: Path) -> None:
 
 
 def test_of_few_images_all_are_learned_and_some_marks_are_held_out(marked: list[MarkedImage], tmp_path: Path) -> None:
-    held = [replace(image, held_out=frozenset({0, 1})) for image in marked]
+    more = line(0, (500, 90), (520, 110))
+    held = [replace(image, shapes=[*image.shapes, more], held_out=frozenset({0, 1})) for image in marked]
     made = write_crops(held, tmp_path / "set")
     assert made.held_out
     for image in held:
-        whole = [rasterise([image.shapes[index]], (0, 600), (0, 600)) for index in range(3)]
-        for split, indices in (("train", {2}), ("val", {0, 1})):
+        whole = [rasterise([shape], (0, 600), (0, 600)) for shape in image.shapes]
+        for split, indices in (("train", {2, 3}), ("val", {0, 1})):
             expected = sum(int((whole[index] != IGNORE).sum()) for index in indices)
             masks = [read_mask(path).values for path in (tmp_path / "set" / split / "masks").glob(f"{image.id}_*")]
             assert sum(int((mask != IGNORE).sum()) for mask in masks) == expected
@@ -133,7 +134,7 @@ def test_both_splits_need_two_classes(marked: list[MarkedImage], tmp_path: Path)
 
 
 def test_the_splits_are_a_data_set(marked: list[MarkedImage], tmp_path: Path) -> None:
-    shapes: list[Shape] = [line(index % 2, (30 + 40 * index, 60)) for index in range(10)]
+    shapes: list[Shape] = [line(index % 2, (20 + 20 * index, 60)) for index in range(10)]
     images = [MarkedImage("a", marked[0].path, shapes, frozenset({2, 3}))]
     made = write_crops(images, tmp_path / "set")
     assert made.held_out, "one crop is enough"
