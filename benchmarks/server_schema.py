@@ -2,7 +2,7 @@
 
     python benchmarks/server_schema.py [--examples 20] [--seed 0]
 
-Needs `pip install schemathesis`. It is no dependency of the tests, because its pytest plugin would load into all of them.
+Needs `pip install schemathesis`, which is no dependency of the tests: its pytest plugin would load into all of them.
 The server runs in this process, on a drawn model and a drawn folder; starting jobs is left out, because each would be a
 process of its own. A server that says 503 with Retry-After is busy, which is an answer.
 """

@@ -112,6 +112,7 @@ def test_stop_and_continue(tmp_path: Path) -> None:
         states = [jobs.stop(job.id).state, (await until(jobs, job.id, "stopped", "failed", "done")).state]
         with pytest.raises(Failure):
             jobs.resume("0002")
+        (run / "config.yaml").touch()  # the plan of a real run
         again = jobs.resume(job.id)
         assert again.words[-1] == "--resume"
         jobs.stop(job.id)

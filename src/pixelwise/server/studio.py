@@ -290,10 +290,10 @@ class Studio:
         project.add_files(found["cases"])
         project.messages += found["messages"]
         project.problems += found["problems"]
-        if not found["task"] or self.checks.data is not None:
+        usable = not any(problem["fatal"] for problem in found["problems"])
+        if not found["task"] or project.data is not None or not (usable or self.checks.data is None):
             return
         self.checks.data = path.absolute()
-        usable = not any(problem["fatal"] for problem in found["problems"])
         if usable or self.checks.copy is not None:
             project.data, project.task = path.absolute() if usable else None, found["task"]
             if found["task"] in ("binary", "multiclass"):

@@ -53,8 +53,12 @@ export class Training {
     if (this.job && Number(job.id) < Number(this.job.id)) return;
     this.error = "";
     this.job = job;
-    for (const one of [job, this.last()]) if (one) this.loadRows(one.id);
+    queueMicrotask(() => this.loadShown()); // of many jobs that are told at once, only the shown ones are asked for
     this.show();
+  }
+
+  loadShown() {
+    for (const one of [this.job, this.last()]) if (one) this.loadRows(one.id);
   }
 
   // The training before the one that is shown.

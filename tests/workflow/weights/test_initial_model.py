@@ -38,7 +38,7 @@ def continued(data: Path, first: Run, out: Path, *words: str) -> Run:
 
 
 def test_it_starts_from_the_weights_and_with_the_plan(data: Path, first: Run, tmp_path: Path) -> None:
-    run = continued(data, first, tmp_path / "second", "training.steps=1", "training.learning_rate=0.0")
+    run = continued(data, first, tmp_path / "second", "training.steps=1", "training.learning_rate=1.0e-12")
     assert run.config.network == first.config.network
     before, after = (dict(load_network(each.model_path)[0].named_parameters()) for each in (first, run))
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
@@ -47,7 +47,7 @@ def test_it_starts_from_the_weights_and_with_the_plan(data: Path, first: Run, tm
 
 
 def test_control_without_it_the_weights_are_random(data: Path, first: Run, tmp_path: Path) -> None:
-    words = ("training.steps=1", "training.learning_rate=0.0")
+    words = ("training.steps=1", "training.learning_rate=1.0e-12")
     run = train(data, out=tmp_path / "other", config=first.config_path, overrides=words, progress=Progress())
     before, after = (dict(load_network(each.model_path)[0].named_parameters()) for each in (first, run))
     assert not all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
