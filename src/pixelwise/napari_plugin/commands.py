@@ -72,9 +72,13 @@ def learn(
     pixels, data = channels_first(image), run.with_name(f"{run.name}-marks")
     held_out = write_marks(pixels, np.asarray(marks), data)
     classes = int(np.max(marks))
-    names = tuple(["background", *(f"class {index}" for index in range(1, classes))])
-    task = DataOptions(task="binary") if classes == 2 else DataOptions(task="multiclass", classes=names)
-    options = DataOptions(task=task.task, classes=task.classes, ignore_index=IGNORE, allow_duplicates=True)
+    names = ("background", *(f"class {index}" for index in range(1, classes)))
+    options = DataOptions(
+        task="binary" if classes == 2 else "multiclass",
+        classes=() if classes == 2 else names,
+        ignore_index=IGNORE,
+        allow_duplicates=True,
+    )
     words = ["patches.foreground_share=1", *(["training.keep=last"] if held_out else [])]
     finished = train(data, out=run, budget=60 * minutes, options=options, overrides=words)
     return predict(image, finished.folder)
