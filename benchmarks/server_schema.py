@@ -12,8 +12,9 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-import schemathesis
+import schemathesis  # pyright: ignore[reportMissingImports]
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from starlette.testclient import TestClient
 
@@ -61,7 +62,7 @@ def send(operation: object, client: TestClient, folder: Path, examples: int, num
     faults: list[str] = []
     statuses: Counter[int] = Counter()
     phases = [Phase.explicit, Phase.generate]
-    checks = list(HealthCheck)
+    checks: Any = list(HealthCheck)
 
     @seed(number)
     @settings(max_examples=examples, deadline=None, database=None, phases=phases, suppress_health_check=checks)

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Generator
 from pathlib import Path

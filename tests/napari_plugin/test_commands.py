@@ -62,7 +62,7 @@ def test_marks_are_a_data_set_with_some_held_out(tmp_path: Path) -> None:
     marks = painted()
     assert write_marks(drawn_image(0), marks, tmp_path / "set")
     dataset = load_dataset(tmp_path / "set", task="binary", ignore_index=IGNORE, allow_duplicates=True)
-    masks = {case.split: dataset.read(case).labels for case in dataset.cases}
+    masks = {case.split: np.asarray(dataset.read(case).labels) for case in dataset.cases}
     known = {split: mask != IGNORE for split, mask in masks.items()}
     assert not (known["train"] & known["val"]).any()
     assert np.array_equal(known["train"] | known["val"], marks > 0)

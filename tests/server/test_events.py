@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from pixelwise.server.events import EventLog
 
@@ -51,6 +52,7 @@ def test_a_stream_continues_where_it_broke_off(tmp_path: Path) -> None:
 
 
 def test_what_a_client_causes_twice_is_announced_once(tmp_path: Path) -> None:
+    events = list[dict[str, Any]]()
     for number in range(2):
         log = EventLog(tmp_path / "events.jsonl")
         for _ in range(2):

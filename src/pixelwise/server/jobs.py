@@ -116,7 +116,8 @@ class Jobs:
         names, states = {field.name for field in fields(Job)}, self._read_events()
         for path in sorted(self._folder.glob("*.json")):
             value: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            job = Job(**{**{name: value[name] for name in value if name in names}, "command": tuple(value["command"])})
+            known: dict[str, Any] = {name: value[name] for name in value if name in names}
+            job = replace(Job(**known), command=tuple(value["command"]))
             self.jobs[job.id] = job
             if states.get(job.id) != job.state:
                 self._project.events.add("job", job=job.to_json())

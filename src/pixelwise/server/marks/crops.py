@@ -9,6 +9,7 @@ With few images all of them are learned: some of their marks are held out for va
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, Num, UInt8, UInt16
@@ -211,7 +212,8 @@ def _object_mask(
     """
     numbers = rasterise_objects(shapes, rows, columns)
     if (numbers > 0).any():
-        distance, (row, column) = ndimage.distance_transform_cdt(numbers <= 0, "taxicab", return_indices=True)
+        nearest: Any = ndimage.distance_transform_cdt(numbers <= 0, "taxicab", return_indices=True)
+        distance, (row, column) = nearest
         near = (numbers < 0) & (distance <= SURROUNDINGS)
         numbers, owners = np.where(near, 0, numbers), np.where(near, owners[row, column], owners)
     mask = np.where(numbers > 0, (numbers - 1) % (IGNORE_NUMBER - 1) + 1, numbers)
