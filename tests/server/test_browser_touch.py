@@ -122,9 +122,9 @@ def test_many_objects_are_rows_only_where_they_are_seen(page: Any, server: Serve
 
 def test_results_of_two_models_are_compared(page: Any, server: Server) -> None:
     image = state_of(page)["image"]
-    page.select_option("[data-testid=compare]", "model first")
-    until(page, lambda state: state["compared"] == "first")
-    assert "first" in {one["model"] for one in server.get(f"/api/images/{image}")["results"]}
+    page.select_option("[data-testid=compare]", "model second")
+    until(page, lambda state: state["compared"] == "second")
+    assert "second" in {one["model"] for one in server.get(f"/api/images/{image}")["results"]}
     assert page.input_value("[data-testid=swipe]") == "50"
     assert page.evaluate(
         """() => {
