@@ -27,6 +27,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -70,8 +71,22 @@ class Server:
     def start(self) -> None:
         """Start and wait for the link."""
         self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=self._log)
-        if self.process.stdout is None or not self.process.stdout.readline():
+        link = b""
+        if self.process.stdout is not None:
+            with self.process.stdout as output:
+                link = output.readline()
+        if not link:
             raise RuntimeError("the server did not start; see its log")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """End it and close its log."""
+        self.kill()
+        self._log.close()
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         """Send a request; return the open answer."""
@@ -160,8 +175,7 @@ class Campaign:
             job = self._keep_training(job)
             victim = self.random.choice(VICTIMS)
             if victim == "server":
-                self.server.process.kill()
-                self.server.process.wait()
+                self.server.kill()
                 self.server.start()
             else:
                 pid = self._pid_of(victim, job)
@@ -171,6 +185,14 @@ class Campaign:
             self.observed.kills[victim] += 1
         while (job := self._keep_training(job))["state"] in ("running", "stopping"):
             time.sleep(0.5)
+
+    def close(self) -> None:
+        """End the clients and the server, whatever happened."""
+        for client in self.clients:
+            client.stopping = True
+        self.server.close()
+        for client in self.clients:
+            client.join(10)
 
     def finish(self) -> list[str]:
         """Stop the clients and the server; return what is wrong."""
@@ -183,8 +205,7 @@ class Campaign:
         faults = [] if code == 0 else [f"the server ended with {code}"]
         marks = {image: self.server.json("GET", f"/api/images/{image}/marks") for image in self.images}
         faults += find_lost_marks(self.observed.marks, marks)
-        self.server.process.kill()
-        self.server.process.wait()
+        self.server.kill()
         log = read_log(self.project / "events.jsonl")
         faults += find_wrong_events(self.observed.events, log, marks, self.project / "runs")
         faults += [f"{len(self.observed.masks)} different masks"] if len(self.observed.masks) > 1 else []
@@ -328,9 +349,9 @@ def main() -> None:
     folder = chosen.out or Path(tempfile.mkdtemp(prefix="kills-"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    campaign = Campaign(folder, chosen.steps, chosen.seed)
-    campaign.kill(chosen.kills)
-    faults = campaign.finish()
+    with closing(Campaign(folder, chosen.steps, chosen.seed)) as campaign:
+        campaign.kill(chosen.kills)
+        faults = campaign.finish()
     observed = campaign.observed
     print(f"kills: {dict(observed.kills)}")
     print(f"acknowledged marks: {len(observed.marks)}, events: {len(observed.events)}")

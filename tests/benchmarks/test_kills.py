@@ -1,5 +1,6 @@
 """The campaign of kills: what it looks for, and a short one."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ def test_lost_and_doubled_events_are_found(received: list[Any], log: list[Any], 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
 def test_a_short_campaign_loses_nothing(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, steps=40, seed=3)
-    campaign.kill(4)
-    assert campaign.finish() == []
+    with closing(Campaign(tmp_path, steps=40, seed=3)) as campaign:
+        campaign.kill(4)
+        assert campaign.finish() == []
     assert sum(campaign.observed.kills.values()) > 0
     assert campaign.observed.marks

@@ -50,6 +50,7 @@ class Studio:
     def start(self) -> None:
         """Take up earlier jobs, and begin to read the data."""
         self.jobs.restore()
+        self.project.reading = True
         self._understanding = asyncio.create_task(self._understand())
 
     async def close(self) -> None:
@@ -281,6 +282,8 @@ class Studio:
                 self._take(path, json.loads(reply.payload))
         except Failure as failure:
             project.messages.append(failure.message)
+        finally:
+            project.reading = False
         if example:
             project.messages.insert(0, "This is a drawn example with known outlines: drop your own images on the page.")
         project.events.add("understood")

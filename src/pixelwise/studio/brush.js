@@ -6,6 +6,7 @@ import { get, post } from "./api.js";
 
 const UNKNOWN = -1;
 const CORRECTIONS = ["accept", "delete", "merge", "split", "frame"];
+const REFUSED = [400, 404, 409, 413, 422]; // answers that say something about the mark itself
 const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
 
 function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
@@ -230,13 +231,15 @@ export class Marks {
         mark.id = (await post(`/api/images/${imageId}/marks`, { ...mark, id: undefined })).id;
         this.waiting.shift();
       } catch (error) {
-        if (error.status && error.status < 500) {
+        if (REFUSED.includes(error.status)) {
           this.waiting.shift();
           this.marks = this.marks.filter((other) => other !== mark);
           this.announce(error.message);
           this.draw();
         } else {
-          this.announce("The server does not answer; the mark is sent again.");
+          const asked = [401, 403].includes(error.status);
+          this.announce(asked ? "The server asks for its link: open it in this browser; the mark is kept until then."
+            : "The server does not answer; the mark is sent again.");
           await new Promise((resolve) => { setTimeout(resolve, 1000); });
         }
       }
