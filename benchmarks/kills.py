@@ -35,6 +35,8 @@ from typing import Any
 
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.server.jobs import read_metrics
+from pixelwise.workflow.config import values_of
+from pixelwise.workflow.settings import load_config
 
 TOKEN = "a-token-for-the-kills"
 VICTIMS = ("server", "predictor", "reader", "training")
@@ -173,6 +175,7 @@ class Campaign:
         for _ in range(count):
             time.sleep(self.random.uniform(*PAUSE))
             job = self._keep_training(job)
+            job = self._train() if job["state"] == "done" else job
             victim = self.random.choice(VICTIMS)
             if victim == "server":
                 self.server.kill()
@@ -259,15 +262,17 @@ class Campaign:
             answer.read()
 
     def _find_other_weights(self) -> list[str]:
-        """Train again what every finished training did, undisturbed; return which weights differ."""
-        reference, faults = self.folder / "reference", list[str]()
-        runs = sorted((self.project / "runs").iterdir())
-        words = ("--config", str(runs[0] / "config.yaml"))
-        run("train", str(self.folder / "data"), "--out", str(reference), *words)
-        expected = (reference / "model.safetensors").read_bytes()
-        for path in runs:
+        """Train again, undisturbed and by the same plan, what every run did; return which weights differ."""
+        faults, references = list[str](), dict[str, bytes]()
+        for path in sorted((self.project / "runs").iterdir()):
+            plan = repr(values_of(load_config(path / "config.yaml")))
+            if plan not in references:
+                reference = self.folder / f"reference{len(references)}"
+                words = ("--out", str(reference), "--config", str(path / "config.yaml"))
+                run("train", str(self.folder / "data"), *words)
+                references[plan] = (reference / "model.safetensors").read_bytes()
             model = path / "model.safetensors"
-            if not model.is_file() or model.read_bytes() != expected:
+            if not model.is_file() or model.read_bytes() != references[plan]:
                 faults.append(f"the weights of run {path.name} differ from those of an undisturbed one")
         return faults
 
