@@ -2,7 +2,7 @@
 
 import { Checks } from "./checks.js";
 import { follow, get, post, upload } from "./api.js";
-import { Labels } from "./labels.js";
+import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
 import { ObjectTable } from "./objects.js";
 import { Training } from "./training.js";
@@ -22,16 +22,15 @@ function report(error) {
 }
 
 const viewer = new Viewer($("viewer"));
-const labels = new Labels($("labels"), viewer);
-const compared = new Labels($("compared"), viewer, "left");
-const layers = [labels, compared];
+const layers = new Layers(viewer, Object.fromEntries(
+  ["labels", "compared", "layer", "opacity", "threshold", "outlines", "swipe", "compare"].map((id) => [id, $(id)])), report);
 const marks = new Marks($("marks"), viewer, announce, (action, points, key) => {
   if (!result) throw new Error("Predict the image first: corrections need a result.");
   return post(`/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}`, { action, points, key });
 });
 const table = new ObjectTable($("objects"), (row, fly) => {
   marks.cross = null; // the cross is in the middle of the view, where the object will be
-  labels.set({ selected: result && result.task === "instance" ? row.id : 0 });
+  layers.select(result && result.task === "instance" ? row.id : 0);
   if (fly) viewer.flyTo(row.box);
   announce(`Object ${row.id}, area ${row.area} pixels.`);
 });
@@ -46,8 +45,8 @@ const checks = new Checks({
 // What tests and other programs may ask.
 window.studioState = () => ({
   image: shown, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
-  compared: compared.source && compared.source.id[1], marks: marks.active().length, waiting: marks.waiting.length, tiles: labels.tiles.size, coloured: labels.coloured,
-  loaded: [...labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
+  compared: layers.compared.source && layers.compared.source.id[1], marks: marks.active().length, waiting: marks.waiting.length,
+  tiles: layers.labels.tiles.size, coloured: layers.labels.coloured, loaded: [...layers.labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
 });
 window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
 
@@ -128,7 +127,7 @@ async function open(id) {
   if (newest) $("model").value = newest;
   showResult(about.results.find((one) => one.model === newest) || null);
   if (!newest && about.labelled) $("layer").value = "truth";
-  showLayer();
+  layers.show(image, result, state);
   showThumbnails();
   announce(`${about.name}, ${about.width} by ${about.height} pixels.`);
 }
@@ -149,42 +148,7 @@ function showResult(found) {
   } else {
     table.show([], []);
   }
-  showLayer();
-}
-
-function showLayer() {
-  const layer = $("layer").value;
-  labels.visible = layer !== "none";
-  labels.set({ confidence: layer === "confidence", selected: 0 });
-  if (image && layer === "truth" && image.labelled) labels.show(truthSource());
-  else labels.show(image && result && layer !== "truth" ? resultSource(result) : null);
-  showCompare();
-}
-
-function truthSource() {
-  const { id } = image;
-  const url = (level, x, y) => `/truth/${id}/${level}/${x}_${y}.png`;
-  return { image: id, id: [id, "truth"], url, objects: state.task === "instance", colours: state.colours };
-}
-
-function resultSource(found) {
-  const { id } = image;
-  const query = `?model=${encodeURIComponent(found.model)}`;
-  const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
-  return { image: id, id: [id, found.model], url, objects: found.task === "instance", colours: found.colours };
-}
-
-// What is left of the swipe: the image, the truth, or the result of another model, such as that of the last round.
-function showCompare() {
-  const others = state.models.filter((name) => !result || name !== result.model).map((name) => [`model ${name}`, `result of ${name}`]);
-  options($("compare"), [["", "the image"], ...(image && image.labelled ? [["truth", "the truth"]] : []), ...others.reverse()]);
-  const chosen = $("compare").value;
-  if (!image || !chosen) { compared.show(null); return; }
-  if (chosen === "truth") { compared.show(truthSource()); return; }
-  const model = chosen.slice("model ".length);
-  const own = image.id;
-  post(`/api/images/${own}/result?model=${encodeURIComponent(model)}`)
-    .then((found) => { if (image.id === own && $("compare").value === chosen) compared.show(resultSource(found)); }).catch(report);
+  layers.show(image, result, state);
 }
 
 async function predict() {
@@ -331,11 +295,6 @@ function step(count) {
   if (next) open(next.id).catch(report);
 }
 
-function swipe() {
-  $("swipe").value = Number($("swipe").value) ? 0 : 50;
-  $("swipe").dispatchEvent(new Event("input"));
-}
-
 function arrow(x, y) {
   if (marks.tool === "pan") viewer.panBy(60 * x, 60 * y);
   else marks.moveCross(10 * x, 10 * y);
@@ -346,9 +305,9 @@ const KEYS = {
   a: () => setTool("accept"), Delete: () => setTool("delete"), m: () => setTool("merge"), x: () => setTool("split"), f: () => setTool("frame"),
   "[": () => setRadius(marks.radius / 1.25), "]": () => setRadius(marks.radius * 1.25),
   z: () => marks.undo().catch(report), Z: () => marks.redo().catch(report),
-  u: () => useful().catch(report), n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: swipe, "?": () => $("help").showModal(),
+  u: () => useful().catch(report), n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: () => layers.toggleSwipe(), "?": () => $("help").showModal(),
   "+": () => viewer.zoomBy(1.5), "=": () => viewer.zoomBy(1.5), "-": () => viewer.zoomBy(1 / 1.5),
-  " ": () => { labels.visible = !labels.visible; labels.draw(); },
+  " ": () => layers.toggle(),
   ArrowLeft: () => arrow(-1, 0), ArrowRight: () => arrow(1, 0), ArrowUp: () => arrow(0, -1), ArrowDown: () => arrow(0, 1),
   Enter: () => marks.dab(), Escape: () => { marks.polygon = marks.lineStart = null; marks.draw(); },
 };
@@ -376,12 +335,6 @@ $("model").addEventListener("change", () => {
   if (image) get(`/api/images/${image.id}`).then((about) => showResult(about.results.find((one) => one.model === $("model").value) || null)).catch(report);
 });
 $("order").addEventListener("change", showThumbnails);
-$("layer").addEventListener("change", showLayer);
-$("compare").addEventListener("change", () => { if ($("compare").value && !Number($("swipe").value)) swipe(); showCompare(); });
-$("opacity").addEventListener("input", () => layers.forEach((one) => one.set({ opacity: Number($("opacity").value) / 100 })));
-$("threshold").addEventListener("input", () => layers.forEach((one) => one.set({ threshold: Number($("threshold").value) })));
-$("outlines").addEventListener("change", () => layers.forEach((one) => one.set({ outlines: $("outlines").checked })));
-$("swipe").addEventListener("input", () => layers.forEach((one) => { one.swipe = Number($("swipe").value) / 100; one.draw(); }));
 for (const id of ["low", "high", "gamma"]) {
   $(id).addEventListener("change", () => {
     const values = [["low", $("low").value], ["high", $("high").value], ["gamma", $("gamma").value]].filter(([, value]) => value !== "");
