@@ -222,7 +222,8 @@ class Campaign:
         """Continue a training that was killed."""
         now = {one["id"]: one for one in self.server.json("GET", "/api/state")["jobs"]}.get(job["id"], job)
         if now["state"] in ("failed", "stopped"):
-            return self.server.json("POST", f"/api/jobs/{job['id']}/resume")
+            again = self.server.json("POST", f"/api/jobs/{job['id']}/resume")
+            return again if "id" in again else now  # a second try of an answer that was lost is refused
         return now
 
     def _pid_of(self, victim: str, job: dict[str, Any]) -> int | None:

@@ -45,8 +45,9 @@ class Checks:
         Raises
         ------
         Failure
-            409: there are no masks.
+            409: there are no masks; 503: they are being read.
         """
+        self._project.check_read()
         if self.data is None:
             raise Failure(409, "no_masks", "There are no masks to check.")
         if kind == "check":

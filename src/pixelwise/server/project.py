@@ -99,11 +99,15 @@ class Project:
 
     def image(self, image_id: str) -> ProjectImage:
         """Return an image; raises `Failure` for an unknown id: 503 while the folder is being read, then 404."""
-        if image_id not in self.images and self.reading:  # a page of an earlier server asks again
-            raise Failure(503, "reading", "The images are being read; try again.", retry_after=1)
         if image_id not in self.images:
+            self.check_read()  # a page of an earlier server asks again
             raise Failure(404, "unknown_image", "There is no such image.")
         return self.images[image_id]
+
+    def check_read(self) -> None:
+        """Raise `Failure` (503) while the folder is being read: what is missing may be in it."""
+        if self.reading:
+            raise Failure(503, "reading", "The images are being read; try again.", retry_after=1)
 
     def add_files(self, cases: Sequence[dict[str, Any]]) -> None:
         """Add images where they are: `image` (path), `name`, `split` and `labelled` of each."""

@@ -190,8 +190,9 @@ class Studio:
         Raises
         ------
         Failure
-            409 if one runs already, or if there is nothing to train on.
+            409 if one runs already, or if there is nothing to train on; 503 while the folder is being read.
         """
+        self.project.check_read()
         if source == "folder":
             folder, words = self._training_data, length.option
             if folder is None:
