@@ -117,7 +117,8 @@ class Jobs:
         for path in sorted(self._folder.glob("*.json")):
             value: dict[str, Any] = json.loads(path.read_text("utf-8"))
             known: dict[str, Any] = {name: value[name] for name in value if name in names}
-            job = replace(Job(**known), command=tuple(value["command"]))
+            known["command"] = tuple(value["command"])
+            job = Job(**known)
             self.jobs[job.id] = job
             if states.get(job.id) != job.state:
                 self._project.events.add("job", job=job.to_json())
