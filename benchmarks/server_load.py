@@ -1,6 +1,7 @@
 """How the server holds under load: latency at 0.5, 1 and 3 times its capacity, refusals, memory, throughput.
 
-    python benchmarks/server_load.py RUN IMAGE.png [--seconds 20] [--requests 2000] [--out load.json]
+    python benchmarks/server_load.py RUN IMAGE.png [--seconds 20] [--requests 2000] [--answers 200]
+        [--out load.json]
 
 The load is open: requests arrive at random moments (Poisson) at a given rate, whether or not earlier ones were
 answered. Capacity is what 16 clients get that each wait for their answer. Every answer must have the bytes that
@@ -153,12 +154,13 @@ def percentile(seconds: list[float], share: float) -> float | None:
     return round(1000 * seconds[min(len(seconds) - 1, int(share * len(seconds)))], 1) if seconds else None
 
 
-async def measure(server: Server, image: bytes, expected: bytes, seconds: float, requests: int) -> dict[str, object]:
+async def measure(
+    server: Server, image: bytes, expected: bytes, seconds: float, requests: int, answers_of_a_round: int
+) -> dict[str, object]:
     """Return every figure of a running server."""
     while (await server.ask(image)).status != 200:
         await asyncio.sleep(0.5)
-    await closed(server, image, 100)
-    rates = [(await closed(server, image, 200))[0] for _ in range(3)]
+    rates = [(await closed(server, image, answers_of_a_round))[0] for _ in range(4)][1:]
     capacity = statistics.median(rates)
     result: dict[str, object] = {"capacity_per_second": round(capacity, 2)}
     for share in (0.5, 1.0, 3.0):
@@ -178,6 +180,7 @@ def main() -> None:
     parser.add_argument("image", type=Path)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--answers", type=int, default=200, help="in each of three rounds that measure the capacity")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -190,7 +193,8 @@ def main() -> None:
         bare = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
         server = Server(chosen.model, folder)
         try:
-            found = asyncio.run(measure(server, chosen.image.read_bytes(), expected, chosen.seconds, chosen.requests))
+            image, length = chosen.image.read_bytes(), (chosen.seconds, chosen.requests, chosen.answers)
+            found = asyncio.run(measure(server, image, expected, *length))
         finally:
             server.close()
     result = {"machine": in_words(), "load": round(os.getloadavg()[0], 1), "bare_per_second": round(bare, 2), **found}
