@@ -31,12 +31,13 @@ CLIENTS = 16
 MEMORY_ROUNDS = 5
 BARE = """
 import sys, time, numpy as np
+from pathlib import Path
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import read_image
 from pixelwise.runtimes.malloc import keep_large_blocks
 keep_large_blocks()
 model = load_model_for_prediction(sys.argv[1], device="cpu", runtime="torch")
-pixels = read_image(sys.argv[2]).pixels
+pixels = read_image(Path(sys.argv[2])).pixels
 tile = np.ascontiguousarray(pixels[None, :, :512, :512], np.float32)
 runtime, times = model.predictor.runtime, []
 while sum(times) < float(sys.argv[3]):
