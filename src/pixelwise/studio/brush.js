@@ -107,7 +107,8 @@ export class Marks {
     if (!this.current) return;
     const scale = this.viewer.transform().scale;
     const step = Math.max(0.5 / scale, this.current.radius / 16 || 0);
-    for (const one of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
+    const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+    for (const one of between.length ? between : [event]) {
       const point = this.point(one);
       const last = this.current.points[this.current.points.length - 1];
       const far = Math.hypot(point[0] - last[0], point[1] - last[1]) >= step;
