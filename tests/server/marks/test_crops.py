@@ -23,6 +23,8 @@ from pixelwise.server.marks.crops import (
 )
 from pixelwise.server.marks.raster import IGNORE, rasterise
 from pixelwise.server.marks.records import UNKNOWN, Objects, Outline, Point, Shape, Stroke
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.settings import Settings, apply_settings
 
 
 def line(class_index: int, *points: tuple[float, float], radius: float = 3) -> Stroke:
@@ -158,3 +160,14 @@ def test_a_held_out_object_takes_its_surroundings_along(tmp_path: Path) -> None:
         assert (mask[20 - SURROUNDINGS : 20, own] == 0).all()
     both = (train != IGNORE_NUMBER) & (val != IGNORE_NUMBER)
     assert not both.any()
+
+
+def test_the_options_are_settings_that_a_training_knows(marked: list[MarkedImage], tmp_path: Path) -> None:
+    few = write_crops(marked, tmp_path / "few")
+    many = write_crops([replace(i, id=f"{n}b") for n in range(4) for i in marked], tmp_path / "many")
+    settings = [Settings.parse([word for word in made.options if "=" in word]) for made in (few, many)]
+    assert [("augmentation.gamma" in one.values, one.values["patches.foreground_share"]) for one in settings] == [
+        (True, 1),
+        (False, 1),
+    ]
+    apply_settings(Config(), settings[0])

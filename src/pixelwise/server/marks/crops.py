@@ -31,6 +31,15 @@ BLOCK = 256
 FEW_IMAGES = 10
 """With fewer marked images, marks are held out for validation instead of images: a fifth of few images is much."""
 
+VARIED = (
+    "augmentation.gamma=[0.5,2.0]", "augmentation.gamma_share=0.5",
+    "augmentation.contrast=[0.5,1.5]", "augmentation.contrast_share=0.5",
+    "augmentation.brightness=0.5", "augmentation.brightness_share=0.5",
+    "augmentation.noise_share=0.3", "augmentation.blur_share=0.3",
+    "augmentation.scale=[0.5,2.0]", "augmentation.scale_share=0.8",
+)  # fmt: skip
+"""Settings for few images, which show little of how others look: intensities and sizes vary more (RESULTS.md, studio)."""
+
 IGNORE_NUMBER = 65_535
 """Value of unknown pixels in masks of object numbers."""
 
@@ -77,6 +86,7 @@ class CropSet:
         A score of a few held-out marks is too noisy to choose weights by: the last ones are kept.
         """
         options = ("--ignore-index", str(IGNORE_NUMBER if self.objects else IGNORE), "patches.foreground_share=1")
+        options += VARIED if self.images < FEW_IMAGES else ()
         if self.held_out:
             return (*options, "--allow-duplicates", "training.keep=last")
         return (*options, "--group-by", GROUP_BY) if self.images > 2 else options
