@@ -38,7 +38,7 @@ VARIED = (
     "augmentation.noise_share=0.3", "augmentation.blur_share=0.3",
     "augmentation.scale=[0.5,2.0]", "augmentation.scale_share=0.8",
 )  # fmt: skip
-"""Settings for few images, which show little of how others look: intensities and sizes vary more (RESULTS.md, studio)."""
+"""Settings for few images, which show little of how others look: intensities and sizes vary more (RESULTS.md)."""
 
 IGNORE_NUMBER = 65_535
 """Value of unknown pixels in masks of object numbers."""
