@@ -134,6 +134,9 @@ def measure(page: Any, server: Server, small: str, large: str) -> dict[str, Any]
     page.click(f"[data-id='{large}'] button")
     until(page, f"() => window.studioState().image === '{large}'")
     times = page.evaluate(STROKE, [MOVES, RADIUS])
+    until(page, "() => window.studioState().marks === 1 && window.studioState().waiting === 0")
+    (mark,) = json.loads(server.get(f"/api/images/{large}/marks"))
+    found["stroke_points"] = len(mark["points"])
     found["stroke_frame_ms"] = {"median": float(np.median(times)), "largest": max(times)}
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
