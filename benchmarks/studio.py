@@ -28,15 +28,17 @@ VIEW = 3, 2  # tiles of a view of 1280 x 800
 class Server:
     """`pixelwise serve` on some images; `seconds` is the time to its link."""
 
-    def __init__(self, data: Path, out: Path) -> None:
+    def __init__(self, data: Path, out: Path, *models: Path) -> None:
         began = time.perf_counter()
-        words = ["-m", "pixelwise", "serve", str(data), "--out", str(out), "--port", "0", "--no-browser"]
+        words = ["-m", "pixelwise", "serve", *map(str, models), str(data), "--out", str(out)]
+        words += ["--port", "0", "--no-browser"]
         self.process = subprocess.Popen(
             [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         if self.process.stdout is None or self.process.stderr is None:
             raise RuntimeError("no pipes")
-        self.origin = self.process.stdout.readline().partition("/open/")[0]
+        self.link = self.process.stdout.readline().strip()
+        self.origin = self.link.partition("/open/")[0]
         self.seconds = time.perf_counter() - began
         self.token = self.process.stderr.readline().rpartition(" ")[2].strip()
 

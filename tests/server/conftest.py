@@ -1,5 +1,6 @@
 """A server in this process, of a model made by hand, with its workers in processes of their own."""
 
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -68,4 +69,6 @@ def client(service: Service, studio: Studio) -> Generator[TestClient]:
         assert running.portal is not None
         running.portal.call(service.predictor.wait_ready)
         running.portal.call(service.reader.wait_ready)
+        while not studio.understood:
+            time.sleep(0.05)
         yield running

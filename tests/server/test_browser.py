@@ -1,14 +1,8 @@
 """The page in a real browser: the journey from a dropped image to its result, and marks on the right pixels."""
 
-import json
 import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -16,47 +10,16 @@ import pytest
 import tifffile
 
 from bright import drawn_image, write_bright_model
+from browser import MARKS, Server, opened, state_of, until
 from pixelwise.io.write import write_image
 from pixelwise.server.marks.raster import IGNORE, rasterise
 from pixelwise.server.marks.records import Stroke
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")]
+pytestmark = MARKS
 
-SECONDS = 240  # machines of tests are busy
 SIDE = 4096
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 SCREENSHOT = os.environ.get("PIXELWISE_SCREENSHOT")
 """A file for a picture of the page, for the documentation."""
-
-
-class Server:
-    """`pixelwise serve` in a process of its own."""
-
-    def __init__(self, *words: str) -> None:
-        command = [sys.executable, "-m", "pixelwise", "serve", *words, "--port", "0", "--no-browser"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self.link = self.process.stdout.readline().strip()
-        self.origin = self.link.partition("/open/")[0]
-        self.token = self.process.stderr.readline().rpartition(" ")[2].strip()
-
-    def get(self, path: str) -> Any:
-        """Return an answer as JSON."""
-        request = urllib.request.Request(self.origin + path, headers={"Authorization": f"Bearer {self.token}"})
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return json.loads(answer.read())
-
-    def close(self) -> int:
-        """Stop as an operator does; return the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=SECONDS)
-        return self.process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -75,42 +38,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
 
 @pytest.fixture(scope="module")
 def page(server: Server) -> Generator[Any]:
-    """The page, with every request and every message of the console recorded."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=SECONDS * 1000)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(SECONDS * 1000)
-        page.requests, page.errors = [], []
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-        page.on(
-            "response",
-            lambda answer: page.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
-        )
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(server.link)
-        until(page, lambda state: state["image"] is not None)
+    with opened(server, viewport={"width": 1280, "height": 800}) as page:
         yield page
-        browser.close()
-
-
-def state_of(page: Any) -> dict[str, Any]:
-    return page.evaluate("() => window.studioState ? window.studioState() : { image: null }")
 
 
 def set_threshold(page: Any, value: int) -> None:
     change = "(value) => { const s = document.getElementById('threshold'); s.value = value; "
     page.evaluate(change + "s.dispatchEvent(new Event('input')); }", value)
-
-
-def until(page: Any, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Wait for a state; polled, because the page forbids the code that the driver's own waiting needs."""
-    for _ in range(SECONDS * 10):
-        state = state_of(page)
-        if reached(state):
-            return state
-        page.wait_for_timeout(100)
-    raise TimeoutError(str(state_of(page)))
 
 
 def correct_objects(page: Any, server: Server, image: str) -> None:

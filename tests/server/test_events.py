@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from pixelwise.server.events import EventLog
 
@@ -48,3 +49,15 @@ def test_a_stream_continues_where_it_broke_off(tmp_path: Path) -> None:
 
     assert asyncio.run(run()) == [0, 1, 2, 3]
     log.close()
+
+
+def test_what_a_client_causes_twice_is_announced_once(tmp_path: Path) -> None:
+    events = list[dict[str, Any]]()
+    for number in range(2):
+        log = EventLog(tmp_path / "events.jsonl")
+        for _ in range(2):
+            log.add_once("mark", image="a", id=1)
+            log.add_once("mark", image="a", id=2 + number)
+        events = [event for _, event in log.after(0)]
+        log.close()
+    assert [event["id"] for event in events] == [1, 2, 3]

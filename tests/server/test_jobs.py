@@ -1,15 +1,17 @@
 """Jobs: one process each, watched through the run folder, also by the next server."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pixelwise.server.failures import Failure
-from pixelwise.server.jobs import Job, Jobs
+from pixelwise.server.jobs import Job, Jobs, read_metrics
 from pixelwise.server.project import Project
 
 # Stands in for `pixelwise train DATA --out RUN`: a row of metrics per tenth of a second, saves on SIGTERM.
@@ -84,7 +86,7 @@ def test_a_job_goes_on_without_its_server_and_its_events_come_once(tmp_path: Pat
 
     async def begin(jobs: Jobs, done: list[Job]) -> str:
         job = jobs.start("train", words(run, 12), run)
-        while not jobs.get(job.id).rows:
+        while not read_metrics(run):
             await asyncio.sleep(0.05)
         return job.id
 
@@ -105,13 +107,14 @@ def test_stop_and_continue(tmp_path: Path) -> None:
 
     async def use(jobs: Jobs, done: list[Job]) -> list[str]:
         job = jobs.start("train", words(run, 30), run)
-        while not jobs.get(job.id).rows:
+        while not read_metrics(run):
             await asyncio.sleep(0.05)
         states = [jobs.stop(job.id).state, (await until(jobs, job.id, "stopped", "failed", "done")).state]
         with pytest.raises(Failure):
             jobs.resume("0002")
+        (run / "config.yaml").touch()  # the plan of a real run
         again = jobs.resume(job.id)
-        assert again.command[-1] == "--resume"
+        assert again.words[-1] == "--resume"
         jobs.stop(job.id)
         return [*states, (await until(jobs, job.id, "stopped", "failed", "done")).state]
 
@@ -127,3 +130,68 @@ def test_a_failure_says_why(tmp_path: Path) -> None:
 
     job, _ = with_jobs(tmp_path / "p", use)
     assert (job.state, job.message) == ("failed", "Error: expected masks; got none.")
+
+
+def test_a_run_that_continues_has_a_configuration_of_its_own() -> None:
+    words = ("train", "data", "--config", "plan.yaml", "--out", "run")
+    job = Job(id="0001", kind="train", command=words, folder="run", started=0.0)
+    assert job.words == words
+    assert replace(job, resumed=True).words == ("train", "data", "--out", "run", "--resume")
+
+
+def test_a_training_that_ended_before_its_plan_begins_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+
+    async def use(jobs: Jobs, done: list[Job]) -> Job:
+        job = jobs.start("train", words(run, 3, "bad"), run)
+        await until(jobs, job.id, "failed")
+        (run / "fingerprint.json").touch()
+        again = jobs.resume(job.id)
+        assert not (run / "fingerprint.json").exists()
+        return again
+
+    again, _ = with_jobs(tmp_path / "p", use)
+    assert "--resume" not in again.words
+
+
+def test_what_a_killed_server_announced_is_not_announced_again(tmp_path: Path) -> None:
+    """The server is killed after an event, before it notes anything: the log of events is what counts."""
+    run = tmp_path / "run"
+    run.mkdir()
+
+    async def use(jobs: Jobs, done: list[Job]) -> Job:
+        job = jobs.start("train", words(run, 3), run)
+        return await until(jobs, job.id, "done")
+
+    job, events = with_jobs(tmp_path / "p", use)
+    # as if the last state was saved, but neither announced nor noted
+    file, log = tmp_path / "p" / "jobs" / "0001.json", tmp_path / "p" / "events.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]))
+    assert json.loads(file.read_text())["state"] == "done"
+
+    async def look(jobs: Jobs, done: list[Job]) -> list[Job]:
+        return done
+
+    done, after = with_jobs(tmp_path / "p", look)
+    assert done == [job]
+    assert after == events
+    file.write_text(file.read_text().replace('"done"', '"running"'))
+    _, after = with_jobs(tmp_path / "p", lambda jobs, done: until(jobs, "0001", "done"))
+    assert [event for event in after if event["kind"] == "metrics"] == [e for e in events if e["kind"] == "metrics"]
+
+
+def test_rows_that_are_written_again_are_announced_once(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "snapshots").mkdir(parents=True)
+
+    async def use(jobs: Jobs, done: list[Job]) -> None:
+        jobs.jobs["0001"] = Job(id="0001", kind="train", command=(), folder=str(run), started=0.0)
+        for steps in ((10, 20, 30), (10, 20), (10, 20, 25, 30, 40)):
+            rows = "".join(f"{step},0.5\n" for step in steps)
+            (run / "metrics.csv").write_text(f"step,val_score\n{rows}")
+            jobs._announce("0001")  # pyright: ignore[reportPrivateUsage]
+
+    _, events = with_jobs(tmp_path / "p", use)
+    assert [event["row"]["step"] for event in events if event["kind"] == "metrics"] == [10, 20, 30, 40]

@@ -82,3 +82,15 @@ def test_one_server_per_project_and_folders_in_order(tmp_path: Path) -> None:
 )
 def test_names_are_for_display(name: str, shown: str) -> None:
     assert clean_name(name) == shown
+
+
+def test_an_image_is_not_unknown_while_the_folder_is_read(tmp_path: Path) -> None:
+    """A page of an earlier server sends its waiting marks again; a 4xx would make it drop them."""
+    project = Project(tmp_path / "p")
+    statuses: list[int] = []
+    for project.reading in (True, False):
+        with pytest.raises(Failure) as failure:
+            project.image("0" * 16)
+        statuses.append(failure.value.status)
+    project.close()
+    assert statuses == [503, 404]

@@ -10,6 +10,7 @@ from pixelwise.labels.targets import IGNORE
 
 MAX_PIXELS = 10_000  # stored pixels per class and case (nnU-Net)
 MAX_TOTAL_PIXELS = 20_000_000  # stored pixels of a data set: 160 MB
+SPARSE = 0.25  # known fraction of the pixels, below which every class is looked for: elsewhere is nothing to learn
 BLOCK = 1 << 20  # pixels processed at a time, so that large images need little memory
 PURPOSE = 2
 
@@ -24,6 +25,8 @@ class Locations(NamedTuple):
 def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[list[Locations]]:
     """Find pixels of the rare classes: all except the most frequent one of the data set and IGNORE.
 
+    If most pixels are ignored, as in images with a few strokes, all classes count as rare.
+
     Parameters
     ----------
     targets : sequence of uint8 arrays (*size)
@@ -37,7 +40,8 @@ def find_locations(targets: Sequence[np.ndarray], seed: int) -> list[list[Locati
     """
     counts = np.array([_count(target) for target in targets])
     counts[:, IGNORE] = 0
-    counts[:, counts.sum(0).argmax()] = 0
+    if counts.sum() >= SPARSE * sum(target.size for target in targets):
+        counts[:, counts.sum(0).argmax()] = 0
     limit = max(1, min(MAX_PIXELS, MAX_TOTAL_PIXELS // max(1, int(np.count_nonzero(counts)))))
     result: dict[int, list[Locations]] = {}
     for case, target in enumerate(targets):

@@ -40,12 +40,13 @@ async def correct(
     name, _ = studio.service.model(model)
     known = studio.project.marks(image.id).id_of(key) if studio.project.has_marks(image.id) else None
     if known is not None:
+        studio.project.events.add_once("mark", image=image.id, id=known)
         return known
     with studio.service.admission.request(), studio.service.spool() as folder:
         request = _write_shown(studio.project, folder, image, name, action=action, points=points, key=key)
         reply = await studio.service.reader.call("correct", seconds=_SECONDS, request=str(request))
     number = studio.project.marks(image.id).add(parse_mark(reply.payload))
-    studio.project.events.add("mark", image=image.id, id=number)
+    studio.project.events.add_once("mark", image=image.id, id=number)
     return number
 
 

@@ -13,7 +13,11 @@ from typing import Any
 
 from pixelwise.io.journal import open_for_update
 
+ONCE = ("mark", "model", "image", "result")
+"""Kinds of events that could come twice: a client asks again if an answer was lost, a server takes up what is done."""
+
 _PING_SECONDS = 15.0
+_ONCE_LINES = tuple(f'{{"kind":"{kind}"'.encode() for kind in ONCE)
 
 
 class EventLog:
@@ -28,6 +32,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = open_for_update(path)
+        self._once: set[bytes] = set()
         self._end = self._repair()
         self._changed = asyncio.Event()
 
@@ -36,9 +41,16 @@ class EventLog:
         """The id of the last event: the offset of the end of the log."""
         return self._end
 
+    def add_once(self, kind: str, **values: Any) -> None:
+        """Append an event of `ONCE` unless it is in the log already, also of an earlier server."""
+        line = _line(kind, values)
+        if line not in self._once:
+            self._once.add(line)
+            self.add(kind, **values)
+
     def add(self, kind: str, **values: Any) -> int:
         """Append an event; return its id."""
-        line = json.dumps({"kind": kind, **values}, separators=(",", ":")).encode() + b"\n"
+        line = _line(kind, values)
         self._file.write(line)
         self._file.flush()
         self._end += len(line)
@@ -82,8 +94,16 @@ class EventLog:
         self._file.close()
 
     def _repair(self) -> int:
-        content = self.path.read_bytes()
-        end = content.rfind(b"\n") + 1
+        end = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                end += len(line) if line.endswith(b"\n") else 0
+                if line.startswith(_ONCE_LINES):
+                    self._once.add(line)
         self._file.truncate(end)
         self._file.seek(0, os.SEEK_END)
         return end
+
+
+def _line(kind: str, values: dict[str, Any]) -> bytes:
+    return json.dumps({"kind": kind, **values}, separators=(",", ":")).encode() + b"\n"

@@ -1,16 +1,17 @@
-"""Trainings and exports as child processes; the run folder is their state, so they outlive the page and the server."""
+"""Trainings and other commands as child processes; the run folder is their state, so they outlive the server."""
 
 import asyncio
 import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ from pixelwise.text import command as as_text
 State = Literal["running", "stopping", "done", "stopped", "failed"]
 
 _POLL_SECONDS = 0.5
-_SAVED, _NOTHING_LEARNED = 75, 5  # exit codes of `pixelwise train`
+_SAVED, _NOTHING_LEARNED, _FAULTS = 75, 5, 6  # exit codes of `pixelwise train` and `pixelwise doctor`
+_DONE = {"train": (0, _NOTHING_LEARNED), "check": (0, _FAULTS)}
 _NICE = 5
 
 
@@ -34,9 +36,11 @@ class Job:
     ----------
     id : str
     kind : str
-        "train", "export" or "report".
+        "train", "export", "report", "check" or "fix".
     command : tuple of str
         The words after `pixelwise`.
+    resumed : bool
+        Its run was started before and continues.
     folder : str
         The run, or the folder of the exported file.
     started : float
@@ -47,8 +51,6 @@ class Job:
     state : str
     message : str
         Why it failed or stopped.
-    rows, snapshots : int
-        How many rows of metrics and snapshots were announced as events.
     """
 
     id: str
@@ -60,8 +62,15 @@ class Job:
     pid: int = 0
     state: State = "running"
     message: str = ""
-    rows: int = 0
-    snapshots: int = 0
+    resumed: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that are run; a run that continues has a configuration of its own."""
+        if not self.resumed:
+            return self.command
+        place = self.command.index("--config") if "--config" in self.command else len(self.command)
+        return (*self.command[:place], *self.command[place + 2 :], "--resume")
 
     @property
     def active(self) -> bool:
@@ -71,7 +80,7 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Return what a page may know."""
         names = ("id", "kind", "started", "seconds", "state", "message")
-        return {**{name: getattr(self, name) for name in names}, "command": as_text(*self.command)}
+        return {**{name: getattr(self, name) for name in names}, "command": as_text(*self.words)}
 
 
 class Jobs:
@@ -96,15 +105,23 @@ class Jobs:
         self.jobs: dict[str, Job] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchers: set[asyncio.Task[None]] = set()
+        self._announced: dict[str, tuple[float, int]] = {}  # last step of metrics, and last snapshot
         self._folder = project.folder / "jobs"
 
     def restore(self) -> None:
-        """Take up the jobs of an earlier server: those that still run are watched again."""
+        """Take up the jobs of an earlier server: those that still run are watched again.
+
+        What was announced is read from the log of events: a server that is killed has no time to note it.
+        """
+        names, states = {field.name for field in fields(Job)}, self._read_events()
         for path in sorted(self._folder.glob("*.json")):
             value: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            value["command"] = tuple(value["command"])
-            job = Job(**value)
+            known: dict[str, Any] = {name: value[name] for name in value if name in names}
+            known["command"] = tuple(value["command"])
+            job = Job(**known)
             self.jobs[job.id] = job
+            if states.get(job.id) != job.state:
+                self._project.events.add("job", job=job.to_json())
             if job.active:
                 self._watch(job, None)
             elif job.state == "done":
@@ -143,8 +160,11 @@ class Jobs:
         job = self.get(job_id)
         if job.kind != "train" or job.state not in ("stopped", "failed"):
             raise Failure(409, "not_stopped", "Only a training that was stopped can be continued.")
-        words = job.command if "--resume" in job.command else (*job.command, "--resume")
-        return self._launch(replace(job, command=words, state="running", message="", started=time.time()))
+        begun = (Path(job.folder) / "config.yaml").is_file()
+        if not begun:  # it ended before there was a plan: begin again
+            shutil.rmtree(job.folder, ignore_errors=True)
+            Path(job.folder).mkdir(parents=True)
+        return self._launch(replace(job, resumed=begun, state="running", message="", started=time.time()))
 
     def stop(self, job_id: str) -> Job:
         """Ask a job to save its state and end."""
@@ -159,14 +179,30 @@ class Jobs:
         """Return the file with the output of a job."""
         return self._folder / f"{job.id}.log"
 
+    def result_path(self, job: Job) -> Path:
+        """Return the file with the standard output of a job."""
+        return self._folder / f"{job.id}.out"
+
+    def _read_events(self) -> dict[str, str]:
+        """Return the last announced state of each job, and note what else was announced."""
+        states: dict[str, str] = {}
+        for _, event in self._project.events.after(0):
+            if event["kind"] == "job":
+                states[event["job"]["id"]] = event["job"]["state"]
+            elif event["kind"] in ("metrics", "snapshot"):
+                step, snapshot = self._announced.get(event["job"], (-1.0, -1))
+                new = (event["row"]["step"], snapshot) if event["kind"] == "metrics" else (step, event["step"])
+                self._announced[event["job"]] = new
+        return states
+
     def _launch(self, job: Job) -> Job:
         self._folder.mkdir(exist_ok=True)
-        with self.log_path(job).open("ab") as log:
+        with self.log_path(job).open("ab") as log, self.result_path(job).open("wb") as out:
             # not of asyncio, which ends its processes when the loop is closed: this one outlives the server
             process = subprocess.Popen(
-                [*self._program, *job.command],
+                [*self._program, *job.words],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=out,
                 stderr=log,
                 start_new_session=True,
             )
@@ -196,26 +232,36 @@ class Jobs:
             self._on_done(job)
 
     def _announce(self, job_id: str) -> None:
-        """Turn new rows of metrics and new snapshots of a run into events."""
-        job = self.jobs[job_id]
-        folder = Path(job.folder)
-        rows = read_metrics(folder)
-        snapshots = snapshot_steps(folder)
-        for row in rows[job.rows :]:
-            self._project.events.add("metrics", job=job.id, row=row)
-        if len(snapshots) > job.snapshots:
-            self._project.events.add("snapshot", job=job.id, step=snapshots[-1])
-        if len(rows) != job.rows or len(snapshots) != job.snapshots:
-            self._save(replace(job, rows=len(rows), snapshots=len(snapshots)))
+        """Turn new rows of metrics and new snapshots of a run into events.
+
+        A run that was killed and continues writes some rows again: only later steps are new.
+        """
+        folder = Path(self.jobs[job_id].folder)
+        step, snapshot = self._announced.get(job_id, (-1.0, -1))
+        for row in read_metrics(folder):
+            if row["step"] > step:
+                step = row["step"]
+                self._project.events.add("metrics", job=job_id, row=row)
+        newest = max(snapshot_steps(folder), default=-1)
+        if newest > snapshot:
+            self._project.events.add("snapshot", job=job_id, step=newest)
+        self._announced[job_id] = step, max(newest, snapshot)
 
     def _finished(self, job: Job, code: int | None) -> Job:
         last = _last_line(self.log_path(job))
-        done = code in (0, _NOTHING_LEARNED) or (code is None and _looks_done(job))
+        done = code in _DONE.get(job.kind, (0,)) or (code is None and self._looks_done(job))
         if done:
             return replace(job, state="done", message=last if code == _NOTHING_LEARNED else "")
         if code == _SAVED or job.state == "stopping" or code is None:
             return replace(job, state="stopped", message=last)
         return replace(job, state="failed", message=last or f"It ended with exit code {code}.")
+
+    def _looks_done(self, job: Job) -> bool:
+        """Return whether a job whose exit code nobody saw has written its result."""
+        folder = Path(job.folder)
+        if job.kind == "check":
+            return self.result_path(job).stat().st_size > 0
+        return (folder / "summary.json").is_file() if job.kind == "train" else any(folder.glob("*"))
 
     def _update(self, job: Job) -> Job:
         self._save(job)
@@ -251,11 +297,6 @@ def _is_ours(job: Job) -> bool:
     except (OSError, ValueError):
         return False
     return any(word.startswith(job.folder.encode()) for word in words)
-
-
-def _looks_done(job: Job) -> bool:
-    folder = Path(job.folder)
-    return (folder / "summary.json").is_file() if job.kind == "train" else any(folder.glob("*"))
 
 
 def _last_line(path: Path) -> str:

@@ -82,6 +82,7 @@ class Project:
         self.problems: list[dict[str, Any]] = []
         self.task = ""
         self.data: Path | None = None
+        self.reading = False
         self._results: dict[Path, tuple[int, dict[str, Any]]] = {}
         self._journals: OrderedDict[str, MarkJournal] = OrderedDict()
         self._add_dropped()
@@ -97,10 +98,16 @@ class Project:
         self._lock.close()
 
     def image(self, image_id: str) -> ProjectImage:
-        """Return an image; raises `Failure` (404) for an unknown id."""
+        """Return an image; raises `Failure` for an unknown id: 503 while the folder is being read, then 404."""
         if image_id not in self.images:
+            self.check_read()  # a page of an earlier server asks again
             raise Failure(404, "unknown_image", "There is no such image.")
         return self.images[image_id]
+
+    def check_read(self) -> None:
+        """Raise `Failure` (503) while the folder is being read: what is missing may be in it."""
+        if self.reading:
+            raise Failure(503, "reading", "The images are being read; try again.", retry_after=1)
 
     def add_files(self, cases: Sequence[dict[str, Any]]) -> None:
         """Add images where they are: `image` (path), `name`, `split` and `labelled` of each."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixelwise.atomic_write import atomic_write_json
+from pixelwise.server.checks import Checks
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs
-from pixelwise.server.marks.crops import IGNORE_NUMBER
-from pixelwise.server.marks.raster import IGNORE
-from pixelwise.server.marks.records import active_shapes
+from pixelwise.server.marks.records import active_shapes, held_out_marks
+from pixelwise.server.marks.rounds import Length, can_continue, continue_from
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
@@ -41,6 +41,7 @@ class Studio:
     def __init__(self, service: Service, project: Project, data: Sequence[Path]) -> None:
         self.service, self.project = service, project
         self.jobs = Jobs(project, self._job_done)
+        self.checks = Checks(project, self.jobs)
         self.stopping = False
         self._data = list(data)
         self._understanding: asyncio.Task[None] | None = None
@@ -49,6 +50,7 @@ class Studio:
     def start(self) -> None:
         """Take up earlier jobs, and begin to read the data."""
         self.jobs.restore()
+        self.project.reading = True
         self._understanding = asyncio.create_task(self._understand())
 
     async def close(self) -> None:
@@ -85,15 +87,21 @@ class Studio:
             "understood": self.understood,
             "sentence": self._sentence(),
             "messages": project.messages,
-            "problems": project.problems,
+            "problems": self.checks.problems(),
             "task": project.task,
             "classes": project.classes,
             "colours": project.colours,
             "images": images,
             "models": list(self.service.models),
             "jobs": [job.to_json() for job in self.jobs.jobs.values()],
-            "trainable": project.data is not None,
+            "trainable": self._training_data is not None,
+            "check": self.checks.to_json(),
         }
+
+    @property
+    def _training_data(self) -> Path | None:
+        """The folder that can be trained on: the corrected copy, if there is one."""
+        return self.checks.copy or self.project.data
 
     def _results_of(self, image: ProjectImage, names: Sequence[str]) -> dict[str, Any]:
         """Return the models with a result for an image; mean uncertainty and score of that of the newest model."""
@@ -119,7 +127,7 @@ class Studio:
         """Take a dropped image into the project, if it can be read."""
         await image_pixels(self.service, content, key)
         image = self.project.add_dropped(content, name)
-        self.project.events.add("image", id=image.id)
+        self.project.events.add_once("image", id=image.id)
         return image
 
     async def predict(self, image: ProjectImage, model: str) -> dict[str, Any]:
@@ -158,7 +166,7 @@ class Studio:
         atomic_write_json(working / "result.json", record)
         shutil.rmtree(folder, ignore_errors=True)
         working.replace(folder)
-        self.project.events.add("result", image=image.id, model=name)
+        self.project.events.add_once("result", image=image.id, model=name)
         return record
 
     async def _score(self, image: ProjectImage, mask: str, about: dict[str, Any]) -> float | None:
@@ -174,28 +182,29 @@ class Studio:
         except Failure:
             return None  # the prediction stands, whatever is wrong with the ground truth
 
-    async def train(self, source: Source, seconds: int) -> Job:
+    async def train(self, source: Source, length: Length, *, fresh: bool = False) -> Job:
         """Start a training on the folder or on the marks.
+
+        A training on marks goes on from the newest model of the same task, unless it should be `fresh`.
 
         Raises
         ------
         Failure
-            409 if one runs already, or if there is nothing to train on.
+            409 if one runs already, or if there is nothing to train on; 503 while the folder is being read.
         """
-        run = self.project.folder / "runs"
-        words: tuple[str, ...]
+        self.project.check_read()
         if source == "folder":
-            if self.project.data is None:
+            folder, words = self._training_data, length.option
+            if folder is None:
                 raise Failure(409, "no_masks", "There are no masks to train on: paint some marks first.")
-            folder, words = self.project.data, ()
         else:
             folder = self.project.new_folder("datasets")
-            words = await self._write_crops(folder)
+            marks = await self._write_crops(folder)
+            last = None if fresh else await self._last_run(marks)
+            how = length.option if last is None else continue_from(last, length, len(self.jobs.jobs) + 1)
+            words = (*self._task_of(marks), *marks["options"], *how)
         run = self.project.new_folder("runs")
-        budget = f"{seconds}s"
-        return self.jobs.start(
-            "train", ("train", str(folder), "--out", str(run), "--budget", budget, *words), run, seconds
-        )
+        return self.jobs.start("train", ("train", str(folder), "--out", str(run), *words), run, length.seconds)
 
     def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
         """Start the export of a model, or its report."""
@@ -217,24 +226,48 @@ class Studio:
             raise Failure(404, "not_made", "It was not made yet.")
         return file
 
-    async def _write_crops(self, folder: Path) -> tuple[str, ...]:
-        """Write the data set of all marks; return the options of its training."""
+    async def _write_crops(self, folder: Path) -> dict[str, Any]:
+        """Write the data set of all marks; return what `workers.reader` says about it."""
         images: list[dict[str, Any]] = []
         for image in self.project.images.values():
             if self.project.has_marks(image.id):
-                shapes = [shape.model_dump() for _, shape in active_shapes(self.project.marks(image.id).marks)]
-                images.append({"id": image.id, "path": str(image.path), "shapes": shapes})
+                marks = self.project.marks(image.id).marks
+                shapes, held_out = active_shapes(marks), held_out_marks(marks)
+                images.append(
+                    {
+                        "id": image.id,
+                        "path": str(image.path),
+                        "shapes": [shape.model_dump() for _, shape in shapes],
+                        "held_out": [index for index, (number, _) in enumerate(shapes) if number in held_out],
+                    }
+                )
         request = self.project.folder / "datasets" / f"{folder.name}.json"
         atomic_write_json(request, images)
         reply = await self.service.reader.call(
             "write_crops", seconds=_CROP_SECONDS, request=str(request), folder=str(folder)
         )
+        return reply.value
+
+    def _task_of(self, marks: dict[str, Any]) -> tuple[str, ...]:
+        """Return the options that say what the marks are."""
         classes = self.project.classes
-        task = ("--task", "binary") if len(classes) == 2 else ("--task", "multiclass", "--classes", ",".join(classes))
-        if reply.value["objects"]:
-            task = ("--task", "instance")
-        group = ("--group-by", str(reply.value["group_by"])) if reply.value["images"] > 2 else ()
-        return (*task, "--ignore-index", str(IGNORE_NUMBER if reply.value["objects"] else IGNORE), *group)
+        if marks["objects"]:
+            return ("--task", "instance")
+        return ("--task", "binary") if len(classes) == 2 else ("--task", "multiclass", "--classes", ",".join(classes))
+
+    async def _last_run(self, marks: dict[str, Any]) -> Path | None:
+        """Return the newest run whose network does the task of the marks; None if there is none."""
+        task = self._task_of(marks)[1]
+        failed = {Path(job.folder) for job in self.jobs.jobs.values() if job.message}
+        for path in reversed(self.service.models.values()):
+            run = path if path.is_dir() else path.parent
+            if run in failed or not can_continue(run):
+                continue
+            about = await self.service.about(path)
+            same_classes = task != "multiclass" or list(about["classes"]) == self.project.classes
+            if about["task"] == task and about["channels"] == marks["channels"] and same_classes:
+                return run
+        return None
 
     async def _understand(self) -> None:
         """Read the named data; a folder is never copied."""
@@ -250,6 +283,8 @@ class Studio:
                 self._take(path, json.loads(reply.payload))
         except Failure as failure:
             project.messages.append(failure.message)
+        finally:
+            project.reading = False
         if example:
             project.messages.insert(0, "This is a drawn example with known outlines: drop your own images on the page.")
         project.events.add("understood")
@@ -259,8 +294,12 @@ class Studio:
         project.add_files(found["cases"])
         project.messages += found["messages"]
         project.problems += found["problems"]
-        if found["task"] and project.data is None and not any(problem["fatal"] for problem in found["problems"]):
-            project.data, project.task = path.absolute(), found["task"]
+        usable = not any(problem["fatal"] for problem in found["problems"])
+        if not found["task"] or project.data is not None or not (usable or self.checks.data is None):
+            return
+        self.checks.data = path.absolute()
+        if usable or self.checks.copy is not None:
+            project.data, project.task = path.absolute() if usable else None, found["task"]
             if found["task"] in ("binary", "multiclass"):
                 project.classes = found["classes"]
                 project.colours = [tuple(colour) for colour in found["colours"]]
@@ -283,4 +322,4 @@ class Studio:
     def _job_done(self, job: Job) -> None:
         if job.kind == "train" and (Path(job.folder) / "model.safetensors").is_file():
             name = self.service.add_model(Path(job.folder))
-            self.project.events.add("model", name=name, job=job.id)
+            self.project.events.add_once("model", name=name, job=job.id)

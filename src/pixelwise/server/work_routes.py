@@ -13,8 +13,9 @@ from pixelwise.server.bodies import receive_small
 from pixelwise.server.corrections import correct as correct_objects
 from pixelwise.server.corrections import corrected
 from pixelwise.server.failures import Failure
-from pixelwise.server.jobs import snapshot_steps
+from pixelwise.server.jobs import Job, read_metrics, snapshot_steps
 from pixelwise.server.marks.records import MAX_CLASSES, MAX_POINTS, Action, Point, parse_mark
+from pixelwise.server.marks.rounds import Length
 from pixelwise.server.studio import Studio
 
 _MAX_MARK = 2 * 2**20
@@ -36,10 +37,19 @@ class Kind(StrEnum):
 class JobRequest(BaseModel):
     """What to start."""
 
-    kind: Literal["train", "export", "report"]
+    kind: Literal["train", "export", "report", "check", "fix"]
     source: Literal["folder", "marks"] = "folder"
     seconds: Annotated[int, Field(ge=10, le=30 * 24 * 3600)] = 300
     model: Annotated[str, Field(max_length=200)] = ""
+    fresh: bool = False
+    """Train on marks from nothing, not from the newest model."""
+    steps: Annotated[int | None, Field(ge=1, le=10**7)] = None
+    """Length of a training in steps, instead of seconds: its result can be repeated exactly."""
+
+    @property
+    def length(self) -> Length:
+        """How long to train."""
+        return Length(self.seconds if self.steps is None else None, self.steps)
 
 
 class Correction(BaseModel):
@@ -60,6 +70,7 @@ def add_work_routes(app: FastAPI, studio: Studio) -> None:
     """Add the routes for marks, jobs, events and downloads."""
     _add_marks(app, studio)
     _add_jobs(app, studio)
+    _add_progress(app, studio)
     _add_take_away(app, studio)
 
 
@@ -82,7 +93,7 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
             first = error.errors(include_url=False, include_input=False)[0]
             raise Failure(400, "bad_mark", f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
         number = project.marks(image_id).add(mark)
-        project.events.add("mark", image=image_id, id=number)
+        project.events.add_once("mark", image=image_id, id=number)
         return {"id": number}
 
     @app.post("/api/images/{image_id}/corrections", tags=["page"], status_code=201)
@@ -92,6 +103,14 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
         """Correct objects of a result: accept, delete, merge, split, or all of a frame; the correction is a mark."""
         image = project.image(image_id)
         return {"id": await correct_objects(studio, image, model, wanted.action, wanted.points, wanted.key)}
+
+
+async def _start(studio: Studio, wanted: JobRequest) -> Job:
+    if wanted.kind == "train":
+        return await studio.train(wanted.source, wanted.length, fresh=wanted.fresh)
+    if wanted.kind in ("check", "fix"):
+        return studio.checks.start(wanted.kind)
+    return studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
 
 
 def _add_jobs(app: FastAPI, studio: Studio) -> None:
@@ -104,10 +123,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             running = jobs.running(wanted.kind)
             if running is not None:
                 return JSONResponse(running.to_json(), 409)
-            if wanted.kind == "train":
-                job = await studio.train(wanted.source, wanted.seconds)
-            else:
-                job = studio.export(wanted.model, "onnx" if wanted.kind == "export" else "report")
+            job = await _start(studio, wanted)
         return JSONResponse(job.to_json(), 202)
 
     @app.delete("/api/jobs/{job_id}", tags=["page"])
@@ -123,6 +139,25 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
             return JSONResponse(running.to_json(), 409)
         return JSONResponse(jobs.resume(job_id).to_json(), 202)
 
+    @app.get("/api/events", tags=["page"])
+    async def events(  # pyright: ignore[reportUnusedFunction]
+        request: Request, after: Annotated[int, Query(ge=0, le=2**53)] = 0
+    ) -> StreamingResponse:
+        """Stream what happens as server-sent events, from the id in `Last-Event-ID` or `after` on."""
+        last = request.headers.get("last-event-id", "")
+        begin = int(last) if last.isdecimal() and len(last) < 17 else after
+        stream = studio.project.events.follow(begin, lambda: studio.stopping or studio.service.admission.draining)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+
+def _add_progress(app: FastAPI, studio: Studio) -> None:
+    jobs = studio.jobs
+
+    @app.get("/api/jobs/{job_id}/metrics", tags=["page"])
+    async def metrics(job_id: str) -> list[dict[str, float]]:  # pyright: ignore[reportUnusedFunction]
+        """Return the rows of metrics of a training so far."""
+        return read_metrics(Path(jobs.get(job_id).folder))
+
     @app.get("/api/jobs/{job_id}/snapshot.png", tags=["page"])
     async def snapshot(  # pyright: ignore[reportUnusedFunction]
         job_id: str, step: Annotated[int, Query(ge=-1, le=10**9)] = -1, what: Literal["step", "image", "truth"] = "step"
@@ -135,16 +170,6 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         if not path.is_file():
             raise Failure(404, "no_snapshot", "There is no such snapshot yet.")
         return Response(path.read_bytes(), media_type="image/png")
-
-    @app.get("/api/events", tags=["page"])
-    async def events(  # pyright: ignore[reportUnusedFunction]
-        request: Request, after: Annotated[int, Query(ge=0, le=2**53)] = 0
-    ) -> StreamingResponse:
-        """Stream what happens as server-sent events, from the id in `Last-Event-ID` or `after` on."""
-        last = request.headers.get("last-event-id", "")
-        begin = int(last) if last.isdecimal() and len(last) < 17 else after
-        stream = studio.project.events.follow(begin, lambda: studio.stopping or studio.service.admission.draining)
-        return StreamingResponse(stream, media_type="text/event-stream")
 
 
 def _add_take_away(app: FastAPI, studio: Studio) -> None:

@@ -1,7 +1,8 @@
 // The page: which image is shown, which layer, and what keys do.
 
+import { Checks } from "./checks.js";
 import { follow, get, post, upload } from "./api.js";
-import { Labels } from "./labels.js";
+import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
 import { ObjectTable } from "./objects.js";
 import { Training } from "./training.js";
@@ -21,27 +22,31 @@ function report(error) {
 }
 
 const viewer = new Viewer($("viewer"));
-const labels = new Labels($("labels"), viewer);
+const layers = new Layers(viewer, Object.fromEntries(
+  ["labels", "compared", "layer", "opacity", "threshold", "outlines", "swipe", "compare"].map((id) => [id, $(id)])), report);
 const marks = new Marks($("marks"), viewer, announce, (action, points, key) => {
   if (!result) throw new Error("Predict the image first: corrections need a result.");
   return post(`/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}`, { action, points, key });
 });
 const table = new ObjectTable($("objects"), (row, fly) => {
   marks.cross = null; // the cross is in the middle of the view, where the object will be
-  labels.set({ selected: result && result.task === "instance" ? row.id : 0 });
+  layers.select(result && result.task === "instance" ? row.id : 0);
   if (fly) viewer.flyTo(row.box);
   announce(`Object ${row.id}, area ${row.area} pixels.`);
 });
 const training = new Training({
   train: $("train"), stop: $("stop"), resume: $("resume"), text: $("training"), source: $("source"), minutes: $("minutes"),
-  snapshots: $("snapshots"), snapshot: $("snapshot"), snapshotImage: $("snapshot-image"), snapshotTruth: $("snapshot-truth"), curve: $("curve"),
+  snapshots: $("snapshots"), snapshot: $("snapshot"), snapshotImage: $("snapshot-image"), snapshotTruth: $("snapshot-truth"), curve: $("curve"), goOn: $("go-on"),
 }, announce);
+const checks = new Checks({
+  section: $("checks"), check: $("check"), fix: $("fix"), text: $("check-text"), list: $("findings"), command: $("check-command"),
+}, (id) => open(id).catch(report), announce);
 
 // What tests and other programs may ask.
 window.studioState = () => ({
   image: shown, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
-  marks: marks.active().length, waiting: marks.waiting.length, tiles: labels.tiles.size, coloured: labels.coloured,
-  loaded: [...labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
+  compared: layers.compared.source && layers.compared.source.id[1], marks: marks.active().length, waiting: marks.waiting.length,
+  tiles: layers.labels.tiles.size, coloured: layers.labels.coloured, loaded: [...layers.labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
 });
 window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
 
@@ -63,13 +68,14 @@ function showState() {
   marks.colours = state.colours;
   if (!$("class").dataset.chosen) $("class").value = Math.min(1, state.classes.length - 1);
   $("predict").disabled = $("predict-all").disabled = !state.models.length;
+  checks.update(state.check, state.problems);
   $("source").querySelector("[value=folder]").disabled = !state.trainable;
   if (!state.trainable) $("source").value = "marks";
   showThumbnails();
 }
 
 function chosenImages() {
-  const keep = { unlabelled: (one) => !one.labelled, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
+  const keep = { unlabelled: (one) => !one.labelled, findings: (one) => checks.of(one.id).length > 0, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
   // images without a number come last
   const rank = { worst: (one) => one.score ?? 2, unsure: (one) => -(one.uncertainty ?? -1) };
   const order = $("order").value;
@@ -84,6 +90,8 @@ function showThumbnails() {
     const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
       Number.isFinite(one.score) && `score ${one.score.toFixed(2)}`].filter(Boolean).join(", ");
     item.querySelector("span").textContent = notes ? `${one.name} (${notes})` : one.name;
+    const found = [...new Set(checks.of(one.id))];
+    item.querySelector(".findings").textContent = found.join(", ");
     item.querySelector("button").setAttribute("aria-current", String(Boolean(image) && one.id === image.id));
     return item;
   }));
@@ -99,7 +107,9 @@ function thumbnail(one) {
   picture.loading = "lazy";
   picture.alt = "";
   picture.src = `/tiles/${one.id}/thumbnail.jpg`;
-  button.append(picture, document.createElement("span"));
+  const findings = document.createElement("span");
+  findings.className = "findings";
+  button.append(picture, document.createElement("span"), findings);
   button.addEventListener("click", () => open(one.id).catch(report));
   item.append(button);
   return item;
@@ -117,7 +127,7 @@ async function open(id) {
   if (newest) $("model").value = newest;
   showResult(about.results.find((one) => one.model === newest) || null);
   if (!newest && about.labelled) $("layer").value = "truth";
-  showLayer();
+  layers.show(image, result, state);
   showThumbnails();
   announce(`${about.name}, ${about.width} by ${about.height} pixels.`);
 }
@@ -138,24 +148,7 @@ function showResult(found) {
   } else {
     table.show([], []);
   }
-  showLayer();
-}
-
-function showLayer() {
-  const layer = $("layer").value;
-  const query = result ? `?model=${encodeURIComponent(result.model)}` : "";
-  labels.visible = layer !== "none";
-  labels.set({ confidence: layer === "confidence", selected: 0 });
-  if (image && layer === "truth" && image.labelled) {
-    const url = (level, x, y) => `/truth/${image.id}/${level}/${x}_${y}.png`;
-    labels.show({ image: image.id, id: [image.id, "truth"], url, objects: state.task === "instance", colours: state.colours });
-  } else if (image && result && layer !== "truth") {
-    const { id } = image;
-    const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
-    labels.show({ image: id, id: [id, result.model], url, objects: result.task === "instance", colours: result.colours });
-  } else {
-    labels.show(null);
-  }
+  layers.show(image, result, state);
 }
 
 async function predict() {
@@ -224,7 +217,10 @@ async function addFiles(files) {
 async function reload() {
   Object.assign(state, await get("/api/state"));
   showState();
-  for (const job of state.jobs) training.take(job);
+  for (const job of state.jobs) {
+    training.take(job);
+    checks.take(job);
+  }
   return state.event;
 }
 
@@ -243,6 +239,7 @@ const pending = new Map();
 
 function takeJob(job) {
   training.take(job);
+  if (checks.take(job)) reload().catch(report);
   if (!pending.has(job.id) || job.state === "running") return;
   const path = pending.get(job.id);
   pending.delete(job.id);
@@ -298,11 +295,6 @@ function step(count) {
   if (next) open(next.id).catch(report);
 }
 
-function swipe() {
-  $("swipe").value = Number($("swipe").value) ? 0 : 50;
-  $("swipe").dispatchEvent(new Event("input"));
-}
-
 function arrow(x, y) {
   if (marks.tool === "pan") viewer.panBy(60 * x, 60 * y);
   else marks.moveCross(10 * x, 10 * y);
@@ -313,9 +305,9 @@ const KEYS = {
   a: () => setTool("accept"), Delete: () => setTool("delete"), m: () => setTool("merge"), x: () => setTool("split"), f: () => setTool("frame"),
   "[": () => setRadius(marks.radius / 1.25), "]": () => setRadius(marks.radius * 1.25),
   z: () => marks.undo().catch(report), Z: () => marks.redo().catch(report),
-  u: () => useful().catch(report), n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: swipe, "?": () => $("help").showModal(),
+  u: () => useful().catch(report), n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: () => layers.toggleSwipe(), "?": () => $("help").showModal(),
   "+": () => viewer.zoomBy(1.5), "=": () => viewer.zoomBy(1.5), "-": () => viewer.zoomBy(1 / 1.5),
-  " ": () => { labels.visible = !labels.visible; labels.draw(); },
+  " ": () => layers.toggle(),
   ArrowLeft: () => arrow(-1, 0), ArrowRight: () => arrow(1, 0), ArrowUp: () => arrow(0, -1), ArrowDown: () => arrow(0, 1),
   Enter: () => marks.dab(), Escape: () => { marks.polygon = marks.lineStart = null; marks.draw(); },
 };
@@ -343,11 +335,6 @@ $("model").addEventListener("change", () => {
   if (image) get(`/api/images/${image.id}`).then((about) => showResult(about.results.find((one) => one.model === $("model").value) || null)).catch(report);
 });
 $("order").addEventListener("change", showThumbnails);
-$("layer").addEventListener("change", showLayer);
-$("opacity").addEventListener("input", () => labels.set({ opacity: Number($("opacity").value) / 100 }));
-$("threshold").addEventListener("input", () => labels.set({ threshold: Number($("threshold").value) }));
-$("outlines").addEventListener("change", () => labels.set({ outlines: $("outlines").checked }));
-$("swipe").addEventListener("input", () => { labels.swipe = Number($("swipe").value) / 100; labels.draw(); });
 for (const id of ["low", "high", "gamma"]) {
   $(id).addEventListener("change", () => {
     const values = [["low", $("low").value], ["high", $("high").value], ["gamma", $("gamma").value]].filter(([, value]) => value !== "");

@@ -6,6 +6,7 @@ import { get, post } from "./api.js";
 
 const UNKNOWN = -1;
 const CORRECTIONS = ["accept", "delete", "merge", "split", "frame"];
+const REFUSED = [400, 404, 409, 413, 422]; // answers that say something about the mark itself
 const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
 
 function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
@@ -106,7 +107,8 @@ export class Marks {
     if (!this.current) return;
     const scale = this.viewer.transform().scale;
     const step = Math.max(0.5 / scale, this.current.radius / 16 || 0);
-    for (const one of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
+    const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+    for (const one of between.length ? between : [event]) {
       const point = this.point(one);
       const last = this.current.points[this.current.points.length - 1];
       const far = Math.hypot(point[0] - last[0], point[1] - last[1]) >= step;
@@ -230,13 +232,15 @@ export class Marks {
         mark.id = (await post(`/api/images/${imageId}/marks`, { ...mark, id: undefined })).id;
         this.waiting.shift();
       } catch (error) {
-        if (error.status && error.status < 500) {
+        if (REFUSED.includes(error.status)) {
           this.waiting.shift();
           this.marks = this.marks.filter((other) => other !== mark);
           this.announce(error.message);
           this.draw();
         } else {
-          this.announce("The server does not answer; the mark is sent again.");
+          const asked = [401, 403].includes(error.status);
+          this.announce(asked ? "The server asks for its link: open it in this browser; the mark is kept until then."
+            : "The server does not answer; the mark is sent again.");
           await new Promise((resolve) => { setTimeout(resolve, 1000); });
         }
       }

@@ -20,8 +20,10 @@ function encoded(tile) {
 }
 
 export class Labels {
-  constructor(canvas, viewer) {
+  // `side` of the swipe: right of it, or left of it, where nothing is shown without a swipe
+  constructor(canvas, viewer, side = "right") {
     this.canvas = canvas;
+    this.side = side;
     this.viewer = viewer;
     this.tiles = new Map();
     this.style = { opacity: 0.45, threshold: 0, outlines: true, confidence: false, selected: 0 };
@@ -61,16 +63,16 @@ export class Labels {
     if (!view || !this.source || !this.visible || this.source.image !== viewer.image.id) return;
     context.imageSmoothingEnabled = false;
     context.globalAlpha = this.style.opacity;
-    if (this.swipe > 0) {
-      context.save();
-      context.beginPath();
-      context.rect(width * this.swipe, 0, width, height);
-      context.clip();
-    }
+    const left = this.side === "left";
+    if (left && this.swipe === 0) return;
+    context.save();
+    context.beginPath();
+    context.rect(left ? 0 : width * this.swipe, 0, left ? width * this.swipe : width, height);
+    context.clip();
     const top = viewer.image.levels - 1;
     const level = Math.min(top, Math.max(0, top + Math.ceil(Math.log2(view.scale * ratio))));
     this.drawLevel(context, view, level, width, height);
-    if (this.swipe > 0) context.restore();
+    context.restore();
   }
 
   drawLevel(context, view, level, width, height) {

@@ -1,7 +1,6 @@
 // The table of objects. Only the rows in view exist, so that 50,000 objects cost no more than 50.
 
 const ROW = 28;
-const HEAD = 32;
 const COLUMNS = [["id", "Number"], ["class", "Class"], ["area", "Area"], ["mean", "Mean"]];
 
 export class ObjectTable {
@@ -70,7 +69,7 @@ export class ObjectTable {
   select(index, fly = true) {
     this.selected = index;
     const top = index * ROW;
-    const view = this.element.clientHeight - HEAD;
+    const view = this.element.clientHeight - this.head.offsetHeight;
     if (top < this.element.scrollTop) this.element.scrollTop = top;
     if (top + ROW > this.element.scrollTop + view) this.element.scrollTop = top + ROW - view;
     this.draw();

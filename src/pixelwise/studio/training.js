@@ -1,6 +1,6 @@
-// Training: start, watch, stop, continue. The server tells what happens; this only shows it.
+// Training: start, watch, stop, continue, compare with the last round. The server tells what happens; this only shows it.
 
-import { post, request } from "./api.js";
+import { get, post, request } from "./api.js";
 
 const ACTIVE = ["running", "stopping"];
 
@@ -9,19 +9,21 @@ export class Training {
     this.elements = elements;
     this.announce = announce;
     this.job = null;
+    this.jobs = new Map();
     this.rows = new Map();
     elements.train.addEventListener("click", () => this.start());
     elements.stop.addEventListener("click", () => this.stop());
     elements.resume.addEventListener("click", () => this.resume());
+    elements.source.addEventListener("change", () => this.show());
     setInterval(() => this.show(), 1000);
   }
 
   async start() {
-    const { source, minutes } = this.elements;
+    const { source, minutes, goOn } = this.elements;
     this.elements.train.disabled = true;
     try {
       const seconds = Math.round(60 * Number(minutes.value));
-      this.take(await post("/api/jobs", { kind: "train", source: source.value, seconds }));
+      this.take(await post("/api/jobs", { kind: "train", source: source.value, seconds, fresh: !goOn.checked }));
       this.announce("Training started.");
     } catch (error) {
       if (error.status === 409 && error.body.id) this.take(error.body);
@@ -47,16 +49,39 @@ export class Training {
 
   take(job) {
     if (job.kind !== "train") return;
+    this.jobs.set(job.id, job);
     if (this.job && Number(job.id) < Number(this.job.id)) return;
     this.error = "";
     this.job = job;
+    queueMicrotask(() => this.loadShown()); // of many jobs that are told at once, only the shown ones are asked for
     this.show();
   }
 
+  loadShown() {
+    for (const one of [this.job, this.last()]) if (one) this.loadRows(one.id);
+  }
+
+  // The training before the one that is shown.
+  last() {
+    const earlier = [...this.jobs.values()].filter((one) => Number(one.id) < Number(this.job.id) && one.state !== "failed");
+    return earlier.sort((a, b) => Number(b.id) - Number(a.id))[0] || null;
+  }
+
+  // Rows from before this page was opened; later ones come as events.
+  async loadRows(id) {
+    if (this.rows.has(id)) return;
+    this.rows.set(id, []);
+    try {
+      for (const row of await get(`/api/jobs/${id}/metrics`)) this.addRow(id, row);
+    } catch (error) {
+      this.rows.delete(id);
+      this.fail(error);
+    }
+  }
+
   addRow(job, row) {
-    const rows = this.rows.get(job) || [];
-    if (!rows.length || row.step > rows[rows.length - 1].step) rows.push(row);
-    this.rows.set(job, rows);
+    const rows = (this.rows.get(job) || []).filter((one) => one.step !== row.step);
+    this.rows.set(job, [...rows, row].sort((a, b) => a.step - b.step));
     this.show();
   }
 
@@ -76,28 +101,42 @@ export class Training {
     elements.stop.hidden = !active;
     elements.stop.disabled = active && job.state === "stopping";
     elements.resume.hidden = !job || !["stopped", "failed"].includes(job.state);
+    elements.goOn.disabled = elements.source.value !== "marks";
     elements.text.textContent = this.error || (job ? this.sentence(job) : "");
-    this.drawCurve(job ? this.rows.get(job.id) || [] : []);
+    this.drawCurves();
   }
+
+  scored(job) { return (job && this.rows.get(job.id) || []).filter((row) => row.val_score !== undefined); }
 
   sentence(job) {
-    const rows = this.rows.get(job.id) || [];
-    const last = rows[rows.length - 1];
-    const score = last && last.val_score !== undefined ? ` Validation score ${last.val_score.toFixed(3)} after ${last.step} steps.` : "";
+    const last = this.scored(job).at(-1);
+    const score = last ? ` Validation score ${last.val_score.toFixed(3)} after ${last.step} steps.` : "";
+    const before = this.scored(this.last()).at(-1);
+    const compared = before ? ` The last round ended at ${before.val_score.toFixed(3)}.` : "";
     if (job.state === "running") {
-      const left = Math.max(0, Math.round(job.started + job.seconds - Date.now() / 1000));
-      return `Training, about ${left >= 90 ? `${Math.round(left / 60)} min` : `${left} s`} left.${score}`;
+      return `Training, ${this.timeLeft(job)}${score}${compared}`;
     }
     const states = { stopping: "Saving and stopping.", done: "Training done.", stopped: "Training stopped.", failed: "Training failed." };
-    return `${states[job.state]}${score} ${job.message}`.trim();
+    return `${states[job.state]}${score}${compared} ${job.message}`.trim();
   }
 
-  drawCurve(rows) {
-    const points = rows.filter((row) => row.val_score !== undefined);
-    this.elements.curve.toggleAttribute("hidden", points.length < 2);
-    if (points.length < 2) return;
-    const last = points[points.length - 1].step;
-    const place = (row) => `${(300 * row.step / last).toFixed(1)},${(98 - 96 * Math.min(1, Math.max(0, row.val_score))).toFixed(1)}`;
-    this.elements.curve.querySelector("polyline").setAttribute("points", points.map(place).join(" "));
+  timeLeft(job) {
+    if (job.seconds === null) return "until its last step.";
+    const left = Math.max(0, Math.round(job.started + job.seconds - Date.now() / 1000));
+    return `about ${left >= 90 ? `${Math.round(left / 60)} min` : `${left} s`} left.`;
+  }
+
+  // This training and, dashed, the last one, over the fraction of each that is done.
+  drawCurves() {
+    const { curve } = this.elements;
+    const lines = curve.querySelectorAll("polyline");
+    const curves = [this.scored(this.job), this.scored(this.job && this.last())];
+    curve.toggleAttribute("hidden", curves.every((points) => points.length < 2));
+    curves.forEach((points, index) => {
+      const end = points.length ? points.at(-1) : null;
+      const along = (row) => row.progress ?? row.step / end.step;
+      const place = (row) => `${(300 * along(row)).toFixed(1)},${(98 - 96 * Math.min(1, Math.max(0, row.val_score))).toFixed(1)}`;
+      lines[index].setAttribute("points", points.map(place).join(" "));
+    });
   }
 }

@@ -28,6 +28,8 @@ class FineTuningOptions:
     ----------
     encoder_weights : str
         "imagenet", "imagenet-v2", a .safetensors file, or a run; empty: random initialisation.
+    initial_model : str
+        A run or a model file with the same network: training starts from all its weights. Empty: none.
     first_convolution : {"auto", "sum", "repeat", "rgb+zero"}
         How the first convolution is adapted to another number of channels; "auto" is "sum" for gray images, "rgb+zero"
         for four channels and "repeat" for any other number. See `networks.first_convolution`.
@@ -41,6 +43,7 @@ class FineTuningOptions:
     """
 
     encoder_weights: str = ""
+    initial_model: str = ""
     first_convolution: FirstConvolution = "auto"
     freeze: str = ""
     layer_decay: float = 1.0

@@ -24,6 +24,7 @@ from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread
 from pixelwise.workflow.tasks.choose import task_of
 from pixelwise.workflow.weights.encoder_weights import apply_weights, check_weights_early
+from pixelwise.workflow.weights.initial_model import check_initial_model
 
 FINGERPRINT_SHARE = 0.05  # fraction of the time for the fingerprint: large data sets are subsampled
 MIN_SECONDS = 3.0  # for training, after the data is read
@@ -175,6 +176,7 @@ def train(
         # pretrained weights from the command line also set the normalisation of their training
         named = words if "transfer.encoder_weights" in words.values else settings
         settled, weights = apply_weights(settled, fingerprint, named, progress)
+        weights |= check_initial_model(settled, folds, progress)
         records = initial_records(dataset, fingerprint, machine, settled.training.seed, measuring) | weights
         if assignment is not None:
             total = propose_seconds(limit) if complete is None else None

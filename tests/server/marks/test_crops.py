@@ -1,5 +1,6 @@
 """Marks become an ordinary data set."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from pixelwise.server.marks.crops import (
 )
 from pixelwise.server.marks.raster import IGNORE, rasterise
 from pixelwise.server.marks.records import UNKNOWN, Objects, Outline, Point, Shape, Stroke
+from pixelwise.workflow.config import Config
+from pixelwise.workflow.settings import Settings, apply_settings
 
 
 def line(class_index: int, *points: tuple[float, float], radius: float = 3) -> Stroke:
@@ -110,3 +113,61 @@ def test_corrected_objects_are_a_data_set_of_objects(tmp_path: Path) -> None:
         [MarkedImage("b", images[0].path, [accepted, line(1, (300, 20)), line(0, (9, 9))])], tmp_path / "b"
     )
     assert not painted.objects, "an object painted with a brush has no known border"
+
+
+def test_of_few_images_all_are_learned_and_some_marks_are_held_out(marked: list[MarkedImage], tmp_path: Path) -> None:
+    more = line(0, (500, 90), (520, 110))
+    held = [replace(image, shapes=[*image.shapes, more], held_out=frozenset({0, 1})) for image in marked]
+    made = write_crops(held, tmp_path / "set")
+    assert made.held_out
+    for image in held:
+        whole = [rasterise([shape], (0, 600), (0, 600)) for shape in image.shapes]
+        for split, indices in (("train", {2, 3}), ("val", {0, 1})):
+            expected = sum(int((whole[index] != IGNORE).sum()) for index in indices)
+            masks = [read_mask(path).values for path in (tmp_path / "set" / split / "masks").glob(f"{image.id}_*")]
+            assert sum(int((mask != IGNORE).sum()) for mask in masks) == expected
+
+
+def test_both_splits_need_two_classes(marked: list[MarkedImage], tmp_path: Path) -> None:
+    only_one = [replace(image, held_out=frozenset({0})) for image in marked]
+    assert not write_crops(only_one, tmp_path / "set").held_out
+    many = [replace(image, id=f"{number}b", held_out=frozenset({1, 2})) for number in range(4) for image in marked]
+    assert not write_crops(many, tmp_path / "many").held_out, "images are held out"
+
+
+def test_the_splits_are_a_data_set(marked: list[MarkedImage], tmp_path: Path) -> None:
+    shapes: list[Shape] = [line(index % 2, (20 + 20 * index, 60)) for index in range(10)]
+    images = [MarkedImage("a", marked[0].path, shapes, frozenset({2, 3}))]
+    made = write_crops(images, tmp_path / "set")
+    assert made.held_out, "one crop is enough"
+    dataset = load_dataset(tmp_path / "set", ignore_index=IGNORE, allow_duplicates=True, task="binary")
+    assert {split: len(cases) for split, cases in dataset.splits.items()} == {"train": 1, "val": 1, "test": 0}
+    assert "--allow-duplicates" in made.options
+
+
+def test_a_held_out_object_takes_its_surroundings_along(tmp_path: Path) -> None:
+    corners: list[list[Point]] = [[(x, 20), (x + 10, 20), (x + 10, 30), (x, 30)] for x in (20, 35)]
+    shapes: list[Shape] = [
+        Objects(kind="objects", action="accept", objects=[Outline(class_index=1, rings=[ring])]) for ring in corners
+    ]
+    write_image(tmp_path / "a.png", drawn_image(0, 96))
+    made = write_crops([MarkedImage("a", tmp_path / "a.png", shapes, frozenset({1}))], tmp_path / "set")
+    assert (made.objects, made.held_out) == (True, True)
+    train, val = (read_mask(tmp_path / "set" / split / "masks" / "a_0_0.png").values for split in ("train", "val"))
+    for mask, own, other in ((train, 20, 35), (val, 35, 20)):
+        assert (mask[20:30, own : own + 10] > 0).all()
+        assert (mask[20:30, other : other + 10] == IGNORE_NUMBER).all()
+        assert (mask[20 - SURROUNDINGS : 20, own] == 0).all()
+    both = (train != IGNORE_NUMBER) & (val != IGNORE_NUMBER)
+    assert not both.any()
+
+
+def test_the_options_are_settings_that_a_training_knows(marked: list[MarkedImage], tmp_path: Path) -> None:
+    few = write_crops(marked, tmp_path / "few")
+    many = write_crops([replace(i, id=f"{n}b") for n in range(4) for i in marked], tmp_path / "many")
+    settings = [Settings.parse([word for word in made.options if "=" in word]) for made in (few, many)]
+    assert [("augmentation.gamma" in one.values, one.values["patches.foreground_share"]) for one in settings] == [
+        (True, 1),
+        (False, 1),
+    ]
+    apply_settings(Config(), settings[0])

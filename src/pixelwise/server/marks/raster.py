@@ -75,6 +75,27 @@ def rasterise_objects(shapes: Iterable[Shape], rows: Span, columns: Span) -> Int
     return window
 
 
+def rasterise_owners(shapes: Iterable[Shape], rows: Span, columns: Span) -> Int32[np.ndarray, "rows columns"]:
+    """Paint the index of each shape, in order, into a window: whose pixels are whose.
+
+    Returns
+    -------
+    (rows, columns) int32
+        Indices of shapes from 0, -1 where nothing is painted.
+
+    Examples
+    --------
+    >>> dots = [Stroke(kind="stroke", class_index=1, radius=0.1, points=[(x, 0.5)]) for x in (0.5, 1.5)]
+    >>> rasterise_owners(dots, (0, 1), (0, 3)).tolist()
+    [[0, 1, -1]]
+    """
+    window = np.full((rows[1] - rows[0], columns[1] - columns[0]), -1, np.int32)
+    for index, shape in enumerate(shapes):
+        values = [index for _ in _class_indices(shape)]
+        _paint(window, shape, values, (columns[0], rows[0]), surroundings=index)
+    return window
+
+
 def bounds(shape: Shape) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of a shape; empty marks have no extent."""
     if isinstance(shape, Objects):
@@ -97,16 +118,23 @@ def _class_indices(shape: Shape) -> list[int]:
 
 
 def _paint(
-    window: Integer[np.ndarray, "rows columns"], shape: Shape, values: Sequence[int], corner: tuple[int, int]
+    window: Integer[np.ndarray, "rows columns"],
+    shape: Shape,
+    values: Sequence[int],
+    corner: tuple[int, int],
+    surroundings: int = 0,
 ) -> None:
-    """Paint a shape, each of its areas with its own value; `corner` is the first column and row of the window."""
+    """Paint a shape, each of its areas with its own value.
+
+    `corner` is the first column and row of the window, `surroundings` the value of a frame where it has no objects.
+    """
     if isinstance(shape, Stroke):
         _paint_stroke(window, np.array(shape.points, np.float64) - corner, shape.radius, values[0])
     elif isinstance(shape, Objects):
         if shape.frame is not None:
             x, y = corner
             left, top, right, bottom = (max(0, round(edge)) for edge in np.subtract(shape.frame, (x, y, x, y)))
-            window[top:bottom, left:right] = 0
+            window[top:bottom, left:right] = surroundings
         for outline, value in zip(shape.objects, values, strict=True):
             _paint_rings(window, outline, value, corner)
     else:

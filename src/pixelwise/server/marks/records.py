@@ -3,6 +3,7 @@
 Coordinates are (x, y) in pixels of the image, from its top left corner: the first pixel covers 0 to 1.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 UNKNOWN = -1
 """Class of an eraser: the pixels are unknown again, as if never painted."""
+
+HELD_OUT_EVERY, HELD_OUT_FIRST = 5, 3
+"""Which marks of a class are for validation, if there are few images."""
 
 MAX_POINTS = 20_000
 MAX_CLASSES = 254
@@ -126,3 +130,30 @@ def active_shapes(marks: Iterable[tuple[int, Mark]]) -> list[tuple[int, Shape]]:
         if isinstance(mark, Undo) and number not in undone:
             undone.add(mark.of)
     return [(number, mark) for number, mark in marks if not isinstance(mark, Undo) and number not in undone]
+
+
+def held_out_marks(marks: Iterable[tuple[int, Mark]]) -> set[int]:
+    """Return the ids of the marks that are held out for validation: every fifth of a class, beginning with the third.
+
+    Marks that are undone count too, so that a mark stays on its side for as long as it exists.
+
+    Examples
+    --------
+    >>> dot = Stroke(kind="stroke", class_index=1, radius=2, points=[(0, 0)])
+    >>> sorted(held_out_marks((number, dot) for number in range(1, 10)))
+    [3, 8]
+    """
+    seen: Counter[int] = Counter()
+    held_out: set[int] = set()
+    for number, mark in marks:
+        if isinstance(mark, Undo):
+            continue
+        index = mark.class_index if isinstance(mark, Stroke | Polygon) else _first_class(mark)
+        seen[index] += 1
+        if seen[index] % HELD_OUT_EVERY == HELD_OUT_FIRST:
+            held_out.add(number)
+    return held_out
+
+
+def _first_class(mark: Objects) -> int:
+    return mark.objects[0].class_index if mark.objects else 0

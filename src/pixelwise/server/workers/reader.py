@@ -18,7 +18,7 @@ from pixelwise.errors import BadDataset, BadOption
 from pixelwise.io.read import probe
 from pixelwise.io.windows import open_windows
 from pixelwise.io.write import jpeg_bytes, png_bytes, write_labels
-from pixelwise.server.marks.crops import GROUP_BY, MarkedImage, write_crops
+from pixelwise.server.marks.crops import MarkedImage, write_crops
 from pixelwise.server.marks.records import Shape
 from pixelwise.server.workers.corrections import Shown, correct, corrected
 from pixelwise.server.workers.label_tiles import Labels, label_tile, open_labels
@@ -224,13 +224,18 @@ class Reader:
         return Reply()
 
     def write_crops(self, request: str, folder: str) -> Reply:
-        """Write the data set of marks; `request` is a file with `id`, `path` and `shapes` of each image."""
+        """Write the data set of marks; `request` is a file with `id`, `path`, `shapes` and `held_out` of each image."""
         images = [
-            MarkedImage(value["id"], Path(value["path"]), [_SHAPE.validate_python(shape) for shape in value["shapes"]])
+            MarkedImage(
+                value["id"],
+                Path(value["path"]),
+                [_SHAPE.validate_python(shape) for shape in value["shapes"]],
+                frozenset(value["held_out"]),
+            )
             for value in json.loads(Path(request).read_text("utf-8"))
         ]
         made = write_crops(images, Path(folder))
-        return Reply({"crops": made.crops, "images": made.images, "group_by": GROUP_BY, "objects": made.objects})
+        return Reply({"objects": made.objects, "channels": made.channels, "options": list(made.options)})
 
     def _pyramid(self, path: str) -> Pyramid:
         return self._pyramids.get(_stamp(path), lambda: Pyramid(open_windows(Path(path))))

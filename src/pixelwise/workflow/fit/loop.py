@@ -35,7 +35,7 @@ from pixelwise.workflow.fit.state import ProcessorMeter, State
 from pixelwise.workflow.fit.training_task import OpenTrainingTask
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.weights.encoder_weights import encoder_weights_record, load_encoder_weights
+from pixelwise.workflow.weights.initial_model import initial_weights_record, load_initial_weights
 
 MAX_SKIPS = 50  # consecutive non-finite steps before the training fails
 FINISH_SECONDS = 1.5  # processor time reserved at the end of a budget for the last files
@@ -75,9 +75,9 @@ class Training:
         network = build(with_defaults_where_unread(config.network))  # for runs of older versions
         checkpoint, complaints = newest_checkpoint(run.checkpoints)
         progress.message(*complaints)
-        # a checkpoint contains the encoder weights
-        self._loaded = checkpoint is None and load_encoder_weights(network, run, progress)
-        self._trained_from = encoder_weights_record(run) | dict(distillation.trained if distillation else {})
+        # a checkpoint contains the initial weights
+        self._loaded = checkpoint is None and load_initial_weights(network, run, progress)
+        self._trained_from = initial_weights_record(run) | dict(distillation.trained if distillation else {})
         if distillation is not None:
             network.load_state_dict(dict(distillation.start))
         self._task = open_task(run, dataset, network.geometry(), device, progress)

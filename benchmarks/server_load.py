@@ -1,0 +1,208 @@
+"""How the server holds under load: latency at 0.5, 1 and 3 times its capacity, refusals, memory, throughput.
+
+    python benchmarks/server_load.py RUN IMAGE.png [--seconds 20] [--requests 2000] [--answers 200]
+        [--out load.json]
+
+The load is open: requests arrive at random moments (Poisson) at a given rate, whether or not earlier ones were
+answered. Capacity is what 16 clients get that each wait for their answer. Every answer must have the bytes that
+`pixelwise predict` writes. The bare runtime runs the network alone on the same pixels, in a loop, in a process of its
+own, before the server starts. The client runs on the same machine and takes its share of the processor.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import in_words
+
+TOKEN = "a-token-for-the-load"
+CLIENTS = 16
+MEMORY_ROUNDS = 5
+BARE = """
+import sys, time, numpy as np
+from pathlib import Path
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.io.read import read_image
+from pixelwise.runtimes.malloc import keep_large_blocks
+keep_large_blocks()
+model = load_model_for_prediction(sys.argv[1], device="cpu", runtime="torch")
+pixels = read_image(Path(sys.argv[2])).pixels
+tile = np.ascontiguousarray(pixels[None, :, :512, :512], np.float32)
+runtime, times = model.predictor.runtime, []
+while sum(times) < float(sys.argv[3]):
+    began = time.perf_counter()
+    runtime(tile)
+    times.append(time.perf_counter() - began)
+print(1 / np.median(times))
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, seconds from the moment of arrival, and the body."""
+
+    status: int
+    seconds: float
+    body: bytes
+
+
+class Server:
+    """`pixelwise serve` with one model."""
+
+    def __init__(self, model: Path, folder: Path) -> None:
+        token = folder / "token"
+        token.write_text(TOKEN)
+        words = ["serve", str(model), "--out", str(folder / "project"), "--port", "0", "--no-browser"]
+        words += ["--token-file", str(token), "--requests-per-second", "100000"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pixelwise", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        link = self.process.stdout.readline() if self.process.stdout else ""
+        self.port = int(link.partition("/open/")[0].rpartition(":")[2])
+
+    async def ask(self, image: bytes) -> Answer:
+        """Send an image; return the answer."""
+        began = time.perf_counter()
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"Content-Type: image/png\r\nContent-Length: {len(image)}\r\nConnection: close\r\n\r\n"
+        )
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            try:
+                writer.write(head.encode() + image)
+                await writer.drain()
+                content = await reader.read()
+            finally:
+                writer.close()
+        except OSError:
+            return Answer(0, time.perf_counter() - began, b"")
+        first, _, body = content.partition(b"\r\n\r\n")
+        found = re.match(rb"HTTP/1.1 (\d+)", first)
+        return Answer(int(found[1]) if found else 0, time.perf_counter() - began, body)
+
+    def memory(self) -> float:
+        """Return the resident memory of server and workers in MB."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in [str(self.process.pid), *pids]]
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def close(self) -> None:
+        """Stop it."""
+        self.process.terminate()
+        self.process.wait()
+
+
+async def closed(server: Server, image: bytes, count: int) -> tuple[float, list[Answer]]:
+    """Let clients wait for each answer; return answers per second, and the answers."""
+    answers: list[Answer] = []
+
+    async def client() -> None:
+        while len(answers) + CLIENTS <= count:
+            answers.append(await server.ask(image))
+
+    began = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return len(answers) / (time.perf_counter() - began), answers
+
+
+async def opened(server: Server, image: bytes, rate: float, seconds: float, seed: int = 0) -> list[Answer]:
+    """Send images at random moments, `rate` per second; return the answers."""
+    moments, now, draw = list[float](), 0.0, random.Random(seed)
+    while (now := now + draw.expovariate(rate)) < seconds:
+        moments.append(now)
+    began = time.perf_counter()
+
+    async def send(moment: float) -> Answer:
+        await asyncio.sleep(max(0.0, began + moment - time.perf_counter()))
+        return await server.ask(image)
+
+    return await asyncio.gather(*map(send, moments))
+
+
+def describe(answers: list[Answer], expected: bytes) -> dict[str, object]:
+    """Return counts by status, and percentiles in milliseconds of what was accepted and of what was refused."""
+    accepted = sorted(answer.seconds for answer in answers if answer.status == 200)
+    refused = sorted(answer.seconds for answer in answers if answer.status in (429, 503))
+    return {
+        "answers": {str(status): count for status, count in sorted(Counter(a.status for a in answers).items())},
+        "accepted_p50_ms": percentile(accepted, 0.5),
+        "accepted_p99_ms": percentile(accepted, 0.99),
+        "refused_p99_ms": percentile(refused, 0.99),
+        "equal": all(answer.body == expected for answer in answers if answer.status == 200),
+    }
+
+
+def percentile(seconds: list[float], share: float) -> float | None:
+    """Return a percentile in milliseconds.
+
+    Examples
+    --------
+    >>> percentile([0.1, 0.2, 0.3], 0.5)
+    200.0
+    """
+    return round(1000 * seconds[min(len(seconds) - 1, int(share * len(seconds)))], 1) if seconds else None
+
+
+async def measure(
+    server: Server, image: bytes, expected: bytes, seconds: float, requests: int, answers_of_a_round: int
+) -> dict[str, object]:
+    """Return every figure of a running server."""
+    while (await server.ask(image)).status != 200:
+        await asyncio.sleep(0.5)
+    rates = [(await closed(server, image, answers_of_a_round))[0] for _ in range(4)][1:]
+    capacity = statistics.median(rates)
+    result: dict[str, object] = {"capacity_per_second": round(capacity, 2)}
+    for share in (0.5, 1.0, 3.0):
+        result[f"at_{share:g}"] = describe(await opened(server, image, share * capacity, seconds), expected)
+    memory = [server.memory()]
+    for _ in range(MEMORY_ROUNDS):
+        _, answers = await closed(server, image, requests // MEMORY_ROUNDS)
+        memory.append(server.memory())
+        result["closed"] = describe(answers, expected)
+    return result | {"requests": requests, "memory_mb": [round(value, 1) for value in memory]}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--answers", type=int, default=200, help="in each of three rounds that measure the capacity")
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = [sys.executable, "-m", "pixelwise", "predict", str(chosen.model), str(chosen.image)]
+        command += ["--out", str(folder / "masks"), "--runtime", "torch"]
+        subprocess.run(command, check=True, capture_output=True)
+        expected = (folder / "masks" / f"{chosen.image.stem}.png").read_bytes()
+        words = [sys.executable, "-c", BARE, str(chosen.model), str(chosen.image), str(min(10, chosen.seconds))]
+        bare = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+        server = Server(chosen.model, folder)
+        try:
+            image, length = chosen.image.read_bytes(), (chosen.seconds, chosen.requests, chosen.answers)
+            found = asyncio.run(measure(server, image, expected, *length))
+        finally:
+            server.close()
+    result = {"machine": in_words(), "load": round(os.getloadavg()[0], 1), "bare_per_second": round(bare, 2), **found}
+    print(json.dumps(result, indent=1))
+    if chosen.out:
+        chosen.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+// What `doctor` finds in the folder: at the thumbnails, in a list that opens the images, and a corrected copy.
+
+import { post } from "./api.js";
+
+const ACTIVE = ["running", "stopping"];
+
+export class Checks {
+  // `open(id)` shows an image
+  constructor(elements, open, announce) {
+    Object.assign(this, { elements, open, announce });
+    this.check = { possible: false, findings: [], more: 0 };
+    this.problems = [];
+    this.jobs = new Map();
+    elements.check.addEventListener("click", () => this.start("check"));
+    elements.fix.addEventListener("click", () => this.start("fix"));
+  }
+
+  async start(kind) {
+    try {
+      this.take(await post("/api/jobs", { kind }));
+      this.announce(kind === "check" ? "Checking images and masks." : "Writing a corrected copy.");
+    } catch (error) {
+      if (error.status === 409 && error.body.id) this.take(error.body);
+      else this.say(error.message);
+    }
+  }
+
+  // Returns whether a check or a corrected copy has just been finished.
+  take(job) {
+    if (!["check", "fix"].includes(job.kind)) return false;
+    const before = this.jobs.get(job.kind);
+    this.jobs.set(job.kind, job);
+    this.show();
+    if (job.state === "failed") this.say(job.message);
+    return Boolean(before) && ACTIVE.includes(before.state) && job.state === "done";
+  }
+
+  update(check, problems) {
+    [this.check, this.problems] = [check, problems];
+    this.show();
+  }
+
+  // What is wrong with an image, in words; the first words are the worst.
+  of(id) {
+    return [
+      ...this.problems.filter((one) => one.image === id).map((one) => one.kind),
+      ...this.check.findings.filter((one) => one.image === id).map((one) => one.kind),
+    ];
+  }
+
+  show() {
+    const { elements, check } = this;
+    const running = ["check", "fix"].some((kind) => ACTIVE.includes(this.jobs.get(kind)?.state));
+    elements.section.hidden = !check.possible;
+    elements.check.disabled = elements.fix.disabled = running;
+    elements.fix.hidden = !check.fixable;
+    elements.command.textContent = check.command || "";
+    this.say(this.sentence(running));
+    elements.list.replaceChildren(...check.findings.map((one) => this.item(one)));
+  }
+
+  sentence(running) {
+    const { check } = this;
+    if (running) return "Working ...";
+    if (!check.checked) return "";
+    const count = check.findings.length + check.more;
+    const found = count ? `${count} ${count === 1 ? "finding" : "findings"}.` : "No faults were found.";
+    return check.copy ? `${found} Training uses the corrected copy.` : found;
+  }
+
+  say(text) { this.elements.text.textContent = text; }
+
+  item(finding) {
+    const item = document.createElement("li");
+    const fix = finding.fix ? ` Fix: ${finding.fix.map((step) => step.action).join(", then ")}.` : "";
+    const text = `${finding.kind} (${Math.round(100 * finding.confidence)} %): ${finding.text}.${fix}`;
+    if (finding.image) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = finding.case || finding.files[0];
+      button.addEventListener("click", () => this.open(finding.image));
+      item.append(button, ` ${text}`);
+    } else item.textContent = `${finding.files[0] || "The whole set"}: ${text}`;
+    item.dataset.severity = finding.severity;
+    return item;
+  }
+}

@@ -1,0 +1,91 @@
+// The layers over the image: a result or the truth, and left of the swipe what it is compared with.
+
+import { post } from "./api.js";
+import { Labels } from "./labels.js";
+
+export class Layers {
+  // `elements` are the canvases and the controls; `report(error)` says what went wrong
+  constructor(viewer, elements, report) {
+    Object.assign(this, { elements, report, image: null, result: null, project: { models: [], task: "", colours: [] } });
+    this.labels = new Labels(elements.labels, viewer);
+    this.compared = new Labels(elements.compared, viewer, "left");
+    this.both = [this.labels, this.compared];
+    const { opacity, threshold, outlines, swipe, compare, layer } = elements;
+    opacity.addEventListener("input", () => this.set({ opacity: Number(opacity.value) / 100 }));
+    threshold.addEventListener("input", () => this.set({ threshold: Number(threshold.value) }));
+    outlines.addEventListener("change", () => this.set({ outlines: outlines.checked }));
+    swipe.addEventListener("input", () => this.both.forEach((one) => { one.swipe = Number(swipe.value) / 100; one.draw(); }));
+    layer.addEventListener("change", () => this.draw());
+    compare.addEventListener("change", () => {
+      if (compare.value && !Number(swipe.value)) this.toggleSwipe();
+      this.compare();
+    });
+  }
+
+  set(style) { this.both.forEach((one) => one.set(style)); }
+
+  select(number) { this.labels.set({ selected: number }); }
+
+  toggle() {
+    this.labels.visible = !this.labels.visible;
+    this.labels.draw();
+  }
+
+  toggleSwipe() {
+    const { swipe } = this.elements;
+    swipe.value = Number(swipe.value) ? 0 : 50;
+    swipe.dispatchEvent(new Event("input"));
+  }
+
+  // What there is: the image, its result, and the models, the task and the colours of the project.
+  show(image, result, project) {
+    Object.assign(this, { image, result, project });
+    this.draw();
+  }
+
+  draw() {
+    const { image, result } = this;
+    const layer = this.elements.layer.value;
+    this.labels.visible = layer !== "none";
+    this.labels.set({ confidence: layer === "confidence", selected: 0 });
+    if (image && layer === "truth" && image.labelled) this.labels.show(this.truthSource());
+    else this.labels.show(image && result && layer !== "truth" ? this.resultSource(result) : null);
+    this.compare();
+  }
+
+  truthSource() {
+    const { image: { id }, project } = this;
+    const url = (level, x, y) => `/truth/${id}/${level}/${x}_${y}.png`;
+    return { image: id, id: [id, "truth"], url, objects: project.task === "instance", colours: project.colours };
+  }
+
+  resultSource(found) {
+    const { id } = this.image;
+    const query = `?model=${encodeURIComponent(found.model)}`;
+    const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
+    return { image: id, id: [id, found.model], url, objects: found.task === "instance", colours: found.colours };
+  }
+
+  // The image, the truth, or the result of another model, such as that of the last round.
+  compare() {
+    const { image } = this;
+    const chosen = this.offer();
+    if (!image || !chosen) { this.compared.show(null); return; }
+    if (chosen === "truth") { this.compared.show(this.truthSource()); return; }
+    const model = chosen.slice("model ".length);
+    post(`/api/images/${image.id}/result?model=${encodeURIComponent(model)}`).then((found) => {
+      if (this.image === image && this.elements.compare.value === chosen) this.compared.show(this.resultSource(found));
+    }).catch(this.report);
+  }
+
+  // Fill the list of what can be compared; return what is chosen.
+  offer() {
+    const { image, result, elements: { compare } } = this;
+    const others = this.project.models.filter((name) => !result || name !== result.model).reverse();
+    const before = compare.value;
+    compare.replaceChildren(new Option("the image", ""), ...(image && image.labelled ? [new Option("the truth", "truth")] : []),
+      ...others.map((name) => new Option(`result of ${name}`, `model ${name}`)));
+    if ([...compare.options].some((one) => one.value === before)) compare.value = before;
+    return compare.value;
+  }
+}
