@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import write_error
+from pixelwise.atomic_write import check_writable, write_error
 from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
@@ -70,10 +70,7 @@ def check_output_folder(folder: Path, inputs: Sequence[Path]) -> None:
         hint = "Choose another --out: nothing is ever written next to your images."
         raise OutputFailed("an output folder without the images", "the folder of the images", hint, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        check_writable(folder)
     except OSError as error:
         raise write_error(folder, error) from error
 

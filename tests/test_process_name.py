@@ -1,0 +1,35 @@
+"""The name of a process is unique among hosts that share a file system."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pixelwise import process_name as module
+from pixelwise.process_name import host_name, is_running_here, process_name
+
+
+def test_a_process_is_known_while_it_runs() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = f"{host_name()}-{child.pid}"
+    assert is_running_here(name)
+    child.communicate(b"\n")
+    assert is_running_here(name) is False
+
+
+@pytest.mark.parametrize("name", ["0123abcd-1", "", "1", f"{host_name()}-x", f"{host_name()}"])
+def test_others_are_unknown(name: str) -> None:
+    assert is_running_here(name) is None
+
+
+def test_containers_with_equal_process_numbers_are_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: set[str] = set()
+    for namespace in ("pid:[1]", "pid:[2]"):
+        monkeypatch.setattr(module.os, "readlink", lambda path, inside=namespace: inside)
+        host_name.cache_clear()
+        names.add(process_name())
+    monkeypatch.undo()
+    host_name.cache_clear()
+    assert len(names) == 2
+    assert all(name.endswith(f"-{os.getpid()}") for name in names)
