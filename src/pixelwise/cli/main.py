@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixelwise.cli.cluster import add_cluster_commands
 from pixelwise.cli.convert import add_convert_command
 from pixelwise.cli.doctor import add_doctor_command
 from pixelwise.cli.export import add_export_commands
@@ -170,12 +171,25 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Annotated[Path, typer.Option(help="Output folder.")],
     options: PredictOptions = PredictOptions(),
+    on: Annotated[
+        str | None, typer.Option(help="local:N runs N workers; none makes a job and prints how to start workers.")
+    ] = None,
+    unit_seconds: Annotated[float, typer.Option(help="With --on: about how long a unit of work takes.")] = 10.0,
     as_json: Json = False,
 ) -> None:
     """Predict masks, or the classes of whole images, for images of any size."""
-    from pixelwise.workflow.predict import predict as verb
+    if on is not None:
+        from pixelwise.cluster.launch_commands import LaunchCommands
+        from pixelwise.cluster.predict import predict_on
 
-    result = verb(run, inputs, out, options)
+        result = predict_on(run, inputs, out, on, options, unit_seconds=unit_seconds)
+        if isinstance(result, LaunchCommands):
+            show(result.to_json(), as_json, result.to_text())
+            return
+    else:
+        from pixelwise.workflow.predict import predict as verb
+
+        result = verb(run, inputs, out, options)
     show(result.to_json(), as_json, result.to_text(out))
     if result.failed:
         raise typer.Exit(SOME_FAILED)
@@ -185,6 +199,7 @@ add_convert_command(app)
 add_inspect_commands(app)
 add_doctor_command(app)
 add_forecast_command(app)
+add_cluster_commands(app)
 
 
 @app.command()

@@ -4,17 +4,20 @@ Any number of workers, started by anything at any time: first the units of the o
 missing. Nothing is coordinated but by files in the output folder.
 """
 
+import contextlib
+import errno
 import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from pixelwise.atomic_write import check_writable
 from pixelwise.cluster.claims import Claim, Claims
 from pixelwise.cluster.heartbeat import Heartbeat
 from pixelwise.cluster.job import Job, check_version, open_job
@@ -108,7 +111,7 @@ class Worker:
         self._ledger, self._claims = Ledger(job), Claims(job, heartbeat.facts.name)
         self._place = job.folder / "work" / heartbeat.facts.name
         self._stride = iter(range(heartbeat.facts.index % max(1, heartbeat.facts.of), job.units, heartbeat.facts.of))
-        self._patience, self._waiting_since = patience, None
+        self._patience = patience
         self._waiting_since: float | None = None
         self._seconds: list[float] = []
         self._lost = 0
@@ -119,7 +122,8 @@ class Worker:
             while not self._job.sealed:
                 self._patiently(self._one_round)
         finally:
-            shutil.rmtree(self._place, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._place.rmdir()  # unless it holds what is not published yet
         return WorkerResult(computed=len(self._seconds), lost=self._lost, sealed=self._job.sealed)
 
     def _one_round(self) -> None:
@@ -194,18 +198,30 @@ class Worker:
         except (KeyboardInterrupt, Interrupted):
             self._claims.release(claim)
             raise KeyboardInterrupt from None
-        except (OutputFailed, OSError):
-            self._claims.release(claim)
+        except Exception as error:  # whatever a unit does must not end the worker
             if not self._ledger.has(claim.unit):
+                if not self._is_away(error):
+                    self._fail(claim, error)
+                    return
+                self._claims.release(claim)
                 raise
-        except Exception as error:  # noqa: BLE001, whatever a unit does must not end the worker
-            self._fail(claim, error)
-            return
         finally:
             if not committed:
                 self._discard(folder, claim.unit)
         self._claims.release(claim)
         self._note(claim, committed, time.monotonic() - began)
+
+    def _is_away(self, error: Exception) -> bool:
+        """Return whether an error is that of the output folder, which may come back, and not of the unit."""
+        if isinstance(error, OutputFailed):
+            return True
+        if not isinstance(error, OSError):
+            return False
+        try:
+            check_writable(self._job.folder)
+        except OSError:
+            return True
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
     def _discard(self, folder: Path, unit: int) -> None:
         """Remove the files of an attempt, unless its outcome counts and they are not published yet."""
@@ -297,8 +313,3 @@ def _interrupted_by_signals() -> Generator[None, None, None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def places(count: int) -> Iterator[tuple[int, int]]:
-    """Yield (index, of) of `count` workers."""
-    return ((index, count) for index in range(count))

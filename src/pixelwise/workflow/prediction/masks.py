@@ -4,8 +4,9 @@ Reading, inference, post-processing and writing overlap in a pipeline of threads
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from pixelwise.io.read import Image, probe
 from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
-from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
+from pixelwise.workflow.prediction.large import LargeImage, is_large, large_image, model_digest, predict_large
 from pixelwise.workflow.prediction.objects import check_formats
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import Predictions, check_free, name_images, split_long_names
@@ -46,16 +47,21 @@ class LoadedImage(NamedTuple):
 Failed = list[tuple[Path, str]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskInputs:
+    """What the choice of the runtime and of the halo depends on: all images with their sizes, as far as known."""
+
+    paths: tuple[Path, ...] = ()
+    sizes: tuple[Size, ...] = ()
+
+
 def predict_masks(
     model_file: Path, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
 ) -> Predictions:
     """Predict a mask or a label image of each path into `folder`; see `predict`."""
-    if options.symmetries and options.tta not in (None, 4):
-        raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
-    check_format(options.format or "tiff")
-    check_formats(options.save)
+    check_mask_options(options)
     named, too_long = split_long_names(name_images(paths))
-    digest, sizes = model_digest(model_file), {path: _size(path) for path in named.values()}
+    digest, sizes = model_digest(model_file), {path: image_size(path) for path in named.values()}
     large = {
         name: large_image(path, folder, name, digest, options)
         for name, path in named.items()
@@ -64,28 +70,77 @@ def predict_masks(
     if any(image.begun for image in large.values()):
         progress.message(f"Resuming the prediction in {folder}.")
     else:
-        check_free(folder, [f"{n}.{end}" for n in named for end in ("png", "tif", "ome.zarr")], options)
-    tta = 4 if options.symmetries else options.tta
+        check_masks_free(folder, named, options)
+    inputs = MaskInputs(paths=tuple(named.values()), sizes=tuple(sizes.values()))
+    model = open_mask_model(model_file, options, inputs, progress)
+    small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
+    return predict_named(model, small, list(large.values()), folder, options, progress, too_long)
+
+
+def check_mask_options(options: PredictOptions) -> None:
+    """Raise BadOption for options that contradict each other, or that are unknown."""
+    if options.symmetries and options.tta not in (None, 4):
+        raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
+    check_format(options.format or "tiff")
+    check_formats(options.save)
+
+
+def check_masks_free(folder: Path, names: Iterable[str], options: PredictOptions) -> None:
+    """Raise OutputFailed if a folder has results of these names."""
+    check_free(folder, [f"{n}.{end}" for n in names for end in ("png", "tif", "ome.zarr")], options)
+
+
+def open_mask_model(
+    model_file: Path, options: PredictOptions, inputs: MaskInputs, progress: Progress
+) -> SegmentationModel:
+    """Load a model, with the runtime and the halo for all images that are to be predicted."""
     model = load_model_for_prediction(
         model_file,
         device=options.device,
         tile=options.tile,
-        tta=tta,
+        tta=4 if options.symmetries else options.tta,
         runtime=options.runtime,
-        pixels=sum(height * width for height, width in sizes.values()),
-        largest=max(sizes.values(), key=math.prod, default=None),
+        pixels=sum(height * width for height, width in inputs.sizes),
+        largest=max(inputs.sizes, key=math.prod, default=None),
         progress=progress,
     )
     if options.tolerance is not None:
-        model = _with_smaller_halo(model, list(named.values()), options.tolerance, progress)
+        model = _with_smaller_halo(model, inputs.paths, options.tolerance, progress)
+    return model
+
+
+def predict_named(
+    model: SegmentationModel,
+    small: dict[str, tuple[Path, Size]],
+    large: Sequence[LargeImage],
+    folder: Path,
+    options: PredictOptions,
+    progress: Progress,
+    refused: Failed | None = None,
+) -> Predictions:
+    """Predict images whose results have names, and write the tables about all of them.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+    small : dict of str to (Path, (int, int))
+        The name of the results of each image that fits in memory, its path, and its height and width.
+    large : sequence of LargeImage
+        Images that are streamed.
+    folder : Path
+        The output folder.
+    options : PredictOptions
+    progress : Progress
+    refused : list of (Path, str), optional
+        Images that cannot be predicted, each with the reason.
+    """
     legend = write_classes(folder, model.model_card)
     written, failed = OutputSummary(folder, model.model_card, options), Failed()
-    for path, text in too_long:
+    for path, text in refused or ():
         failed.append((path, text))
         progress.message(f"Skipped: {text}")
-    small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
     _predict_small(model, small, written, failed, progress)
-    for image in large.values():
+    for image in large:
         try:
             written.files += predict_large(model, image, options, progress)
         except PixelwiseError as error:
@@ -93,7 +148,7 @@ def predict_masks(
             progress.message(f"Skipped: {error}")
     written.finish()
     written.files.append(legend)
-    for image in large.values():
+    for image in large:
         image.record.unlink(missing_ok=True)
     return Predictions(tuple(written.files), tuple(failed), confidence=tuple(written.confidence))
 
@@ -192,7 +247,7 @@ def _with_smaller_halo(
     return SegmentationModel(model.model_card, with_geometry(model.predictor, choice.geometry))
 
 
-def _size(path: Path) -> Size:
+def image_size(path: Path) -> Size:
     """Read height and width from the header; (0, 0) if unreadable, which is reported later."""
     try:
         info = probe(path)
