@@ -10,9 +10,10 @@ import contextlib
 import hashlib
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,25 @@ class Sleeping:
 
 
 KINDS: Kinds = {"sleep": lambda job, progress: Sleeping(job)}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something that other processes do."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def check_complete(job: Job, units: range) -> None:
+    """Check that all outputs are there, as one process writes them, and nothing else."""
+    assert {path.name for path in job.out.glob("*.bin")} == {f"{number:04d}.bin" for number in units}
+    assert all((job.out / f"{number:04d}.bin").read_bytes() == content_of(number) for number in units)
+    rows = "".join(f"{number},{number * number}\n" for number in units)
+    assert (job.out / "all.csv").read_text() == f"unit,square\n{rows}"
+    subprocess.run(["sha256sum", "--check", "--quiet", "_SUCCESS"], cwd=job.out, check=True)
+    assert not list(job.out.rglob("*.part"))
 
 
 def make_naive() -> None:
