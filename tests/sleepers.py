@@ -1,8 +1,9 @@
 """Jobs for tests: units that sleep, write what only depends on their number, and misbehave on request.
 
-As a program it is a worker: python sleepers.py OUT --index I --of N. Every attempt is noted in a log beside OUT. What a
-unit does is a JSON object: `seconds` to sleep; `die`: the process kills itself; `error`: an exception; `hold`: the first
-attempt waits until this file exists. With the environment variable NAIVE the ledger is not exclusive: the last commit wins.
+As a program it is a worker: python sleepers.py OUT --index I --of N. Every attempt is noted in a log beside OUT. What
+a unit does is a JSON object: `seconds` to sleep; `die`: the process kills itself; `error`: an exception; `hold`: the
+first attempt waits until this file exists. With the environment variable NAIVE the ledger is not exclusive: the last
+commit wins.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pixelwise.cluster.join_tables import join_parts
 from pixelwise.cluster.kinds import Kinds, UnitResult
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.worker import run_worker
+from pixelwise.errors import Interrupted
 from pixelwise.progress import Console, Progress
 
 QUICK = LeaseTimes(heartbeat=0.2, stale=2.0)
@@ -37,7 +39,9 @@ def content_of(number: int) -> bytes:
 
 def make_job(out: Path, units: Iterable[dict[str, Any]], times: LeaseTimes = QUICK, **more: Any) -> Job:
     """Make a job of units that sleep."""
-    return create_job(out, "sleep", "0" * 64, ((unit, 1) for unit in units), {"log": str(out) + ".log"}, times=times, **more)
+    return create_job(
+        out, "sleep", "0" * 64, ((unit, 1) for unit in units), {"log": str(out) + ".log"}, times=times, **more
+    )
 
 
 def attempts(job: Job) -> list[tuple[int, str]]:
@@ -71,14 +75,15 @@ class Sleeping:
 
     def join(self, ledger: Ledger, outputs: Path) -> None:
         candidates = [ledger.part(unit, "all.csv") for unit in range(ledger.job.units)]
-        join_parts("all.csv", [part for part in candidates if part.is_file()], outputs / "all.csv")
+        if parts := [part for part in candidates if part.is_file()]:
+            join_parts("all.csv", parts, outputs / "all.csv")
 
     def inputs(self, unit: dict[str, Any]) -> list[str]:
         return ["an input"]
 
     def _note(self, number: int) -> int:
         """Note an attempt; return which one of this unit it is."""
-        with open(self._log, "a+", encoding="utf-8") as file:
+        with Path(self._log).open("a+", encoding="utf-8") as file:
             file.write(f"{number} {os.getpid()}\n")
             file.flush()
             file.seek(0)
@@ -131,7 +136,7 @@ def main() -> None:
     given = parser.parse_args()
     if os.environ.get("NAIVE"):
         make_naive()
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(Interrupted):
         run_worker(given.out, given.index, given.of, progress=Console(), kinds=KINDS)
 
 

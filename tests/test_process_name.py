@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from pixelwise import process_name as module
 from pixelwise.process_name import host_name, is_running_here, process_name
 
 
@@ -26,7 +26,7 @@ def test_others_are_unknown(name: str) -> None:
 def test_containers_with_equal_process_numbers_are_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     names: set[str] = set()
     for namespace in ("pid:[1]", "pid:[2]"):
-        monkeypatch.setattr(module.os, "readlink", lambda path, inside=namespace: inside)
+        monkeypatch.setattr(Path, "readlink", lambda self, inside=namespace: Path(inside))
         host_name.cache_clear()
         names.add(process_name())
     monkeypatch.undo()

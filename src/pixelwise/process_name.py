@@ -4,13 +4,14 @@ import hashlib
 import os
 import platform
 from functools import cache
+from pathlib import Path
 
 
 @cache
 def host_name() -> str:
     """Return eight hexadecimal digits for the host; containers with process numbers of their own are other hosts."""
     try:
-        processes = os.readlink("/proc/self/ns/pid")  # of the namespace that numbers the processes
+        processes = str(Path("/proc/self/ns/pid").readlink())  # of the namespace that numbers the processes
     except OSError:  # not Linux
         processes = ""
     return hashlib.sha256(f"{platform.node()} {processes}".encode()).hexdigest()[:8]

@@ -55,7 +55,9 @@ def test_a_folder_without_a_job(tmp_path: Path) -> None:
         open_job(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', '{"format": 1, "after": {"x": 1}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', '{"format": 1, "after": {"x": 1}}']
+)
 def test_a_damaged_record_is_one_line(text: str, tmp_path: Path) -> None:
     make_job(tmp_path, [{}]).folder.joinpath("job.json").write_text(text)
     with pytest.raises(BadRun) as caught:
@@ -77,5 +79,5 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     job = make_job(tmp_path, [{}])
     check_version(job)
     older = Job(**{**vars(job), "pixelwise": "0.0.1"})
-    with pytest.raises(BadRun, match="version 0.0.1"):
+    with pytest.raises(BadRun, match="version 0"):
         check_version(older)

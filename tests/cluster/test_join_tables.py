@@ -34,7 +34,10 @@ def test_rows_follow_each_other(head: list[str], groups: list[list[list[str]]]) 
 
 def test_the_header_is_that_of_the_first_part_with_rows(tmp_path: Path) -> None:
     """A part of which all images failed does not know the scores in the header of confidence.csv."""
-    parts = [write_csv(tmp_path / "a.csv", [["image"]]), write_csv(tmp_path / "b.csv", [["image", "score"], ["x", "1"]])]
+    parts = [
+        write_csv(tmp_path / "a.csv", [["image"]]),
+        write_csv(tmp_path / "b.csv", [["image", "score"], ["x", "1"]]),
+    ]
     join_parts("confidence.csv", parts, tmp_path / "all.csv")
     assert (tmp_path / "all.csv").read_text() == "image,score\nx,1\n"
 

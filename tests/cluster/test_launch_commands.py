@@ -24,9 +24,11 @@ def test_there_are_no_more_workers_than_units(tmp_path: Path) -> None:
 
 def test_folders_with_spaces_and_quotes_are_quoted(tmp_path: Path) -> None:
     job = make_job(tmp_path / "it's out", [{}])
-    for name, text in launch_commands(job).commands.items():
-        if name != "Kubernetes":
-            assert str(job.out) in " ".join(shlex.split(" ".join(shlex.split(text))) + shlex.split(text))
+    commands = launch_commands(job).commands
+    assert str(job.out) in shlex.split(commands["Shell"])
+    for name in ("SLURM", "PBS", "LSF"):
+        script = shlex.split(commands[name])[-1].removeprefix("--wrap=")
+        assert shlex.split(script)[-3:] == ["pixelwise", "worker", str(job.out)]
 
 
 def test_the_manifest_is_an_indexed_job_of_workers(tmp_path: Path) -> None:

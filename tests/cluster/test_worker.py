@@ -20,9 +20,10 @@ from pixelwise.errors import BadRun, Interrupted
 from pixelwise.progress import Progress
 from sleepers import KINDS, PROGRAM, Sleeping, attempts, check_complete, make_job, wait_until
 
+
 def start(job: Job, index: int = 0, of: int = 1, **environment: str) -> "subprocess.Popen[bytes]":
     words = [*PROGRAM, str(job.out), "--index", str(index), "--of", str(of)]
-    return subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.PIPE)
+    return subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
 
 
 def test_one_worker_computes_everything_and_seals(tmp_path: Path) -> None:
@@ -30,9 +31,8 @@ def test_one_worker_computes_everything_and_seals(tmp_path: Path) -> None:
     result = run_worker(job.out, kinds=KINDS)
     assert (result.computed, result.lost, result.sealed) == (7, 0, True)
     check_complete(job, range(7))
-    assert sorted(path.name for path in job.folder.iterdir()) == ["done", "job.json"] + sorted(
-        [*(f"{job.listing}.{suffix}" for suffix in ("jsonl", "npy")), "workers"]
-    )
+    units = [f"{job.listing}.{suffix}" for suffix in ("jsonl", "npy")]
+    assert {path.name for path in job.folder.iterdir()} == {"done", "job.json", *units, "workers"}
     assert run_worker(job.out, kinds=KINDS).computed == 0, "there is nothing left"
 
 

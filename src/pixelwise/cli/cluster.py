@@ -16,7 +16,9 @@ def add_cluster_commands(app: typer.Typer) -> None:
 
 def worker(
     out: Annotated[Path, typer.Argument(help="Output folder of a job (predict --on none).")],
-    index: Annotated[int | None, typer.Option(help="Number of this worker, from 0; by default from the scheduler.")] = None,
+    index: Annotated[
+        int | None, typer.Option(help="Number of this worker, from 0; by default from the scheduler.")
+    ] = None,
     of: Annotated[int | None, typer.Option(help="Number of workers; by default from the scheduler.")] = None,
 ) -> None:
     """Compute units of a job until none is left. Start any number, at any time, on any machines.

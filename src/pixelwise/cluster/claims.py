@@ -1,8 +1,8 @@
 """Claims on units: which worker tries which unit, and what became of earlier attempts.
 
-A claim is a numbered file `.job/tries/012/012345.2.json`, written exclusively: the second attempt at unit 12345. It holds
-while its worker lives. It prevents work done twice, and nothing depends on it: the ledger accepts one outcome of a unit,
-however many workers compute it. Attempts that ended in death or in an error are counted, and a unit that failed
+A claim is a numbered file `.job/tries/012/012345.2.json`, written exclusively: the second attempt at unit 12345. It
+holds while its worker lives. It prevents work done twice, and nothing depends on it: the ledger accepts one outcome of
+a unit, however many workers compute it. Attempts that ended in death or in an error are counted, and a unit that failed
 `MAX_ATTEMPTS` times is set aside.
 """
 

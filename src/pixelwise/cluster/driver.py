@@ -173,6 +173,10 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
         workers.stop()
 
 
+def _changed(log: Path) -> float:
+    return log.stat().st_mtime if log.is_file() else 0.0
+
+
 class _View:
     """What a driver sees of a job."""
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pixelwise.cluster.job import Job
 from pixelwise.exclusive_write import write_new_bytes
@@ -50,7 +50,7 @@ class Heartbeat:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Heartbeat":
         write_new_bytes(self._path, json.dumps(asdict(self.facts)).encode(), durable=False)
         self._thread.start()
         return self

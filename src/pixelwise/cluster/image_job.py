@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class JobRequest:
     workers: int = 1
     threads: int = 0
     unit_seconds: float = UNIT_SECONDS
-    times: LeaseTimes = LeaseTimes()
+    times: LeaseTimes = field(default_factory=LeaseTimes)
 
 
 def open_or_create(request: JobRequest, progress: Progress) -> Job:
@@ -94,8 +94,7 @@ def open_or_create(request: JobRequest, progress: Progress) -> Job:
         check_free(request.out, (TABLE,), check)
     sizes = list(progress.track(parallel_map(image_size, list(named.values())), "reading headers", len(named)))
     rows = [
-        [name, str(path), *size, mark]
-        for (name, path), size, mark in zip(named.items(), sizes, marks, strict=True)
+        [name, str(path), *size, mark] for (name, path), size, mark in zip(named.items(), sizes, marks, strict=True)
     ]
     runtime, seconds = _measure(model_file, card, request, rows, progress)
     units, after = _divide(rows, seconds, request, step=_STEPS[task_of(card).unit])
@@ -152,7 +151,9 @@ def _measure(
     side = card.geometry.valid_size(card.tile + 2 * (card.geometry.halo or card.geometry.margin))
     tile = _time(model.predictor.runtime, (1, card.channels, side, side), request.threads)
     tile *= len(model.predictor.symmetries)
-    return _runtime_name(model_file, options, model), [_seconds(model, row, tile, side) + _overhead(row) for row in rows]
+    return _runtime_name(model_file, options, model), [
+        _seconds(model, row, tile, side) + _overhead(row) for row in rows
+    ]
 
 
 def _time(runtime: Runtime, shape: tuple[int, ...], threads: int) -> float:

@@ -32,7 +32,9 @@ NOT_COMPARED = ("node", "threads")  # of the facts about a machine: they do not 
 
 
 class _Predict(Protocol):
-    def __call__(self, images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress) -> Predictions:
+    def __call__(
+        self, images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress
+    ) -> Predictions:
         """Predict images into a folder; each is [name, path, height, width, stamps]."""
         ...
 
@@ -103,7 +105,7 @@ def go_to(folder: str) -> None:
 
 
 def stamps(path: Path) -> list[list[int]]:
-    """Return size and time of the last change of an image, in nanoseconds; of an OME-Zarr image those of its metadata."""
+    """Return size and time of change, in nanoseconds, of an image; of an OME-Zarr image those of its metadata."""
     files = [path / name for name in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
     found: list[list[int]] = []
     for file in files:

@@ -1,7 +1,7 @@
 """The job: what is computed, from what, and its division into units. It is written once and never changes.
 
-OUT/.job/job.json is small; the units are one JSON line each in a second file, with an index of their offsets in a third,
-so that a worker reads the units that it computes and no others.
+OUT/.job/job.json is small; the units are one JSON line each in a second file, with an index of their offsets in a
+third, so that a worker reads the units that it computes and no others.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ class Job:
     listing: str
     settings: dict[str, Any]
     after: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
-    times: LeaseTimes = LeaseTimes()
+    times: LeaseTimes = field(default_factory=LeaseTimes)
     pixelwise: str = __version__
 
     @property

@@ -1,4 +1,4 @@
-"""Tables about all images, joined from the parts that units contribute: the bytes that one process would have written."""
+"""Tables about all images, joined from the parts that units contribute: the bytes that one process would write."""
 
 import csv
 import io

@@ -33,7 +33,9 @@ class LaunchCommands:
 
     def to_text(self) -> str:
         """Return the commands under headings."""
-        head = f"The job is ready: {pluralise(self.job.units, 'unit')} in {self.job.out}. Start any number of workers, on "
+        head = (
+            f"The job is ready: {pluralise(self.job.units, 'unit')} in {self.job.out}. Start any number of workers, on "
+        )
         head += f"any machines that see this folder. Progress: {command('jobs', self.job.out)}"
         return "\n\n".join([head, *(f"# {name}\n{text}" for name, text in self.commands.items())])
 

@@ -1,6 +1,6 @@
 """The end of a job: files of all units together, and the seal, a list of all outputs with their SHA-256.
 
-`sha256sum --check _SUCCESS` in the output folder verifies it. Two processes that seal the same job write the same bytes.
+`sha256sum --check _SUCCESS` in the output folder verifies it. Two processes that seal a job write the same bytes.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """A worker: takes units of a job, one after the other, until every unit has an outcome and the job is sealed.
 
-Any number of workers, started by anything at any time: first the units of the own stride `index :: of`, then whatever is
-missing. Nothing is coordinated but by files in the output folder.
+Any number of workers, started by anything at any time: first the units of the own stride `index :: of`, then whatever
+is missing. Nothing is coordinated but by files in the output folder.
 """
 
 import contextlib
