@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ UNITS_PER_WORKER = 4  # at least, where there are few images: the last worker en
 _IMAGE_SECONDS, _PIXEL_SECONDS = 5e-3, 2e-8  # besides the network: opening and writing a file; decoding and encoding
 _STEPS = {"pixels": 8, "images": 64}  # images of a batch: units of whole batches are computed as in one process
 
-Row = list[Any]  # name, path, height, width, stamps; see `image_units.stamps`
+Row = list[Any]  # name, path, size, stamps; see `image_units.stamps`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def open_or_create(request: JobRequest, progress: Progress) -> Job:
         check_free(request.out, (TABLE,), check)
     sizes = list(progress.track(parallel_map(image_size, list(named.values())), "reading headers", len(named)))
     rows = [
-        [name, str(path), *size, mark] for (name, path), size, mark in zip(named.items(), sizes, marks, strict=True)
+        [name, str(path), list(size), mark] for (name, path), size, mark in zip(named.items(), sizes, marks, strict=True)
     ]
     runtime, seconds = _measure(model_file, card, request, rows, progress)
     units, after = _divide(rows, seconds, request, step=_STEPS[task_of(card).unit])
@@ -145,7 +146,7 @@ def _measure(
         runtime = open_classifier(model_file, options, progress).runtime
         tile = _time(runtime, (1, card.channels, card.view.side, card.view.side), request.threads)
         return options.runtime, [tile + _overhead(row) for row in rows]
-    sizes = tuple((row[2], row[3]) for row in rows)
+    sizes = tuple(tuple(row[2]) for row in rows)
     paths = tuple(Path(row[1]) for row in rows)
     model = open_mask_model(model_file, options, MaskInputs(paths=paths, sizes=sizes), progress)
     side = card.geometry.valid_size(card.tile + 2 * (card.geometry.halo or card.geometry.margin))
@@ -165,14 +166,14 @@ def _time(runtime: Runtime, shape: tuple[int, ...], threads: int) -> float:
 
 def _seconds(model: SegmentationModel, row: Row, tile_seconds: float, side: int) -> float:
     """Return the expected seconds of the network for an image; small ones take a part of a tile."""
-    height, width = row[2], row[3]
-    if not min(height, width):
+    size = tuple(row[2])
+    if not min(size):
         return 0.0
-    return tile_seconds * min(model.tiles((height, width)), height * width / side**2 + 0.05)
+    return tile_seconds * min(model.tiles(size), math.prod(size) / side**2 + 0.05)
 
 
 def _overhead(row: Row) -> float:
-    return _IMAGE_SECONDS + _PIXEL_SECONDS * row[2] * row[3]
+    return _IMAGE_SECONDS + _PIXEL_SECONDS * math.prod(row[2])
 
 
 def _runtime_name(model_file: Path, options: PredictOptions, model: SegmentationModel) -> str:
@@ -187,7 +188,7 @@ def _divide(
     rows: Sequence[Row], seconds: Sequence[float], request: JobRequest, step: int
 ) -> tuple[Iterator[tuple[dict[str, Any], int]], dict[int, tuple[int, int]]]:
     """Return the units with their weights, and which units need others first."""
-    large = [is_large(Path(row[1]), (row[2], row[3]), request.options) for row in rows]
+    large = [is_large(Path(row[1]), tuple(row[2]), request.options) for row in rows]
     small = [(row, cost) for row, cost, streamed in zip(rows, seconds, large, strict=True) if not streamed]
     share = sum(cost for _, cost in small) / (UNITS_PER_WORKER * request.workers)
     limit = max(min(request.unit_seconds, share), _IMAGE_SECONDS)

@@ -35,7 +35,7 @@ class _Predict(Protocol):
     def __call__(
         self, images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress
     ) -> Predictions:
-        """Predict images into a folder; each is [name, path, height, width, stamps]."""
+        """Predict images into a folder; each is [name, path, size, stamps]."""
         ...
 
 
@@ -118,7 +118,7 @@ def stamps(path: Path) -> list[list[int]]:
 
 
 def _changed(row: list[Any]) -> bool:
-    return stamps(Path(row[1])) != row[4]
+    return stamps(Path(row[1])) != row[3]
 
 
 def _other_machine(facts: dict[str, Any]) -> list[str]:
@@ -137,7 +137,7 @@ def _segmenter(model_file: Path, sha256: str, options: PredictOptions, progress:
     model = open_mask_model(model_file, options, MaskInputs(), progress)
 
     def predict(images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress) -> Predictions:
-        small = {name: (Path(path), (height, width)) for name, path, height, width, _ in images}
+        small = {name: (Path(path), tuple(size)) for name, path, size, _ in images}
         whole = [large_image(Path(row[1]), folder, row[0], sha256, options) for row in large]
         return predict_named(model, small, whole, folder, options, progress)
 
