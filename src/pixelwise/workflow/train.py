@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, detect_machine
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.text import pluralise
+from pixelwise.training.team import rank_of_process, world_size
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.fit.cross_validation import CrossValidation
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.resume import refuse_other_plan, reopen
+from pixelwise.workflow.fit.resume import refuse_other_plan, reopen, wait_for_plan
 from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
@@ -103,8 +105,15 @@ def train(
     keep_large_blocks()
     words = Settings.parse(overrides)  # report mistyped settings before any work
     root = Path(data)
+    leads = rank_of_process() == 0
+    if world_size() > 1:
+        _check_ranks(limited=budget is not None or time_limit is not None, folds=folds)
     folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
-    if resume:
+    if not leads:
+        progress = Progress()
+        if not resume:
+            wait_for_plan(folder)  # of the leading process
+    if resume or not leads:
         refuse_other_plan(
             Run.open(folder),
             {
@@ -184,7 +193,9 @@ def train(
             records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
         progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
-    with run.only_one():
+    if world_size() > 1:
+        _check_ranks(limited=run.config.training.available_time is not None, folds=run.folds or None)
+    with run.only_one() if leads else nullcontext():
         try:
             if run.folds:
                 CrossValidation(run, dataset, task, choose_device(device), progress).go()
@@ -194,6 +205,14 @@ def train(
             hint = f"Free some space, then continue with: {run.resume_command(root)}"
             raise DiskFull(error.expected, error.got, hint, error.path) from error
     return run
+
+
+def _check_ranks(*, limited: bool, folds: object) -> None:
+    """Raise BadOption for what several processes cannot share: clocks differ, and folds are trainings of their own."""
+    if limited:
+        raise BadOption("--steps or --epochs for several processes", "a time limit", "Give --steps.")
+    if folds is not None:
+        raise BadOption("one training for several processes", "folds", "Train the folds with --on local:N.")
 
 
 def _time_left(seconds: float | None, started: float) -> float | None:
