@@ -73,7 +73,12 @@ def make(tmp_path: Path, images: Path, out: str = "many", **options: Any) -> Lau
 def finished(tmp_path: Path, images: Path, **options: Any) -> Predictions:
     """What the command returns for a job that is complete."""
     result = predict_on(
-        tmp_path / "model.safetensors", [images], tmp_path / "many", "none", PredictOptions(**options), progress=Progress()
+        tmp_path / "model.safetensors",
+        [images],
+        tmp_path / "many",
+        "none",
+        PredictOptions(**options),
+        progress=Progress(),
     )
     assert isinstance(result, Predictions)
     return result
@@ -87,9 +92,7 @@ def finished(tmp_path: Path, images: Path, **options: Any) -> Predictions:
         ("instance", EVERYTHING),
     ],
 )
-def test_units_write_what_one_process_writes(
-    tmp_path: Path, images: Path, task: str, options: dict[str, Any]
-) -> None:
+def test_units_write_what_one_process_writes(tmp_path: Path, images: Path, task: str, options: dict[str, Any]) -> None:
     write_model(tmp_path / "model.safetensors", make_recipe(task))
     one = predict(
         tmp_path / "model.safetensors", [images], tmp_path / "one", PredictOptions(**options), progress=Progress()

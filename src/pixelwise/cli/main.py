@@ -9,7 +9,7 @@ with saved state (continue with --resume), 130 interrupted with nothing to save.
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -117,10 +117,15 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run from its last checkpoint.")] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration to use (the config.yaml of a run).")] = None,
     device: Device = "auto",
+    ranks: Annotated[int, typer.Option(help="Processes that share each step; with training.slots.")] = 1,
+    supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
     as_json: Json = False,
     options: DataOptions | None = None,
 ) -> None:
     """Train a model on a folder of images and masks, or with one folder of images per class."""
+    if supervise or ranks != 1:
+        _train_in_processes(data, out, ranks, supervise=supervise)
+    from pixelwise.training.team import rank_of_process
     from pixelwise.workflow.train import train as verb
 
     run = verb(
@@ -140,10 +145,23 @@ def train(
         overrides=overrides or (),
         started=STARTED,
     )
+    if rank_of_process():
+        return  # the first process reports
     outcome = run.outcome
     result = {"run": str(run.folder), "model": str(run.model_path), "outcome": outcome.to_json() if outcome else None}
     show(result, as_json, f"Run: {run.folder}")
     _report_outcome(run)
+
+
+def _train_in_processes(data: Path, out: Path | None, ranks: int, *, supervise: bool) -> NoReturn:
+    """Run this command in processes of its own, and exit as they do."""
+    from pixelwise.cluster.ranks import RankRequest, train_in_processes, without_flags
+    from pixelwise.progress import Console
+    from pixelwise.workflow.run import run_folder
+
+    words, folder = without_flags(sys.argv[1:]), run_folder(data, out)
+    request = RankRequest(words=words, folder=folder, ranks=ranks, supervise=supervise)
+    raise typer.Exit(train_in_processes(request, Console()))
 
 
 @app.command()

@@ -95,7 +95,8 @@ def open_or_create(request: JobRequest, progress: Progress) -> Job:
         check_free(request.out, (TABLE,), check)
     sizes = list(progress.track(parallel_map(image_size, list(named.values())), "reading headers", len(named)))
     rows = [
-        [name, str(path), list(size), mark] for (name, path), size, mark in zip(named.items(), sizes, marks, strict=True)
+        [name, str(path), list(size), mark]
+        for (name, path), size, mark in zip(named.items(), sizes, marks, strict=True)
     ]
     runtime, seconds = _measure(model_file, card, request, rows, progress)
     units, after = _divide(rows, seconds, request, step=_STEPS[task_of(card).unit])

@@ -183,7 +183,9 @@ def tree_sum(values: Iterable[Tensor]) -> Tensor:
             level += 1
         stack.append((level, value))
     if len(stack) != 1:
-        raise BadOption("a power of two of values", f"{sum(1 << level for level, _ in stack)}", "Change training.slots.")
+        raise BadOption(
+            "a power of two of values", f"{sum(1 << level for level, _ in stack)}", "Change training.slots."
+        )
     return stack[0][1]
 
 

@@ -258,6 +258,11 @@ class Run:
             handle.close()
 
 
+def run_folder(data: Path, out: Path | None) -> Path:
+    """Return the run folder of a training: `out`, or runs/ and the name of the data folder."""
+    return out if out is not None else Path("runs") / (data.resolve().name or "run")
+
+
 def _lock(handle: Any, folder: Path) -> None:
     try:
         import fcntl

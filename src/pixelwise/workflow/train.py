@@ -22,7 +22,7 @@ from pixelwise.workflow.fit.resume import refuse_other_plan, reopen, wait_for_pl
 from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
-from pixelwise.workflow.run import Run
+from pixelwise.workflow.run import Run, run_folder
 from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread
 from pixelwise.workflow.tasks.choose import task_of
 from pixelwise.workflow.weights.encoder_weights import apply_weights, check_weights_early
@@ -108,7 +108,7 @@ def train(
     leads = rank_of_process() == 0
     if world_size() > 1:
         _check_ranks(limited=budget is not None or time_limit is not None, folds=folds)
-    folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
+    folder = run_folder(root, None if out is None else Path(out))
     if not leads:
         progress = Progress()
         if not resume:
