@@ -1,10 +1,10 @@
-"""What a job costs besides its work: making it, starting a worker, committing a unit, scanning the ledger; and two workers.
+"""What a job costs besides its work: making it, starting a worker, committing a unit, scanning the ledger.
 
     python benchmarks/cluster.py [--units 1000000] [--images 64] [--folder DIR]
 
-Bars: a job of 10^6 units is made in 60 s, a worker starts in 3 s, and the ledger of 10^6 outcomes is scanned in 10 s, all
-within 300 MB. Outcomes are empty files here: a scan reads names only. The two workers have one thread each, beside one
-process with one thread; both write the same bytes, which is checked.
+Bars: a job of 10^6 units is made in 60 s, a worker starts in 3 s, and the ledger of 10^6 outcomes is scanned in 10 s,
+all within 300 MB. Outcomes are empty files here: a scan reads names only. Then two workers of one thread each, beside
+one process of one thread; both write the same bytes, which is checked.
 """
 
 import argparse

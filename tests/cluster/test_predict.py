@@ -132,7 +132,7 @@ def test_processes_are_killed_and_the_same_command_ends_in_the_same_bytes(tmp_pa
     driver.wait()
     for worker in describe_job(tmp_path / "many").workers:
         os.kill(int(worker.process.rpartition("-")[2]), signal.SIGKILL)
-    again = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    again = subprocess.run(command, capture_output=True, check=False)
     assert again.returncode == 3, "the broken image has no output"
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
     assert len(json.loads(again.stdout)["failed"]) == 2

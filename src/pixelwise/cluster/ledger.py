@@ -2,7 +2,7 @@
 
 A unit has one outcome, whoever computes it and however often: its record is written exclusively (`exclusive_write`),
 and names the folder with the outputs, which are complete and on disk by then. Only those of the winner are published,
-by links that refuse a second file, so that a file of the output folder is written once and never changes. Everything can
+by links that refuse a second file, so that a file of the output folder is written once and never changes. All of it can
 be repeated: what a killed process began is completed by whoever comes next.
 
     .job/done/012/012345.json       the outcome of unit 12345; a folder has 1000 units

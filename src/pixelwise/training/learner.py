@@ -45,11 +45,11 @@ class TrainingOptions:
     progressive resizing if that is later (`PatchOptions`). `momentum` and `nesterov` apply to "sgd" only.
     `ema_fraction` is the time constant of the EMA weights as a fraction of all steps; with 0 they equal the weights of
     the last step. `keep` selects the EMA weights that are saved: those of the best validation, or the last ones, which
-    are chosen without validation images. `slots` divides each batch into this many parts, a power of two, whose gradients
-    are computed one after the other, or on several processes, and added (`training.team`): a batch then takes the memory
-    of a part, and batch normalisation uses the statistics of a part. `tune` chooses the object thresholds (`TargetOptions`) and calibrates the
-    probabilities on the validation images after the last step. `threads` is the number of CPU threads of a step (0:
-    all): small steps are slower with many threads.
+    are chosen without validation images. `slots` divides each batch into this many parts, a power of two, whose
+    gradients are computed one after the other, or on several processes, and added (`training.team`): a batch then takes
+    the memory of a part, and batch normalisation uses the statistics of a part. `tune` chooses the object thresholds
+    (`TargetOptions`) and calibrates the probabilities on the validation images after the last step. `threads` is the
+    number of CPU threads of a step (0: all): small steps are slower with many threads.
     """
 
     steps: int = 1000

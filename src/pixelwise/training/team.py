@@ -179,7 +179,7 @@ def tree_sum(values: Iterable[Tensor]) -> Tensor:
     for value in values:
         level = 0
         while stack and stack[-1][0] == level:
-            value = stack.pop()[1] + value  # noqa: PLW2901
+            value = stack.pop()[1] + value
             level += 1
         stack.append((level, value))
     if len(stack) != 1:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.fit.cross_validation import CrossValidation
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.resume import refuse_other_plan, reopen, wait_for_plan
+from pixelwise.workflow.fit.resume import follow_plan, refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
@@ -105,15 +105,12 @@ def train(
     keep_large_blocks()
     words = Settings.parse(overrides)  # report mistyped settings before any work
     root = Path(data)
-    leads = rank_of_process() == 0
-    if world_size() > 1:
-        _check_ranks(limited=budget is not None or time_limit is not None, folds=folds)
+    timed = budget is not None or time_limit is not None
+    _check_ranks(limited=timed or not (steps or epochs or resume or config), folds=folds)
     folder = run_folder(root, None if out is None else Path(out))
-    if not leads:
-        progress = Progress()
-        if not resume:
-            wait_for_plan(folder)  # of the leading process
-    if resume or not leads:
+    if rank_of_process():
+        progress, resume = Progress(), follow_plan(folder)
+    if resume:
         refuse_other_plan(
             Run.open(folder),
             {
@@ -193,9 +190,8 @@ def train(
             records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
         progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
-    if world_size() > 1:
-        _check_ranks(limited=run.config.training.available_time is not None, folds=run.folds or None)
-    with run.only_one() if leads else nullcontext():
+    _check_ranks(limited=run.config.training.available_time is not None, folds=run.folds or None)
+    with _only_one(run):
         try:
             if run.folds:
                 CrossValidation(run, dataset, task, choose_device(device), progress).go()
@@ -209,10 +205,17 @@ def train(
 
 def _check_ranks(*, limited: bool, folds: object) -> None:
     """Raise BadOption for what several processes cannot share: clocks differ, and folds are trainings of their own."""
+    if world_size() == 1:
+        return
     if limited:
         raise BadOption("--steps or --epochs for several processes", "a time limit", "Give --steps.")
     if folds is not None:
         raise BadOption("one training for several processes", "folds", "Train the folds with --on local:N.")
+
+
+def _only_one(run: Run) -> AbstractContextManager[None]:
+    """Lock the run folder in the process that writes it."""
+    return nullcontext() if rank_of_process() else run.only_one()
 
 
 def _time_left(seconds: float | None, started: float) -> float | None:

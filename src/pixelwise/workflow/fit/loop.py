@@ -109,10 +109,7 @@ class Training:
 
     def go(self) -> None:
         """Train to the end, or until early stopping, a signal or a diverging loss."""
-        if self._team.leads:
-            self._task.begin()
-        if self._loaded:
-            self._save()  # so that a continuation does not need the weights file
+        self._begin()
         state, pacing, training = self._state, self._pacing, self._config.training
         with (
             closing(Batches(self._task, pacing)) as batches,
@@ -153,6 +150,13 @@ class Training:
         )
         if not self._run.summary_path.is_file():
             self._write_summary(network, model_card)
+
+    def _begin(self) -> None:
+        """Write what is there before the first step."""
+        if self._team.leads:
+            self._task.begin()
+        if self._loaded:
+            self._save()  # so that a continuation does not need the weights file
 
     def _one_step(self, batch: Batch) -> None:
         step, learner = self._state.step, self._learner

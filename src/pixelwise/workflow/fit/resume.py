@@ -49,8 +49,8 @@ def refuse_other_plan(run: Run, options: Mapping[str, Any], settings: Settings) 
         raise BadOption(expected, name if name == "data options" else f"{name} {value}", hint, run.folder)
 
 
-def wait_for_plan(folder: Path, seconds: float = 3600.0) -> None:
-    """Return when a run folder is complete: another process of the same training makes it.
+def follow_plan(folder: Path, seconds: float = 3600.0) -> bool:
+    """Return true when a run folder is complete: another process of the same training makes it.
 
     Raises
     ------
@@ -63,6 +63,7 @@ def wait_for_plan(folder: Path, seconds: float = 3600.0) -> None:
             hint = "All processes need the same run folder, on a file system that they share."
             raise BadRun("a run folder made by the first process", "none", hint, folder)
         time.sleep(0.2)
+    return True
 
 
 def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:
