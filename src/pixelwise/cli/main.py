@@ -41,6 +41,7 @@ from pixelwise.workflow.prediction.options import PredictOptions
 
 if TYPE_CHECKING:
     from pixelwise.workflow.run import Run
+    from pixelwise.workflow.train import CrossValidate
 
 STARTED = time.monotonic()  # a time budget includes the imports of its command
 NOTHING_LEARNED = 5  # exit code: the training has ended, and its model is useless
@@ -117,6 +118,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run from its last checkpoint.")] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration to use (the config.yaml of a run).")] = None,
     device: Device = "auto",
+    on: Annotated[
+        str | None, typer.Option(help="With --folds: local:N trains N folds at a time; none makes a job.")
+    ] = None,
     ranks: Annotated[int, typer.Option(help="Processes that share each step; with training.slots.")] = 1,
     supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
     as_json: Json = False,
@@ -144,6 +148,7 @@ def train(
         options=options,
         overrides=overrides or (),
         started=STARTED,
+        cross_validate=_folds_on(on),
     )
     if rank_of_process():
         return  # the first process reports
@@ -151,6 +156,16 @@ def train(
     result = {"run": str(run.folder), "model": str(run.model_path), "outcome": outcome.to_json() if outcome else None}
     show(result, as_json, f"Run: {run.folder}")
     _report_outcome(run)
+
+
+def _folds_on(on: str | None) -> "CrossValidate | None":
+    """Return what trains the folds of a run, as `--on` says."""
+    if on is None:
+        return None
+    from pixelwise.cluster.folds import validate_with_workers
+    from pixelwise.cluster.predict import parse_place
+
+    return validate_with_workers(parse_place(on))
 
 
 def _train_in_processes(data: Path, out: Path | None, ranks: int, *, supervise: bool) -> NoReturn:

@@ -61,7 +61,13 @@ Kinds = Mapping[str, OpenWork]
 
 def known_kinds() -> Kinds:
     """Return how the work of each kind of job is opened."""
-    return {"predict": _open_predictions}
+    return {"folds": _open_folds, "predict": _open_predictions}
+
+
+def _open_folds(job: Job, progress: Progress) -> Work:
+    from pixelwise.cluster.folds import open_fold_work  # imports torch
+
+    return open_fold_work(job, progress)
 
 
 def _open_predictions(job: Job, progress: Progress) -> Work:

@@ -224,7 +224,12 @@ class Worker:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
     def _discard(self, folder: Path, unit: int) -> None:
-        """Remove the files of an attempt, unless its outcome counts and they are not published yet."""
+        """Remove the files of an attempt, unless its outcome counts and they are not published yet.
+
+        What is left of a long unit helps the next attempt.
+        """
+        if not self._work.shares_units and not self._ledger.has(unit):
+            return
         name = folder.relative_to(self._job.folder / "work").as_posix()
         if not (self._ledger.has(unit) and self._ledger.read(unit).work == name):
             shutil.rmtree(folder, ignore_errors=True)

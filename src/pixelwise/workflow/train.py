@@ -1,7 +1,7 @@
 """Train a segmentation model on images with masks, or a classification model on class folders."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pixelwise.text import pluralise
 from pixelwise.training.team import rank_of_process, world_size
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
-from pixelwise.workflow.fit.cross_validation import CrossValidation
+from pixelwise.workflow.fit.cross_validation import CrossValidation, FoldTask
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.resume import follow_plan, refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
@@ -29,6 +29,8 @@ from pixelwise.workflow.weights.encoder_weights import apply_weights, check_weig
 
 FINGERPRINT_SHARE = 0.05  # fraction of the time for the fingerprint: large data sets are subsampled
 MIN_SECONDS = 3.0  # for training, after the data is read
+# (run, data set, task, device, progress)
+CrossValidate = Callable[[Run, Dataset, FoldTask, str, Progress], None]
 
 
 def train(
@@ -49,6 +51,7 @@ def train(
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
     started: float | None = None,
+    cross_validate: CrossValidate | None = None,
 ) -> Run:
     """Train a segmentation model on a folder of images and masks, or a classification model on class folders.
 
@@ -85,6 +88,8 @@ def train(
         By default messages and progress bars on standard error.
     started : float, optional
         `time.monotonic()` at the start of the command, from which a budget counts; by default now.
+    cross_validate : callable, optional
+        Trains the folds of a planned run; by default in this process, one after the other.
 
     Returns
     -------
@@ -106,7 +111,8 @@ def train(
     words = Settings.parse(overrides)  # report mistyped settings before any work
     root = Path(data)
     timed = budget is not None or time_limit is not None
-    _check_ranks(limited=timed or not (steps or epochs or resume or config), folds=folds)
+    on = cross_validate is not None
+    _check_processes(limited=timed or not (steps or epochs or resume or config), folds=folds, on=on and not resume)
     folder = run_folder(root, None if out is None else Path(out))
     if rank_of_process():
         progress, resume = Progress(), follow_plan(folder)
@@ -190,11 +196,11 @@ def train(
             records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
         progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
-    _check_ranks(limited=run.config.training.available_time is not None, folds=run.folds or None)
+    _check_processes(limited=run.config.training.available_time is not None, folds=run.folds or None, on=on)
     with _only_one(run):
         try:
             if run.folds:
-                CrossValidation(run, dataset, task, choose_device(device), progress).go()
+                (cross_validate or _cross_validate)(run, dataset, task, choose_device(device), progress)
             else:
                 Training(run, dataset, task.open_training, choose_device(device), progress, started).go()
         except DiskFull as error:
@@ -203,8 +209,14 @@ def train(
     return run
 
 
-def _check_ranks(*, limited: bool, folds: object) -> None:
+def _cross_validate(run: Run, dataset: Dataset, task: FoldTask, device: str, progress: Progress) -> None:
+    CrossValidation(run, dataset, task, device, progress).go()
+
+
+def _check_processes(*, limited: bool, folds: object, on: bool) -> None:
     """Raise BadOption for what several processes cannot share: clocks differ, and folds are trainings of their own."""
+    if on and folds is None:
+        raise BadOption("--on with --folds", "one training", "Give --folds 5, or --ranks 2 for one training.")
     if world_size() == 1:
         return
     if limited:
