@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.cluster.image_units import stamps
+from pixelwise.cluster.image_units import Row, stamps
 from pixelwise.cluster.job import Job, LeaseTimes, check_same, create_job, digest, find_job
 from pixelwise.datasets.images.files import describe_folders, find_images
 from pixelwise.errors import BadOption
@@ -44,8 +44,6 @@ MAX_IMAGES = 4096  # of a unit
 UNITS_PER_WORKER = 4  # at least, where there are few images: the last worker ends soon after the first
 _IMAGE_SECONDS, _PIXEL_SECONDS = 5e-3, 2e-8  # besides the network: opening and writing a file; decoding and encoding
 _STEPS = {"pixels": 8, "images": 64}  # images of a batch: units of whole batches are computed as in one process
-
-Row = list[Any]  # name, path, size, stamps; see `image_units.stamps`
 
 
 @dataclass(frozen=True, kw_only=True)

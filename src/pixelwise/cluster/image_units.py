@@ -1,10 +1,10 @@
 """Units of images: each is predicted as `predict` does, into a folder of its own."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.join_tables import join_parts
@@ -31,12 +31,9 @@ TABLES = (  # files about all images, in the order in which `predict` writes the
 NOT_COMPARED = ("node", "threads")  # of the facts about a machine: they do not change what is predicted
 
 
-class _Predict(Protocol):
-    def __call__(
-        self, images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress
-    ) -> Predictions:
-        """Predict images into a folder; each is [name, path, size, stamps]."""
-        ...
+Row = list[Any]  # name, path, size, stamps
+# (images, streamed images, folder, progress)
+_Predict = Callable[[list[Row], list[Row], Path, Progress], Predictions]
 
 
 class ImageWork:
@@ -147,7 +144,7 @@ def _segmenter(model_file: Path, sha256: str, options: PredictOptions, progress:
 def _classifier(model_file: Path, options: PredictOptions, progress: Progress) -> _Predict:
     model = open_classifier(model_file, options, progress)
 
-    def predict(images: list[list[Any]], large: Iterable[list[Any]], folder: Path, progress: Progress) -> Predictions:
+    def predict(images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress) -> Predictions:
         return classify_paths(model, [Path(row[1]) for row in images], folder, options, progress)
 
     return predict
