@@ -17,7 +17,7 @@ from pixelwise.training.team import Team, tree_sum
 
 def make_learner(slots: int, team: Team | None = None, norm: str = "batch") -> Learner:
     torch.manual_seed(0)
-    network = build(NetworkOptions(base=4, depth=2, dropout=0.2, norm=norm))
+    network = build(NetworkOptions(base=4, depth=2, dropout=0.2, normalisation=norm))
     return Learner(network, TrainingOptions(steps=20, slots=slots), LossOptions(), "cpu", team=team)
 
 
@@ -74,7 +74,7 @@ def test_control_averages_over_processes_are_other_bits() -> None:
 
 def test_without_batch_statistics_and_dropout_slots_are_gradient_accumulation() -> None:
     torch.manual_seed(0)
-    network = build(NetworkOptions(base=4, depth=2, norm="none"))
+    network = build(NetworkOptions(base=4, depth=2, normalisation="none"))
     # the loss of a batch must be a mean over its images: cross-entropy alone
     options = LossOptions(dice=0.0)
     learners = [
