@@ -22,8 +22,8 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.cluster import ledger as ledger_module
 from pixelwise.cluster.job import Job, LeaseTimes, create_job
 from pixelwise.cluster.join_tables import join_parts
-from pixelwise.cluster.kinds import Kinds, UnitResult
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.work import Kinds, UnitResult
 from pixelwise.cluster.worker import run_worker
 from pixelwise.errors import Interrupted
 from pixelwise.progress import Console, Progress
@@ -52,7 +52,7 @@ def attempts(job: Job) -> list[tuple[int, str]]:
 
 
 class Sleeping:
-    """The work of such a job; see `kinds.Work`."""
+    """The work of such a job; see `work.Work`."""
 
     shares_units = True
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
-from pixelwise.cluster.image_job import group_images
 from pixelwise.cluster.job import open_job
 from pixelwise.cluster.launch_commands import LaunchCommands
 from pixelwise.cluster.ledger import Ledger
@@ -215,10 +215,41 @@ def test_other_places_are_refused(text: str) -> None:
         parse_place(text)
 
 
-@pytest.mark.parametrize("step", [1, 8])
-def test_runs_of_images_keep_the_order_and_whole_batches(step: int) -> None:
-    rows = [([str(number)], 0.3) for number in range(101)]
-    groups = list(group_images(rows, 4.0, step))
-    assert [row for group in groups for row in group] == [row for row, _ in rows]
-    assert all(len(group) % step == 0 or len(group) < step for group in groups[:-1])
-    assert all(len(group) * 0.3 >= 4.0 for group in groups[:-1])
+@pytest.mark.parametrize(("task", "form"), [("binary", "tiff"), ("instance", "tiff"), ("multiclass", "zarr")])
+def test_blocks_of_one_image_are_assembled_to_the_bytes_of_one_process(
+    tmp_path: Path, rng: np.random.Generator, task: str, form: str
+) -> None:
+    write_model(tmp_path / "model.safetensors", make_recipe(task))
+    write_image(tmp_path / "images" / "a.png", rng.integers(0, 256, (1, 150, 170)).astype(np.uint8))
+    write_image(tmp_path / "images" / "b.png", rng.integers(0, 256, (1, 60, 40)).astype(np.uint8))
+    options: dict[str, Any] = {"format": form, "tile": 32}
+    predict(
+        tmp_path / "model.safetensors",
+        [tmp_path / "images"],
+        tmp_path / "one",
+        PredictOptions(**options),
+        progress=Progress(),
+    )
+    job = make(tmp_path, tmp_path / "images", **options).job
+    blocks = sum("block" in job.unit(number) for number in range(job.units))
+    assert blocks > 20
+    assert len(job.after) == 2
+    run_worker(tmp_path / "many", 1, 3)
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+
+def test_a_streamed_image_that_breaks_off_is_one_failure(tmp_path: Path, rng: np.random.Generator) -> None:
+    write_model(tmp_path / "model.safetensors")
+    whole = tmp_path / "whole.tif"
+    tifffile.imwrite(whole, rng.integers(0, 256, (150, 170)).astype(np.uint8), tile=(32, 32))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.tif").write_bytes(whole.read_bytes())
+    job = make(tmp_path, tmp_path / "images", format="tiff", tile=32).job
+    damaged = bytearray(whole.read_bytes())
+    stamp = (tmp_path / "images" / "a.tif").stat()
+    (tmp_path / "images" / "a.tif").write_bytes(damaged[: len(damaged) // 2].ljust(len(damaged), b"\0"))
+    os.utime(tmp_path / "images" / "a.tif", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    run_worker(job.out)
+    state = describe_job(job.out)
+    assert state.sealed
+    assert [Path(path).name for path, _ in state.failed] in ([], ["a.tif"]), "not once per block"

@@ -12,9 +12,9 @@ import pytest
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.cluster.claims import MAX_ATTEMPTS
 from pixelwise.cluster.job import Job
-from pixelwise.cluster.kinds import UnitResult
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.status import describe_job
+from pixelwise.cluster.work import UnitResult
 from pixelwise.cluster.worker import run_worker
 from pixelwise.errors import BadRun, Interrupted
 from pixelwise.progress import Progress

@@ -14,9 +14,9 @@ import torch
 
 from pixelwise.cluster.driver import LocalWorkers, watch_local
 from pixelwise.cluster.job import Job, check_same, create_job, digest, find_job
-from pixelwise.cluster.kinds import UnitResult
 from pixelwise.cluster.launch_commands import launch_commands
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.work import UnitResult
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.errors import BadRun
 from pixelwise.parallel import usable_threads
@@ -53,7 +53,7 @@ def validate_with_workers(workers: int | None) -> Callable[[Run, Dataset, FoldTa
 
 
 class FoldWork:
-    """The training of folds in one worker; see `kinds.Work`."""
+    """The training of folds in one worker; see `work.Work`."""
 
     shares_units = False
 

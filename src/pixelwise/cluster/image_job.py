@@ -1,63 +1,28 @@
-"""The job of a prediction: its identity, and its division into units of about ten seconds."""
+"""The job of a prediction: what identifies it, and what its workers need to know."""
 
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from pixelwise.cluster.image_units import Row, stamps
-from pixelwise.cluster.job import Job, LeaseTimes, check_same, create_job, digest, find_job
+from pixelwise.cluster.image_division import JobRequest, divide_images
+from pixelwise.cluster.image_units import stamps
+from pixelwise.cluster.job import Job, check_same, create_job, digest, find_job
 from pixelwise.datasets.images.files import describe_folders, find_images
 from pixelwise.errors import BadOption
 from pixelwise.inference.load import find_model, find_model_card
-from pixelwise.inference.segmentation_model import SegmentationModel
-from pixelwise.model_file.model_card import ModelCard
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.runtimes.base import Runtime
-from pixelwise.runtimes.benchmark import time_tile
 from pixelwise.runtimes.cache import machine_facts
-from pixelwise.runtimes.exported import find_export
-from pixelwise.runtimes.machine import use_threads
 from pixelwise.text import pluralise
 from pixelwise.version import __version__
-from pixelwise.workflow.prediction.classification import TABLE, check_class_options, open_classifier
-from pixelwise.workflow.prediction.large import is_large, model_digest
-from pixelwise.workflow.prediction.masks import (
-    MaskInputs,
-    check_mask_options,
-    check_masks_free,
-    image_size,
-    open_mask_model,
-)
+from pixelwise.workflow.prediction.classification import TABLE, check_class_options
+from pixelwise.workflow.prediction.large import model_digest
+from pixelwise.workflow.prediction.masks import check_mask_options, check_masks_free, image_size
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import check_free, check_output_folder, name_images, split_long_names
 from pixelwise.workflow.tasks.choose import task_of
-
-UNIT_SECONDS = 10.0
-MAX_IMAGES = 4096  # of a unit
-UNITS_PER_WORKER = 4  # at least, where there are few images: the last worker ends soon after the first
-_IMAGE_SECONDS, _PIXEL_SECONDS = 5e-3, 2e-8  # besides the network: opening and writing a file; decoding and encoding
-_STEPS = {"pixels": 8, "images": 64}  # images of a batch: units of whole batches are computed as in one process
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobRequest:
-    """What is to be predicted, and by how many workers of how many threads (0: all)."""
-
-    run: Path
-    inputs: tuple[Path, ...]
-    out: Path
-    options: PredictOptions
-    workers: int = 1
-    threads: int = 0
-    unit_seconds: float = UNIT_SECONDS
-    times: LeaseTimes = field(default_factory=LeaseTimes)
 
 
 def open_or_create(request: JobRequest, progress: Progress) -> Job:
@@ -96,18 +61,19 @@ def open_or_create(request: JobRequest, progress: Progress) -> Job:
         [name, str(path), list(size), mark]
         for (name, path), size, mark in zip(named.items(), sizes, marks, strict=True)
     ]
-    runtime, seconds = _measure(model_file, card, request, rows, progress)
-    units, after = _divide(rows, seconds, request, step=_STEPS[task_of(card).unit])
+    division = divide_images(model_file, card, rows, request, progress)
     settings = {
         "folder": str(Path.cwd()),
         "model": str(model_file),
         "model_sha256": sha256,
         "task": card.task,
-        "options": asdict(replace(request.options, runtime=runtime)),
+        "options": asdict(replace(request.options, runtime=division.runtime)),
         "refused": [[str(path), text] for path, text in refused],
         "machine": machine_facts(),
     }
-    job = create_job(request.out, "predict", identity, units, settings, after=after, times=request.times)
+    job = create_job(
+        request.out, "predict", identity, division.units, settings, after=division.after, times=request.times
+    )
     progress.message(f"{pluralise(len(rows), 'image')} in {pluralise(job.units, 'unit')}.")
     return job
 
@@ -134,92 +100,3 @@ def _identity(sha256: str, options: PredictOptions, named: dict[str, Path], mark
         images.update(json.dumps([name, str(path), mark]).encode())
     chosen = {name: value for name, value in asdict(options).items() if name != "device"}
     return digest({"pixelwise": __version__, "model": sha256, "options": chosen, "images": images.hexdigest()})
-
-
-def _measure(
-    model_file: Path, card: ModelCard, request: JobRequest, rows: Sequence[Row], progress: Progress
-) -> tuple[str, list[float]]:
-    """Return the runtime that one process would choose, and the expected seconds of each image."""
-    options = request.options
-    if card.view is not None:
-        runtime = open_classifier(model_file, options, progress).runtime
-        tile = _time(runtime, (1, card.channels, card.view.side, card.view.side), request.threads)
-        return options.runtime, [tile + _overhead(row) for row in rows]
-    sizes = tuple(tuple(row[2]) for row in rows)
-    paths = tuple(Path(row[1]) for row in rows)
-    model = open_mask_model(model_file, options, MaskInputs(paths=paths, sizes=sizes), progress)
-    side = card.geometry.valid_size(card.tile + 2 * (card.geometry.halo or card.geometry.margin))
-    tile = _time(model.predictor.runtime, (1, card.channels, side, side), request.threads)
-    tile *= len(model.predictor.symmetries)
-    return _runtime_name(model_file, options, model), [
-        _seconds(model, row, tile, side) + _overhead(row) for row in rows
-    ]
-
-
-def _time(runtime: Runtime, shape: tuple[int, ...], threads: int) -> float:
-    tile = np.zeros(shape, np.float32)
-    with use_threads(threads):
-        runtime(tile)  # the first call plans and allocates
-        return time_tile(runtime, tile)
-
-
-def _seconds(model: SegmentationModel, row: Row, tile_seconds: float, side: int) -> float:
-    """Return the expected seconds of the network for an image; small ones take a part of a tile."""
-    size = tuple(row[2])
-    if not min(size):
-        return 0.0
-    return tile_seconds * min(model.tiles(size), math.prod(size) / side**2 + 0.05)
-
-
-def _overhead(row: Row) -> float:
-    return _IMAGE_SECONDS + _PIXEL_SECONDS * math.prod(row[2])
-
-
-def _runtime_name(model_file: Path, options: PredictOptions, model: SegmentationModel) -> str:
-    """Return the runtime by a name that every worker understands in the same way."""
-    if options.runtime != "auto" or find_export(model_file) is not None:
-        return options.runtime
-    names = {"OnnxRuntime": "onnx", "OpenVinoRuntime": "openvino"}
-    return names.get(type(model.predictor.runtime).__name__, "torch")
-
-
-def _divide(
-    rows: Sequence[Row], seconds: Sequence[float], request: JobRequest, step: int
-) -> tuple[Iterator[tuple[dict[str, Any], int]], dict[int, tuple[int, int]]]:
-    """Return the units with their weights, and which units need others first."""
-    large = [is_large(Path(row[1]), tuple(row[2]), request.options) for row in rows]
-    small = [(row, cost) for row, cost, streamed in zip(rows, seconds, large, strict=True) if not streamed]
-    share = sum(cost for _, cost in small) / (UNITS_PER_WORKER * request.workers)
-    limit = max(min(request.unit_seconds, share), _IMAGE_SECONDS)
-    units = [({"images": group}, max(1, len(group))) for group in group_images(small, limit, step)]
-    units += [({"large": [row]}, 1) for row, streamed in zip(rows, large, strict=True) if streamed]
-    return iter(units or [({"images": []}, 1)]), {}
-
-
-def group_images(images: Iterable[tuple[Row, float]], seconds: float, step: int) -> Iterator[list[Row]]:
-    """Group images into runs of about `seconds`; runs of more than a batch have whole batches.
-
-    Parameters
-    ----------
-    images : iterable of (list, float)
-        Each with its expected seconds.
-    seconds : float
-    step : int
-        Images of a batch.
-
-    Examples
-    --------
-    >>> [len(group) for group in group_images([([str(n)], 1.0) for n in range(10)], 4.0, step=2)]
-    [4, 4, 2]
-    """
-    group: list[Row] = []
-    total = 0.0
-    for row, cost in images:
-        group.append(row)
-        total += cost
-        whole = len(group) < step or len(group) % step == 0
-        if (total >= seconds and whole) or len(group) >= MAX_IMAGES:
-            yield group
-            group, total = [], 0.0
-    if group:
-        yield group

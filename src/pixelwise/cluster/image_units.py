@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pixelwise.cluster.block_units import BlockWork
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.join_tables import join_parts
-from pixelwise.cluster.kinds import UnitResult
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.work import UnitResult
 from pixelwise.errors import BadModel
+from pixelwise.inference.predictor import BATCH
 from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import machine_facts
 from pixelwise.workflow.prediction.classification import classify_paths, open_classifier
@@ -32,30 +34,37 @@ NOT_COMPARED = ("node", "threads")  # of the facts about a machine: they do not 
 
 
 Row = list[Any]  # name, path, size, stamps
-# (images, streamed images, folder, progress)
-_Predict = Callable[[list[Row], list[Row], Path, Progress], Predictions]
+# (unit, folder, progress)
+_Predict = Callable[[dict[str, Any], Path, Progress], Predictions]
 
 
 class ImageWork:
-    """Prediction of units of images, with the model loaded; see `kinds.Work`."""
+    """Prediction of units of images, with the model loaded; see `work.Work`."""
 
     shares_units = True
 
-    def __init__(self, predict: _Predict) -> None:
-        self._predict = predict
+    def __init__(self, predict: _Predict, blocks: BlockWork | None = None) -> None:
+        self._predict, self._blocks = predict, blocks
 
     def compute(self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress) -> UnitResult:
-        """Predict the images of a unit, unless they have changed."""
-        images, large = ([row for row in unit.get(name, []) if not _changed(row)] for name in ("images", "large"))
-        changed = [row for name in ("images", "large") for row in unit.get(name, []) if _changed(row)]
-        result = self._predict(images, large, outputs, progress)
+        """Predict the images of a unit, unless they have changed; or a block of one, or assemble its blocks."""
+        rows: list[Row] = [*unit.get("images", []), *unit.get("large", [])]
+        rows += [unit[name]["row"] for name in ("block", "assemble") if name in unit]
+        text = "expected the image for which the job was made; got a file that has changed or is gone"
+        changed = [row for row in rows if stamps(Path(row[1])) != row[3]]
+        failed = [(row[1], f"{row[1]}: {text}. Choose another --out, and start again.") for row in changed]
+        if self._blocks is not None and "block" in unit:
+            return self._blocks.compute(unit["block"], parts, progress, failed[0][1] if failed else "")
+        if self._blocks is not None and "assemble" in unit:
+            result = self._blocks.assemble(unit["assemble"], outputs, progress)
+        else:
+            kept = {name: [row for row in unit.get(name, []) if row not in changed] for name in ("images", "large")}
+            result = self._predict({**unit, **kept}, outputs, progress)
         for name in TABLES:
             if (outputs / name).is_file():
                 (outputs / name).rename(parts / name)
-        text = "expected the image for which the job was made; got a file that has changed or is gone"
-        failed = [(row[1], f"{row[1]}: {text}. Choose another --out, and start again.") for row in changed]
         answer: dict[str, Any] = {
-            "outputs": [path.name for path in result.outputs if path.name not in TABLES],
+            "outputs": [path.relative_to(outputs).as_posix() for path in result.outputs if path.name not in TABLES],
             "predictions": [[str(row.file), row.classes, row.probabilities] for row in result.predictions],
             "confidence": [asdict(row) for row in result.confidence],
         }
@@ -70,8 +79,10 @@ class ImageWork:
                 join_parts(name, parts, outputs / name)
 
     def inputs(self, unit: dict[str, Any]) -> list[str]:
-        """Return the paths of the images of a unit."""
-        return [row[1] for name in ("images", "large") for row in unit.get(name, [])]
+        """Return the paths of the images of a unit; a block has none, because the unit that assembles it tells."""
+        rows: list[Row] = [*unit.get("images", []), *unit.get("large", [])]
+        rows += [unit["assemble"]["row"]] if "assemble" in unit else []
+        return [row[1] for row in rows]
 
 
 def open_image_work(job: Job, progress: Progress) -> ImageWork:
@@ -90,10 +101,11 @@ def open_image_work(job: Job, progress: Progress) -> ImageWork:
         got = f"one with the SHA-256 {sha256[:12]}..."
         raise BadModel("the model file for which the job was made", got, "Choose another --out.", model_file)
     progress.message(*_other_machine(settings["machine"]))
-    options = PredictOptions(**{**settings["options"], "save": tuple(settings["options"]["save"])})
+    given: dict[str, Any] = settings["options"]
+    options = PredictOptions(**{**given, "save": tuple(given["save"])})
     if settings["task"] == "classification":
-        return ImageWork(_classifier(model_file, options, progress))
-    return ImageWork(_segmenter(model_file, sha256, options, progress))
+        return _classifier(model_file, options, progress)
+    return _segmenter(job, model_file, sha256, options, progress)
 
 
 def go_to(folder: str) -> None:
@@ -114,10 +126,6 @@ def stamps(path: Path) -> list[list[int]]:
     return found
 
 
-def _changed(row: list[Any]) -> bool:
-    return stamps(Path(row[1])) != row[3]
-
-
 def _other_machine(facts: dict[str, Any]) -> list[str]:
     """Return a warning if this machine differs from the one on which the job was made."""
     here = machine_facts()
@@ -130,21 +138,22 @@ def _other_machine(facts: dict[str, Any]) -> list[str]:
     ]
 
 
-def _segmenter(model_file: Path, sha256: str, options: PredictOptions, progress: Progress) -> _Predict:
+def _segmenter(job: Job, model_file: Path, sha256: str, options: PredictOptions, progress: Progress) -> ImageWork:
     model = open_mask_model(model_file, options, MaskInputs(), progress)
 
-    def predict(images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress) -> Predictions:
-        small = {name: (Path(path), tuple(size)) for name, path, size, _ in images}
-        whole = [large_image(Path(row[1]), folder, row[0], sha256, options) for row in large]
-        return predict_named(model, small, whole, folder, options, progress)
+    def predict(unit: dict[str, Any], folder: Path, progress: Progress) -> Predictions:
+        small = {name: (Path(path), (size[0], size[1])) for name, path, size, _ in unit["images"]}
+        large = [large_image(Path(row[1]), folder, row[0], sha256, options) for row in unit["large"]]
+        first = BATCH if unit.get("later") else 1
+        return predict_named(model, small, large, folder, options, progress, first=first)
 
-    return predict
+    return ImageWork(predict, BlockWork(job, model, sha256, options))
 
 
-def _classifier(model_file: Path, options: PredictOptions, progress: Progress) -> _Predict:
+def _classifier(model_file: Path, options: PredictOptions, progress: Progress) -> ImageWork:
     model = open_classifier(model_file, options, progress)
 
-    def predict(images: list[list[Any]], large: list[list[Any]], folder: Path, progress: Progress) -> Predictions:
-        return classify_paths(model, [Path(row[1]) for row in images], folder, options, progress)
+    def predict(unit: dict[str, Any], folder: Path, progress: Progress) -> Predictions:
+        return classify_paths(model, [Path(row[1]) for row in unit["images"]], folder, options, progress)
 
-    return predict
+    return ImageWork(predict)

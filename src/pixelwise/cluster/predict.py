@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pixelwise.cluster.driver import LocalWorkers, watch_local, worker_threads
-from pixelwise.cluster.image_job import UNIT_SECONDS, JobRequest, open_or_create
+from pixelwise.cluster.image_division import UNIT_SECONDS, JobRequest
+from pixelwise.cluster.image_job import open_or_create
 from pixelwise.cluster.image_units import TABLES
 from pixelwise.cluster.job import Job, LeaseTimes
 from pixelwise.cluster.launch_commands import LaunchCommands, launch_commands

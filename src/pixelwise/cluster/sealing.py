@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from pixelwise.atomic_write import remove_leftovers
 from pixelwise.cluster.job import Job
-from pixelwise.cluster.kinds import Work
 from pixelwise.cluster.ledger import OUTPUTS, Ledger, WrittenFile, publish_files, sum_up
+from pixelwise.cluster.work import Work
 from pixelwise.exclusive_write import write_new
 
 

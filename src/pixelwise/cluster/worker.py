@@ -21,9 +21,10 @@ from pixelwise.atomic_write import check_writable
 from pixelwise.cluster.claims import Claim, Claims
 from pixelwise.cluster.heartbeat import Heartbeat
 from pixelwise.cluster.job import Job, check_version, open_job
-from pixelwise.cluster.kinds import Kinds, Work, known_kinds
+from pixelwise.cluster.kinds import known_kinds
 from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome, sum_up
 from pixelwise.cluster.sealing import seal_job
+from pixelwise.cluster.work import Kinds, Work
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
@@ -142,7 +143,8 @@ class Worker:
         missing = (~self._ledger.scan()).nonzero()[0].tolist()
         late = self._late()
         for unit in missing:
-            if claim := self._take(unit, late):
+            # a unit that puts others together is long: it is given to one worker
+            if claim := self._take(unit, None if unit in self._job.after else late):
                 return claim
         return None
 

@@ -117,6 +117,8 @@ def predict_named(
     options: PredictOptions,
     progress: Progress,
     refused: Failed | None = None,
+    *,
+    first: int = 1,
 ) -> Predictions:
     """Predict images whose results have names, and write the tables about all of them.
 
@@ -133,13 +135,15 @@ def predict_named(
     progress : Progress
     refused : list of (Path, str), optional
         Images that cannot be predicted, each with the reason.
+    first : int
+        Images in the first batch: one, so that a result is available early, or as many as in the others.
     """
     legend = write_classes(folder, model.model_card)
     written, failed = OutputSummary(folder, model.model_card, options), Failed()
     for path, text in refused or ():
         failed.append((path, text))
         progress.message(f"Skipped: {text}")
-    _predict_small(model, small, written, failed, progress)
+    _predict_small(model, small, written, failed, progress, first)
     for image in large:
         try:
             written.files += predict_large(model, image, options, progress)
@@ -159,6 +163,7 @@ def _predict_small(
     written: OutputSummary,
     failed: Failed,
     progress: Progress,
+    first: int,
 ) -> None:
     """Predict images that fit in memory, several small ones at a time."""
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
@@ -189,6 +194,7 @@ def _predict_small(
             probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
             concurrent=True,
+            first=first,
         )
         outputs = ordered_map(save, predictions, _WRITERS, min(2 * BATCH, pending))
         with closing(predictions), closing(outputs):
