@@ -44,7 +44,8 @@ class Recorded(Team):
     def total(self, own: Iterable[Tensor]) -> Tensor:
         if self.rank not in self._sent:
             self._sent[self.rank] = tree_sum(own)
-        return tree_sum(self._sent[rank] for rank in sorted(self._sent))
+        sent = [self._sent[rank] for rank in sorted(self._sent)]
+        return tree_sum(sent) if len(sent) == self.size else sent[0]  # the others are not computed yet
 
 
 @pytest.mark.parametrize("size", [2, 4])

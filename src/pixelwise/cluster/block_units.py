@@ -78,7 +78,7 @@ class BlockWork:
                 return f"a part of the image failed: {outcome.answer['errors'][-1].splitlines()[-1]}"
             if "error" in outcome.answer:
                 return str(outcome.answer["error"])
-            ledger.publish(outcome)  # of a worker that was killed before
+            ledger.ensure_published(outcome)
         return ""
 
     def _image(self, row: list[Any], folder: Path) -> LargeImage:

@@ -167,9 +167,13 @@ class Ledger:
     def complete(self) -> None:
         """Publish what processes that were killed did not; every unit must have an outcome."""
         for outcome in self.outcomes():
-            if outcome.work and not self._published(outcome):
-                self.publish(outcome)
+            self.ensure_published(outcome)
             self._note_failures(outcome)
+
+    def ensure_published(self, outcome: Outcome) -> None:
+        """Publish an outcome, if the process that recorded it was killed before it did."""
+        if outcome.work and not self._published(outcome):
+            self.publish(outcome)
 
     def part(self, unit: int, name: str) -> Path:
         """Return the path of the part of a table that a unit contributes; it may not exist."""
