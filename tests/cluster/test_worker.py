@@ -38,7 +38,7 @@ def test_one_worker_computes_everything_and_seals(tmp_path: Path) -> None:
     assert (result.computed, result.lost, result.sealed) == (7, 0, True)
     check_complete(job, range(7))
     units = [f"{job.listing}.{suffix}" for suffix in ("jsonl", "npy")]
-    assert {path.name for path in job.folder.iterdir()} == {"done", "job.json", *units, "workers"}
+    assert {path.name for path in job.folder.iterdir()} == {"done", "job.json", *units}
     assert run_worker(job.out, kinds=KINDS).computed == 0, "there is nothing left"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.signals import interrupted_by_signals
 from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.parallel import cores
 from pixelwise.process_name import host_name, process_name
@@ -27,12 +28,11 @@ _END_SECONDS = 15.0  # for workers to end after SIGTERM
 _MAX_DEATHS = 10  # of workers, one after the other, without any progress
 _NOT_KILLED = (2, 3, 4, 75)  # exit codes with which a worker ends by itself
 PROGRAM = (sys.executable, "-m", "pixelwise", "worker")
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
 
 
 def worker_threads(count: int, environment: Mapping[str, str] | None = None) -> int:
-    """Return the threads of each of `count` workers on this machine; 0 if the environment has a limit of its own."""
-    limited = any(name in (os.environ if environment is None else environment) for name in _THREAD_LIMITS)
+    """Return the threads of each of `count` workers on this machine; 0 if OMP_NUM_THREADS limits them already."""
+    limited = "OMP_NUM_THREADS" in (os.environ if environment is None else environment)
     return 0 if limited else max(1, cores() // count)
 
 
@@ -154,9 +154,8 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
     """
     job = workers.job
     view = _View(job)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with progress.bar(label, view.total) as advance:
+        with interrupted_by_signals(), progress.bar(label, view.total) as advance:
             while not job.sealed:
                 others = view.others(workers.processes())
                 workers.keep_running(others)
@@ -169,7 +168,6 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
         hint = "Run the same command again to continue."
         raise Interrupted("all images", f"{done} done of {view.total:,}", hint, job.out) from stop
     finally:
-        signal.signal(signal.SIGTERM, before)
         workers.stop()
 
 

@@ -120,7 +120,7 @@ def _pbs(worker: str, count: int) -> str:
 
 def _shared_folder(job: Job) -> str:
     """Return the folder that workers need: the one above the output folder, the model, and where the job was made."""
-    places = [job.out, *(Path(job.settings[name]) for name in ("model", "folder") if name in job.settings)]
+    places = [job.out, *(Path(job.settings[name]) for name in ("model", "data", "folder") if name in job.settings)]
     common = Path(*_common([place.parent.parts for place in places]))
     return str(common)
 

@@ -39,12 +39,13 @@ def seal_job(job: Job, ledger: Ledger, work: Work, worker: str) -> None:
             file.write(line.encode("utf-8", "surrogateescape"))
 
     write_new(job.seal, write)
-    for name in ("tries", "work", "parts"):
+    for name in ("tries", "work", "parts", "workers"):
         shutil.rmtree(job.folder / name, ignore_errors=True)
     for path in job.folder.glob("units-*"):
         if not path.name.startswith(f"{job.listing}."):  # of a driver that came second
             path.unlink(missing_ok=True)
-    remove_leftovers(job.folder)
+    for folder in (job.out, job.folder, *(job.folder / "done").glob("*"), job.folder / "failed"):
+        remove_leftovers(folder)
 
 
 def _lines(ledger: Ledger, joined: tuple[WrittenFile, ...]) -> Iterator[str]:

@@ -7,15 +7,11 @@ is missing. Nothing is coordinated but by files in the output folder.
 import contextlib
 import errno
 import shutil
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from pixelwise.atomic_write import check_writable
 from pixelwise.cluster.claims import Claim, Claims
@@ -24,6 +20,7 @@ from pixelwise.cluster.job import Job, check_version, open_job
 from pixelwise.cluster.kinds import known_kinds
 from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome, sum_up
 from pixelwise.cluster.sealing import seal_job
+from pixelwise.cluster.signals import interrupted_by_signals
 from pixelwise.cluster.work import Kinds, Work
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.progress import Progress
@@ -82,7 +79,7 @@ def run_worker(
     if job.sealed:
         progress.message("The job is complete.")
         return WorkerResult(computed=0, lost=0, sealed=True)
-    with _interrupted_by_signals(), Heartbeat(job, index, of) as heartbeat:
+    with interrupted_by_signals(), Heartbeat(job, index, of) as heartbeat:
         try:
             work = (kinds or known_kinds())[job.kind](job, progress)
             return Worker(job, work, heartbeat, progress, patience).go()
@@ -303,20 +300,3 @@ class Messages(Progress):
     def message(self, *sentences: str) -> None:
         """Keep sentences."""
         self.texts += [sentence for sentence in sentences if sentence not in self.texts]
-
-
-@contextmanager
-def _interrupted_by_signals() -> Generator[None, None, None]:
-    """Let SIGTERM end the block like Ctrl-C; schedulers send it before they take a node away."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
