@@ -155,7 +155,9 @@ def test_a_disk_that_stays_full_ends_the_worker(tmp_path: Path) -> None:
 
 def test_control_other_errors_are_not_waited_for(tmp_path: Path) -> None:
     class Broken(Sleeping):
-        def compute(self, *given: Any) -> UnitResult:
+        def compute(
+            self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress
+        ) -> UnitResult:
             raise FileNotFoundError(errno.ENOENT, "No such file")
 
     job = make_job(tmp_path / "out", [{}])
@@ -171,7 +173,9 @@ def test_units_that_need_others_come_after_them(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_an_interruption_with_the_way_on(tmp_path: Path) -> None:
     class Stopped(Sleeping):
-        def compute(self, *given: Any) -> UnitResult:
+        def compute(
+            self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress
+        ) -> UnitResult:
             raise KeyboardInterrupt
 
     job = make_job(tmp_path / "out", [{}])

@@ -101,8 +101,9 @@ def open_image_work(job: Job, progress: Progress) -> ImageWork:
         got = f"one with the SHA-256 {sha256[:12]}..."
         raise BadModel("the model file for which the job was made", got, "Choose another --out.", model_file)
     progress.message(*_other_machine(settings["machine"]))
-    given: dict[str, Any] = settings["options"]
-    options = PredictOptions(**{**given, "save": tuple(given["save"])})
+    fields: dict[str, Any] = dict(settings["options"])
+    fields["save"] = tuple(fields["save"])
+    options = PredictOptions(**fields)
     if settings["task"] == "classification":
         return _classifier(model_file, options, progress)
     return _segmenter(job, model_file, sha256, options, progress)

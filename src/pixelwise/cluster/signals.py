@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupted_by_signals() -> Generator[None, None, None]:
-    """Let SIGTERM raise KeyboardInterrupt inside the block; outside the main thread, which gets no signals, do nothing."""
+    """Let SIGTERM raise KeyboardInterrupt in the block; do nothing outside the main thread, which gets the signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
