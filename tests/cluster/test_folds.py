@@ -47,8 +47,8 @@ def models(out: Path, folds: int) -> list[str]:
 def test_folds_of_workers_are_those_of_one_process(data: Path, tmp_path: Path) -> None:
     words = (*SETTINGS, "--steps", "9", "--folds", "2", "--seed", "1")
     one = start(data, tmp_path / "one", *words)
-    assert one.communicate()
-    assert one.returncode in DONE
+    _, errors = one.communicate()
+    assert one.returncode in DONE, errors.decode()
     out = tmp_path / "many"
     many = start(data, out, *words, "--on", "local:2")
     wait_until(lambda: any((out / ".job" / "work").rglob("checkpoints/step-*/MANIFEST.json")), 300)

@@ -12,7 +12,7 @@ from typing import Any
 from pixelwise.geometry.tiles import tile_grid
 from pixelwise.inference.predictor import Predictor
 
-Shape = tuple[int, ...]
+Shape = tuple[int, int]
 
 
 def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -> list[bool]:
@@ -26,11 +26,16 @@ def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -
     first : int
         The size of the first batch.
     """
-    shapes = cache(lambda size: tuple(_tile_shapes(predictor, size)))
+
+    @cache
+    def shapes(size: Shape) -> tuple[tuple[int, ...], ...]:
+        return tuple(_tile_shapes(predictor, size))
+
     starts: list[bool] = []
-    group, shape, limit = 0, (), first
+    group, limit = 0, first
+    shape: tuple[int, ...] = ()
     for size in sizes:
-        tiles = shapes(tuple(size))
+        tiles = shapes(size)
         starts.append(not group or bool(tiles and tiles[0] != shape))
         for tile in tiles:
             if group and tile != shape:
@@ -41,7 +46,7 @@ def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -
     return starts
 
 
-def _tile_shapes(predictor: Predictor, size: Shape) -> Iterator[Shape]:
+def _tile_shapes(predictor: Predictor, size: Shape) -> Iterator[tuple[int, ...]]:
     """Yield the shapes of the inputs of the tiles of an image; () for one that is computed alone."""
     if not min(size):
         return

@@ -329,7 +329,13 @@ def slot_of(batch: Batch, slot: int, slots: int) -> Batch:
     """
     count = len(batch.images)
     start, stop = slot * count // slots, (slot + 1) * count // slots
-    return Batch(*(None if values is None else values[start:stop] for values in batch))
+    return Batch(
+        batch.images[start:stop],
+        batch.targets[start:stop],
+        None if batch.weights is None else batch.weights[start:stop],
+        None if batch.distances is None else batch.distances[start:stop],
+        batch.samples[start:stop],
+    )
 
 
 def centre(targets: Tensor, logits: Tensor) -> Tensor:

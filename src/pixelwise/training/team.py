@@ -116,7 +116,7 @@ class TorchTeam(Team):
         super().__init__(dist.get_rank(), dist.get_world_size())
         self._device = torch.device(device if backend == "nccl" else "cpu")
         limit = timedelta(seconds=seconds)
-        self._all = dist.new_group(backend=backend, timeout=limit)
+        self._all: Any = dist.new_group(backend=backend, timeout=limit)
         # every process makes every group, in the same order
         self._pairs: list[Any] = []
         for level in range(self.size.bit_length() - 1):
