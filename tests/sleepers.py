@@ -20,6 +20,7 @@ from typing import Any
 
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.cluster import ledger as ledger_module
+from pixelwise.cluster.environment import find_place
 from pixelwise.cluster.job import Job, LeaseTimes, create_job
 from pixelwise.cluster.join_tables import join_parts
 from pixelwise.cluster.ledger import Ledger
@@ -112,6 +113,15 @@ def check_complete(job: Job, units: range) -> None:
     assert not list(job.out.rglob("*.part"))
 
 
+def write_program(folder: Path) -> Path:
+    """Write a program `pixelwise` of which `pixelwise worker OUT ...` computes such jobs; return its folder."""
+    program = folder / "bin" / "pixelwise"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" "{__file__}" "$@"\n')
+    program.chmod(0o755)
+    return program.parent
+
+
 def make_naive() -> None:
     """Let the last of several commits of a unit win, as a plain atomic write does."""
 
@@ -131,13 +141,13 @@ def main() -> None:
     """Work."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("--index", type=int, default=0)
-    parser.add_argument("--of", type=int, default=1)
+    parser.add_argument("--index", type=int)
+    parser.add_argument("--of", type=int)
     given = parser.parse_args()
     if os.environ.get("NAIVE"):
         make_naive()
     with contextlib.suppress(Interrupted):
-        run_worker(given.out, given.index, given.of, progress=Console(), kinds=KINDS)
+        run_worker(given.out, *find_place(given.index, given.of), progress=Console(), kinds=KINDS)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pixelwise.cluster.launch_commands import WORKERS, kubernetes_job, launch_commands
-from sleepers import check_complete, make_job
+from sleepers import check_complete, make_job, write_program
 
 
 def test_there_are_no_more_workers_than_units(tmp_path: Path) -> None:
@@ -55,11 +54,6 @@ def test_the_commands_as_text_and_json(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
 def test_the_shell_command_computes_the_job(tmp_path: Path) -> None:
     job = make_job(tmp_path / "out", [{}] * 6)
-    program = tmp_path / "bin" / "pixelwise"
-    program.parent.mkdir()
-    script = Path(__file__).parents[1] / "sleepers.py"
-    program.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" "{script}" "$@"\n')
-    program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{write_program(tmp_path)}:{os.environ['PATH']}"}
     subprocess.run(["sh", "-c", launch_commands(job, 2).commands["Shell"]], env=environment, check=True)
     check_complete(job, range(6))
