@@ -72,11 +72,14 @@ class ImageWork:
 
     def join(self, ledger: Ledger, outputs: Path) -> None:
         """Join the tables of all units."""
+        units: dict[str, list[int]] = {name: [] for name in TABLES}
+        for outcome in ledger.outcomes():
+            for file in outcome.parts:
+                if file.name in units:
+                    units[file.name].append(outcome.unit)
         for name in TABLES:
-            candidates = (ledger.part(unit, name) for unit in range(ledger.job.units))
-            parts = [part for part in candidates if part.is_file()]
-            if parts:
-                join_parts(name, parts, outputs / name)
+            if units[name]:
+                join_parts(name, [ledger.part(unit, name) for unit in units[name]], outputs / name)
 
     def inputs(self, unit: dict[str, Any]) -> list[str]:
         """Return the paths of the images of a unit; a block has none, because the unit that assembles it tells."""

@@ -220,7 +220,8 @@ class Learner:
         parts = total[1:].split([value.numel() for value in values])
         with torch.no_grad():
             for value, part in zip(parameters, parts, strict=False):
-                value.grad = part.view_as(value).clone(memory_format=torch.preserve_format)
+                # in the layout of the weights: fused optimisers assume that they are the same
+                value.grad = torch.empty_like(value).copy_(part.view_as(value))
             for buffer, part in zip(statistics, parts[len(parameters) :], strict=True):
                 buffer.copy_(part.view_as(buffer))
         return float(total[0])
