@@ -17,12 +17,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from machine import code_version, in_words
 
 from pixelwise.cluster.job import Job, create_job, open_job
 from pixelwise.cluster.ledger import OUTPUTS, SHARD, Ledger, Outcome, sum_up
+from pixelwise.cluster.sealing import seal_job
+from pixelwise.cluster.work import UnitResult
+from pixelwise.progress import Progress
 
 MADE, STARTED, SCANNED, MEMORY = 60.0, 3.0, 10.0, 300.0  # seconds, MB
 COMMITS = 200
@@ -51,6 +55,8 @@ def main() -> None:
         row("its peak memory", made[1], MEMORY, "MB")
         row("a worker has its first unit", worker_start(folder / "units"), STARTED, "s")
         row("a unit with one file is committed", 1000 * commit_seconds(folder / "commits"), None, "ms")
+        row("a unit is sealed", 1000 * sealing_seconds(folder / "commits"), None, "ms")
+        row("the header of an image is read", 1000 * header_seconds(folder / "headers"), None, "ms")
         fill(open_job(folder / "units"))
         scanned = in_child("scan_units", folder / "units", chosen.units)
         row(f"ledger of {chosen.units:,} outcomes scanned", scanned[0], SCANNED, "s")
@@ -120,6 +126,45 @@ def commit_seconds(folder: Path) -> float:
         (outputs / f"{unit}.png").write_bytes(b"x" * 20_000)
         work = f"bench/{unit}"
         ledger.record(Outcome(unit=unit, worker="bench", seconds=0.0, work=work, files=sum_up(outputs)))
+    return (time.monotonic() - began) / COMMITS
+
+
+class NoTables:
+    """The work of units without tables; see `pixelwise.cluster.work.Work`."""
+
+    shares_units = True
+
+    def compute(self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress) -> UnitResult:
+        """Nothing."""
+        return UnitResult()
+
+    def join(self, ledger: Ledger, outputs: Path) -> None:
+        """Nothing."""
+
+    def inputs(self, unit: dict[str, Any]) -> list[str]:
+        """Nothing."""
+        return []
+
+
+def sealing_seconds(folder: Path) -> float:
+    """Return the seconds per unit of sealing the job that `commit_seconds` left."""
+    job = open_job(folder)
+    began = time.monotonic()
+    seal_job(job, Ledger(job), NoTables(), "bench")
+    return (time.monotonic() - began) / COMMITS
+
+
+def header_seconds(folder: Path) -> float:
+    """Return the seconds for the header of one image, read in threads as when a job is made."""
+    from pixelwise.io.read import write_image  # here, because these take more memory than a ledger
+    from pixelwise.parallel import parallel_map
+    from pixelwise.workflow.prediction.masks import image_size
+
+    paths = [folder / f"{number}.png" for number in range(COMMITS)]
+    for path in paths:
+        write_image(path, np.zeros((1, 512, 512), np.uint8))
+    began = time.monotonic()
+    list(parallel_map(image_size, paths))
     return (time.monotonic() - began) / COMMITS
 
 
