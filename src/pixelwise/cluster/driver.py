@@ -16,6 +16,7 @@ from pathlib import Path
 from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.sealing import sweep
 from pixelwise.cluster.signals import interrupted_by_signals
 from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.parallel import cores
@@ -169,6 +170,8 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
         raise Interrupted("all images", f"{done} done of {view.total:,}", hint, job.out) from stop
     finally:
         workers.stop()
+        if job.sealed:
+            sweep(job)
 
 
 def _changed(log: Path) -> float:

@@ -120,6 +120,8 @@ class Worker:
             while not self._job.sealed:
                 self._patiently(self._one_round)
         finally:
+            if self._job.sealed:
+                shutil.rmtree(self._place, ignore_errors=True)
             with contextlib.suppress(OSError):
                 self._place.rmdir()  # unless it holds what is not published yet
         return WorkerResult(computed=len(self._seconds), lost=self._lost, sealed=self._job.sealed)
