@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from pixelwise.runtimes.exported import find_export
 from pixelwise.runtimes.machine import use_threads
 from pixelwise.workflow.prediction.classification import BATCH_SIZE, open_classifier
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, open_stream_task
-from pixelwise.workflow.prediction.masks import MaskInputs, open_mask_model
+from pixelwise.workflow.prediction.masks import MaskInputs, Size, open_mask_model
 from pixelwise.workflow.prediction.options import PredictOptions
 
 UNIT_SECONDS = 10.0
@@ -82,6 +82,10 @@ def divide_images(
     sizes = tuple(_size(row) for row in rows)
     paths = tuple(Path(row[1]) for row in rows)
     model = open_mask_model(model_file, options, MaskInputs(paths=paths, sizes=sizes), progress)
+    runtime_name = _runtime_name(model_file, options, model)
+    if card.network.dimensions == 3:  # a volume takes long: each is a unit
+        units: Units = [({"images": [row], "later": number > 0}, 1) for number, row in enumerate(rows)]
+        return Division(units=units or [({"images": []}, 1)], after={}, runtime=runtime_name)
     timing = _Timing(model, request.threads)
     large = [is_large(path, size, options) for path, size in zip(paths, sizes, strict=True)]
     small = [row for row, streamed in zip(rows, large, strict=True) if not streamed]
@@ -100,7 +104,6 @@ def divide_images(
             units.append(({"assemble": whole}, 1))
         else:
             units.append(({"large": [row]}, 1))
-    runtime_name = _runtime_name(model_file, options, model)
     return Division(units=units or [({"images": []}, 1)], after=after, runtime=runtime_name)
 
 
@@ -165,9 +168,8 @@ def _overhead(row: Row) -> float:
     return _IMAGE_SECONDS + _PIXEL_SECONDS * math.prod(row[2])
 
 
-def _size(row: Row) -> tuple[int, int]:
-    height, width = row[2]
-    return height, width
+def _size(row: Row) -> Size:
+    return cast("Size", tuple(row[2]))
 
 
 def _runtime_name(model_file: Path, options: PredictOptions, model: SegmentationModel) -> str:

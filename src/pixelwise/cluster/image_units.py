@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pixelwise.cluster.block_units import BlockWork
 from pixelwise.cluster.job import Job
@@ -17,7 +17,7 @@ from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import machine_facts
 from pixelwise.workflow.prediction.classification import classify_paths, open_classifier
 from pixelwise.workflow.prediction.large import large_image, model_digest
-from pixelwise.workflow.prediction.masks import MaskInputs, open_mask_model, predict_named
+from pixelwise.workflow.prediction.masks import MaskInputs, Size, open_mask_model, predict_named
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import Predictions
 
@@ -146,7 +146,7 @@ def _segmenter(job: Job, model_file: Path, sha256: str, options: PredictOptions,
     model = open_mask_model(model_file, options, MaskInputs(), progress)
 
     def predict(unit: dict[str, Any], folder: Path, progress: Progress) -> Predictions:
-        small = {name: (Path(path), (size[0], size[1])) for name, path, size, _ in unit["images"]}
+        small = {name: (Path(path), cast("Size", tuple(size))) for name, path, size, _ in unit["images"]}
         large = [large_image(Path(row[1]), folder, row[0], sha256, options) for row in unit["large"]]
         first = BATCH if unit.get("later") else 1
         return predict_named(model, small, large, folder, options, progress, first=first)
