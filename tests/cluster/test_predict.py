@@ -238,6 +238,16 @@ def test_blocks_of_one_image_are_assembled_to_the_bytes_of_one_process(
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
+def test_a_streamed_image_that_changes_is_one_failure(tmp_path: Path, rng: np.random.Generator) -> None:
+    write_model(tmp_path / "model.safetensors")
+    write_image(tmp_path / "images" / "a.png", rng.integers(0, 256, (1, 150, 170)).astype(np.uint8))
+    job = make(tmp_path, tmp_path / "images", format="tiff", tile=32).job
+    (tmp_path / "images" / "a.png").unlink()
+    run_worker(job.out)
+    assert [Path(path).name for path, _ in describe_job(job.out).failed] == ["a.png"]
+    assert not list(job.out.glob("a.*"))
+
+
 def test_a_streamed_image_that_breaks_off_is_one_failure(tmp_path: Path, rng: np.random.Generator) -> None:
     write_model(tmp_path / "model.safetensors")
     whole = tmp_path / "whole.tif"

@@ -31,7 +31,7 @@ class BlockWork:
     def __init__(self, job: Job, model: SegmentationModel, sha256: str, options: PredictOptions) -> None:
         self._job, self._model, self._sha256, self._options = job, model, sha256, options
 
-    def compute(self, block: dict[str, Any], parts: Path, progress: Progress, changed: str) -> UnitResult:
+    def compute(self, block: dict[str, Any], parts: Path, progress: Progress, *, changed: str) -> UnitResult:
         """Compute a block; an image that cannot be read is an answer, which the unit that assembles it reports.
 
         Parameters

@@ -54,8 +54,10 @@ class ImageWork:
         changed = [row for row in rows if stamps(Path(row[1])) != row[3]]
         failed = [(row[1], f"{row[1]}: {text}. Choose another --out, and start again.") for row in changed]
         if self._blocks is not None and "block" in unit:
-            return self._blocks.compute(unit["block"], parts, progress, failed[0][1] if failed else "")
+            return self._blocks.compute(unit["block"], parts, progress, changed="".join(text for _, text in failed))
         if self._blocks is not None and "assemble" in unit:
+            if failed:
+                return UnitResult(failed=tuple(failed))
             result = self._blocks.assemble(unit["assemble"], outputs, progress)
         else:
             kept = {name: [row for row in unit.get(name, []) if row not in changed] for name in ("images", "large")}
