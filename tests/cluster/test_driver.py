@@ -43,16 +43,17 @@ class Chaos(threading.Thread):
         self._thawing: list[tuple[float, int]] = []
 
     def run(self) -> None:
-        moment = time.monotonic()
+        moment, done = time.monotonic(), -1
         while not self._job.sealed:
             self._look()
             now = time.monotonic()
             for entry in [entry for entry in self._thawing if entry[0] < now]:
                 self._thawing.remove(entry)
                 _send(entry[1], signal.SIGCONT)
-            if self.plan and now > moment and self._strike(self.plan[-1]):
+            # after some progress: on a busy machine workers would be killed before they have begun
+            if self.plan and now > moment and len(self._seen) > done and self._strike(self.plan[-1]):
                 self.plan.pop()
-                moment = now + self._rng.uniform(0.05, 0.5)
+                moment, done = now + self._rng.uniform(0.05, 0.5), len(self._seen)
             time.sleep(0.02)
         for _, process in self._thawing:
             _send(process, signal.SIGCONT)
