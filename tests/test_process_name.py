@@ -18,6 +18,17 @@ def test_a_process_is_known_while_it_runs() -> None:
     assert is_running_here(name) is False
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs /proc")
+def test_a_process_that_was_killed_and_not_waited_for_has_ended() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = f"{host_name()}-{child.pid}"
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and kept for its parent
+    os.kill(child.pid, 0)  # control: its number still exists
+    assert is_running_here(name) is False
+    child.communicate()
+
+
 @pytest.mark.parametrize("name", ["0123abcd-1", "", "1", f"{host_name()}-x", f"{host_name()}"])
 def test_others_are_unknown(name: str) -> None:
     assert is_running_here(name) is None

@@ -45,4 +45,13 @@ def is_running_here(name: str) -> bool | None:
         return True  # of another user
     except (OSError, OverflowError):
         return False
-    return True
+    return not _has_ended(number)
+
+
+def _has_ended(number: str) -> bool:
+    """Return whether a process has ended, and its parent has not asked for its exit code yet (Linux)."""
+    try:
+        stat = Path("/proc", number, "stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])  # the name before it may contain anything

@@ -40,17 +40,17 @@ def seal_job(job: Job, ledger: Ledger, work: Work, worker: str) -> None:
 
     write_new(job.seal, write)
     sweep(job)
-    for path in job.folder.glob("units-*"):
-        if not path.name.startswith(f"{job.listing}."):  # of a driver that came second
-            path.unlink(missing_ok=True)
-    for folder in (job.out, job.folder, *(job.folder / "done").glob("*"), job.folder / "failed"):
-        remove_leftovers(folder)
 
 
 def sweep(job: Job) -> None:
     """Remove what a sealed job no longer needs; again after workers were ended that woke up late."""
     for name in ("tries", "work", "parts", "workers"):
         shutil.rmtree(job.folder / name, ignore_errors=True)
+    for path in job.folder.glob("units-*"):
+        if not path.name.startswith(f"{job.listing}."):  # of a driver that came second
+            path.unlink(missing_ok=True)
+    for folder in (job.out, job.folder, *(job.folder / "done").glob("*"), job.folder / "failed"):
+        remove_leftovers(folder)
 
 
 def _lines(ledger: Ledger, joined: tuple[WrittenFile, ...]) -> Iterator[str]:
