@@ -2,13 +2,23 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from pixelwise.atomic_write import TEMPORARY, atomic_write, atomic_write_json, atomic_write_text, remove_leftovers
+from pixelwise.atomic_write import (
+    TEMPORARY,
+    atomic_write,
+    atomic_write_json,
+    atomic_write_text,
+    check_writable,
+    remove_leftovers,
+    temporary_path,
+)
 from pixelwise.errors import DiskFull, OutputFailed
+from pixelwise.process_name import host_name, process_name
 
 
 def half(file: BinaryIO) -> None:
@@ -74,10 +84,27 @@ def test_a_name_that_is_too_long_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
-    ended = tmp_path / f".model.safetensors.{2**22 + 1}{TEMPORARY}"  # above the largest process number
-    running = tmp_path / f".model.safetensors.{os.getpid()}{TEMPORARY}"
-    other = tmp_path / f".notes{TEMPORARY}"
-    for path in (ended, running, other):
+    ended = tmp_path / f".model.safetensors.{host_name()}-{2**22 + 1}-0123abcd{TEMPORARY}"  # no such process
+    old = tmp_path / f".model.safetensors.0123abcd-1-0123abcd{TEMPORARY}"
+    kept = [
+        tmp_path / f".model.safetensors.{process_name()}-0123abcd{TEMPORARY}",  # runs
+        tmp_path / f".model.safetensors.0123abcd-2-0123abcd{TEMPORARY}",  # of another host, and new
+        tmp_path / f".notes{TEMPORARY}",
+    ]
+    for path in (ended, old, *kept):
         path.touch()
+    os.utime(old, (1, 1))
     remove_leftovers(tmp_path)
-    assert set(tmp_path.iterdir()) == {running, other}
+    assert set(tmp_path.iterdir()) == set(kept)
+
+
+def test_every_temporary_file_has_a_name_of_its_own(tmp_path: Path) -> None:
+    names = {temporary_path(tmp_path / "a.txt") for _ in range(100)}
+    assert len(names) == 100
+    assert all(process_name() in path.name for path in names)
+
+
+def test_two_probes_of_one_folder_do_not_meet(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(check_writable, [tmp_path] * 200))
+    assert list(tmp_path.iterdir()) == []

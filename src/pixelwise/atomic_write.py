@@ -1,7 +1,8 @@
 """Atomic writing of files and folders: write to a temporary file, flush it to disk, rename it.
 
 A reader sees the old file or the new one, never an incomplete one. POSIX `rename(2)` is atomic within one
-file system, so the temporary file is in the destination folder.
+file system, so the temporary file is in the destination folder. Its name contains the host, the process and a random
+part: on a shared file system two hosts, or two containers, may have processes of the same number.
 """
 
 import contextlib
@@ -9,14 +10,18 @@ import errno
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO
 
 from pixelwise.errors import DiskFull, OutputFailed
+from pixelwise.process_name import is_running_here, process_name
 
 TEMPORARY = ".part"
+ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another host is removed
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -34,7 +39,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     OutputFailed
         `path` cannot be written or the disk is full. An existing file is unchanged.
     """
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,12 +70,12 @@ def new_folder(out: Path) -> Generator[Path, None, None]:
     OutputFailed
         `out` exists and is not an empty folder, or cannot be written.
     """
-    temporary = out.with_name(f".{out.name}{TEMPORARY}")
+    temporary = temporary_path(out)
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputFailed("a new folder", "one that is not empty", "Choose another folder with --out.", out)
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
+        remove_leftovers(out.parent, out.name)
     except OSError as error:
         raise write_error(out, error) from error
     try:
@@ -84,35 +89,63 @@ def new_folder(out: Path) -> Generator[Path, None, None]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in a folder whose process no longer runs on this machine."""
+def check_writable(folder: Path) -> None:
+    """Create a folder, unless it exists, and a file in it, which is removed again.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".writable.{process_name()}-{token_hex(4)}{TEMPORARY}"
+    probe.touch()
+    probe.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove temporary files and folders whose process no longer runs.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file that they were for; by default any.
+
+    Notes
+    -----
+    Processes of other hosts cannot be asked: what they left is removed after `ABANDONED` seconds.
+    """
     for leftover in folder.glob(f".*{TEMPORARY}"):
-        process = leftover.name.removesuffix(TEMPORARY).rpartition(".")[2]
-        if process.isdecimal() and not _is_running(int(process)):
+        wanted, _, process = leftover.name.removesuffix(TEMPORARY)[1:].rpartition(".")
+        if (name and wanted != name) or process.count("-") != 2:
+            continue
+        running = is_running_here(process.rpartition("-")[0])
+        if running is False or (running is None and _is_older(leftover, ABANDONED)):
             _remove(leftover)
 
 
-def _temporary(path: Path) -> Path:
-    """Return the temporary name beside `path`; at most 255 bytes, the limit of most file systems."""
-    suffix = f".{os.getpid()}{TEMPORARY}"
+def temporary_path(path: Path) -> Path:
+    """Return a new temporary name beside `path`; at most 255 bytes, the limit of most file systems."""
+    suffix = f".{process_name()}-{token_hex(4)}{TEMPORARY}"
     kept = os.fsencode(path.name)[: 255 - 1 - len(suffix)]
     return path.with_name(f".{kept.decode('utf-8', 'ignore')}{suffix}")
 
 
-def _remove(path: Path) -> None:
-    """Remove a file if it exists; a failure must not hide the error that led here."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
+def _is_older(path: Path, seconds: float) -> bool:
     try:
-        os.kill(process, 0)
-    except PermissionError:
-        return True  # of another user
-    except (OSError, OverflowError):
+        return time.time() - path.stat().st_mtime > seconds
+    except OSError:
         return False
-    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder if it exists; a failure must not hide the error that led here."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ from pixelwise.datasets.dataset import load_dataset
 from pixelwise.datasets.writers import registry
 from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.errors import BadOption, DiskFull, OutputFailed
+from pixelwise.process_name import host_name
 from pixelwise.progress import Progress
 from pixelwise.workflow import convert as module
 from pixelwise.workflow.convert import convert
@@ -79,8 +80,9 @@ def test_a_stopped_conversion_leaves_nothing(
 
 
 def test_what_a_killed_conversion_left_is_removed(cells: Path, tmp_path: Path) -> None:
-    (tmp_path / ".out.part").mkdir()
-    (tmp_path / ".out.part/half.png").touch()
+    left = tmp_path / f".out.{host_name()}-{2**22 + 1}-0123abcd.part"  # above the largest process number
+    left.mkdir()
+    (left / "half.png").touch()
     convert(cells, to="cellpose", out=tmp_path / "out", progress=Progress())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cells", "out"]
     assert not (tmp_path / "out/half.png").exists()

@@ -9,10 +9,11 @@ with saved state (continue with --resume), 130 interrupted with nothing to save.
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from pixelwise.cli.cluster import add_cluster_commands
 from pixelwise.cli.convert import add_convert_command
 from pixelwise.cli.doctor import add_doctor_command
 from pixelwise.cli.export import add_export_commands
@@ -40,6 +41,7 @@ from pixelwise.workflow.prediction.options import PredictOptions
 
 if TYPE_CHECKING:
     from pixelwise.workflow.run import Run
+    from pixelwise.workflow.train import CrossValidate
 
 STARTED = time.monotonic()  # a time budget includes the imports of its command
 NOTHING_LEARNED = 5  # exit code: the training has ended, and its model is useless
@@ -116,10 +118,18 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run from its last checkpoint.")] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration to use (the config.yaml of a run).")] = None,
     device: Device = "auto",
+    on: Annotated[
+        str | None, typer.Option(help="With --folds: local:N trains N folds at a time; none makes a job.")
+    ] = None,
+    ranks: Annotated[int, typer.Option(help="Processes that share each step; with training.slots.")] = 1,
+    supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
     as_json: Json = False,
     options: DataOptions | None = None,
 ) -> None:
     """Train a model on a folder of images and masks, or with one folder of images per class."""
+    if supervise or ranks != 1:
+        _train_in_processes(data, out, ranks, supervise=supervise)
+    from pixelwise.training.team import rank_of_process
     from pixelwise.workflow.train import train as verb
 
     run = verb(
@@ -138,11 +148,35 @@ def train(
         options=options,
         overrides=overrides or (),
         started=STARTED,
+        cross_validate=_folds_on(on),
     )
+    if rank_of_process():
+        return  # the first process reports
     outcome = run.outcome
     result = {"run": str(run.folder), "model": str(run.model_path), "outcome": outcome.to_json() if outcome else None}
     show(result, as_json, f"Run: {run.folder}")
     _report_outcome(run)
+
+
+def _folds_on(on: str | None) -> "CrossValidate | None":
+    """Return what trains the folds of a run, as `--on` says."""
+    if on is None:
+        return None
+    from pixelwise.cluster.folds import validate_with_workers
+    from pixelwise.cluster.predict import parse_place
+
+    return validate_with_workers(parse_place(on))
+
+
+def _train_in_processes(data: Path, out: Path | None, ranks: int, *, supervise: bool) -> NoReturn:
+    """Run this command in processes of its own, and exit as they do."""
+    from pixelwise.cluster.ranks import RankRequest, train_in_processes, without_flags
+    from pixelwise.progress import Console
+    from pixelwise.workflow.run import run_folder
+
+    words, folder = without_flags(sys.argv[1:]), run_folder(data, out)
+    request = RankRequest(words=words, folder=folder, ranks=ranks, supervise=supervise)
+    raise typer.Exit(train_in_processes(request, Console()))
 
 
 @app.command()
@@ -170,12 +204,25 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Annotated[Path, typer.Option(help="Output folder.")],
     options: PredictOptions = PredictOptions(),
+    on: Annotated[
+        str | None, typer.Option(help="local:N runs N workers; none makes a job and prints how to start workers.")
+    ] = None,
+    unit_seconds: Annotated[float, typer.Option(help="With --on: about how long a unit of work takes.")] = 10.0,
     as_json: Json = False,
 ) -> None:
     """Predict masks, or the classes of whole images, for images of any size."""
-    from pixelwise.workflow.predict import predict as verb
+    if on is not None:
+        from pixelwise.cluster.launch_commands import LaunchCommands
+        from pixelwise.cluster.predict import predict_on
 
-    result = verb(run, inputs, out, options)
+        result = predict_on(run, inputs, out, on, options, unit_seconds=unit_seconds)
+        if isinstance(result, LaunchCommands):
+            show(result.to_json(), as_json, result.to_text())
+            return
+    else:
+        from pixelwise.workflow.predict import predict as verb
+
+        result = verb(run, inputs, out, options)
     show(result.to_json(), as_json, result.to_text(out))
     if result.failed:
         raise typer.Exit(SOME_FAILED)
@@ -185,6 +232,7 @@ add_convert_command(app)
 add_inspect_commands(app)
 add_doctor_command(app)
 add_forecast_command(app)
+add_cluster_commands(app)
 
 
 @app.command()

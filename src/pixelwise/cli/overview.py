@@ -17,6 +17,8 @@ COMMANDS = {
     "demo": "Train, evaluate and predict on synthetic images.",
     "export": "Export a run for other programs, and check that it matches.",
     "verify": "Check again that an exported model matches.",
+    "worker": "Compute units of a job, beside other workers.",
+    "jobs": "Show what is done, running and failed in a job.",
     "serve": "Open a page to view, correct and train; HTTP interface.",
     "cache": "Show or clear cached measurements and downloads.",
 }

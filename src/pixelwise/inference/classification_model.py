@@ -34,7 +34,7 @@ class ClassificationModel:
     """
 
     def __init__(self, model_card: ModelCard, runtime: Runtime, view: View, *, mirrored: bool = False) -> None:
-        self.model_card, self._runtime, self._view, self._mirrored = model_card, runtime, view, mirrored
+        self.model_card, self.runtime, self._view, self._mirrored = model_card, runtime, view, mirrored
 
     def predict(self, image: Any, *, nodata: float | None = None) -> int:
         """Return the index of the most probable class; `model_card.classes` holds its name.
@@ -84,9 +84,9 @@ class ClassificationModel:
     ) -> Float32[np.ndarray, "images classes"]:
         """Return the probabilities of the classes for network inputs made by `look`."""
         batch = np.stack(inputs)
-        logits = self._runtime(batch)
+        logits = self.runtime(batch)
         if self._mirrored:
-            logits = (logits + self._runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
+            logits = (logits + self.runtime(np.ascontiguousarray(batch[:, :, :, ::-1]))) / 2
         return scaled_softmax(logits.astype(np.float32), self.model_card.temperatures, 1)
 
     def _check(self, pixels: np.ndarray) -> None:

@@ -214,6 +214,7 @@ class SegmentationModel:
         probabilities: bool = False,
         advance: Advance = _ignore,
         concurrent: bool = False,
+        first: int = 1,
     ) -> Generator[tuple[Key, PendingPrediction], None, None]:
         """Predict several images; images smaller than a tile are batched.
 
@@ -227,6 +228,8 @@ class SegmentationModel:
         concurrent : bool
             Read and normalise `images` in one thread, compute in another, and post-process in the caller's. The first
             image is computed alone, so that it is available early.
+        first : int
+            The size of the first batch then.
 
         Yields
         ------
@@ -245,7 +248,7 @@ class SegmentationModel:
                 keys[id(job)] = key, decoding
                 yield job
 
-        with closing(self._computed(jobs(), concurrent=concurrent)) as computed:
+        with closing(self._computed(jobs(), first if concurrent else None)) as computed:
             for job, window in computed:
                 key, decoding = keys[id(job)]
                 decoding.add(window)
@@ -254,11 +257,12 @@ class SegmentationModel:
                     del keys[id(job)]
                     yield key, decoding
 
-    def _computed(self, jobs: Iterable[Job], *, concurrent: bool) -> Generator[tuple[Job, LogitsWindow], None, None]:
-        if not concurrent:
+    def _computed(self, jobs: Iterable[Job], first: int | None) -> Generator[tuple[Job, LogitsWindow], None, None]:
+        """Yield logits; with `first`, the size of the first batch, reading and computing run in threads."""
+        if first is None:
             yield from self.predictor.compute(self.predictor.make_batches(self.predictor.read_tiles(jobs)))
             return
-        batches = self.predictor.make_batches(self.predictor.read_tiles(jobs), first=1)
+        batches = self.predictor.make_batches(self.predictor.read_tiles(jobs), first=first)
         with (
             closing(prefetch(batches)) as prefetched,
             closing(prefetch(self.predictor.compute_batches(prefetched), 1, "network")) as computed,

@@ -6,7 +6,7 @@ is identical byte for byte to that of an uninterrupted process.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,6 +78,24 @@ class StreamResult:
     memory: MemoryPlan
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """A streamed image with everything that its tiles depend on."""
+
+    tiles: TileFile
+    predictor: Predictor
+    scale: Scale
+    decide: Callable[[np.ndarray], np.ndarray]
+    fill: Fill
+    dtype: Literal["uint8", "uint16"]
+    cut: CutPlan | None
+    nodata: int | None
+
+    def blended(self, size: tuple[int, ...]) -> bool:
+        """Return whether neighbouring tiles of an image of `size` depend on each other."""
+        return any(self.predictor.overlap(size))
+
+
 def stream_image(
     model_card: ModelCard,
     predictor: Predictor,
@@ -111,19 +129,11 @@ def stream_image(
     OutputFailed
         The result cannot be written, the disk is full, or another process is writing it.
     """
-    dtype, decide = decider(model_card.target)
-    masks = model_card.target.kind == "classes"
-    tile_path = path if _is_final(model_card.target) else path.with_name(f"{path.name}.decided")
-    nodata = _mask_nodata(model_card, source) if masks else None
-    size = source.shape[1:]
-    streamed = predictor.with_window(_WINDOW, _CUT_MEMORY)
-    cut = None if options.core else streamed.plan(size)
-    predictor = predictor if cut is None else streamed
-    digest = _identity(model_card, predictor, source, identity, options, cut)
-    tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options)
+    stream = open_stream(model_card, predictor, source, path, identity=identity, options=options, progress=progress)
+    tiles, predictor, cut, nodata = stream.tiles, stream.predictor, stream.cut, stream.nodata
+    masks, size = model_card.target.kind == "classes", source.shape[1:]
     try:
-        scale = _scale(model_card, source, tiles, options, progress)
-        plan = _plan(model_card, predictor, source, dtype)
+        plan = _plan(model_card, predictor, source, stream.dtype)
         side = predictor.core if cut is None else _WINDOW
         progress.message(f"{pluralise(predictor.count(size), 'tile')} of {side} pixels per side. {plan}")
         progress.message(*([] if cut is None else [str(cut)]))
@@ -137,12 +147,7 @@ def stream_image(
         resumed = len(tiles.done)
         fill = _filler(source, nodata)
         final = _is_final(model_card.target)
-        job, mark = Job(source, scale, frozenset(tiles.done)), fill if final else keep
-
-        def write(window: Window, numbers: np.ndarray) -> None:
-            tiles.write(window, mark(window, numbers))
-
-        computed = compute_windows(predictor, job, write, decide, progress, resumed)
+        computed = compute_tiles(stream, Job(source, stream.scale, frozenset(tiles.done)), progress)
         table = None
         result = tiles
         if masks and not final:
@@ -164,6 +169,51 @@ def stream_image(
         tiles.close()
         raise
     return StreamResult(path, computed, resumed, table, plan)
+
+
+def open_stream(
+    model_card: ModelCard,
+    predictor: Predictor,
+    source: ImageReader,
+    path: Path,
+    *,
+    identity: str,
+    options: StreamOptions,
+    progress: Progress,
+    notes: Mapping[str, Any] | None = None,
+) -> Stream:
+    """Open or create the file of the tiles of an image, and measure what they depend on, unless `notes` have it.
+
+    Parameters as in `stream_image`. `notes` are those of the file of another process for the same image.
+    """
+    dtype, decide = decider(model_card.target)
+    final = _is_final(model_card.target)
+    tile_path = path if final else path.with_name(f"{path.name}.decided")
+    nodata = _mask_nodata(model_card, source) if model_card.target.kind == "classes" else None
+    streamed = predictor.with_window(_WINDOW, _CUT_MEMORY)
+    cut = None if options.core else streamed.plan(source.shape[1:])
+    predictor = predictor if cut is None else streamed
+    digest = _identity(model_card, predictor, source, identity, options, cut)
+    tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options, notes or {})
+    try:
+        scale = _scale(model_card, source, tiles, options, progress)
+    except BaseException:
+        tiles.close()
+        raise
+    fill = _filler(source, nodata) if final else keep
+    return Stream(
+        tiles=tiles, predictor=predictor, scale=scale, decide=decide, fill=fill, dtype=dtype, cut=cut, nodata=nodata
+    )
+
+
+def compute_tiles(stream: Stream, job: Job, progress: Progress) -> int:
+    """Predict the tiles of an image that are not done, and write them; return their number."""
+
+    def write(window: Window, numbers: np.ndarray) -> None:
+        stream.tiles.write(window, stream.fill(window, numbers))
+
+    resumed = len(stream.tiles.done)
+    return compute_windows(stream.predictor, job, write, stream.decide, progress, resumed)
 
 
 def decider(
@@ -261,6 +311,7 @@ def _open(
     identity: str,
     predictor: Predictor,
     options: StreamOptions,
+    notes: Mapping[str, Any],
 ) -> tuple[TileFile, Predictor]:
     """Open or create the file of the tiles; the tile size is measured once and stored in its journal."""
     _, height, width = source.shape
@@ -276,6 +327,8 @@ def _open(
         compression=options.compression,
     )
     tiles = TileFile(path, layout, identity)
+    for name in sorted(notes.keys() - tiles.notes.keys()):
+        tiles.note(name, notes[name])
     core = core or tiles.notes.get("core")
     if not core:
         core = choose_tile_size(predictor, source.shape[0], _MEMORY)[0].core

@@ -64,6 +64,15 @@ class Journal:
         self._file.close()
 
 
+def read_records(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Yield the valid records of a journal that nobody writes, up to the first damaged one."""
+    for line in file:
+        record = _checked(line)
+        if record is None:
+            return
+        yield record
+
+
 def open_for_update(path: Path) -> BinaryIO:
     """Open a file for reading and writing; create it if missing, never truncate it."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b")

@@ -8,7 +8,9 @@ each tile. Data without a valid journal record are truncated and written again: 
 import struct
 import time
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +19,15 @@ import numpy as np
 from jaxtyping import Integer
 
 from pixelwise.atomic_write import sync_folder, write_error
-from pixelwise.errors import BadOption
+from pixelwise.errors import BadImage, BadOption
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
-from pixelwise.io.journal import Journal, open_for_update, sync
+from pixelwise.io.journal import Journal, open_for_update, read_records, sync
 
 Window = tuple[Span, Span]
+WindowTiles = dict[
+    Window, Callable[[], list[tuple[int, bytes]]]
+]  # number and compressed bytes of the tiles of a window
 Compression = Literal["deflate", "zstd"]
 HEADER = 16  # bytes of a BigTIFF before anything else
 _SYNC = 1.0  # seconds between syncs: the work that a power failure may lose; a killed process loses nothing
@@ -132,12 +137,34 @@ class TileFile:
         self._record({"window": window, "tiles": tiles})
         self.done.add(window)
 
+    def take(self, window: Window, tiles: Sequence[tuple[int, bytes]]) -> None:
+        """Write a window from its compressed tiles, as another file of the same layout has them.
+
+        Parameters
+        ----------
+        window : ((top, bottom), (left, right))
+        tiles : sequence of (int, bytes)
+            Number and content of each tile; see `read_windows`.
+
+        Raises
+        ------
+        OutputFailed
+            The disk is full, or the folder was removed.
+        """
+        records: list[list[int]] = []
+        for index, data in tiles:
+            records.append([index, *self._append_data(0, index, data)])
+        self._record({"window": window, "tiles": records})
+        self.done.add(window)
+
     def append(self, level: int, index: int, block: Integer[np.ndarray, "rows columns"]) -> tuple[int, int, int]:
         """Append a tile of a level without a journal record; return its offset, number of bytes and checksum."""
         side = self.layout.tile
         whole = np.zeros((side, side), self.layout.dtype)
         whole[: block.shape[0], : block.shape[1]] = block
-        data = compress(whole, self.layout.compression)
+        return self._append_data(level, index, compress(whole, self.layout.compression))
+
+    def _append_data(self, level: int, index: int, data: bytes) -> tuple[int, int, int]:
         try:
             self._file.seek(self._end)
             self._file.write(data)
@@ -266,6 +293,43 @@ class TileFile:
             (top, bottom), (left, right) = record["window"]
             self.done.add(((top, bottom), (left, right)))
         return True
+
+
+def read_windows(tiles_path: Path, journal_path: Path) -> WindowTiles:
+    """Return the windows in the two files of an unfinished label image, each with a function that reads its tiles.
+
+    Raises
+    ------
+    OutputFailed
+        A file cannot be read.
+    BadImage
+        By the functions: a tile is damaged.
+    """
+    windows: WindowTiles = {}
+    try:
+        with journal_path.open("rb") as journal:
+            for record in read_records(journal):
+                if "window" in record:
+                    (top, bottom), (left, right) = record["window"]
+                    windows[(top, bottom), (left, right)] = partial(_read_tiles, tiles_path, record["tiles"])
+    except OSError as error:
+        raise write_error(journal_path, error) from error
+    return windows
+
+
+def _read_tiles(path: Path, tiles: Sequence[Sequence[int]]) -> list[tuple[int, bytes]]:
+    found: list[tuple[int, bytes]] = []
+    try:
+        with path.open("rb") as file:
+            for index, offset, count, checksum in tiles:
+                file.seek(offset)
+                data = file.read(count)
+                if zlib.crc32(data) != checksum:
+                    raise BadImage("an undamaged tile", "another checksum", "Remove it and run again.", path)
+                found.append((index, data))
+    except OSError as error:
+        raise write_error(path, error) from error
+    return found
 
 
 def header(first: int) -> bytes:

@@ -185,9 +185,7 @@ class CutRuntime:
     def __init__(self, runtime: StagedRuntime, stages: NetworkStages) -> None:
         self._runtime, self._subgraphs = runtime, subgraphs_at(range(1, stages.deepest))
 
-    def __call__(
-        self, tiles: Float[np.ndarray, "batch channels *size"]
-    ) -> Float[np.ndarray, "batch classes *size"]:
+    def __call__(self, tiles: Float[np.ndarray, "batch channels *size"]) -> Float[np.ndarray, "batch classes *size"]:
         """Return the logits."""
         maps: dict[MapKey, np.ndarray] = {("encoder", 0): tiles}
         for subgraph in self._subgraphs:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pixelwise.atomic_write import atomic_write_json
+from pixelwise.atomic_write import atomic_write_json, remove_leftovers, temporary_path
 from pixelwise.server.checks import Checks
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs
@@ -145,9 +145,9 @@ class Studio:
     async def _predict(self, image: ProjectImage, name: str, path: Path, folder: Path) -> dict[str, Any]:
         with self.service.admission.request():
             info = (await self.service.reader.call("probe", key=image.id, seconds=60, path=str(image.path))).value
-            working = folder.with_name(f".{name}.part")
-            shutil.rmtree(working, ignore_errors=True)
+            working = temporary_path(folder)
             working.mkdir(parents=True)
+            remove_leftovers(folder.parent, name)
             job = {"image": str(image.path), "folder": str(working), "name": "mask", "key": image.id}
             job |= {"uncertainty": True, "overlay": True}
             began = time.monotonic()

@@ -28,6 +28,9 @@ from pixelwise.training.optimisers import (
     state_tensors,
 )
 from pixelwise.training.schedule import Schedule, Shape, middle_of_step
+from pixelwise.training.team import Team
+
+MAX_SLOTS = 4096  # for the seeds of slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +45,11 @@ class TrainingOptions:
     progressive resizing if that is later (`PatchOptions`). `momentum` and `nesterov` apply to "sgd" only.
     `ema_fraction` is the time constant of the EMA weights as a fraction of all steps; with 0 they equal the weights of
     the last step. `keep` selects the EMA weights that are saved: those of the best validation, or the last ones, which
-    are chosen without validation images. `tune` chooses the object thresholds (`TargetOptions`) and calibrates the
-    probabilities on the validation images after the last step. `threads` is the number of CPU threads of a step (0:
-    all): small steps are slower with many threads.
+    are chosen without validation images. `slots` divides each batch into this many parts, a power of two, whose
+    gradients are computed one after the other, or on several processes, and added (`training.team`): a batch then takes
+    the memory of a part, and batch normalisation uses the statistics of a part. `tune` chooses the object thresholds
+    (`TargetOptions`) and calibrates the probabilities on the validation images after the last step. `threads` is the
+    number of CPU threads of a step (0: all): small steps are slower with many threads.
     """
 
     steps: int = 1000
@@ -67,6 +72,7 @@ class TrainingOptions:
     patience: int = 10
     keep: Literal["best", "last"] = "best"
     tune: bool = True
+    slots: int = 1
 
     @property
     def available_time(self) -> float | None:
@@ -79,6 +85,8 @@ class TrainingOptions:
             value = getattr(self, name)
             if not value > 0:
                 raise BadOption(f"training.{name} above 0", f"{value}", f"Change training.{name}.")
+        if not 1 <= self.slots <= MAX_SLOTS or self.slots & (self.slots - 1):
+            raise BadOption("training.slots of 1, 2, 4, 8, ...", f"{self.slots}", "Use a power of two.")
         if self.threads < 0:
             raise BadOption("training.threads of at least 0", f"{self.threads}", "0 uses all threads.")
         if self.budget is not None and self.time_limit is not None:
@@ -119,6 +127,8 @@ class Learner:
         The first step in which the encoder is trained.
     teacher : Teacher, optional
         For distillation: half of the loss is then the distillation loss.
+    team : Team, optional
+        The processes that share the slots of each batch; by default this one alone.
 
     Attributes
     ----------
@@ -137,7 +147,10 @@ class Learner:
         layer_decay: float = 1.0,
         unfreeze_step: int = 0,
         teacher: Teacher | None = None,
+        team: Team | None = None,
     ) -> None:
+        self.team = team or Team()
+        self.team.own_slots(options.slots)  # refuses numbers that do not fit
         self.options, self.loss, self.device = options, loss, torch.device(device)
         self._frozen_steps, self._teacher = unfreeze_step, teacher
         if teacher is not None:
@@ -179,6 +192,65 @@ class Learner:
         if self._frozen_steps:
             freeze_encoder(self.network, frozen=index < self._frozen_steps)
         self._save_buffers()
+        value = self._backward(batch) if self.options.slots == 1 else self._add_slots(index, batch)
+        if not math.isfinite(value):
+            return self._skip(value)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
+        if not bool(torch.isfinite(norm)):
+            return self._skip(value)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self._update_ema(index)
+        self.skipped = 0
+        return StepResult(value, applied=True)
+
+    def _add_slots(self, index: int, batch: Batch) -> float:
+        """Compute the gradient of a batch slot by slot; return its loss.
+
+        Running statistics of batch normalisation become the mean of those after each slot.
+        """
+        slots = self.options.slots
+        parameters = [value for value in self.network.parameters() if value.requires_grad]
+        statistics = [buffer for buffer in self._buffers if buffer.is_floating_point()]
+        total = self.team.total(
+            self._slot(index, batch, slot, parameters, statistics) for slot in self.team.own_slots(slots)
+        )
+        with torch.no_grad():
+            for (name, buffer), saved in zip(self.network.named_buffers(), self._saved_buffers, strict=True):
+                if name.endswith("num_batches_tracked"):
+                    buffer.copy_(saved + 1)
+        values = [*parameters, *statistics]
+        parts = total[1:].split([value.numel() for value in values])
+        with torch.no_grad():
+            for value, part in zip(parameters, parts, strict=False):
+                # in the layout of the weights: fused optimisers assume that they are the same
+                value.grad = torch.empty_like(value).copy_(part.view_as(value))
+            for buffer, part in zip(statistics, parts[len(parameters) :], strict=True):
+                buffer.copy_(part.view_as(buffer))
+        return float(total[0])
+
+    def _slot(
+        self, index: int, batch: Batch, slot: int, parameters: list[nn.Parameter], statistics: list[Tensor]
+    ) -> Tensor:
+        """Return loss, gradients and running statistics of a slot as one vector, weighted by its share of the batch."""
+        part = slot_of(batch, slot, self.options.slots)
+        self._restore_buffers()
+        self.optimiser.zero_grad(set_to_none=True)
+        share = len(part.images) / len(batch.images)
+        torch.manual_seed((self.options.seed * 1_000_003 + index) * MAX_SLOTS + slot + 1)  # for dropout
+        value = self._backward(part) if len(part.images) else 0.0
+        vector = torch.cat(
+            [
+                torch.tensor([value], device=self.device),
+                *((torch.zeros_like(p) if p.grad is None else p.grad).detach().reshape(-1) for p in parameters),
+                *(buffer.detach().reshape(-1) for buffer in statistics),
+            ]
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        return vector * share
+
+    def _backward(self, batch: Batch) -> float:
+        """Compute the loss of a batch and, if it is finite, its gradient; return the loss."""
         images = batch.images.to(self.device).contiguous(memory_format=self._layout)
         with self._autocast():
             heads = self.network.forward_heads(images)
@@ -189,17 +261,9 @@ class Learner:
                 teacher_logits: Tensor = self._teacher.network(images).float()
             loss = self._teacher.combine_losses(loss, heads, teacher_logits)
         value = float(loss.detach())
-        if not math.isfinite(value):
-            return self._skip(value)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
-        if not bool(torch.isfinite(norm)):
-            return self._skip(value)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        self._update_ema(index)
-        self.skipped = 0
-        return StepResult(value, applied=True)
+        if math.isfinite(value):
+            loss.backward()
+        return value
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return weights, EMA weights and optimiser state as named groups of tensors."""
@@ -235,11 +299,14 @@ class Learner:
     def _skip(self, loss: float) -> StepResult:
         """Discard the step: restore the batch statistics; weights and optimiser state are unchanged."""
         self.optimiser.zero_grad(set_to_none=True)
+        self._restore_buffers()
+        self.skipped += 1
+        return StepResult(loss, applied=False)
+
+    def _restore_buffers(self) -> None:
         with torch.no_grad():
             for buffer, saved in zip(self._buffers, self._saved_buffers, strict=True):
                 buffer.copy_(saved)
-        self.skipped += 1
-        return StepResult(loss, applied=False)
 
     def _save_buffers(self) -> None:
         with torch.no_grad():
@@ -253,6 +320,26 @@ class Learner:
         decay = min(1 - 1 / max(window, 1.0), (1 + index) / (10 + index))
         for ema, value in zip(self._ema_values, self._values, strict=True):
             ema.lerp_(value, 1 - decay)
+
+
+def slot_of(batch: Batch, slot: int, slots: int) -> Batch:
+    """Return one of `slots` parts of a batch, which differ by at most one image.
+
+    Examples
+    --------
+    >>> batch = Batch(torch.zeros(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
+    >>> [len(slot_of(batch, slot, 2).images) for slot in range(2)]
+    [2, 3]
+    """
+    count = len(batch.images)
+    start, stop = slot * count // slots, (slot + 1) * count // slots
+    return Batch(
+        batch.images[start:stop],
+        batch.targets[start:stop],
+        None if batch.weights is None else batch.weights[start:stop],
+        None if batch.distances is None else batch.distances[start:stop],
+        batch.samples[start:stop],
+    )
 
 
 def centre(targets: Tensor, logits: Tensor) -> Tensor:

@@ -11,7 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import atomic_write_json, atomic_write_text, remove_leftovers, write_error
+from pixelwise.atomic_write import (
+    atomic_write_json,
+    atomic_write_text,
+    check_writable,
+    remove_leftovers,
+    write_error,
+)
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.text import command
 from pixelwise.workflow.config import Config, save_config
@@ -203,10 +209,7 @@ class Run:
             raise OutputFailed("a new or empty folder for the run", "an existing one", hint, self.folder)
         new = not self.folder.exists()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / ".writable"
-            probe.touch()
-            probe.unlink()
+            check_writable(self.folder)
             if new:
                 self.folder.rmdir()  # leave nothing behind if the data is unusable
         except OSError as error:
@@ -253,6 +256,11 @@ class Run:
             yield
         finally:
             handle.close()
+
+
+def run_folder(data: Path, out: Path | None) -> Path:
+    """Return the run folder of a training: `out`, or runs/ and the name of the data folder."""
+    return out if out is not None else Path("runs") / (data.resolve().name or "run")
 
 
 def _lock(handle: Any, folder: Path) -> None:

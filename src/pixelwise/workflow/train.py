@@ -1,7 +1,8 @@
 """Train a segmentation model on images with masks, or a classification model on class folders."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, detect_machine
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.text import pluralise
+from pixelwise.training.team import rank_of_process, world_size
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
-from pixelwise.workflow.fit.cross_validation import CrossValidation
+from pixelwise.workflow.fit.cross_validation import CrossValidation, FoldTask
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.resume import refuse_other_plan, reopen
+from pixelwise.workflow.fit.resume import follow_plan, refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
-from pixelwise.workflow.run import Run
+from pixelwise.workflow.run import Run, run_folder
 from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread
 from pixelwise.workflow.tasks.choose import task_of
 from pixelwise.workflow.weights.encoder_weights import apply_weights, check_weights_early
@@ -28,6 +30,8 @@ from pixelwise.workflow.weights.initial_model import check_initial_model
 
 FINGERPRINT_SHARE = 0.05  # fraction of the time for the fingerprint: large data sets are subsampled
 MIN_SECONDS = 3.0  # for training, after the data is read
+# (run, data set, task, device, progress)
+CrossValidate = Callable[[Run, Dataset, FoldTask, str, Progress], None]
 
 
 def train(
@@ -48,6 +52,7 @@ def train(
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
     started: float | None = None,
+    cross_validate: CrossValidate | None = None,
 ) -> Run:
     """Train a segmentation model on a folder of images and masks, or a classification model on class folders.
 
@@ -84,6 +89,8 @@ def train(
         By default messages and progress bars on standard error.
     started : float, optional
         `time.monotonic()` at the start of the command, from which a budget counts; by default now.
+    cross_validate : callable, optional
+        Trains the folds of a planned run; by default in this process, one after the other.
 
     Returns
     -------
@@ -104,7 +111,12 @@ def train(
     keep_large_blocks()
     words = Settings.parse(overrides)  # report mistyped settings before any work
     root = Path(data)
-    folder = Path(out) if out is not None else Path("runs") / (root.resolve().name or "run")
+    timed = budget is not None or time_limit is not None
+    on = cross_validate is not None
+    _check_processes(limited=timed or not (steps or epochs or resume or config), folds=folds, on=on and not resume)
+    folder = run_folder(root, None if out is None else Path(out))
+    if rank_of_process():
+        progress, resume = Progress(), follow_plan(folder)
     if resume:
         refuse_other_plan(
             Run.open(folder),
@@ -186,16 +198,38 @@ def train(
             records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
         progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
-    with run.only_one():
+    _check_processes(limited=run.config.training.available_time is not None, folds=run.folds or None, on=on)
+    with _only_one(run):
         try:
             if run.folds:
-                CrossValidation(run, dataset, task, choose_device(device), progress).go()
+                (cross_validate or _cross_validate)(run, dataset, task, choose_device(device), progress)
             else:
                 Training(run, dataset, task.open_training, choose_device(device), progress, started).go()
         except DiskFull as error:
             hint = f"Free some space, then continue with: {run.resume_command(root)}"
             raise DiskFull(error.expected, error.got, hint, error.path) from error
     return run
+
+
+def _cross_validate(run: Run, dataset: Dataset, task: FoldTask, device: str, progress: Progress) -> None:
+    CrossValidation(run, dataset, task, device, progress).go()
+
+
+def _check_processes(*, limited: bool, folds: object, on: bool) -> None:
+    """Raise BadOption for what several processes cannot share: clocks differ, and folds are trainings of their own."""
+    if on and folds is None:
+        raise BadOption("--on with --folds", "one training", "Give --folds 5, or --ranks 2 for one training.")
+    if world_size() == 1:
+        return
+    if limited:
+        raise BadOption("--steps or --epochs for several processes", "a time limit", "Give --steps.")
+    if folds is not None:
+        raise BadOption("one training for several processes", "folds", "Train the folds with --on local:N.")
+
+
+def _only_one(run: Run) -> AbstractContextManager[None]:
+    """Lock the run folder in the process that writes it."""
+    return nullcontext() if rank_of_process() else run.only_one()
 
 
 def _time_left(seconds: float | None, started: float) -> float | None:

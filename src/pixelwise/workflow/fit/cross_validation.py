@@ -92,8 +92,8 @@ class CrossValidation:
 
     def _validate(self) -> None:
         """Train the remaining folds, score all images out of fold, and save the ensemble."""
-        for number, left_out in enumerate(self._run.folds, 1):
-            self._train(number, left_out)
+        for number in range(1, self._count + 1):
+            self.train_fold(number, self._run.fold(number))
         with self._stopped("all folds are trained, the scores are missing"):
             scores = evaluate_out_of_fold(
                 self._run,
@@ -105,8 +105,17 @@ class CrossValidation:
         self._progress.message(self._task.describe_scores(scores))
         self._save_ensemble(scores)
 
-    def _train(self, number: int, left_out: Sequence[str]) -> None:
-        run, started = self._run.fold(number), time.monotonic()
+    def train_fold(self, number: int, run: Run) -> None:
+        """Train a fold into a run of its own, unless it is complete.
+
+        Raises
+        ------
+        Interrupted
+            Stopped by the user; the state is saved.
+        Diverged
+            The loss stayed non-finite.
+        """
+        left_out, started = self._run.folds[number - 1], time.monotonic()
         if run.summary_path.is_file():
             self._progress.message(f"Fold {number} of {self._count} is complete.")
             return

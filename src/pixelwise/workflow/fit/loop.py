@@ -26,6 +26,7 @@ from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_ch
 from pixelwise.training.distillation_loss import DistillationSetup
 from pixelwise.training.fine_tuning import unfreeze_step
 from pixelwise.training.learner import Learner
+from pixelwise.training.team import join_team
 from pixelwise.workflow.fit.batches import Batches
 from pixelwise.workflow.fit.messages import describe_frozen, describe_length
 from pixelwise.workflow.fit.pacing import make_pacing
@@ -82,11 +83,13 @@ class Training:
             network.load_state_dict(dict(distillation.start))
         self._task = open_task(run, dataset, network.geometry(), device, progress)
         frozen = unfreeze_step(config.transfer, config.training.steps, self._task.pass_steps)
+        self._team = join_team(device)
         self._learner = Learner(
             network,
             config.training,
             self._task.loss,
             device,
+            team=self._team,
             layer_decay=config.transfer.layer_decay,
             unfreeze_step=frozen,
             teacher=distillation.teacher if distillation else None,
@@ -106,9 +109,7 @@ class Training:
 
     def go(self) -> None:
         """Train to the end, or until early stopping, a signal or a diverging loss."""
-        self._task.begin()
-        if self._loaded:
-            self._save()  # so that a continuation does not need the weights file
+        self._begin()
         state, pacing, training = self._state, self._pacing, self._config.training
         with (
             closing(Batches(self._task, pacing)) as batches,
@@ -129,13 +130,16 @@ class Training:
                     self._validate()
                     if self._stop_early():
                         break
-                if stopped():
+                if self._team.any(stopped()):
                     self._interrupt()
                 if pacing.save_due(state.step):
                     self._save()
         if not state.rows or state.rows[-1]["step"] != state.step:
             self._validate()
         self._save()
+        self._team.leave()
+        if not self._team.leads:
+            return
         best_step = state.best_step
         network, model_card = self._finish()
         selected = training.keep.capitalize() if state.best_step == best_step else "Last"
@@ -146,6 +150,13 @@ class Training:
         )
         if not self._run.summary_path.is_file():
             self._write_summary(network, model_card)
+
+    def _begin(self) -> None:
+        """Write what is there before the first step."""
+        if self._team.leads:
+            self._task.begin()
+        if self._loaded:
+            self._save()  # so that a continuation does not need the weights file
 
     def _one_step(self, batch: Batch) -> None:
         step, learner = self._state.step, self._learner
@@ -168,7 +179,7 @@ class Training:
         """Score the EMA weights, save them if they are the best, and write metrics and snapshot."""
         state, ema_model = self._state, self._learner.average
         began = time.monotonic()
-        score = self._task.score(ema_model)
+        score = self._team.tell(self._task.score(ema_model))
         state.slowest_look = max(state.slowest_look, time.monotonic() - began)
         progress = self._pacing.progress(state.step)
         losses = state.losses
@@ -185,9 +196,11 @@ class Training:
         state.rows.append(row)
         if (score > state.best or self._config.training.keep == "last") and _finite(ema_model):
             state.best, state.best_step = score, state.step
-            self._write_model()
-        self._run.write_metrics(state.rows)
-        self._task.write_snapshot(ema_model, state.step)
+            if self._team.leads:
+                self._write_model()
+        if self._team.leads:
+            self._run.write_metrics(state.rows)
+            self._task.write_snapshot(ema_model, state.step)
         self._pacing.note_validation(state.step, time.monotonic() - began, self._seconds_to_finish())
 
     def _write_summary(self, network: nn.Module, model_card: ModelCard) -> None:
@@ -276,6 +289,8 @@ class Training:
 
     def _save(self) -> None:
         """Write a checkpoint."""
+        if not self._team.leads:
+            return
         began = time.monotonic()
         self._state.seconds = self._seconds()
         self._meter.update()

@@ -1,5 +1,6 @@
 """Continue a stopped run with its own plan, data and number of threads."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,23 @@ def refuse_other_plan(run: Run, options: Mapping[str, Any], settings: Settings) 
         expected = f"--resume with the plan of the run, {pluralise(config.training.steps, 'step')}"
         hint = "Omit it, or start a new training with another --out."
         raise BadOption(expected, name if name == "data options" else f"{name} {value}", hint, run.folder)
+
+
+def follow_plan(folder: Path, seconds: float = 3600.0) -> bool:
+    """Return true when a run folder is complete: another process of the same training makes it.
+
+    Raises
+    ------
+    BadRun
+        It is not after so many seconds.
+    """
+    until = time.monotonic() + seconds
+    while not Run(folder).config_path.is_file():
+        if time.monotonic() > until:
+            hint = "All processes need the same run folder, on a file system that they share."
+            raise BadRun("a run folder made by the first process", "none", hint, folder)
+        time.sleep(0.2)
+    return True
 
 
 def reopen(folder: Path, root: Path, progress: Progress) -> tuple[Run, Dataset]:

@@ -33,12 +33,23 @@ def predict_classes(
     model_file: Path, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
 ) -> Predictions:
     """Write the predicted class of each path to one table in `folder`; see `predict`."""
-    _check_options(options)
+    check_class_options(options)
     check_free(folder, (TABLE,), options)
-    model = load_classification_model(
+    model = open_classifier(model_file, options, progress)
+    return classify_paths(model, list(dict.fromkeys(paths)), folder, options, progress)
+
+
+def open_classifier(model_file: Path, options: PredictOptions, progress: Progress) -> ClassificationModel:
+    """Load a classification model with the options of a prediction."""
+    return load_classification_model(
         model_file, device=options.device, runtime=options.runtime, mirrored=options.symmetries, progress=progress
     )
-    paths = list(dict.fromkeys(paths))
+
+
+def classify_paths(
+    model: ClassificationModel, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
+) -> Predictions:
+    """Write the predicted class of each path to one table in `folder`; paths are unique."""
     failed: list[tuple[Path, str]] = []
     results: list[tuple[Path, np.ndarray]] = []
     notes: Counter[str] = Counter()
@@ -60,7 +71,7 @@ def predict_classes(
     return Predictions((folder / TABLE,), tuple(failed), predictions)
 
 
-def _check_options(options: PredictOptions) -> None:
+def check_class_options(options: PredictOptions) -> None:
     """Reject options that apply to segmentation only."""
     tta = "Remove it; --symmetries averages each image with its mirror image."
     given = {

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from pixelwise.atomic_write import atomic_write_text
 from pixelwise.errors import Interrupted
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, stream_image
+from pixelwise.inference.streaming_blocks import StreamTask
 from pixelwise.inference.volume_streaming import stream_volume
 from pixelwise.io.label_writer import Compression, Format, result_path
 from pixelwise.io.volumes.windows import open_volume_windows, reads_windows
@@ -113,13 +116,8 @@ def predict_large(
             model.predictor,
             source,
             image.result,
-            identity=f"{image.identity} {type(model.predictor.runtime).__name__}",
-            options=StreamOptions(
-                form=_format_of(options),
-                core=options.tile,
-                compression=options.compression or DEFAULT_COMPRESSION[_format_of(options)],
-                sampled=options.sampled_intensities,
-            ),
+            identity=_stream_identity(model, image),
+            options=_stream_options(options),
             progress=progress,
         )
     except KeyboardInterrupt as stop:
@@ -148,7 +146,7 @@ def _predict_large_volume(model: SegmentationModel, image: LargeImage, progress:
             model.predictor,
             source,
             image.result,
-            identity=f"{image.identity} {type(model.predictor.runtime).__name__}",
+            identity=_stream_identity(model, image),
             progress=progress,
         )
     except KeyboardInterrupt as stop:
@@ -170,6 +168,25 @@ def _interrupted(image: LargeImage) -> Interrupted:
     return Interrupted("a finished prediction", "an interruption before the last tile", hint, image.path)
 
 
+@contextmanager
+def open_stream_task(
+    model: SegmentationModel, image: LargeImage, options: PredictOptions
+) -> Generator[StreamTask, None, None]:
+    """Open a large image for the computation of blocks, as `predict_large` does for all of it."""
+    card = model.model_card
+    source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)
+    try:
+        yield StreamTask(
+            model_card=card,
+            predictor=model.predictor,
+            source=source,
+            identity=_stream_identity(model, image),
+            options=_stream_options(options),
+        )
+    finally:
+        source.close()
+
+
 def model_digest(file: Path) -> str:
     """Return the SHA-256 of all files of a model, including the weights next to the .xml of an OpenVINO export."""
     digest = hashlib.sha256()
@@ -179,6 +196,19 @@ def model_digest(file: Path) -> str:
                 while block := opened.read(1 << 20):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def _stream_identity(model: SegmentationModel, image: LargeImage) -> str:
+    return f"{image.identity} {type(model.predictor.runtime).__name__}"
+
+
+def _stream_options(options: PredictOptions) -> StreamOptions:
+    return StreamOptions(
+        form=_format_of(options),
+        core=options.tile,
+        compression=options.compression or DEFAULT_COMPRESSION[_format_of(options)],
+        sampled=options.sampled_intensities,
+    )
 
 
 def _format_of(options: PredictOptions) -> Format:

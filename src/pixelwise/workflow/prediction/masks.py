@@ -4,8 +4,9 @@ Reading, inference, post-processing and writing overlap in a pipeline of threads
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from pixelwise.io.windows import open_windows
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
-from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
+from pixelwise.workflow.prediction.large import LargeImage, is_large, large_image, model_digest, predict_large
 from pixelwise.workflow.prediction.objects import check_formats
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import Predictions, check_free, name_images, split_long_names
@@ -49,20 +50,22 @@ class LoadedImage(NamedTuple):
 Failed = list[tuple[Path, str]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskInputs:
+    """What the choice of the runtime and of the halo depends on: all images with their sizes, as far as known."""
+
+    paths: tuple[Path, ...] = ()
+    sizes: tuple[Size, ...] = ()
+
+
 def predict_masks(
     model_file: Path, paths: Sequence[Path], folder: Path, options: PredictOptions, progress: Progress
 ) -> Predictions:
     """Predict a mask or a label image of each path into `folder`; see `predict`."""
-    if options.symmetries and options.tta not in (None, 4):
-        raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
     card = find_model_card(model_file)
-    if card.network.dimensions == 3:
-        check_volume_options(options)
-    else:
-        check_format(options.format or "tiff")
-    check_formats(options.save)
+    check_mask_options(options, card)
     named, too_long = split_long_names(name_images(paths))
-    digest, sizes = model_digest(model_file), {path: _size(path, card) for path in named.values()}
+    digest, sizes = model_digest(model_file), {path: image_size(path, card) for path in named.values()}
     large = {
         name: large_image(path, folder, name, digest, options, len(sizes[path]))
         for name, path in named.items()
@@ -71,30 +74,86 @@ def predict_masks(
     if any(image.begun for image in large.values()):
         progress.message(f"Resuming the prediction in {folder}.")
     else:
-        endings = ("png", "tif", "ome.zarr")
-        names = [f"{name}.{end}" for name in named for end in endings] + [r for n in named for r in result_names(n)]
-        check_free(folder, names, options)
-    tta = 4 if options.symmetries else options.tta
+        check_masks_free(folder, named, options)
+    inputs = MaskInputs(paths=tuple(named.values()), sizes=tuple(sizes.values()))
+    model = open_mask_model(model_file, options, inputs, progress)
+    small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
+    return predict_named(model, small, list(large.values()), folder, options, progress, too_long)
+
+
+def check_mask_options(options: PredictOptions, model_card: ModelCard) -> None:
+    """Raise BadOption for options that contradict each other, or that are unknown."""
+    if options.symmetries and options.tta not in (None, 4):
+        raise BadOption("--symmetries or --tta", f"both, with --tta {options.tta}", "Use only one of them.")
+    if model_card.network.dimensions == 3:
+        check_volume_options(options)
+    else:
+        check_format(options.format or "tiff")
+    check_formats(options.save)
+
+
+def check_masks_free(folder: Path, names: Collection[str], options: PredictOptions) -> None:
+    """Raise OutputFailed if a folder has results of these names."""
+    endings = ("png", "tif", "ome.zarr")
+    results = [f"{name}.{end}" for name in names for end in endings] + [r for name in names for r in result_names(name)]
+    check_free(folder, results, options)
+
+
+def open_mask_model(
+    model_file: Path, options: PredictOptions, inputs: MaskInputs, progress: Progress
+) -> SegmentationModel:
+    """Load a model, with the runtime and the halo for all images that are to be predicted."""
     model = load_model_for_prediction(
         model_file,
         device=options.device,
         tile=options.tile,
-        tta=tta,
+        tta=4 if options.symmetries else options.tta,
         runtime=options.runtime,
-        pixels=sum(math.prod(size) for size in sizes.values()),
-        largest=max(sizes.values(), key=math.prod, default=None),
+        pixels=sum(math.prod(size) for size in inputs.sizes),
+        largest=max(inputs.sizes, key=math.prod, default=None),
         progress=progress,
     )
     if options.tolerance is not None:
-        model = _with_smaller_halo(model, list(named.values()), options.tolerance, progress)
+        model = _with_smaller_halo(model, inputs.paths, options.tolerance, progress)
+    return model
+
+
+def predict_named(
+    model: SegmentationModel,
+    small: dict[str, tuple[Path, Size]],
+    large: Sequence[LargeImage],
+    folder: Path,
+    options: PredictOptions,
+    progress: Progress,
+    refused: Failed | None = None,
+    *,
+    first: int = 1,
+) -> Predictions:
+    """Predict images whose results have names, and write the tables about all of them.
+
+    Parameters
+    ----------
+    model : SegmentationModel
+    small : dict of str to (Path, tuple of int)
+        The name of the results of each image that fits in memory, its path, and its size.
+    large : sequence of LargeImage
+        Images that are streamed.
+    folder : Path
+        The output folder.
+    options : PredictOptions
+    progress : Progress
+    refused : list of (Path, str), optional
+        Images that cannot be predicted, each with the reason.
+    first : int
+        Images in the first batch: one, so that a result is available early, or as many as in the others.
+    """
     legend = write_classes(folder, model.model_card)
     written, failed = OutputSummary(folder, model.model_card, options), Failed()
-    for path, text in too_long:
+    for path, text in refused or ():
         failed.append((path, text))
         progress.message(f"Skipped: {text}")
-    small = {name: (path, sizes[path]) for name, path in named.items() if name not in large}
-    _predict_small(model, small, written, failed, progress)
-    for image in large.values():
+    _predict_small(model, small, written, failed, progress, first)
+    for image in large:
         try:
             written.files += predict_large(model, image, options, progress)
         except PixelwiseError as error:
@@ -102,7 +161,7 @@ def predict_masks(
             progress.message(f"Skipped: {error}")
     written.finish()
     written.files.append(legend)
-    for image in large.values():
+    for image in large:
         image.record.unlink(missing_ok=True)
     return Predictions(tuple(written.files), tuple(failed), confidence=tuple(written.confidence))
 
@@ -113,6 +172,7 @@ def _predict_small(
     written: OutputSummary,
     failed: Failed,
     progress: Progress,
+    first: int,
 ) -> None:
     """Predict images that fit in memory, several small ones at a time."""
     tiles = {path: model.tiles(size) if min(size) else 1 for path, size in named.values()}
@@ -143,6 +203,7 @@ def _predict_small(
             probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
             concurrent=True,
+            first=first,
         )
         outputs = ordered_map(save, predictions, _WRITERS, min(2 * BATCH, pending))
         with closing(predictions), closing(outputs):
@@ -207,7 +268,7 @@ def _spacing(image: Image) -> tuple[float, ...] | None:
     return None if image.grid is None else image.grid.millimetres
 
 
-def _size(path: Path, model_card: ModelCard) -> Size:
+def image_size(path: Path, model_card: ModelCard) -> Size:
     """Read the size from the header, such as (height, width); zeros if unusable, which is reported later."""
     unusable = (0,) * model_card.network.dimensions
     try:

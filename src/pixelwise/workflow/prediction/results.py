@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import write_error
+from pixelwise.atomic_write import check_writable, write_error
 from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.io.array_paths import parse_array_path
 from pixelwise.io.volumes.names import stem_of, suffix_of
@@ -72,10 +72,7 @@ def check_output_folder(folder: Path, inputs: Sequence[Path]) -> None:
         hint = "Choose another --out: nothing is ever written next to your images."
         raise OutputFailed("an output folder without the images", "the folder of the images", hint, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        check_writable(folder)
     except OSError as error:
         raise write_error(folder, error) from error
 

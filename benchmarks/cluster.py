@@ -1,0 +1,222 @@
+"""What a job costs besides its work: making it, starting a worker, committing a unit, scanning the ledger.
+
+    python benchmarks/cluster.py [--units 1000000] [--images 64] [--folder DIR]
+
+Bars: a job of 10^6 units is made in 60 s, a worker starts in 3 s, and the ledger of 10^6 outcomes is scanned in 10 s,
+all within 300 MB. Outcomes are empty files here: a scan reads names only. Then two workers of one thread each, beside
+one process of one thread; both write the same bytes, which is checked.
+"""
+
+import argparse
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import code_version, in_words
+
+from pixelwise.cluster.job import Job, create_job, open_job
+from pixelwise.cluster.ledger import OUTPUTS, SHARD, Ledger, Outcome, sum_up
+from pixelwise.cluster.sealing import seal_job
+from pixelwise.cluster.work import UnitResult
+from pixelwise.progress import Progress
+
+MADE, STARTED, SCANNED, MEMORY = 60.0, 3.0, 10.0, 300.0  # seconds, MB
+COMMITS = 200
+_CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+import cluster
+cluster.{function}(Path(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--units", type=int, default=1_000_000)
+    parser.add_argument("--images", type=int, default=64, help="of the prediction; 0 leaves it out")
+    parser.add_argument("--folder", type=Path, help="on the file system to measure; by default a temporary folder")
+    chosen = parser.parse_args()
+    print(f"{in_words()}, load {os.getloadavg()[0]:.1f}, {code_version()}\n")
+    print("| what | measured | bar | |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+        folder = Path(name)
+        made = in_child("make_units", folder / "units", chosen.units)
+        row(f"job of {chosen.units:,} units made", made[0], MADE, "s")
+        row("its peak memory", made[1], MEMORY, "MB")
+        row("a worker has its first unit", worker_start(folder / "units"), STARTED, "s")
+        row("a unit with one file is committed", 1000 * commit_seconds(folder / "commits"), None, "ms")
+        row("a unit is sealed", 1000 * sealing_seconds(folder / "commits"), None, "ms")
+        fill(open_job(folder / "units"))
+        scanned = in_child("scan_units", folder / "units", chosen.units)
+        row(f"ledger of {chosen.units:,} outcomes scanned", scanned[0], SCANNED, "s")
+        row("its peak memory", scanned[1], MEMORY, "MB")
+        # last, because the peak of a child counts what its parent had when it started it
+        row("the header of an image is read", 1000 * header_seconds(folder / "headers"), None, "ms")
+        if chosen.images:
+            one, two = prediction_seconds(folder, chosen.images)
+            row(f"{chosen.images} images by one process", one, None, "s")
+            row("by two workers", two, None, "s")
+            row("how many times as fast", one / two, None, "")
+
+
+def row(what: str, measured: float, bar: float | None, unit: str) -> None:
+    """Print a row of the table."""
+    held = "" if bar is None else "held" if measured <= bar else "missed"
+    print(f"| {what} | {measured:.2f} {unit} | {'' if bar is None else f'{bar:.0f} {unit}'} | {held} |", flush=True)
+
+
+def make_units(folder: Path, count: int) -> None:
+    """Make a job of units that name one image each."""
+    units = (({"images": [[f"image_{n:07d}", f"images/image_{n:07d}.png", [512, 512], []]]}, 1) for n in range(count))
+    report(lambda: create_job(folder, "predict", "0" * 64, units, {}))
+
+
+def scan_units(folder: Path, count: int) -> None:
+    """Scan a ledger in which all units have an outcome."""
+
+    def scan() -> None:
+        if int(Ledger(open_job(folder)).scan().sum()) != count:
+            raise SystemExit("outcomes are missing")
+
+    report(scan)
+
+
+def report(work: Callable[[], object]) -> None:
+    """Print the seconds that a function takes, and the peak memory of the process in MB."""
+    began = time.monotonic()
+    work()
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+def in_child(function: str, folder: Path, count: int) -> tuple[float, float]:
+    """Run a function of this module in a process of its own; return seconds and MB."""
+    program = _CHILD.format(folder=str(Path(__file__).parent), function=function)
+    words = [sys.executable, "-c", program, str(folder), str(count)]
+    seconds, memory = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    return float(seconds), float(memory)
+
+
+def worker_start(folder: Path) -> float:
+    """Return the seconds from the start of a process until it has read its first unit, without a model."""
+    program = "import sys; from pathlib import Path; from pixelwise.cluster.worker import run_worker; "
+    program += "from pixelwise.cluster.job import open_job; open_job(Path(sys.argv[1])).unit(0)"
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=True)
+    return time.monotonic() - began
+
+
+def commit_seconds(folder: Path) -> float:
+    """Return the seconds of a commit of a unit with one output, flushed to disk."""
+    job = create_job(folder, "predict", "0" * 64, (({}, 1) for _ in range(COMMITS)), {})
+    ledger = Ledger(job)
+    began = time.monotonic()
+    for unit in range(COMMITS):
+        outputs = job.folder / "work" / "bench" / str(unit) / OUTPUTS
+        outputs.mkdir(parents=True)
+        (outputs / f"{unit}.png").write_bytes(b"x" * 20_000)
+        work = f"bench/{unit}"
+        ledger.record(Outcome(unit=unit, worker="bench", seconds=0.0, work=work, files=sum_up(outputs)))
+    return (time.monotonic() - began) / COMMITS
+
+
+class NoTables:
+    """The work of units without tables; see `pixelwise.cluster.work.Work`."""
+
+    shares_units = True
+
+    def compute(self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress) -> UnitResult:
+        """Nothing."""
+        return UnitResult()
+
+    def join(self, ledger: Ledger, outputs: Path) -> None:
+        """Nothing."""
+
+    def inputs(self, unit: dict[str, Any]) -> list[str]:
+        """Nothing."""
+        return []
+
+
+def sealing_seconds(folder: Path) -> float:
+    """Return the seconds per unit of sealing the job that `commit_seconds` left."""
+    job = open_job(folder)
+    began = time.monotonic()
+    seal_job(job, Ledger(job), NoTables(), "bench")
+    return (time.monotonic() - began) / COMMITS
+
+
+def header_seconds(folder: Path) -> float:
+    """Return the seconds for the header of one image, read in threads as when a job is made."""
+    from pixelwise.io.read import write_image  # here, because these take more memory than a ledger
+    from pixelwise.parallel import parallel_map
+    from pixelwise.workflow.prediction.masks import image_size
+
+    paths = [folder / f"{number}.png" for number in range(COMMITS)]
+    for path in paths:
+        write_image(path, np.zeros((1, 512, 512), np.uint8))
+    began = time.monotonic()
+    list(parallel_map(image_size, paths))
+    return (time.monotonic() - began) / COMMITS
+
+
+def fill(job: Job) -> None:
+    """Give every unit an empty outcome."""
+    for first in range(0, job.units, SHARD):
+        folder = job.folder / "done" / f"{first // SHARD:03d}"
+        folder.mkdir(parents=True)
+        for unit in range(first, min(first + SHARD, job.units)):
+            os.close(os.open(folder / f"{unit:06d}.json", os.O_CREAT | os.O_WRONLY))
+
+
+def prediction_seconds(folder: Path, count: int) -> tuple[float, float]:
+    """Return the seconds of one process and of two workers for the same images; the outputs must be equal."""
+    import torch
+    from prediction_memory import write_model
+
+    from pixelwise.io.read import write_image
+
+    torch.manual_seed(0)
+    write_model(folder / "model.safetensors", 16, "classes")
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        write_image(folder / "images" / f"{number:04d}.png", rng.integers(0, 256, (1, 512, 512)).astype(np.uint8))
+    seconds: list[float] = []
+    for name, extra in (("one", []), ("two", ["--on", "local:2"])):
+        words = [
+            sys.executable,
+            "-m",
+            "pixelwise",
+            "predict",
+            str(folder / "model.safetensors"),
+            str(folder / "images"),
+        ]
+        words += ["--out", str(folder / name), "--runtime", "torch", *extra]
+        began = time.monotonic()
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run(words, env=environment, capture_output=True, check=True)
+        seconds.append(time.monotonic() - began)
+    if digest(folder / "one") != digest(folder / "two"):
+        raise SystemExit("the outputs of two workers are not those of one process")
+    return seconds[0], seconds[1]
+
+
+def digest(folder: Path) -> str:
+    """Return a digest of all outputs."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and path.name != "_SUCCESS"):
+        total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+if __name__ == "__main__":
+    main()

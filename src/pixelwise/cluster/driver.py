@@ -1,0 +1,201 @@
+"""The driver of a job on one machine: starts worker processes, starts those that died again, and shows the progress.
+
+Nothing depends on it: workers go on when it is killed, and the same command watches them again.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pixelwise.cluster.heartbeat import Lives
+from pixelwise.cluster.job import Job
+from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.sealing import sweep
+from pixelwise.cluster.signals import interrupted_by_signals
+from pixelwise.errors import Interrupted, OutputFailed
+from pixelwise.parallel import cores
+from pixelwise.process_name import host_name, process_name
+from pixelwise.progress import Advance, Progress
+from pixelwise.text import pluralise
+
+POLL_SECONDS = 0.5
+_END_SECONDS = 15.0  # for workers to end after SIGTERM
+_MAX_DEATHS = 10  # of workers, one after the other, without any progress
+_NOT_KILLED = (2, 3, 4, 75)  # exit codes with which a worker ends by itself
+PROGRAM = (sys.executable, "-m", "pixelwise", "worker")
+
+
+def worker_threads(count: int, environment: Mapping[str, str] | None = None) -> int:
+    """Return the threads of each of `count` workers on this machine; 0 if OMP_NUM_THREADS limits them already."""
+    limited = "OMP_NUM_THREADS" in (os.environ if environment is None else environment)
+    return 0 if limited else max(1, cores() // count)
+
+
+@dataclass
+class _Slot:
+    """A place for a worker: its process, if one runs, and where it writes."""
+
+    index: int
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    ended: bool = False
+
+
+@dataclass
+class LocalWorkers:
+    """Worker processes on this machine.
+
+    Parameters
+    ----------
+    job : Job
+    count : int
+    program : sequence of str
+        The command of a worker, without the output folder.
+    """
+
+    job: Job
+    count: int
+    program: Sequence[str] = PROGRAM
+    deaths: int = 0
+    slots: list[_Slot] = field(default_factory=list[_Slot])
+
+    def __post_init__(self) -> None:
+        logs = self.job.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self.slots = [_Slot(index, logs / f"{process_name()}-{index}.log") for index in range(self.count)]
+
+    def keep_running(self, others: int) -> None:
+        """Start workers so that `count` run, with `others` that another driver started.
+
+        Raises
+        ------
+        OutputFailed
+            Workers end with an error, or die again and again.
+        """
+        for slot in self.slots:
+            self._check(slot)
+        running = sum(slot.process is not None for slot in self.slots)
+        for slot in self.slots:
+            if slot.process is None and not slot.ended and running + others < self.count:
+                self._start(slot)
+                running += 1
+        if all(slot.ended for slot in self.slots) and not others and not self.job.sealed:
+            self._give_up()
+
+    def stop(self) -> None:
+        """End all workers: they drop the unit that they compute."""
+        running = [slot.process for slot in self.slots if slot.process is not None]
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGCONT)  # one that is suspended ends too
+        until = time.monotonic() + _END_SECONDS
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, until - time.monotonic()))
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def processes(self) -> set[int]:
+        """Return the numbers of the processes that run."""
+        return {slot.process.pid for slot in self.slots if slot.process is not None}
+
+    def _start(self, slot: _Slot) -> None:
+        environment = dict(os.environ)
+        threads = worker_threads(self.count)
+        if threads:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        place = ["--index", str(slot.index), "--of", str(self.count)]
+        with slot.log.open("ab") as log:
+            slot.process = subprocess.Popen(
+                [*self.program, str(self.job.out), *place],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches the driver, which ends its workers
+            )
+
+    def _check(self, slot: _Slot) -> None:
+        """Note whether a worker has ended, and how."""
+        code = None if slot.process is None else slot.process.poll()
+        if code is None:
+            return
+        slot.process = None
+        slot.ended = code == 0 or code in _NOT_KILLED
+        if code == 0 and not self.job.sealed:
+            slot.ended = False
+        self.deaths += code != 0
+        if self.deaths >= _MAX_DEATHS:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        log = max((slot.log for slot in self.slots), key=_changed)
+        lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
+        last = lines[-1] if lines else "no message"
+        raise OutputFailed("workers that run", f"workers that end: {last}", f"See {log}.", self.job.out)
+
+
+def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
+    """Run workers until the job is sealed, with one progress bar for all.
+
+    Raises
+    ------
+    Interrupted
+        Ctrl-C or SIGTERM.
+    OutputFailed
+        See `LocalWorkers.keep_running`.
+    """
+    job = workers.job
+    view = _View(job)
+    try:
+        with interrupted_by_signals(), progress.bar(label, view.total) as advance:
+            while not job.sealed:
+                others = view.others(workers.processes())
+                workers.keep_running(others)
+                if view.show(advance, len(workers.processes()) + others):
+                    workers.deaths = 0
+                time.sleep(POLL_SECONDS + 10 * view.scan_seconds)
+            view.show(advance, 0)
+    except KeyboardInterrupt as stop:
+        done = pluralise(view.done, "image is", "images are")
+        hint = "Run the same command again to continue."
+        raise Interrupted("all images", f"{done} done of {view.total:,}", hint, job.out) from stop
+    finally:
+        workers.stop()
+        if job.sealed:
+            sweep(job)
+
+
+def _changed(log: Path) -> float:
+    return log.stat().st_mtime if log.is_file() else 0.0
+
+
+class _View:
+    """What a driver sees of a job."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._ledger, self._lives = job, Ledger(job), Lives(job)
+        self.total, self.done, self.scan_seconds = int(job.weights.sum()), 0, 0.0
+
+    def show(self, advance: Advance, running: int) -> bool:
+        """Advance the bar; return whether anything was done since the last call."""
+        began = time.monotonic()
+        done = int(self._job.weights[self._ledger.scan()].sum())
+        self.scan_seconds = time.monotonic() - began
+        advance(done - self.done, pluralise(running, "worker"))
+        progressed, self.done = done > self.done, done
+        return progressed
+
+    def others(self, own: set[int]) -> int:
+        """Return the number of workers on this machine that this driver did not start."""
+        names = [facts.process for facts in self._lives.alive()]
+        here = [name for name in names if name.startswith(f"{host_name()}-")]
+        return sum(int(name.rpartition("-")[2]) not in own for name in here)

@@ -1,0 +1,94 @@
+"""Where images may be divided into units: where one process would begin a new batch.
+
+The last bits of logits depend on the other images of a batch. Units that begin where a batch begins have the batches of
+one process, and therefore its bits. An image that turns out to be unreadable shifts the batches behind it, up to the
+next change of the size.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from pixelwise.geometry.tiles import tile_grid
+from pixelwise.inference.predictor import Predictor
+
+Shape = tuple[int, int]
+
+
+def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -> list[bool]:
+    """Return for each image whether one process would begin a batch with it.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    sizes : sequence of (int, int)
+        Of the images that are not streamed; (0, 0) if unreadable.
+    first : int
+        The size of the first batch.
+    """
+
+    @cache
+    def shapes(size: Shape) -> tuple[tuple[int, ...], ...]:
+        return tuple(_tile_shapes(predictor, size))
+
+    starts: list[bool] = []
+    group, limit = 0, first
+    shape: tuple[int, ...] = ()
+    for size in sizes:
+        tiles = shapes(size)
+        starts.append(not group or bool(tiles and tiles[0] != shape))
+        for tile in tiles:
+            if group and tile != shape:
+                group, limit = 0, predictor.batch
+            group, shape = group + 1, tile
+            if not tile or group >= min(limit, predictor.batch_size(tile[0] * tile[1])):
+                group, limit = 0, predictor.batch
+    return starts
+
+
+def _tile_shapes(predictor: Predictor, size: Shape) -> Iterator[tuple[int, ...]]:
+    """Yield the shapes of the inputs of the tiles of an image; () for one that is computed alone."""
+    if not min(size):
+        return
+    if predictor.plan(size) is not None:
+        yield ()
+        return
+    if predictor.overlap and max(size) > predictor.core:  # blended: several tiles of one image, at most
+        yield ()
+        return
+    for tile in tile_grid(size, predictor.core_of(size), predictor.geometry):
+        yield tuple(stop - start for start, stop in tile.read)
+
+
+def group_images(
+    images: Iterable[tuple[list[Any], float]], starts: Sequence[bool], seconds: float, most: int
+) -> Iterator[list[list[Any]]]:
+    """Group images into runs of about `seconds` that begin with a batch.
+
+    Parameters
+    ----------
+    images : iterable of (list, float)
+        Each with its expected seconds.
+    starts : sequence of bool
+        Whether a run may begin with the image.
+    seconds : float
+    most : int
+        Images after which a run ends at the next start, however quick they are.
+
+    Examples
+    --------
+    >>> starts = [number % 2 == 0 for number in range(7)]
+    >>> groups = group_images([([number], 1.0) for number in range(7)], starts, 3.0, 100)
+    >>> [len(group) for group in groups]
+    [4, 3]
+    """
+    group: list[list[Any]] = []
+    total = 0.0
+    for (row, cost), may_start in zip(images, starts, strict=True):
+        if group and may_start and (total >= seconds or len(group) >= most):
+            yield group
+            group, total = [], 0.0
+        group.append(row)
+        total += cost
+    if group:
+        yield group

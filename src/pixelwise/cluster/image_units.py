@@ -1,0 +1,165 @@
+"""Units of images: each is predicted as `predict` does, into a folder of its own."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from pixelwise.cluster.block_units import BlockWork
+from pixelwise.cluster.job import Job
+from pixelwise.cluster.join_tables import join_parts
+from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.work import UnitResult
+from pixelwise.errors import BadModel
+from pixelwise.inference.predictor import BATCH
+from pixelwise.progress import Progress
+from pixelwise.runtimes.cache import machine_facts
+from pixelwise.workflow.prediction.classification import classify_paths, open_classifier
+from pixelwise.workflow.prediction.large import large_image, model_digest
+from pixelwise.workflow.prediction.masks import MaskInputs, Size, open_mask_model, predict_named
+from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.results import Predictions
+
+TABLES = (  # files about all images, in the order in which `predict` writes them
+    "predictions.csv",
+    "objects.csv",
+    "confidence.csv",
+    "areas.csv",
+    "measurements.csv",
+    "coco.json",
+    "classes.json",
+)
+NOT_COMPARED = ("node", "threads")  # of the facts about a machine: they do not change what is predicted
+
+
+Row = list[Any]  # name, path, size, stamps
+# (unit, folder, progress)
+_Predict = Callable[[dict[str, Any], Path, Progress], Predictions]
+
+
+class ImageWork:
+    """Prediction of units of images, with the model loaded; see `work.Work`."""
+
+    shares_units = True
+
+    def __init__(self, predict: _Predict, blocks: BlockWork | None = None) -> None:
+        self._predict, self._blocks = predict, blocks
+
+    def compute(self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress) -> UnitResult:
+        """Predict the images of a unit, unless they have changed; or a block of one, or assemble its blocks."""
+        rows: list[Row] = [*unit.get("images", []), *unit.get("large", [])]
+        rows += [unit[name]["row"] for name in ("block", "assemble") if name in unit]
+        text = "expected the image for which the job was made; got a file that has changed or is gone"
+        changed = [row for row in rows if stamps(Path(row[1])) != row[3]]
+        failed = [(row[1], f"{row[1]}: {text}. Choose another --out, and start again.") for row in changed]
+        if self._blocks is not None and "block" in unit:
+            return self._blocks.compute(unit["block"], parts, progress, changed="".join(text for _, text in failed))
+        if self._blocks is not None and "assemble" in unit:
+            if failed:
+                return UnitResult(failed=tuple(failed))
+            result = self._blocks.assemble(unit["assemble"], outputs, progress)
+        else:
+            kept = {name: [row for row in unit.get(name, []) if row not in changed] for name in ("images", "large")}
+            result = self._predict({**unit, **kept}, outputs, progress)
+        for name in TABLES:
+            if (outputs / name).is_file():
+                (outputs / name).rename(parts / name)
+        answer: dict[str, Any] = {
+            "outputs": [path.relative_to(outputs).as_posix() for path in result.outputs if path.name not in TABLES],
+            "predictions": [[str(row.file), row.classes, row.probabilities] for row in result.predictions],
+            "confidence": [asdict(row) for row in result.confidence],
+        }
+        return UnitResult(failed=(*((str(path), text) for path, text in result.failed), *failed), answer=answer)
+
+    def join(self, ledger: Ledger, outputs: Path) -> None:
+        """Join the tables of all units."""
+        units: dict[str, list[int]] = {name: [] for name in TABLES}
+        for outcome in ledger.outcomes():
+            for file in outcome.parts:
+                if file.name in units:
+                    units[file.name].append(outcome.unit)
+        for name in TABLES:
+            if units[name]:
+                join_parts(name, [ledger.part(unit, name) for unit in units[name]], outputs / name)
+
+    def inputs(self, unit: dict[str, Any]) -> list[str]:
+        """Return the paths of the images of a unit; a block has none, because the unit that assembles it tells."""
+        rows: list[Row] = [*unit.get("images", []), *unit.get("large", [])]
+        rows += [unit["assemble"]["row"]] if "assemble" in unit else []
+        return [row[1] for row in rows]
+
+
+def open_image_work(job: Job, progress: Progress) -> ImageWork:
+    """Load the model of a job.
+
+    Raises
+    ------
+    BadModel
+        The model file is not the one of the job.
+    """
+    settings = job.settings
+    go_to(settings["folder"])
+    model_file = Path(settings["model"])
+    sha256 = model_digest(model_file)
+    if sha256 != settings["model_sha256"]:
+        got = f"one with the SHA-256 {sha256[:12]}..."
+        raise BadModel("the model file for which the job was made", got, "Choose another --out.", model_file)
+    progress.message(*_other_machine(settings["machine"]))
+    fields: dict[str, Any] = dict(settings["options"])
+    fields["save"] = tuple(fields["save"])
+    options = PredictOptions(**fields)
+    if settings["task"] == "classification":
+        return _classifier(model_file, options, progress)
+    return _segmenter(job, model_file, sha256, options, progress)
+
+
+def go_to(folder: str) -> None:
+    """Make a folder the working folder, because paths of a job are those that the user gave."""
+    os.chdir(folder)
+
+
+def stamps(path: Path) -> list[list[int]]:
+    """Return size and time of change, in nanoseconds, of an image; of an OME-Zarr image those of its metadata."""
+    files = [path / name for name in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
+    found: list[list[int]] = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        found.append([stat.st_size, stat.st_mtime_ns])
+    return found
+
+
+def _other_machine(facts: dict[str, Any]) -> list[str]:
+    """Return a warning if this machine differs from the one on which the job was made."""
+    here = machine_facts()
+    other = [name for name in facts if name not in NOT_COMPARED and here.get(name) != facts[name]]
+    if not other:
+        return []
+    return [
+        f"This machine differs from the one on which the job was made ({', '.join(other)}): "
+        "labels may differ where two classes are almost equally probable."
+    ]
+
+
+def _segmenter(job: Job, model_file: Path, sha256: str, options: PredictOptions, progress: Progress) -> ImageWork:
+    model = open_mask_model(model_file, options, MaskInputs(), progress)
+
+    def predict(unit: dict[str, Any], folder: Path, progress: Progress) -> Predictions:
+        small = {name: (Path(path), cast("Size", tuple(size))) for name, path, size, _ in unit["images"]}
+        large = [large_image(Path(row[1]), folder, row[0], sha256, options) for row in unit["large"]]
+        first = BATCH if unit.get("later") else 1
+        return predict_named(model, small, large, folder, options, progress, first=first)
+
+    return ImageWork(predict, BlockWork(job, model, sha256, options))
+
+
+def _classifier(model_file: Path, options: PredictOptions, progress: Progress) -> ImageWork:
+    model = open_classifier(model_file, options, progress)
+
+    def predict(unit: dict[str, Any], folder: Path, progress: Progress) -> Predictions:
+        return classify_paths(model, [Path(row[1]) for row in unit["images"]], folder, options, progress)
+
+    return ImageWork(predict)

@@ -1,0 +1,22 @@
+"""The kinds of jobs, and how their work is opened; each is imported when it is needed, because it imports torch."""
+
+from pixelwise.cluster.job import Job
+from pixelwise.cluster.work import Kinds, Work
+from pixelwise.progress import Progress
+
+
+def known_kinds() -> Kinds:
+    """Return how the work of each kind of job is opened."""
+    return {"folds": _open_folds, "predict": _open_predictions}
+
+
+def _open_folds(job: Job, progress: Progress) -> Work:
+    from pixelwise.cluster.folds import open_fold_work
+
+    return open_fold_work(job, progress)
+
+
+def _open_predictions(job: Job, progress: Progress) -> Work:
+    from pixelwise.cluster.image_units import open_image_work
+
+    return open_image_work(job, progress)

@@ -1,0 +1,59 @@
+"""The commands that start workers are well formed, and run where their programs are."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pixelwise.cluster.launch_commands import WORKERS, kubernetes_job, launch_commands
+from sleepers import check_complete, make_job, write_program
+
+
+def test_there_are_no_more_workers_than_units(tmp_path: Path) -> None:
+    few, many = make_job(tmp_path / "few", [{}] * 3), make_job(tmp_path / "many", [{}] * 300)
+    assert "--array=0-2 " in launch_commands(few).commands["SLURM"]
+    assert f"--array=0-{WORKERS - 1} " in launch_commands(many).commands["SLURM"]
+    assert "[1-7]" in launch_commands(many, 7).commands["LSF"]
+
+
+def test_folders_with_spaces_and_quotes_are_quoted(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "it's out", [{}])
+    commands = launch_commands(job).commands
+    assert str(job.out) in shlex.split(commands["Shell"])
+    for name in ("SLURM", "PBS", "LSF"):
+        script = shlex.split(commands[name])[-1].removeprefix("--wrap=")
+        assert shlex.split(script)[-3:] == ["pixelwise", "worker", str(job.out)]
+
+
+def test_the_manifest_is_an_indexed_job_of_workers(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out put", [{}] * 40)
+    manifest = yaml.safe_load(kubernetes_job(job, 5))
+    assert (manifest["apiVersion"], manifest["kind"]) == ("batch/v1", "Job")
+    spec = manifest["spec"]
+    assert (spec["completionMode"], spec["completions"]) == ("Indexed", 5)
+    (container,) = spec["template"]["spec"]["containers"]
+    assert container["command"] == ["pixelwise", "worker", str(job.out)]
+    assert {"name": "PIXELWISE_WORKERS", "value": "5"} in container["env"]
+    (mount,) = container["volumeMounts"]
+    assert job.out.is_relative_to(mount["mountPath"])
+    assert spec["template"]["spec"]["restartPolicy"] == "Never", "which podFailurePolicy requires"
+
+
+def test_the_commands_as_text_and_json(tmp_path: Path) -> None:
+    commands = launch_commands(make_job(tmp_path, [{}] * 2))
+    assert json.loads(json.dumps(commands.to_json()))["units"] == 2
+    text = commands.to_text()
+    assert all(f"# {name}" in text for name in ("Shell", "SLURM", "PBS", "LSF", "Kubernetes"))
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_the_shell_command_computes_the_job(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out", [{}] * 6)
+    environment = {**os.environ, "PATH": f"{write_program(tmp_path)}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", launch_commands(job, 2).commands["Shell"]], env=environment, check=True)
+    check_complete(job, range(6))
