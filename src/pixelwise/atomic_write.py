@@ -1,22 +1,28 @@
 """Atomic writing of files and folders: write to a temporary file, flush it to disk, rename it.
 
 A reader sees the old file or the new one, never an incomplete one. POSIX `rename(2)` is atomic within one
-file system, so the temporary file is in the destination folder.
+file system, so the temporary file is in the destination folder. Its name holds the machine and the process, so that the
+next process that writes into the folder removes what a killed one left there.
 """
 
 import contextlib
 import errno
 import json
 import os
+import platform
 import shutil
+import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pixelwise.errors import DiskFull, OutputFailed
 
 TEMPORARY = ".part"
+MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"  # process numbers of other machines mean nothing here
+_MAX_NAME = 255  # bytes: the limit of most file systems
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -34,11 +40,12 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     OutputFailed
         `path` cannot be written or the disk is full. An existing file is unchanged.
     """
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
+    _remove_leftovers_once(path.parent)
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -65,10 +72,11 @@ def new_folder(out: Path) -> Generator[Path, None, None]:
     OutputFailed
         `out` exists and is not an empty folder, or cannot be written.
     """
-    temporary = out.with_name(f".{out.name}{TEMPORARY}")
+    temporary = temporary_path(out)
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputFailed("a new folder", "one that is not empty", "Choose another folder with --out.", out)
+        remove_leftovers(out.parent)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     except OSError as error:
@@ -85,24 +93,33 @@ def new_folder(out: Path) -> Generator[Path, None, None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in a folder whose process no longer runs on this machine."""
-    for leftover in folder.glob(f".*{TEMPORARY}"):
+    """Remove temporary files and folders in a folder whose process no longer runs on this machine."""
+    for leftover in folder.glob(f".*.{MACHINE}.*{TEMPORARY}"):
         process = leftover.name.removesuffix(TEMPORARY).rpartition(".")[2]
         if process.isdecimal() and not _is_running(int(process)):
             _remove(leftover)
 
 
-def _temporary(path: Path) -> Path:
-    """Return the temporary name beside `path`; at most 255 bytes, the limit of most file systems."""
-    suffix = f".{os.getpid()}{TEMPORARY}"
-    kept = os.fsencode(path.name)[: 255 - 1 - len(suffix)]
+@lru_cache(maxsize=256)
+def _remove_leftovers_once(folder: Path) -> None:
+    """Remove them when this process first writes into a folder: listing it before every file would be slow."""
+    remove_leftovers(folder)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return the temporary name beside `path`, at most 255 bytes."""
+    suffix = f".{MACHINE}.{os.getpid()}{TEMPORARY}"
+    kept = os.fsencode(path.name)[: _MAX_NAME - 1 - len(suffix)]
     return path.with_name(f".{kept.decode('utf-8', 'ignore')}{suffix}")
 
 
 def _remove(path: Path) -> None:
-    """Remove a file if it exists; a failure must not hide the error that led here."""
+    """Remove a file or folder if it exists; a failure must not hide the error that led here."""
     with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset
 from pixelwise.datasets.splitting.folds import assign_folds, merge_train_val
-from pixelwise.errors import BadOption, DiskFull
+from pixelwise.errors import BadOption, DiskFull, Interrupted
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, detect_machine
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -18,6 +18,7 @@ from pixelwise.workflow.fit.cross_validation import CrossValidation
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.resume import refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
+from pixelwise.workflow.fit.signals import interrupt_on_signals
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
 from pixelwise.workflow.run import Run
@@ -184,16 +185,25 @@ def train(
             records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
         run = Run.create(folder, settled, records)
         progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
-    with run.only_one():
+    _go_on(run, dataset, task, choose_device(device), progress, started)
+    return run
+
+
+def _go_on(run: Run, dataset: Dataset, task: Any, device: str, progress: Progress, started: float) -> None:
+    """Train, or continue a training; whatever stops it names the command that continues."""
+    onward = run.resume_command(dataset.root)
+    with run.only_one(), interrupt_on_signals():
         try:
             if run.folds:
-                CrossValidation(run, dataset, task, choose_device(device), progress).go()
+                CrossValidation(run, dataset, task, device, progress).go()
             else:
-                Training(run, dataset, task.open_training, choose_device(device), progress, started).go()
+                Training(run, dataset, task.open_training, device, progress, started).go()
         except DiskFull as error:
-            hint = f"Free some space, then continue with: {run.resume_command(root)}"
+            hint = f"Free some space, then continue with: {onward}"
             raise DiskFull(error.expected, error.got, hint, error.path) from error
-    return run
+        except KeyboardInterrupt as stop:  # between the steps, Training saves its state first
+            hint = f"The last saved state is kept. Continue with: {onward}"
+            raise Interrupted("a finished training", "a request to stop", hint, run.folder) from stop
 
 
 def _time_left(seconds: float | None, started: float) -> float | None:
