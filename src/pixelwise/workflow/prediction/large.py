@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pixelwise.atomic_write import atomic_write_text
 from pixelwise.errors import Interrupted
+from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, stream_image
 from pixelwise.io.label_writer import Compression, Format, result_path
@@ -84,7 +85,8 @@ def predict_large(
         return [file for file in (image.result, image.table) if file.exists()]
     card = model.model_card
     source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)
-    progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
+    warnings = (*source.warnings, *warn_of_spacing(source.spacing, card.spacing))
+    progress.message(*(f"{image.path.name}: {warning}" for warning in warnings))
     if options.probabilities or options.overlays or options.confidence or options.save:
         outputs = "probabilities, overlay, confidence and the files of --save are not written"
         progress.message(f"{image.path.name} is streamed: {outputs} for it.")
