@@ -1,5 +1,6 @@
 """Mutated files, and the rule for reading them: a result or a PixelwiseError, within five seconds."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Generator
@@ -13,6 +14,9 @@ from pixelwise.errors import PixelwiseError
 
 SECONDS = 5
 FACTOR = int(os.environ.get("PIXELWISE_FUZZ", "1"))  # 1: a few seconds per format; 1000: hours
+
+
+ODD: list[Any] = [None, "", "x", -1, 0, 1e400, 10**30, [], {}, [[]], [1], True, "../0", "\0", {"name": ""}]
 
 
 class Hang(BaseException):
@@ -64,3 +68,21 @@ def accept_or_refuse(read: Callable[[], object]) -> bool:
         refusal = str(error)
     assert "\n" not in refusal
     return not refusal
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the paths to every value inside a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(place for key, part in inner for place in places(part, (*at, key)))]
+
+
+def replaced(value: Any, at: tuple[Any, ...], new: Any) -> Any:
+    """Return a JSON value with the part at a path replaced."""
+    if not at:
+        return new
+    copy = json.loads(json.dumps(value))
+    target = copy
+    for key in at[:-1]:
+        target = target[key]
+    target[at[-1]] = new
+    return copy

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.mutations import accept_or_refuse, edits, examples, mutate
-from fuzz.test_fuzz_images import ODD, _places, replaced
+from fuzz.mutations import ODD, accept_or_refuse, edits, examples, mutate, places, replaced
 from pixelwise.errors import BadModel
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.model_file import model_card as module
@@ -57,7 +56,7 @@ def test_what_a_model_card_says_is_checked_as_a_whole(task: str, tmp_path: Path)
         path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
 
     @examples(50)
-    @given(at=st.sampled_from(_places(json.loads(json.dumps(original)))), new=st.sampled_from(NUMBERS))
+    @given(at=st.sampled_from(places(json.loads(json.dumps(original)))), new=st.sampled_from(NUMBERS))
     def check(at: tuple[Any, ...], new: Any) -> None:
         replace_card(replaced(json.loads(json.dumps(original)), at, new))
         accept_or_refuse(lambda: load_model_for_prediction(path, runtime="torch").predict(image))
@@ -117,7 +116,7 @@ def test_odd_manifests_fall_back_to_the_older_checkpoint(tmp_path: Path) -> None
         text=st.sampled_from(texts)
         | st.builds(
             lambda at, new: json.dumps(replaced(original, at, new)),
-            st.sampled_from([place for place in _places(original) if place[-1:] == ("sha256",) or len(place) < 3]),
+            st.sampled_from([place for place in places(original) if place[-1:] == ("sha256",) or len(place) < 3]),
             st.sampled_from(ODD),
         )
     )

@@ -132,12 +132,12 @@ def warn_of_scale(
     return ()
 
 
-def warn_of_spacing(spacing: tuple[float, float] | None, trained: tuple[float, float] | None) -> tuple[str, ...]:
+def warn_of_spacing(spacing: Sequence[float] | None, trained: Sequence[float] | None) -> tuple[str, ...]:
     """Return a warning if the pixels of an image are more than twice as large or small as those in training.
 
     Parameters
     ----------
-    spacing, trained : (float, float) or None
+    spacing, trained : sequence of float, or None
         Micrometres per pixel, (y, x); None if unknown.
 
     Examples
@@ -147,10 +147,10 @@ def warn_of_spacing(spacing: tuple[float, float] | None, trained: tuple[float, f
     >>> warn_of_spacing((0.9, 0.9), (0.5, 0.5)), warn_of_spacing(None, (0.5, 0.5))
     ((), ())
     """
-    if spacing is None or trained is None:
+    if spacing is None or trained is None or len(spacing) != len(trained):
         return ()
     ratios = [here / there for here, there in zip(spacing, trained, strict=True)]
     if all(1 / MAX_SPACING_RATIO <= ratio <= MAX_SPACING_RATIO for ratio in ratios):
         return ()
-    here, there = (f"{y:.4g} x {x:.4g}" for y, x in (spacing, trained))
+    here, there = (" x ".join(f"{length:.4g}" for length in lengths) for lengths in (spacing, trained))
     return (f"Pixels are {here} micrometres here and {there} in the training images: rescale the image.",)
