@@ -1,7 +1,8 @@
 """The catalogue of bad inputs: a row is a maker, and the expected outcome of each command.
 
-Outcomes are "ok", "left out" (exit code 3, the other images are predicted), the kind of an error (exit code 2; "BadDataset"
-also for the problems that `inspect` lists), an HTTP status, or the reason why a row makes no sense for a command.
+Outcomes are "ok", "left out" (exit code 3, the other images are predicted), the kind of an error (exit code 2;
+"BadDataset" also for the problems that `inspect` lists), an HTTP status, or the reason why a row makes no sense for a
+command.
 Makers of single files and of data folders are those of the tests of the readers and of the data sets.
 """
 
@@ -100,7 +101,10 @@ def place(entry: Entry, folder: Path) -> Path:
         else:
             (root / "images").mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(
-                root / "images" / f"{name}.tif", np.moveaxis(drawn, -1, 0), photometric="minisblack", planarconfig="separate"
+                root / "images" / f"{name}.tif",
+                np.moveaxis(drawn, -1, 0),
+                photometric="minisblack",
+                planarconfig="separate",
             )
         numbers = np.roll(CLASSES, seed, 1) if entry.kind == "mask" else np.resize(np.roll(CLASSES > 0, seed), size)
         save(root / "masks" / f"{name}.png", numbers.astype(np.uint8))
@@ -123,7 +127,9 @@ def size_of(file: Path) -> tuple[int, int]:
 
 def _text_bomb(folder: Path) -> Path:
     chunk = b"c\0\0" + zlib.compress(bytes(100_000_000), 1)
-    return content("a.png", png(4, 1, (b"zTXt", chunk), (b"IDAT", zlib.compress(b"\0\1\2\3\4")), (b"IEND", b"")))(folder)
+    return content("a.png", png(4, 1, (b"zTXt", chunk), (b"IDAT", zlib.compress(b"\0\1\2\3\4")), (b"IEND", b"")))(
+        folder
+    )
 
 
 def _flat_png(folder: Path) -> Path:
@@ -228,9 +234,7 @@ NEW = (
     of_image(Row(31, "one strip of 40 GB", _one_strip, "image", "refuse"), serve="n/a: larger than a server accepts"),
     of_image(Row(77, "a name of 250 bytes", _long_name, "image", "accept"), file="left out", serve=NO_NAME),
     of_image(Row(96, "a damaged tile", _damaged_tile, "image", "refuse")),
-    of_data(
-        _data_row(83, "one patient in two splits", parts(_patients)), options=("--group-by", r"(p\d)_")
-    ),
+    of_data(_data_row(83, "one patient in two splits", parts(_patients)), options=("--group-by", r"(p\d)_")),
     *(
         Entry(number=number, name=name, kind="store", make=make, data=NO_STORE, file=file, serve=NO_STORE)
         for number, name, make, file in (

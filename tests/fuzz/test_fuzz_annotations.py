@@ -94,7 +94,9 @@ def test_mutated_annotations_are_read_or_refused(name: str, tmp_path: Path) -> N
             at = data.draw(st.sampled_from(places(original)))
             changed = json.dumps(replaced(original, at, data.draw(st.sampled_from(VALUES)))).encode()
         else:
-            changed = mutate(content, data.draw(edits(len(content))), data.draw(st.none() | st.integers(0, len(content))))
+            changed = mutate(
+                content, data.draw(edits(len(content))), data.draw(st.none() | st.integers(0, len(content)))
+            )
         path.write_bytes(changed)
         accept_or_refuse(lambda: _read(root))
         path.write_bytes(content)
@@ -102,8 +104,10 @@ def test_mutated_annotations_are_read_or_refused(name: str, tmp_path: Path) -> N
     check()
 
 
-TOKENS = ["network", "depth", ":", " ", "\n", "-", "[", "]", "{", "}", "&a", "*a", "!!python/object:os.system", "'",
-          "1e400", ".nan", "0x", "~", "origins", "preset", "unet", "data", "|", ">", "#", "?", "%YAML", "\t", "\u2028"]  # fmt: skip
+TOKENS = [
+    "network", "depth", ":", " ", "\n", "-", "[", "]", "{", "}", "&a", "*a", "!!python/object:os.system", "'", "1e400",
+    ".nan", "0x", "~", "origins", "preset", "unet", "data", "|", ">", "#", "?", "%YAML", "\t", "\u2028",
+]  # fmt: skip
 
 
 @examples(150)
@@ -120,7 +124,11 @@ def test_mutated_configurations_are_read_or_refused(tmp_path: Path) -> None:
     assert accept_or_refuse(lambda: load_config(path))
 
     @examples(60)
-    @given(changed=edits(len(content)), cut=st.none() | st.integers(0, len(content)), words=st.lists(st.sampled_from(TOKENS)))
+    @given(
+        changed=edits(len(content)),
+        cut=st.none() | st.integers(0, len(content)),
+        words=st.lists(st.sampled_from(TOKENS)),
+    )
     def check(changed: list[tuple[int, int]], cut: int | None, words: list[str]) -> None:
         path.write_bytes(mutate(content, changed, cut) + "".join(words).encode())
         accept_or_refuse(lambda: load_config(path))
@@ -128,7 +136,9 @@ def test_mutated_configurations_are_read_or_refused(tmp_path: Path) -> None:
     check()
 
 
-@pytest.mark.parametrize("text", ["[" * 20_000, "&a [*a]", "a: !!python/object/apply:os.getcwd []", "{" * 5_000, "- " * 9_000])
+@pytest.mark.parametrize(
+    "text", ["[" * 20_000, "&a [*a]", "a: !!python/object/apply:os.getcwd []", "{" * 5_000, "- " * 9_000]
+)
 def test_deep_and_active_yaml_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)

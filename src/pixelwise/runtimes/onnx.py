@@ -15,7 +15,7 @@ import onnxruntime  # isort: skip
 
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
-from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, computing, graph_inputs
+from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, check_logits, computing, graph_inputs
 
 ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
 
@@ -69,7 +69,8 @@ class OnnxRuntime:
         """Return the logits as float32, without computing the softmax."""
         inputs = graph_inputs(self._names, tiles)
         with computing(self._path, "ONNX Runtime"):
-            return np.asarray(self._session.run([LOGITS], inputs, self._run_options)[0])
+            logits = np.asarray(self._session.run([LOGITS], inputs, self._run_options)[0])
+        return check_logits(logits, tiles, self.model_card, self._path)
 
     def outputs(
         self,

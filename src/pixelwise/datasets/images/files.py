@@ -59,7 +59,7 @@ def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> l
 
 
 def _walk(folder: Path, excluded: Path | None) -> list[Path]:
-    """Return all visible files below a folder, OME-Zarr images, which are folders, and folders that are `_is_listed`."""
+    """Return all visible files below a folder, and the folders that `_is_listed` takes: OME-Zarr images, unreadable ones."""
     found: list[Path] = []
     barred: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=lambda error: barred.append(Path(error.filename))):
