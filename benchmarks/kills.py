@@ -2,13 +2,14 @@
 
     python benchmarks/kills.py [--kills 100] [--seed 0] [--only train predict] [--folder DIR]
 
-A trial runs one command (train, predict, predict --format tiff, convert, report, export) and ends it before one of its file
-operations, or while it computes; the seed chooses which. The command that the advice names is then run, and may be
+A trial runs one command (train, predict, predict --format tiff, convert, report, export) and ends it before one of its
+file operations, or while it computes; the seed chooses which. The command that the advice names is then run, and may be
 ended again. In the end the files must be those of a process that was never ended, byte for byte, and no temporary file
 may be left. Commands run in processes forked from this one, so that a trial costs no imports.
 """
 
 import argparse
+import importlib
 import os
 import random
 import shutil
@@ -27,9 +28,8 @@ import torch
 
 from pixelwise.cli.main import main as run_command_line
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.workflow import convert, evaluate, export, predict, report, train
 
-__all__ = ["convert", "evaluate", "export", "predict", "report", "train"]  # imported before the forks
+PRELOADED = ("convert", "evaluate", "predict", "report", "train")  # imported before the forks
 SETTINGS = (
     "network.base=2", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",
     "training.precision=float32", "training.validate_every=4", "training.checkpoint_every=3", "training.threads=1",
@@ -240,7 +240,7 @@ def attempt(scenario: Scenario, reference: Reference, place: Path, rng: random.R
             moment = {"seconds": rng.uniform(0.05, 1) * reference.seconds} if by_time else {}
             moment = moment or {"operation": rng.randint(1, reference.operations)}
         code, _ = run_process(scenario.command(place, ended), place, **moment)
-        if code in DONE and (number >= kills or code != -signal.SIGKILL):
+        if code in DONE:
             break
         if code != -signal.SIGKILL:
             return f"exit code {code}: {Path(f'{place}.txt').read_text().strip().splitlines()[-1]}"
@@ -261,6 +261,8 @@ def _is_known(name: str, reference: Reference) -> bool:
 def run_campaign(folder: Path, kills: int, seed: int, only: Sequence[str] = ()) -> list[str]:
     """Run the trials; return a line for each that went wrong."""
     torch.set_num_threads(1)
+    for verb in PRELOADED:
+        importlib.import_module(f"pixelwise.workflow.{verb}")
     data, rng, problems, counts = folder / "data", random.Random(seed), list[str](), Counter[str]()
     write_demo(data, train=4, val=2, test=3, size=64)
     (folder / "base").mkdir()

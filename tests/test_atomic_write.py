@@ -1,13 +1,21 @@
 """A file appears completely or not at all."""
 
 import errno
-import os
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from pixelwise.atomic_write import TEMPORARY, atomic_write, atomic_write_json, atomic_write_text, remove_leftovers
+from pixelwise.atomic_write import (
+    MACHINE,
+    TEMPORARY,
+    atomic_write,
+    atomic_write_json,
+    atomic_write_text,
+    new_folder,
+    remove_leftovers,
+    temporary_path,
+)
 from pixelwise.errors import DiskFull, OutputFailed
 
 
@@ -73,11 +81,40 @@ def test_a_name_that_is_too_long_is_refused_in_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
-    ended = tmp_path / f".model.safetensors.{2**22 + 1}{TEMPORARY}"  # above the largest process number
-    running = tmp_path / f".model.safetensors.{os.getpid()}{TEMPORARY}"
-    other = tmp_path / f".notes{TEMPORARY}"
-    for path in (ended, running, other):
+ENDED = 2**22 + 1  # above the largest process number
+
+
+def leftovers(folder: Path) -> set[Path]:
+    """Write what an ended process left, a file and a folder; return what must stay."""
+    for name in ("model.safetensors", "data"):
+        (folder / f".{name}.{MACHINE}.{ENDED}{TEMPORARY}").touch()
+    (folder / f".set.{MACHINE}.{ENDED}{TEMPORARY}" / "images").mkdir(parents=True)
+    running = temporary_path(folder / "model.safetensors")
+    elsewhere = folder / f".model.safetensors.{'0' * 8}.{ENDED}{TEMPORARY}"
+    foreign = folder / f".notes{TEMPORARY}"
+    for path in (running, elsewhere, foreign):
         path.touch()
+    return {running, elsewhere, foreign}
+
+
+def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
+    kept = leftovers(tmp_path)
     remove_leftovers(tmp_path)
-    assert set(tmp_path.iterdir()) == {running, other}
+    assert set(tmp_path.iterdir()) == kept
+
+
+def test_the_first_write_into_a_folder_removes_them(tmp_path: Path) -> None:
+    kept = leftovers(tmp_path)
+    atomic_write_text(tmp_path / "a.txt", "text")
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / "a.txt"}
+    again = tmp_path / f".b.{MACHINE}.{ENDED}{TEMPORARY}"
+    again.touch()
+    atomic_write_text(tmp_path / "b.txt", "text")
+    assert again.exists(), "the folder is listed once"
+
+
+def test_a_new_folder_removes_them(tmp_path: Path) -> None:
+    kept = leftovers(tmp_path)
+    with new_folder(tmp_path / "new") as folder:
+        (folder / "a").touch()
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / "new"}

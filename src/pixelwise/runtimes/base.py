@@ -83,7 +83,7 @@ def computing(path: Path, library: str) -> Generator[None]:
 
 
 def check_logits(logits: np.ndarray, tiles: np.ndarray, card: ModelCard, path: Path) -> np.ndarray:
-    """Return the logits of an exported graph; raise `BadModel` if they have another shape than the model card states."""
+    """Return the logits of an exported graph; raise `BadModel` if their shape is not that of the model card."""
     output_size = [side - 2 * card.geometry.margin for side in tiles.shape[2:]]
     expected = (len(tiles), card.network.classes, *([] if card.task == "classification" else output_size))
     if logits.shape != expected:

@@ -1,7 +1,7 @@
 """Find the image files of a folder and all folders below it.
 
-What has the name of an image but cannot be read (a pipe, a link to nothing, an empty folder `a.png`) and folders without
-permission are listed too: reading them fails with the reason, so that they are reported like damaged files.
+What has the name of an image but cannot be read (a pipe, a link to nothing, an empty folder `a.png`), and folders
+without permission, are listed too: reading them fails with the reason, so that they are reported like damaged files.
 """
 
 import os
@@ -59,7 +59,7 @@ def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> l
 
 
 def _walk(folder: Path, excluded: Path | None) -> list[Path]:
-    """Return all visible files below a folder, and the folders that `_is_listed` takes: OME-Zarr images, unreadable ones."""
+    """Return all visible files below a folder, and folders: OME-Zarr images, and those that are `_is_listed`."""
     found: list[Path] = []
     barred: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=lambda error: barred.append(Path(error.filename))):
