@@ -83,9 +83,10 @@ def test_a_resumed_finish_keeps_its_notes(
     def end(*_: Any) -> None:
         raise SystemExit
 
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+    with monkeypatch.context() as patched:
         patched.setattr(Training, moment, end)
-        learn(data, tmp_path / "run", steps=4)
+        with pytest.raises(SystemExit):
+            learn(data, tmp_path / "run", steps=4)
     run = learn(data, tmp_path / "run", resume=True)
     assert run.model_path.read_bytes() == whole
     assert run.read_json("summary.json")["best_step"] == 4

@@ -60,9 +60,10 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     def end(path: Path, config: Config) -> None:
         raise SystemExit
 
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+    with monkeypatch.context() as patched:
         patched.setattr("pixelwise.workflow.run.save_config", end)
-        Run.create(tmp_path / "run", Config(), RECORDS)
+        with pytest.raises(SystemExit):
+            Run.create(tmp_path / "run", Config(), RECORDS)
     (tmp_path / "run" / ".splits.json.0.part").touch()
     return Run(tmp_path / "run")
 
