@@ -35,7 +35,7 @@ from tiny import make_recipe, write_model
 DATA_COMMANDS = ("inspect", "train", "evaluate", "export", "convert")
 FILE_COMMANDS = ("predict", "predict --format tiff")
 COMMANDS = (*DATA_COMMANDS, *FILE_COMMANDS, "serve")
-SECONDS = 20  # a command that takes longer hangs; the machine may be busy
+SECONDS = 20  # of the processor: a command that takes longer hangs
 TRAINING = (
     "network.base=2", "network.depth=1", "patches.height=16", "patches.width=16", "patches.batch=2",
     "training.precision=float32", "training.threads=1", "training.tune=false", "--steps", "1",
@@ -54,7 +54,7 @@ class Outcome:
 
     def __str__(self) -> str:
         """Return the outcome as the catalogue writes it: ok, left out, the kind of the error, or a status."""
-        return self.kind or {0: "ok", 2: "BadDataset", 3: "left out"}.get(self.code, str(self.code))
+        return self.kind or {0: "ok", 2: "BadDataset", 3: "left out", 5: "ok"}.get(self.code, str(self.code))
 
 
 def run_command(*words: str | Path) -> Outcome:
@@ -104,7 +104,7 @@ def run_on_file(command: str, file: Path, folder: Path) -> Outcome:
 def channels_of(file: Path) -> int:
     """Return the channels of an image; 1 if it cannot be read."""
     try:
-        return min(_MAX_CHANNELS, probe(file).channels - probe(file).alpha) if not probe(file).palette else 3
+        return min(_MAX_CHANNELS, probe(file).channels)
     except BadImage:
         return 1
 
@@ -123,7 +123,7 @@ def fitting_run(folder: Path, data: Path, options: Sequence[str]) -> Path:
 def understand(data: Path, options: Sequence[str]) -> Dataset | None:
     """Return the data set; None if it is refused or has problems."""
     words = dict(zip(options[::2], options[1::2], strict=True))
-    known = {"--group-by": "group_by", "--ignore-index": "ignore_index"}
+    known = {"--group-by": "group_by", "--ignore-index": "ignore_index", "--task": "task"}
     try:
         dataset = scan_dataset(data, DataOptions(**{known[flag]: value for flag, value in words.items()}))
     except (PixelwiseError, OSError):

@@ -76,7 +76,7 @@ def of_image(row: Row, **changes: Any) -> Entry:
 def of_mask(row: Row, **changes: Any) -> Entry:
     """Return the entry of a mask file."""
     data = "BadDataset" if row.outcome == "refuse" else "ok"
-    usual = {"data": data, "file": NOT_READ, "serve": NOT_READ}
+    usual = {"data": data, "file": NOT_READ, "serve": NOT_READ, "options": ("--task", "multiclass")}
     return Entry(number=row.number, name=row.name, kind="mask", make=row.make, **{**usual, **changes})
 
 
@@ -93,21 +93,18 @@ def place(entry: Entry, folder: Path) -> Path:
         return entry.make(folder)
     (folder / "made").mkdir()
     bad, root = entry.make(folder / "made"), folder / "data"
-    size, channels = size_of(bad), channels_of(bad) if entry.kind == "image" else 1
+    channels = channels_of(bad) if entry.kind == "image" else 1
     for seed in range(6):
+        size = size_of(bad) if seed == 0 else GRAY.shape
         name, drawn = f"case_{seed}", image(seed, size if channels == 1 else (*size, channels))
         if channels in (1, 3):
             save(root / "images" / f"{name}.png", drawn)
         else:
             (root / "images").mkdir(parents=True, exist_ok=True)
-            tifffile.imwrite(
-                root / "images" / f"{name}.tif",
-                np.moveaxis(drawn, -1, 0),
-                photometric="minisblack",
-                planarconfig="separate",
-            )
-        numbers = np.roll(CLASSES, seed, 1) if entry.kind == "mask" else np.resize(np.roll(CLASSES > 0, seed), size)
-        save(root / "masks" / f"{name}.png", numbers.astype(np.uint8))
+            planes = {"photometric": "minisblack", "planarconfig": "separate"}
+            tifffile.imwrite(root / "images" / f"{name}.tif", np.moveaxis(drawn, -1, 0), **planes)
+        numbers = np.roll(CLASSES, seed + 2, 1) if entry.kind == "mask" else np.roll(CLASSES > 0, seed + 2, 1)
+        save(root / "masks" / f"{name}.png", np.resize(numbers, size).astype(np.uint8))
     inner = root / ("images" if entry.kind == "image" else "masks")
     for replaced in inner.glob("case_0.*"):
         replaced.unlink()
@@ -122,7 +119,7 @@ def size_of(file: Path) -> tuple[int, int]:
         info = probe(file)
     except BadImage:
         return GRAY.shape
-    return (info.height, info.width) if info.height * info.width < MAX_DRAWN else GRAY.shape
+    return (info.height, info.width) if 0 < info.height * info.width < MAX_DRAWN else GRAY.shape
 
 
 def _text_bomb(folder: Path) -> Path:
@@ -220,17 +217,25 @@ _IMAGES: dict[str, dict[str, Any]] = {
     "removed": {"file": _AS_PATH, "serve": NO_FILE},
     "web address": {"data": _AS_PATH, "file": _AS_PATH, "serve": NO_FILE},
 }
+_MASKS: dict[str, dict[str, Any]] = {
+    "JPEG mask": {"data": "BadDataset"},  # of several classes
+    "colour mask": {"data": "BadDataset"},  # among masks of numbers
+}
 _DATA: dict[str, dict[str, Any]] = {}
 _IMAGE_ROWS = [row for row in ROWS if row.kind == "image"]
 _MASK_ROWS = [row for row in ROWS if row.kind == "mask"]
 NEW = (
-    of_image(Row(15, "PNG with 100 MB of text", _text_bomb, "image", "refuse")),
+    of_image(Row(15, "PNG with 100 MB of text", _text_bomb, "image", "accept")),  # the text is not unpacked
     of_image(
         Row(17, "90 Mpx in 90 KB", _flat_png, "image", "accept"),
         serve=413,
         slow=frozenset((*DATA_COMMANDS, *FILE_COMMANDS)),
     ),
-    of_image(Row(30, "BigTIFF beyond 4 GB", _far_tile, "image", "accept"), serve="n/a: larger than a server accepts"),
+    of_image(
+        Row(30, "BigTIFF beyond 4 GB", _far_tile, "image", "accept"),
+        serve="n/a: larger than a server accepts",
+        other={"convert": "n/a: it would copy 4 GB"},
+    ),
     of_image(Row(31, "one strip of 40 GB", _one_strip, "image", "refuse"), serve="n/a: larger than a server accepts"),
     of_image(Row(77, "a name of 250 bytes", _long_name, "image", "accept"), file="left out", serve=NO_NAME),
     of_image(Row(96, "a damaged tile", _damaged_tile, "image", "refuse")),
@@ -247,7 +252,7 @@ NEW = (
 )
 ENTRIES: tuple[Entry, ...] = (
     *(of_image(row, **_IMAGES.get(row.name, {})) for row in _IMAGE_ROWS),
-    *(of_mask(row) for row in _MASK_ROWS),
+    *(of_mask(row, **_MASKS.get(row.name, {})) for row in _MASK_ROWS),
     *(of_data(row, **_DATA.get(row.name, {})) for row in DATA_ROWS),
     *NEW,
 )

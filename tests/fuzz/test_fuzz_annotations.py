@@ -47,11 +47,13 @@ def _one_file(name: str, content: Any) -> Callable[[Path], Path]:
     return make
 
 
+# the first result of the sample is a whole one
+_POLYGONS = [{**LABEL_STUDIO[0], "annotations": [{"result": LABEL_STUDIO[0]["annotations"][0]["result"][:1]}]}]
 SETS: dict[str, Callable[[Path], Path]] = {
     **{name: _written(name) for name in ("coco", "yolo", "labelme", "voc", "qupath", "imagej", "nnunet")},
     "cvat": lambda root: folder(root / "set", SQUARE),
     "via": _one_file("a.json", VIA),
-    "label studio": _one_file("a.json", LABEL_STUDIO),
+    "label studio": _one_file("a.json", _POLYGONS),
     "class table": _written("folders", draw=several(1, 2, 3)),
 }
 _ANNOTATIONS = (".json", ".geojson", ".txt", ".xml", ".yaml", ".csv", ".roi", ".zip")

@@ -230,12 +230,14 @@ class Run:
             raise write_error(self.folder, error) from error
 
     def _is_abandoned(self) -> bool:
-        """Return whether the folder holds the lock of a training and nothing but what is written before config.yaml."""
-        if not (self.folder / LOCK).is_file():
+        """Return whether the folder was begun by a training and holds nothing but what is written before config.yaml."""
+        if not self.folder.is_dir():
             return False
         known = {LOCK, PROBE, REASONS, *(f"{name}.json" for name in RECORDS)}
         names = {path.name for path in self.folder.iterdir()}
-        return all(name in known or (name[0] == "." and name.endswith(TEMPORARY)) for name in names)
+        return bool(names & {LOCK, PROBE}) and all(
+            name in known or (name[0] == "." and name.endswith(TEMPORARY)) for name in names
+        )
 
     def resume_command(self, data: Path | str) -> str:
         """Return the command that continues the training; `data` is the folder of the training data."""
