@@ -72,6 +72,12 @@ def make_scenarios(data: Path, run: Path) -> dict[str, Scenario]:
         begun = again and (out / "config.yaml").is_file()
         return ["train", data, "--out", out, *(["--resume"] if begun else SETTINGS)]
 
+    def stream(folder: Path, again: bool) -> Sequence[str | Path]:
+        """The same command continues, unless it was ended after its last image."""
+        complete = again and list(folder.glob("out/*.tif")) and not list(folder.glob("out/.*"))
+        more = onward if complete else []
+        return ["predict", run, images, "--out", folder / "out", "--format", "tiff", *more]
+
     def report(folder: Path, again: bool) -> Sequence[str | Path]:
         if not (folder / "run").exists():
             shutil.copytree(run, folder / "run")
@@ -88,7 +94,7 @@ def make_scenarios(data: Path, run: Path) -> dict[str, Scenario]:
             share=15,
         ),
         "predict --format tiff": Scenario(
-            command=lambda folder, again: ["predict", run, images, "--out", folder / "out", "--format", "tiff"],
+            command=stream,
             results=files("out"),
             share=15,
         ),

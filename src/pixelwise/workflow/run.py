@@ -230,7 +230,7 @@ class Run:
             raise write_error(self.folder, error) from error
 
     def _is_abandoned(self) -> bool:
-        """Return whether the folder was begun by a training and holds nothing but what is written before config.yaml."""
+        """Return whether a training began the folder, and it holds nothing but what is written before config.yaml."""
         if not self.folder.is_dir():
             return False
         known = {LOCK, PROBE, REASONS, *(f"{name}.json" for name in RECORDS)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.atomic_write import atomic_write_text
-from pixelwise.errors import Interrupted
+from pixelwise.errors import BadImage, Interrupted
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, stream_image
@@ -21,6 +21,7 @@ from pixelwise.workflow.prediction.writing import write_table
 STREAMED = 100_000_000
 """Pixels above which an image is streamed. Smaller ones fit in memory, and most programs read PNG."""
 
+BEGUN = "begun"  # content of a record until the image is finished
 DEFAULT_COMPRESSION: dict[Format, Compression] = {"tiff": "deflate", "zarr": "zstd"}
 """The most widely supported compression of each format."""
 
@@ -35,7 +36,7 @@ class LargeImage:
 
     @property
     def record(self) -> Path:
-        """Return the file that marks this image as finished until the whole command is."""
+        """Return the file that marks this image as begun or, if it holds the identity, as finished."""
         return self.result.with_name(f".{self.result.name}.done")
 
     @property
@@ -90,6 +91,7 @@ def predict_large(
     if options.probabilities or options.overlays or options.confidence or options.save:
         outputs = "probabilities, overlay, confidence and the files of --save are not written"
         progress.message(f"{image.path.name} is streamed: {outputs} for it.")
+    atomic_write_text(image.record, BEGUN)
     try:
         streamed = stream_image(
             model.model_card,
@@ -108,6 +110,9 @@ def predict_large(
     except KeyboardInterrupt as stop:
         hint = "Run the same command again to resume; finished tiles are kept."
         raise Interrupted("a finished prediction", "an interruption before the last tile", hint, image.path) from stop
+    except BadImage:
+        image.record.unlink(missing_ok=True)
+        raise
     finally:
         source.close()
     files = [image.result]
