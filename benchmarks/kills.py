@@ -73,7 +73,7 @@ def make_scenarios(data: Path, run: Path) -> dict[str, Scenario]:
         return ["train", data, "--out", out, *(["--resume"] if begun else SETTINGS)]
 
     def stream(folder: Path, again: bool) -> Sequence[str | Path]:
-        """The same command continues, unless it was ended after its last image."""
+        """Give the same command again, unless it was ended after its last image."""
         complete = again and list(folder.glob("out/*.tif")) and not list(folder.glob("out/.*"))
         more = onward if complete else []
         return ["predict", run, images, "--out", folder / "out", "--format", "tiff", *more]
