@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def large_image(path: Path, folder: Path, name: str, model: str, options: Predic
     """Return the paths and identity of a large image; `model` is the digest of the model's files."""
     files = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    inputs = [model, str(path.resolve()), stats, options.tta, options.symmetries, options.tile, options.tolerance]
+    inputs = [model, os.path.realpath(path), stats, options.tta, options.symmetries, options.tile, options.tolerance]
     inputs += [options.format, options.pages, options.compression, options.sampled_intensities]
     identity = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     return LargeImage(path, result_path(folder, name, _format_of(options)), identity)
