@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from drawn import image, save
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import Interrupted
 from pixelwise.model_file.model_file import read_model_card
@@ -14,8 +15,12 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.fit import segmentation_task
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.segmentation_task import SegmentationTask
+from pixelwise.workflow.predict import predict
+from pixelwise.workflow.prediction import large
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
+from tiny import write_model
 
 SETTINGS = (
     "network.base=2", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",
@@ -107,3 +112,29 @@ def test_control_choices_are_not_made_twice(data: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(SegmentationTask, "finish", count)
     learn(data, run.folder, resume=True)
     assert calls == []
+
+
+def test_an_image_ended_between_its_result_and_its_record_is_predicted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command goes on, instead of refusing the result that is there."""
+    images, model, options = tmp_path / "images", tmp_path / "model.safetensors", PredictOptions(format="tiff")
+    for seed in range(2):
+        save(images / f"{seed}.png", image(seed))
+    write_model(model)
+    predict(model, [images], tmp_path / "whole", options, progress=Progress())
+    write = large.atomic_write_text
+
+    def end(path: Path, text: str) -> None:
+        if text != large.BEGUN:
+            raise SystemExit
+        write(path, text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(large, "atomic_write_text", end)
+        with pytest.raises(SystemExit):
+            predict(model, [images], tmp_path / "out", options, progress=Progress())
+    assert (tmp_path / "out" / "0.tif").exists()
+    predict(model, [images], tmp_path / "out", options, progress=Progress())
+    whole, out = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "out"))
+    assert out == whole

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pixelwise.errors import BadModel
 from pixelwise.exporters.comparison import Comparison, check, compare
@@ -53,4 +54,7 @@ def verify_export(path: Path) -> tuple[Comparison, ...]:
 def _strictest(stated: Limits, usual: Limits) -> Limits:
     """Return the smaller of two limits each: a report cannot widen those of its format."""
     pairs = {name: (value, asdict(usual)[name]) for name, value in asdict(stated).items()}
-    return Limits(**{name: min((v for v in pair if v is not None), default=None) for name, pair in pairs.items()})
+    smaller: dict[str, Any] = {
+        name: min((value for value in pair if value is not None), default=None) for name, pair in pairs.items()
+    }
+    return Limits(**smaller)
