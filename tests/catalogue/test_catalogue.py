@@ -164,3 +164,39 @@ def test_a_full_disk(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not list(tmp_path.rglob(".*.part"))
     again = [*given, *(["--overwrite"] if command == "predict" else ["--resume"] if "--resume" in outcome.text else [])]
     assert run_command(*again).code in (0, 5), "the advice leads on"
+
+
+def test_a_full_disk_of_the_server(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 88."""
+
+    async def full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pixelwise.server.predict_routes.receive_image", full)
+    answer = client.post("/predict", content=b"x", headers={"Content-Type": "image/png"})
+    assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
+
+
+# Each protection of the table, replaced by nothing: the cell that it protects then ends in another way.
+PROTECTIONS = {
+    "problems stop a training": ("pixelwise.datasets.dataset.raise_problems", "half a JPEG", "train"),
+    "problems stop an evaluation": ("pixelwise.workflow.evaluation.splits.raise_problems", "half a PNG", "evaluate"),
+    "failures are counted": ("pixelwise.workflow.prediction.masks._add_failure", "half a JPEG", "predict"),
+    "sizes are limited": ("pixelwise.io.read.check_size", "no width", "serve"),
+    "names are limited": ("pixelwise.workflow.prediction.results.MAX_NAME", "a name of 250 bytes", "predict"),
+}
+
+
+@pytest.mark.parametrize("name", PROTECTIONS)
+@pytest.mark.usefixtures("light_export")
+def test_control_without_a_protection(
+    name: str, tmp_path: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, row, command = PROTECTIONS[name]
+    (entry,) = (entry for entry in ENTRIES if entry.name == row)
+    monkeypatch.setattr(target, 10**6 if target.endswith("MAX_NAME") else lambda *_, **__: None)
+    try:
+        outcome = run_cell(entry, command, tmp_path, client)
+    except Exception:  # a foreign exception
+        return
+    assert str(outcome) != str(entry.expected(command))
