@@ -38,6 +38,7 @@ SETTINGS = (
 DONE = (0, 5)  # a training as short as this may have learned nothing
 MAX_PROCESSES = 4  # of one trial
 OFTEN_TWICE = 0.3  # share of trials in which the second process is ended too
+BY_TIME = 0.3  # share of kills at a moment of the clock
 TEMPORARY = (".*.part", ".*.tiles", ".*.journal", ".*.done", ".writable")
 WRITING = os.O_WRONLY | os.O_RDWR
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")  # audit events, besides `open`
@@ -240,12 +241,12 @@ def attempt(scenario: Scenario, reference: Reference, place: Path, rng: random.R
     kills = 2 if rng.random() < OFTEN_TWICE else 1
     ended = False
     for number in range(MAX_PROCESSES):
-        moment = {}
-        if number < kills:
-            by_time = rng.random() < 0.3
-            moment = {"seconds": rng.uniform(0.05, 1) * reference.seconds} if by_time else {}
-            moment = moment or {"operation": rng.randint(1, reference.operations)}
-        code, _ = run_process(scenario.command(place, ended), place, **moment)
+        operation, seconds = 0, 0.0
+        if number < kills and rng.random() < BY_TIME:
+            seconds = rng.uniform(0.05, 1) * reference.seconds
+        elif number < kills:
+            operation = rng.randint(1, reference.operations)
+        code, _ = run_process(scenario.command(place, ended), place, operation=operation, seconds=seconds)
         if code in DONE:
             break
         if code != -signal.SIGKILL:

@@ -2,7 +2,7 @@
 
 import io
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,16 +174,17 @@ class DirectWorker:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[TestClient]:
+def serving(folder: Path) -> Generator[TestClient]:
     """Serve models of one to five channels, named `channels_1` and so on, in this process."""
     models = [folder / f"channels_{channels}.safetensors" for channels in range(1, _MAX_CHANNELS + 1)]
     for channels, model in enumerate(models, 1):
         write_model(model, make_recipe(channels=channels))
     service = Service(models, Limits(max_megapixels=4, max_megabytes=8), ServeOptions(runtime="torch"))
     predictor, reader = Predictor("torch", "cpu"), Reader()
-    service.predictor = DirectWorker({name: getattr(predictor, name) for name in ("predict", "infer", "describe")})
-    service.reader = DirectWorker({name: getattr(reader, name) for name in ("probe", "geojson")})
-    service.predictions._worker = service.predictor
+    direct: Any = service  # workers of another class, with the same calls
+    direct.predictor = DirectWorker({name: getattr(predictor, name) for name in ("predict", "infer", "describe")})
+    direct.reader = DirectWorker({name: getattr(reader, name) for name in ("probe", "geojson")})
+    direct.predictions._worker = direct.predictor
     access = Access("127.0.0.1", 8117, token="a-token-for-tests-only")
     headers = {"Authorization": "Bearer a-token-for-tests-only"}
     application = create_app(service, access)

@@ -25,9 +25,15 @@ class Hang(BaseException):
 
 
 def examples(count: int) -> Any:
-    """Return settings for `count` examples, times the environment variable PIXELWISE_FUZZ."""
+    """Return settings for `count` examples, times the environment variable PIXELWISE_FUZZ; above 1 they are new ones."""
     checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
-    return settings(max_examples=count * FACTOR, deadline=None, suppress_health_check=checks)
+    return settings(
+        max_examples=count * FACTOR,
+        deadline=None,
+        derandomize=FACTOR == 1,
+        database=None,
+        suppress_health_check=checks,
+    )
 
 
 def edits(length: int) -> st.SearchStrategy[list[tuple[int, int]]]:
