@@ -218,6 +218,7 @@ _IMAGES: dict[str, dict[str, Any]] = {
     "web address": {"data": _AS_PATH, "file": _AS_PATH, "serve": NO_FILE},
 }
 _MASKS: dict[str, dict[str, Any]] = {
+    "gray mask of 2 bits": {"data": "BadDataset"},  # of four pixels, which look like a smoothed edge
     "JPEG mask": {"data": "BadDataset"},  # of several classes
     "colour mask": {"data": "BadDataset"},  # among masks of numbers
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pixelwise.errors import PixelwiseError
 
 SECONDS = 5  # of the processor
-WAITING = 120  # on the clock: other processes may hold the processor, and reading may wait for ever
+WAITING = 600  # on the clock: other processes may hold the processor, and reading may wait for ever
 FACTOR = int(os.environ.get("PIXELWISE_FUZZ", "1"))  # 1: a few seconds per format; 1000: hours
 
 
@@ -25,7 +25,7 @@ class Hang(BaseException):
 
 
 def examples(count: int) -> Any:
-    """Return settings for `count` examples, times the environment variable PIXELWISE_FUZZ; above 1 they are new ones."""
+    """Return settings for `count` examples, times the environment variable PIXELWISE_FUZZ; above 1 they vary."""
     checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
     return settings(
         max_examples=count * FACTOR,
