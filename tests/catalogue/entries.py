@@ -222,7 +222,8 @@ _MASKS: dict[str, dict[str, Any]] = {
     "JPEG mask": {"data": "BadDataset"},  # of several classes
     "colour mask": {"data": "BadDataset"},  # among masks of numbers
 }
-_DATA: dict[str, dict[str, Any]] = {}
+_NO_FOLDER = {"other": {"inspect": "BadOption"}}  # it could also be a run or the name of a network
+_DATA: dict[str, dict[str, Any]] = {"archive": _NO_FOLDER, "URL": _NO_FOLDER, "no such path": _NO_FOLDER}
 _IMAGE_ROWS = [row for row in ROWS if row.kind == "image"]
 _MASK_ROWS = [row for row in ROWS if row.kind == "mask"]
 NEW = (

@@ -19,7 +19,7 @@ from pixelwise.inference.pipeline import ordered_map
 from pixelwise.inference.predictor import BATCH, Job
 from pixelwise.inference.segmentation_model import PendingPrediction, SegmentationModel, load_model_for_prediction
 from pixelwise.io.label_writer import check_format
-from pixelwise.io.read import Image, probe
+from pixelwise.io.read import MAX_PIXELS, Image, probe
 from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
@@ -193,9 +193,10 @@ def _with_smaller_halo(
 
 
 def _size(path: Path) -> Size:
-    """Read height and width from the header; (0, 0) if unreadable, which is reported later."""
+    """Read height and width from the header; (0, 0) if unreadable or too large, which is reported later."""
     try:
         info = probe(path)
     except PixelwiseError:
         return 0, 0
-    return info.height, info.width
+    possible = info.height * info.width <= MAX_PIXELS
+    return (info.height, info.width) if possible else (0, 0)
