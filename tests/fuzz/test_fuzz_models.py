@@ -83,6 +83,7 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "a huge minimum area": {"target": {"min_area": 10**18}},
     "a view of a segmentation": {"view": {"side": 16, "shorter": 16}},
     "a huge value": {"values": [0, 10**30]},
+    "no number of missing pixels": {"reading": {"nodata": ""}},
     "infinite range": {"intensity_range": [[0.0, 1e400]]},
 }
 
@@ -116,6 +117,7 @@ def test_odd_manifests_fall_back_to_the_older_checkpoint(tmp_path: Path) -> None
     manifest = save_checkpoint(tmp_path, state_of(20)) / MANIFEST
     original = json.loads(manifest.read_text())
     texts = ["[1]", '{"step":12,"files":[1]}', "[" * 100_000, '{"step":1}', "null", "", '{"step":[],"files":{}}']
+    texts += ['{"step":1e400,"files":{}}', '{"step":-1,"files":{}}']
 
     @examples(40)
     @given(

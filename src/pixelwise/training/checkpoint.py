@@ -22,7 +22,7 @@ from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 MANIFEST = "MANIFEST.json"
 MAX_CHECKPOINTS = 2
 # What a manifest or state of another shape raises, besides damaged files.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
+_DAMAGE = (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
 
 
 @dataclass(frozen=True, kw_only=True)
