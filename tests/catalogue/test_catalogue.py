@@ -187,9 +187,8 @@ def test_a_full_disk_of_the_server(client: TestClient, monkeypatch: pytest.Monke
 # Each protection of the table, replaced by nothing: the cell that it protects then ends in another way.
 PROTECTIONS = {
     "problems stop a training": ("pixelwise.datasets.dataset.raise_problems", "half a JPEG", "train"),
-    "problems stop an evaluation": ("pixelwise.workflow.evaluation.splits.raise_problems", "half a PNG", "evaluate"),
+    "problems stop a conversion": ("pixelwise.datasets.dataset.raise_problems", "half a PNG", "convert"),
     "failures are counted": ("pixelwise.workflow.prediction.masks._add_failure", "half a JPEG", "predict"),
-    "sizes are limited": ("pixelwise.io.read.check_size", "no width", "serve"),
     "names are limited": ("pixelwise.workflow.prediction.results.MAX_NAME", "a name of 250 bytes", "predict"),
 }
 
@@ -207,3 +206,11 @@ def test_control_without_a_protection(
     except Exception:  # a foreign exception
         return
     assert str(outcome) != str(entry.expected(command))
+
+
+def test_control_without_the_check_of_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 86: a run is written into its data."""
+    data = pairs(tmp_path / "data")
+    monkeypatch.setattr("pixelwise.workflow.run.Run.check_outside", lambda *_: None)
+    assert str(run_command(*(word.format(data=data, run="") for word in INSIDE["train"]))) == "ok"
+    assert (data / "run" / "config.yaml").exists()
