@@ -1,6 +1,7 @@
 """A file appears completely or not at all."""
 
 import errno
+import json
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +58,12 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         atomic_write_json(tmp_path / "a.json", {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_no_utf_8_are_read_as_they_were(tmp_path: Path) -> None:
+    value = {"é🙂": ["a\udcff.png"]}
+    atomic_write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == value
 
 
 def test_a_full_disk_has_its_own_error(tmp_path: Path) -> None:

@@ -143,8 +143,12 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 
 def atomic_write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON to `path` atomically. NaN raises ValueError: JSON has none."""
-    atomic_write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    r"""Write `value` as indented JSON to `path` atomically. NaN raises ValueError: JSON has none.
+
+    Bytes of file names that are no UTF-8 become escapes such as ``\udcff``, which `json.loads` reads as they were.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    atomic_write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_error(path: Path, error: OSError) -> OutputFailed:
