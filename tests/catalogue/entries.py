@@ -239,7 +239,11 @@ NEW = (
         serve="n/a: larger than a server accepts",
         other={"convert": "n/a: it would copy 4 GB"},
     ),
-    of_image(Row(31, "one strip of 40 GB", _one_strip, "image", "refuse"), serve="n/a: larger than a server accepts"),
+    of_image(
+        Row(31, "one strip of 40 GB", _one_strip, "image", "refuse"),
+        file="n/a: read row by row, which takes hours",
+        serve="n/a: larger than a server accepts",
+    ),
     of_image(Row(77, "a name of 250 bytes", _long_name, "image", "accept"), file="left out", serve=NO_NAME),
     of_image(Row(96, "a damaged tile", _damaged_tile, "image", "refuse")),
     of_data(_data_row(83, "one patient in two splits", parts(_patients)), options=("--group-by", r"(p\d)_")),

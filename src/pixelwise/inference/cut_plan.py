@@ -4,6 +4,7 @@ The work of a choice is counted, halos included; choices are all sets of levels 
 A network is cut only if that saves much of the work of exact tiles of the whole network.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -128,9 +129,9 @@ def _regions(padded: tuple[int, int], multiple: int) -> Iterator[int]:
 
 
 def _uncut_pixels(stages: NetworkStages, size: tuple[int, int], core: int) -> int:
-    """Return how many pixels all tiles of the whole network read."""
-    reads = [tile.read for tile in tile_grid(size, core, stages.geometry)]
-    return sum((rows[1] - rows[0]) * (columns[1] - columns[0]) for rows, columns in reads)
+    """Return how many pixels all tiles of the whole network read: a product, since tiles form a grid."""
+    axes = [[tile.read[0] for tile in tile_grid((side,), core, stages.geometry)] for side in size]
+    return math.prod(sum(stop - start for start, stop in reads) for reads in axes)
 
 
 def _tile_bytes(cost: Cost, pixels: int) -> int:

@@ -20,7 +20,7 @@ from pixelwise.inference.predictor import BATCH, Job
 from pixelwise.inference.segmentation_model import PendingPrediction, SegmentationModel, load_model_for_prediction
 from pixelwise.io.label_writer import check_format
 from pixelwise.io.read import MAX_PIXELS, Image, probe
-from pixelwise.io.windows import open_windows
+from pixelwise.io.windows import MAX_PIXELS_WINDOWED, open_windows
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
@@ -198,5 +198,5 @@ def _size(path: Path) -> Size:
         info = probe(path)
     except PixelwiseError:
         return 0, 0
-    possible = info.height * info.width <= MAX_PIXELS
-    return (info.height, info.width) if possible else (0, 0)
+    limit = MAX_PIXELS_WINDOWED if info.format == "TIFF" else MAX_PIXELS
+    return (info.height, info.width) if info.height * info.width <= limit else (0, 0)
