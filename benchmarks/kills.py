@@ -1,369 +1,314 @@
-"""Kill the studio at seeded moments: its server, its workers and its trainings; then look for what was lost.
+"""End pixelwise by SIGKILL at seeded moments, continue it, and compare what is there in the end.
 
-    python benchmarks/kills.py [--kills 50] [--seed 0] [--steps 120] [--out runs/kills]
+    python benchmarks/kills.py [--kills 100] [--seed 0] [--only train predict] [--folder DIR]
 
-While processes are killed (SIGKILL), clients paint marks, follow the events, ask for predictions and thumbnails, and a
-training with a fixed number of steps runs; what was killed is started again. Then:
-
-* every mark that was acknowledged is there, once, under the number that was acknowledged;
-* the events that a client received are those of the log, once and in order, and every mark and every row is announced;
-* no prediction differed, and no request was answered with 500;
-* the weights of every training equal those of a training with the same plan that nobody disturbed.
+A trial runs one command (train, predict, predict --format tiff, convert, report, export) and ends it before one of its
+file operations, or while it computes; the seed chooses which. The command that the advice names is then run, and may be
+ended again. In the end the files must be those of a process that was never ended, byte for byte, and no temporary file
+may be left. Commands run in processes forked from this one, so that a trial costs no imports.
 """
 
 import argparse
-import json
+import importlib
 import os
 import random
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from http.client import HTTPException
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+import torch
+
+from pixelwise.cli.main import main as run_command_line
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.server.jobs import read_metrics
-from pixelwise.workflow.config import values_of
-from pixelwise.workflow.settings import load_config
 
-TOKEN = "a-token-for-the-kills"
-VICTIMS = ("server", "predictor", "reader", "training")
-PAUSE = 0.5, 4.0  # seconds between two kills
-PATIENCE = 300.0  # seconds for what was killed to come back
-SIDE = 64
-
-
-@dataclass
-class Observed:
-    """What the clients saw."""
-
-    marks: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])  # key: image, number
-    events: list[tuple[int, dict[str, Any]]] = field(default_factory=list[tuple[int, dict[str, Any]]])
-    masks: set[bytes] = field(default_factory=set[bytes])
-    statuses: Counter[int] = field(default_factory=Counter[int])
-    kills: Counter[str] = field(default_factory=Counter[str])
+PRELOADED = ("convert", "evaluate", "predict", "report", "train")  # imported before the forks
+SETTINGS = (
+    "network.base=2", "network.depth=2", "patches.height=32", "patches.width=32", "patches.batch=2",
+    "training.precision=float32", "training.validate_every=4", "training.checkpoint_every=3", "training.threads=1",
+    "--steps", "12",
+)  # fmt: skip
+DONE = (0, 5)  # a training as short as this may have learned nothing
+MAX_PROCESSES = 4  # of one trial
+OFTEN_TWICE = 0.3  # share of trials in which the second process is ended too
+BY_TIME = 0.3  # share of kills at a moment of the clock
+TEMPORARY = (".*.part", ".*.tiles", ".*.journal", ".*.done", ".writable")
+WRITING = os.O_WRONLY | os.O_RDWR
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")  # audit events, besides `open`
 
 
-class Server:
-    """`pixelwise serve` on a fixed port, started again after every kill."""
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A command and its results.
 
-    def __init__(self, data: Path, project: Path, model: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        token = project.with_suffix(".token")
-        token.write_text(TOKEN)
-        words = ["serve", str(model), str(data), "--out", str(project), "--port", str(self.port), "--no-browser"]
-        self._command = [sys.executable, "-m", "pixelwise", *words, "--token-file", str(token)]
-        self._log = project.with_suffix(".log").open("ab")
-        self.start()
+    Attributes
+    ----------
+    command : callable
+        Returns the words of the command, from the folder of a trial and whether it was ended before.
+    results : callable
+        Returns the contents that must be equal, by name.
+    share : int
+        Trials of this scenario in a hundred.
+    """
 
-    def start(self) -> None:
-        """Start and wait for the link."""
-        self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=self._log)
-        link = b""
-        if self.process.stdout is not None:
-            with self.process.stdout as output:
-                link = output.readline()
-        if not link:
-            raise RuntimeError("the server did not start; see its log")
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
-
-    def close(self) -> None:
-        """End it and close its log."""
-        self.kill()
-        self._log.close()
-
-    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
-        """Send a request; return the open answer."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
-        for name, value in {"Authorization": f"Bearer {TOKEN}", **headers}.items():
-            request.add_header(name.replace("_", "-"), value)
-        return urllib.request.urlopen(request, timeout=60)
-
-    def json(self, method: str, path: str, value: Any = None) -> Any:
-        """Send JSON until it is answered; return the answer. A refusal (4xx) is an answer too."""
-        body = None if value is None else json.dumps(value).encode()
-        ends = time.monotonic() + PATIENCE
-        while True:
-            try:
-                with self.call(method, path, body, Content_Type="application/json") as answer:
-                    return json.loads(answer.read())
-            except urllib.error.HTTPError as error:
-                if error.code < 500:
-                    return json.loads(error.read())
-            except (OSError, ValueError, HTTPException):
-                pass
-            if time.monotonic() > ends:
-                raise TimeoutError(f"no answer to {method} {path}")
-            time.sleep(0.1)
-
-    def worker(self, name: str) -> int | None:
-        """Return the process id of a worker."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        try:
-            for pid in children.read_text().split():
-                if f"workers.{name}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return int(pid)
-        except OSError:
-            pass
-        return None
+    command: Callable[[Path, bool], Sequence[str | Path]]
+    results: Callable[[Path], Mapping[str, bytes]]
+    share: int
 
 
-class Client(threading.Thread):
-    """Repeats something until it is told to stop; a broken connection is tried again."""
+def make_scenarios(data: Path, run: Path) -> dict[str, Scenario]:
+    """Return the scenarios; `run` is a finished run on `data`, which commands other than train use."""
+    images = data / "test" / "images"
+    onward = ["--overwrite"]
 
-    def __init__(self, act: Callable[[], None], observed: Observed, pause: float) -> None:
-        super().__init__(daemon=True)
-        self._act, self._observed, self._pause = act, observed, pause
-        self.stopping = False
-        self.start()
+    def train(folder: Path, again: bool) -> Sequence[str | Path]:
+        out = folder / "run"
+        begun = again and (out / "config.yaml").is_file()
+        return ["train", data, "--out", out, *(["--resume"] if begun else SETTINGS)]
 
-    def run(self) -> None:
-        """Repeat."""
-        while not self.stopping:
-            try:
-                self._act()
-                self._observed.statuses[200] += 1
-            except urllib.error.HTTPError as error:
-                self._observed.statuses[error.code] += 1
-            except (OSError, ValueError, HTTPException):
-                self._observed.statuses[0] += 1
-            time.sleep(self._pause)
+    def stream(folder: Path, again: bool) -> Sequence[str | Path]:
+        """Give the same command again, unless it was ended after its last image."""
+        complete = again and list(folder.glob("out/*.tif")) and not list(folder.glob("out/.*"))
+        more = onward if complete else []
+        return ["predict", run, images, "--out", folder / "out", "--format", "tiff", *more]
+
+    def report(folder: Path, again: bool) -> Sequence[str | Path]:
+        if not (folder / "run").exists():
+            shutil.copytree(run, folder / "run")
+        return ["report", folder / "run"]
+
+    def files(*inner: str) -> Callable[[Path], Mapping[str, bytes]]:
+        return lambda folder: read_files(folder.joinpath(*inner))
+
+    return {
+        "train": Scenario(command=train, results=read_run, share=45),
+        "predict": Scenario(
+            command=lambda folder, again: ["predict", run, images, "--out", folder / "out", *(onward if again else [])],
+            results=files("out"),
+            share=15,
+        ),
+        "predict --format tiff": Scenario(
+            command=stream,
+            results=files("out"),
+            share=15,
+        ),
+        "convert": Scenario(
+            command=lambda folder, again: ["convert", data, "--to", "coco", "--out", folder / "out"],
+            results=files("out"),
+            share=10,
+        ),
+        "report": Scenario(command=report, results=files("run", "report"), share=10),
+        "export": Scenario(
+            command=lambda folder, again: ["export", run, data, "--out", folder / "model.onnx"],
+            results=lambda folder: read_files(folder),
+            share=5,
+        ),
+    }
 
 
-class Campaign:
-    """One server with its clients and trainings."""
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files in a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
-    def __init__(self, folder: Path, steps: int, seed: int) -> None:
-        self.folder, self.steps = folder, steps
-        self.random, self.observed = random.Random(seed), Observed()
-        write_demo(folder / "data", train=4, val=2, test=1, size=SIDE)
-        self.project = folder / "project"
-        run("train", str(folder / "data"), "--out", str(folder / "first"), "--steps", "4")
-        self.server = Server(folder / "data", self.project, folder / "first")
-        self.images: list[str] = []
-        while not self.images:
-            state = self.server.json("GET", "/api/state")
-            self.images = [image["id"] for image in state["images"]] if state["understood"] else []
-        self._picture = next((folder / "data").rglob("images/*.png")).read_bytes()
-        self._number = 0
-        acts: list[tuple[Callable[[], None], float]] = [
-            (self._paint, 0.02), (self._listen, 0.05), (self._predict, 0.2), (self._look, 0.1),
-        ]  # fmt: skip
-        self.clients = [Client(act, self.observed, pause) for act, pause in acts]
 
-    def kill(self, count: int) -> None:
-        """Kill what a seed says, when it says, and start it again."""
-        job = self._train()
-        for _ in range(count):
-            time.sleep(self.random.uniform(*PAUSE))
-            job = self._keep_training(job)
-            job = self._train() if job["state"] == "done" else job
-            victim = self.random.choice(VICTIMS)
-            if victim == "server":
-                self.server.kill()
-                self.server.start()
+def read_run(folder: Path) -> dict[str, bytes]:
+    """Return what a training has learned: model, last checkpoint, snapshots, and its curve without the clock."""
+    run = folder / "run"
+    last = max((run / "checkpoints").glob("step-*"))
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    curve = "\n".join(",".join(row[:1] + row[2:]) for row in rows).encode()
+    names = [run / "model.safetensors", *last.glob("*.safetensors"), *(run / "snapshots").glob("*.png")]
+    return {"curve": curve, **{str(path.relative_to(run)): path.read_bytes() for path in names}}
+
+
+def run_process(
+    words: Sequence[str | Path], folder: Path, *, operation: int = 0, seconds: float = 0.0
+) -> tuple[int, int]:
+    """Run a command in a forked process.
+
+    Parameters
+    ----------
+    words : sequence
+    folder : Path
+        File operations below it are counted; what the command prints goes to a file beside it.
+    operation : int
+        End the process before this file operation, counted from 1; 0: do not.
+    seconds : float
+        End it after so long; 0: do not.
+
+    Returns
+    -------
+    code, operations : int
+        Exit code, negative for a signal, and the number of file operations (of a process that was not ended).
+    """
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reading)
+        _be_the_command(words, folder, operation, writing)
+    os.close(writing)
+    if seconds:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                return _finish(status, reading)
+            time.sleep(0.005)
+        os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    return _finish(status, reading)
+
+
+def _finish(status: int, reading: int) -> tuple[int, int]:
+    with os.fdopen(reading, "rb") as pipe:
+        counted = pipe.read()
+    return os.waitstatus_to_exitcode(status), int(counted or 0)
+
+
+def _be_the_command(words: Sequence[str | Path], folder: Path, operation: int, writing: int) -> None:
+    """Run the command line in this forked process, and end it; count the file operations below a folder."""
+    printed = os.open(f"{folder}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    count, place = 0, str(folder)
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if event == "open":
+            path, mode, flags = arguments
+            changes = bool(set(str(mode)) & set("wax+")) if mode else bool(int(str(flags)) & WRITING)
+        elif event in CHANGES:
+            path, changes = arguments[0], True
+        else:
+            return
+        if changes and str(path).startswith(place):
+            count += 1
+            if count == operation:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    sys.argv = ["pixelwise", *map(str, words)]
+    code = 1
+    try:
+        run_command_line()
+        code = 0
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        os.write(writing, str(count).encode())
+        os._exit(code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """An undisturbed process: its results, its file operations and its seconds."""
+
+    results: Mapping[str, bytes]
+    operations: int
+    seconds: float
+
+
+def measure(scenario: Scenario, folder: Path) -> Reference:
+    """Run a command twice without ending it; results that differ from one time to the next are not compared."""
+    each: list[Mapping[str, bytes]] = []
+    operations, seconds = 0, 0.0
+    for number in (1, 2):
+        place = folder / f"whole-{number}"
+        place.mkdir(parents=True)
+        words = scenario.command(place, False)
+        began = time.monotonic()
+        code, operations = run_process(words, place)
+        seconds = time.monotonic() - began
+        if code not in DONE:
+            raise SystemExit(f"an undisturbed process ended with {code}:\n{Path(f'{place}.txt').read_text()[-2000:]}")
+        each.append(scenario.results(place))
+    same = {name: content for name, content in each[0].items() if each[1].get(name) == content}
+    if differing := sorted(set(each[0]) - set(same)):
+        print(f"  not compared, because they differ without kills too: {', '.join(differing)}", flush=True)
+    return Reference(results=same, operations=operations, seconds=seconds)
+
+
+def attempt(scenario: Scenario, reference: Reference, place: Path, rng: random.Random) -> str:
+    """Run one trial; return what is wrong in the end, empty if nothing is."""
+    place.mkdir(parents=True)
+    kills = 2 if rng.random() < OFTEN_TWICE else 1
+    ended = False
+    for number in range(MAX_PROCESSES):
+        operation, seconds = 0, 0.0
+        if number < kills and rng.random() < BY_TIME:
+            seconds = rng.uniform(0.05, 1) * reference.seconds
+        elif number < kills:
+            operation = rng.randint(1, reference.operations)
+        code, _ = run_process(scenario.command(place, ended), place, operation=operation, seconds=seconds)
+        if code in DONE:
+            break
+        if code != -signal.SIGKILL:
+            return f"exit code {code}: {Path(f'{place}.txt').read_text().strip().splitlines()[-1]}"
+        ended = True
+    results = scenario.results(place)
+    wrong = [name for name, content in reference.results.items() if results.get(name) != content]
+    wrong += [f"{name} (new)" for name in results if name not in reference.results and not _is_known(name, reference)]
+    left = [path.name for pattern in TEMPORARY for path in place.rglob(pattern)]
+    texts = [f"differs: {', '.join(wrong[:5])}"] * bool(wrong) + [f"left: {', '.join(left[:5])}"] * bool(left)
+    return "; ".join(texts)
+
+
+def _is_known(name: str, reference: Reference) -> bool:
+    """Return whether a file of this name may differ: one of its folder and suffix is not compared either."""
+    return Path(name).suffix in (".npz", ".json", ".html") and bool(reference.results)
+
+
+def run_campaign(folder: Path, kills: int, seed: int, only: Sequence[str] = ()) -> list[str]:
+    """Run the trials; return a line for each that went wrong."""
+    torch.set_num_threads(1)
+    for verb in PRELOADED:
+        importlib.import_module(f"pixelwise.workflow.{verb}")
+    data, rng, problems, counts = folder / "data", random.Random(seed), list[str](), Counter[str]()
+    write_demo(data, train=4, val=2, test=3, size=64)
+    (folder / "base").mkdir()
+    code, _ = run_process(["train", data, "--out", folder / "base" / "run", *SETTINGS], folder / "base")
+    if code not in DONE:
+        raise SystemExit(Path(f"{folder / 'base'}.txt").read_text()[-2000:])
+    run_process(["evaluate", folder / "base" / "run", data], folder / "base")
+    chosen = {
+        name: one for name, one in make_scenarios(data, folder / "base" / "run").items() if not only or name in only
+    }
+    total = sum(one.share for one in chosen.values())
+    for name, scenario in chosen.items():
+        print(name, flush=True)
+        reference = measure(scenario, folder / name.replace(" ", "_"))
+        for number in range(max(1, round(kills * scenario.share / total))):
+            place = folder / name.replace(" ", "_") / f"trial-{number}"
+            problem = attempt(scenario, reference, place, rng)
+            counts[name] += 1
+            if problem:
+                problems.append(f"{name}, trial {number}: {problem}")
+                print(f"  {problems[-1]}", flush=True)
             else:
-                pid = self._pid_of(victim, job)
-                if pid is None:
-                    continue  # it is just being started
-                os.kill(pid, signal.SIGKILL)
-            self.observed.kills[victim] += 1
-        while (job := self._keep_training(job))["state"] in ("running", "stopping"):
-            time.sleep(0.5)
-
-    def close(self) -> None:
-        """End the clients and the server, whatever happened."""
-        for client in self.clients:
-            client.stopping = True
-        self.server.close()
-        for client in self.clients:
-            client.join(10)
-
-    def finish(self) -> list[str]:
-        """Stop the clients and the server; return what is wrong."""
-        time.sleep(2)
-        for client in self.clients:
-            client.stopping = True
-        self.server.process.terminate()
-        code = self.server.process.wait(60)
-        self.server.start()
-        faults = [] if code == 0 else [f"the server ended with {code}"]
-        marks = {image: self.server.json("GET", f"/api/images/{image}/marks") for image in self.images}
-        faults += find_lost_marks(self.observed.marks, marks)
-        self.server.kill()
-        log = read_log(self.project / "events.jsonl")
-        faults += find_wrong_events(self.observed.events, log, marks, self.project / "runs")
-        faults += [f"{len(self.observed.masks)} different masks"] if len(self.observed.masks) > 1 else []
-        faults += ["an answer with status 500"] if self.observed.statuses[500] else []
-        return [*faults, *self._find_other_weights()]
-
-    def _train(self) -> dict[str, Any]:
-        return self.server.json("POST", "/api/jobs", {"kind": "train", "source": "folder", "steps": self.steps})
-
-    def _keep_training(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Continue a training that was killed."""
-        now = {one["id"]: one for one in self.server.json("GET", "/api/state")["jobs"]}.get(job["id"], job)
-        if now["state"] in ("failed", "stopped"):
-            again = self.server.json("POST", f"/api/jobs/{job['id']}/resume")
-            return again if "id" in again else now  # a second try of an answer that was lost is refused
-        return now
-
-    def _pid_of(self, victim: str, job: dict[str, Any]) -> int | None:
-        if victim != "training":
-            return self.server.worker(victim)
-        if job["state"] != "running":
-            return None
-        pid = json.loads((self.project / "jobs" / f"{job['id']}.json").read_text())["pid"]
-        return pid if Path(f"/proc/{pid}/cmdline").is_file() else None
-
-    def _paint(self) -> None:
-        """Paint a mark, with the same key until it is acknowledged."""
-        image, key = self.images[self._number % len(self.images)], f"key-{self._number}"
-        point = [self._number % SIDE + 0.5, self._number // SIDE % SIDE + 0.5]
-        mark = {"kind": "stroke", "class_index": self._number % 2, "radius": 1.0, "points": [point], "key": key}
-        with self.server.call("POST", f"/api/images/{image}/marks", json.dumps(mark).encode()) as answer:
-            self.observed.marks[key] = image, json.loads(answer.read())["id"]
-        self._number += 1
-
-    def _listen(self) -> None:
-        """Follow the events from the last one on."""
-        last = self.observed.events[-1][0] if self.observed.events else 0
-        with self.server.call("GET", "/api/events", Last_Event_ID=str(last)) as stream:
-            number = 0
-            for line in stream:
-                if line.startswith(b"id: "):
-                    number = int(line[4:])
-                elif line.startswith(b"data: "):
-                    self.observed.events.append((number, json.loads(line[6:])))
-
-    def _predict(self) -> None:
-        with self.server.call("POST", "/predict", self._picture, Content_Type="image/png") as answer:
-            self.observed.masks.add(answer.read())
-
-    def _look(self) -> None:
-        with self.server.call("GET", f"/tiles/{self.images[0]}/0/0_0.jpg") as answer:
-            answer.read()
-
-    def _find_other_weights(self) -> list[str]:
-        """Train again, undisturbed and by the same plan, what every run did; return which weights differ."""
-        faults, references = list[str](), dict[str, bytes]()
-        for path in sorted((self.project / "runs").iterdir()):
-            plan = repr(values_of(load_config(path / "config.yaml")))
-            if plan not in references:
-                reference = self.folder / f"reference{len(references)}"
-                words = ("--out", str(reference), "--config", str(path / "config.yaml"))
-                run("train", str(self.folder / "data"), *words)
-                references[plan] = (reference / "model.safetensors").read_bytes()
-            model = path / "model.safetensors"
-            if not model.is_file() or model.read_bytes() != references[plan]:
-                faults.append(f"the weights of run {path.name} differ from those of an undisturbed one")
-        return faults
-
-
-def run(*words: str) -> None:
-    """Run pixelwise; exit code 5 (nothing learned) is fine."""
-    done = subprocess.run([sys.executable, "-m", "pixelwise", *words], capture_output=True, check=False)
-    if done.returncode not in (0, 5):
-        raise RuntimeError(done.stderr.decode()[-500:])
-
-
-def read_log(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Return the events of a log with their ids: the offsets of the ends of their lines."""
-    found: list[tuple[int, dict[str, Any]]] = []
-    with path.open("rb") as file:
-        for line in iter(file.readline, b""):
-            found.append((file.tell(), json.loads(line)))
-    return found
-
-
-def find_lost_marks(acknowledged: dict[str, tuple[str, int]], marks: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Return what is wrong with the marks of all images, given what was acknowledged.
-
-    Examples
-    --------
-    >>> kept = {"a": [{"id": 1, "key": "x"}]}
-    >>> find_lost_marks({"x": ("a", 1)}, kept), find_lost_marks({"x": ("a", 1), "y": ("a", 2)}, kept)
-    ([], ['the acknowledged mark y is not there'])
-    """
-    faults: list[str] = []
-    places = {mark["key"]: (image, mark["id"]) for image, own in marks.items() for mark in own}
-    for key, place in acknowledged.items():
-        if key not in places:
-            faults.append(f"the acknowledged mark {key} is not there")
-        elif places[key] != place:
-            faults.append(f"the mark {key} has another number than was acknowledged")
-    for image, own in marks.items():
-        if [mark["id"] for mark in own] != list(range(1, len(own) + 1)) or len({m["key"] for m in own}) < len(own):
-            faults.append(f"the marks of {image} are not numbered once and in order")
-    return faults
-
-
-def find_wrong_events(
-    received: Sequence[tuple[int, dict[str, Any]]],
-    log: Sequence[tuple[int, dict[str, Any]]],
-    marks: dict[str, list[dict[str, Any]]],
-    runs: Path,
-) -> list[str]:
-    """Return what is wrong with the events that a client received, given the log, all marks and the runs.
-
-    Examples
-    --------
-    >>> log = [(9, {"kind": "mark", "image": "a", "id": 1}), (20, {"kind": "mark", "image": "a", "id": 2})]
-    >>> marks = {"a": [{"id": 1}, {"id": 2}]}
-    >>> find_wrong_events(log, log, marks, Path("none")), find_wrong_events(log[1:], log, marks, Path("none"))
-    ([], ['received events are not those of the log, once and in order'])
-    """
-    faults: list[str] = []
-    if list(received) != list(log[: len(received)]):
-        faults.append("received events are not those of the log, once and in order")
-    announced = Counter((event["image"], event["id"]) for _, event in log if event["kind"] == "mark")
-    if announced != Counter((image, mark["id"]) for image, own in marks.items() for mark in own):
-        faults.append("marks were not announced once each")
-    for folder in sorted(runs.glob("*")):
-        steps = [e["row"]["step"] for _, e in log if e["kind"] == "metrics" and e["job"] == folder.name]
-        if steps != [row["step"] for row in read_metrics(folder)]:
-            faults.append(f"rows of run {folder.name} were not announced once and in order")
-    return faults
+                shutil.rmtree(place)
+        print(f"  {counts[name]} trials, {reference.operations} file operations", flush=True)
+    return problems
 
 
 def main() -> None:
-    """Kill, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50)
+    """Run the campaign and print what went wrong; the exit code is 1 if anything did."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100, help="number of trials")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=120)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="+", default=(), help="names of commands")
+    parser.add_argument("--folder", type=Path, help="where the files go; by default a temporary folder")
     chosen = parser.parse_args()
-    folder = chosen.out or Path(tempfile.mkdtemp(prefix="kills-"))
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with closing(Campaign(folder, chosen.steps, chosen.seed)) as campaign:
-        campaign.kill(chosen.kills)
-        faults = campaign.finish()
-    observed = campaign.observed
-    print(f"kills: {dict(observed.kills)}")
-    print(f"acknowledged marks: {len(observed.marks)}, events: {len(observed.events)}")
-    print(f"answers by status (0: connection lost): {dict(observed.statuses)}")
-    print("\n".join(faults) or "nothing was lost")
-    sys.exit(bool(faults))
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+        problems = run_campaign(Path(name).resolve(), chosen.kills, chosen.seed, chosen.only)
+    print(f"{len(problems)} trials went wrong" if problems else "Every trial ended in equal results and left nothing.")
+    sys.exit(bool(problems))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A file appears completely or not at all."""
 
 import errno
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from pixelwise.atomic_write import (
     atomic_write_json,
     atomic_write_text,
     check_writable,
+    new_folder,
     remove_leftovers,
     temporary_path,
 )
@@ -61,6 +63,12 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_names_that_are_no_utf_8_are_read_as_they_were(tmp_path: Path) -> None:
+    value = {"é🙂": ["a\udcff.png"]}
+    atomic_write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == value
+
+
 def test_a_full_disk_has_its_own_error(tmp_path: Path) -> None:
     def fill(file: BinaryIO) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -83,19 +91,45 @@ def test_a_name_that_is_too_long_is_refused_in_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
-    ended = tmp_path / f".model.safetensors.{host_name()}-{2**22 + 1}-0123abcd{TEMPORARY}"  # no such process
-    old = tmp_path / f".model.safetensors.0123abcd-1-0123abcd{TEMPORARY}"
-    kept = [
-        tmp_path / f".model.safetensors.{process_name()}-0123abcd{TEMPORARY}",  # runs
-        tmp_path / f".model.safetensors.0123abcd-2-0123abcd{TEMPORARY}",  # of another host, and new
-        tmp_path / f".notes{TEMPORARY}",
-    ]
-    for path in (ended, old, *kept):
+ENDED = 2**22 + 1  # above the largest process number
+
+
+def leftovers(folder: Path) -> set[Path]:
+    """Write what an ended process left, a file and a folder; return what must stay."""
+    for name in ("model.safetensors", "data"):
+        (folder / f".{name}.{host_name()}-{ENDED}-0123abcd{TEMPORARY}").touch()
+    (folder / f".set.{host_name()}-{ENDED}-0123abcd{TEMPORARY}" / "images").mkdir(parents=True)
+    old = folder / f".model.safetensors.0123abcd-1-0123abcd{TEMPORARY}"
+    running = temporary_path(folder / "model.safetensors")
+    elsewhere = folder / f".model.safetensors.0123abcd-2-0123abcd{TEMPORARY}"  # of another host, and new
+    foreign = folder / f".notes{TEMPORARY}"
+    for path in (old, running, elsewhere, foreign):
         path.touch()
     os.utime(old, (1, 1))
+    return {running, elsewhere, foreign}
+
+
+def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
+    kept = leftovers(tmp_path)
     remove_leftovers(tmp_path)
-    assert set(tmp_path.iterdir()) == set(kept)
+    assert set(tmp_path.iterdir()) == kept
+
+
+def test_the_first_write_into_a_folder_removes_them(tmp_path: Path) -> None:
+    kept = leftovers(tmp_path)
+    atomic_write_text(tmp_path / "a.txt", "text")
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / "a.txt"}
+    again = tmp_path / f".b.{host_name()}-{ENDED}-0123abcd{TEMPORARY}"
+    again.touch()
+    atomic_write_text(tmp_path / "b.txt", "text")
+    assert again.exists(), "the folder is listed once"
+
+
+def test_a_new_folder_removes_them(tmp_path: Path) -> None:
+    kept = leftovers(tmp_path)
+    with new_folder(tmp_path / "new") as folder:
+        (folder / "a").touch()
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / "new"}
 
 
 def test_every_temporary_file_has_a_name_of_its_own(tmp_path: Path) -> None:

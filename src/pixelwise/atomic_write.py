@@ -2,7 +2,8 @@
 
 A reader sees the old file or the new one, never an incomplete one. POSIX `rename(2)` is atomic within one
 file system, so the temporary file is in the destination folder. Its name contains the host, the process and a random
-part: on a shared file system two hosts, or two containers, may have processes of the same number.
+part: on a shared file system two hosts, or two containers, may have processes of the same number. The next process that
+writes into the folder removes what a killed one left there.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -22,6 +24,7 @@ from pixelwise.process_name import is_running_here, process_name
 
 TEMPORARY = ".part"
 ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another host is removed
+PROBE = ".writable"  # start of the name of a file that is written to see whether a folder can be
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -44,6 +47,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
+    _remove_leftovers_once(path.parent)
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -74,8 +78,8 @@ def new_folder(out: Path) -> Generator[Path, None, None]:
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputFailed("a new folder", "one that is not empty", "Choose another folder with --out.", out)
+        remove_leftovers(out.parent)
         temporary.mkdir(parents=True)
-        remove_leftovers(out.parent, out.name)
     except OSError as error:
         raise write_error(out, error) from error
     try:
@@ -98,7 +102,7 @@ def check_writable(folder: Path) -> None:
         It cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".writable.{process_name()}-{token_hex(4)}{TEMPORARY}"
+    probe = folder / f"{PROBE}.{process_name()}-{token_hex(4)}{TEMPORARY}"
     probe.touch()
     probe.unlink(missing_ok=True)
 
@@ -123,6 +127,12 @@ def remove_leftovers(folder: Path, name: str = "") -> None:
         running = is_running_here(process.rpartition("-")[0])
         if running is False or (running is None and _is_older(leftover, ABANDONED)):
             _remove(leftover)
+
+
+@lru_cache(maxsize=256)
+def _remove_leftovers_once(folder: Path) -> None:
+    """Remove them when this process first writes into a folder: listing it before every file would be slow."""
+    remove_leftovers(folder)
 
 
 def temporary_path(path: Path) -> Path:
@@ -159,8 +169,12 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 
 def atomic_write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON to `path` atomically. NaN raises ValueError: JSON has none."""
-    atomic_write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    r"""Write `value` as indented JSON to `path` atomically. NaN raises ValueError: JSON has none.
+
+    Bytes of file names that are no UTF-8 become escapes such as ``\udcff``, which `json.loads` reads as they were.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    atomic_write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_error(path: Path, error: OSError) -> OutputFailed:

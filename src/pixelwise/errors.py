@@ -31,11 +31,13 @@ class PixelwiseError(Exception):
     """
 
     exit_code = 2
+    one_line = True
 
     def __init__(self, expected: str, got: str, hint: str, path: Path | str | None = None) -> None:
         self.expected, self.got, self.hint, self.path = expected, got, hint, path
         where = f"{printable(path)}: " if path is not None else ""
-        super().__init__(f"{where}expected {expected}; got {got}. {hint}")
+        text = f"{where}expected {expected}; got {got}. {hint}"
+        super().__init__(printable(text) if self.one_line else text)
 
     def __reduce__(self) -> tuple[type["PixelwiseError"], tuple[object, ...]]:
         """Support pickling: exceptions are rebuilt from these arguments."""
@@ -48,6 +50,8 @@ class BadImage(PixelwiseError):
 
 class BadDataset(PixelwiseError):
     """A folder cannot be used as a data set."""
+
+    one_line = False  # a line per problem
 
 
 class BadOption(PixelwiseError):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fuzz.mutations import SECONDS, accept_or_refuse, edits, examples, mutate
+from fuzz.mutations import ODD, SECONDS, accept_or_refuse, edits, examples, mutate, places, replaced
 from pixelwise.io.read import probe, read_image, read_mask
 from pixelwise.io.windows import open_windows
 
@@ -149,25 +149,6 @@ SCALE = [{"type": "scale", "scale": [1.0, 1.0]}]
 ATTRIBUTES = {
     "multiscales": [{"version": "0.4", "axes": AXES, "datasets": [{"path": "0", "coordinateTransformations": SCALE}]}]
 }
-ODD: list[Any] = [None, "", "x", -1, 0, 1e400, 10**30, [], {}, [[]], [1], True, "../0", "\0", {"name": ""}]
-
-
-def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the paths to every value inside a JSON value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [at, *(place for key, part in inner for place in _places(part, (*at, key)))]
-
-
-def replaced(value: Any, at: tuple[Any, ...], new: Any) -> Any:
-    """Return a JSON value with the part at a path replaced."""
-    if not at:
-        return new
-    copy = json.loads(json.dumps(value))
-    target = copy
-    for key in at[:-1]:
-        target = target[key]
-    target[at[-1]] = new
-    return copy
 
 
 @pytest.mark.parametrize("file", [".zattrs", ".zarray"])
@@ -183,7 +164,7 @@ def test_odd_zarr_metadata_are_read_or_refused(file: str, tmp_path: Path) -> Non
     original = json.loads(path.read_text())
 
     @examples(60)
-    @given(at=st.sampled_from(_places(original)), new=st.sampled_from(ODD))
+    @given(at=st.sampled_from(places(original)), new=st.sampled_from(ODD))
     def check(at: tuple[Any, ...], new: Any) -> None:
         path.write_text(json.dumps(replaced(original, at, new)))
         accept_or_refuse(lambda: read_windows(store))

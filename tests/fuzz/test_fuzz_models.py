@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.mutations import accept_or_refuse, edits, examples, mutate
-from fuzz.test_fuzz_images import ODD, _places, replaced
+from fuzz.mutations import ODD, accept_or_refuse, edits, examples, mutate, places, replaced
 from pixelwise.errors import BadModel
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.model_file import model_card as module
 from pixelwise.model_file.model_card import read_model_card_text
 from pixelwise.model_file.model_file import load_model
+from pixelwise.sampling.normalise import Normalisation
 from pixelwise.training.checkpoint import MANIFEST, newest_checkpoint, save_checkpoint
 from tiny import as_json, make_photo_recipe, make_recipe, write_model
 from training.test_checkpoint import state_of
@@ -57,7 +58,7 @@ def test_what_a_model_card_says_is_checked_as_a_whole(task: str, tmp_path: Path)
         path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
 
     @examples(50)
-    @given(at=st.sampled_from(_places(json.loads(json.dumps(original)))), new=st.sampled_from(NUMBERS))
+    @given(at=st.sampled_from(places(json.loads(json.dumps(original)))), new=st.sampled_from(NUMBERS))
     def check(at: tuple[Any, ...], new: Any) -> None:
         replace_card(replaced(json.loads(json.dumps(original)), at, new))
         accept_or_refuse(lambda: load_model_for_prediction(path, runtime="torch").predict(image))
@@ -78,6 +79,11 @@ CONTRADICTIONS: dict[str, dict[str, Any]] = {
     "many channels": {"channels": 10**9},
     "too many values": {"values": list(range(1000))},
     "tiny temperature": {"temperature": 1e-300},
+    "areas of other classes": {"target": {"class_areas": [0, 5, 5, 5]}},
+    "a huge minimum area": {"target": {"min_area": 10**18}},
+    "a view of a segmentation": {"view": {"side": 16, "shorter": 16}},
+    "a huge value": {"values": [0, 10**30]},
+    "no number of missing pixels": {"reading": {"nodata": ""}},
     "infinite range": {"intensity_range": [[0.0, 1e400]]},
 }
 
@@ -111,13 +117,14 @@ def test_odd_manifests_fall_back_to_the_older_checkpoint(tmp_path: Path) -> None
     manifest = save_checkpoint(tmp_path, state_of(20)) / MANIFEST
     original = json.loads(manifest.read_text())
     texts = ["[1]", '{"step":12,"files":[1]}', "[" * 100_000, '{"step":1}', "null", "", '{"step":[],"files":{}}']
+    texts += ['{"step":1e400,"files":{}}', '{"step":-1,"files":{}}']
 
     @examples(40)
     @given(
         text=st.sampled_from(texts)
         | st.builds(
             lambda at, new: json.dumps(replaced(original, at, new)),
-            st.sampled_from([place for place in _places(original) if place[-1:] == ("sha256",) or len(place) < 3]),
+            st.sampled_from([place for place in places(original) if place[-1:] == ("sha256",) or len(place) < 3]),
             st.sampled_from(ODD),
         )
     )
@@ -129,3 +136,59 @@ def test_odd_manifests_fall_back_to_the_older_checkpoint(tmp_path: Path) -> None
         assert result.step == 10 or json.loads(text)["files"] == original["files"]
 
     check()
+
+
+def graph_bytes(text: str, channels: int = 2) -> bytes:
+    """Return an ONNX file of one convolution with a model card."""
+    onnx = pytest.importorskip("onnx")
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    weights = onnx.numpy_helper.from_array(np.ones((channels, 1, 1, 1), np.float32), "weights")
+    nodes = [
+        helper.make_node("Conv", ["image", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    sides = ["batch", "height", "width"]
+    graph = helper.make_graph(
+        nodes,
+        "drawn",
+        [helper.make_tensor_value_info("image", float32, [sides[0], 1, *sides[1:]])],
+        [
+            helper.make_tensor_value_info(n, float32, [sides[0], channels, *sides[1:]])
+            for n in ("probabilities", "logits")
+        ],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {"pixelwise": text})
+    return model.SerializeToString()
+
+
+def test_what_the_metadata_of_a_graph_say_is_checked(tmp_path: Path) -> None:
+    """A graph that is accepted predicts."""
+    pytest.importorskip("onnxruntime")
+    path, image = tmp_path / "model.onnx", np.zeros((1, 32, 32), np.uint8)
+    original = json.loads(json.dumps(as_json(replace(make_recipe(), normalisation=Normalisation(kind="none")))))
+
+    def predicts(card: Any) -> bool:
+        path.write_bytes(graph_bytes(json.dumps(card)))
+        return accept_or_refuse(lambda: load_model_for_prediction(path, runtime="onnx").predict(image))
+
+    assert predicts(original)
+
+    @examples(40)
+    @given(at=st.sampled_from(places(original)), new=st.sampled_from(NUMBERS))
+    def check(at: tuple[Any, ...], new: Any) -> None:
+        predicts(replaced(original, at, new))
+
+    check()
+
+
+def test_a_graph_with_other_logits_than_its_card_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx_runtime = pytest.importorskip("pixelwise.runtimes.onnx")
+    path, image = tmp_path / "model.onnx", np.zeros((1, 32, 32), np.uint8)
+    card = replace(make_recipe(), normalisation=Normalisation(kind="none"))
+    path.write_bytes(graph_bytes(json.dumps(as_json(card)), channels=5))
+    with pytest.raises(BadModel, match="logits have the shape"):
+        load_model_for_prediction(path, runtime="onnx").predict(image)
+    monkeypatch.setattr(onnx_runtime, "check_logits", lambda logits, *_: logits)
+    assert load_model_for_prediction(path, runtime="onnx").predict(image) is not None  # control: taken

@@ -42,9 +42,51 @@ def test_damaged_records_are_named(tmp_path: Path) -> None:
 
 def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputFailed, match="Continue it with --resume, or choose another --out"):
+    with pytest.raises(OutputFailed, match="Choose another --out"):
         Run.create(tmp_path, Config(), {})
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    run = write_run(tmp_path / "run")
+    with pytest.raises(OutputFailed, match="Continue it with --resume, or choose another --out"):
+        run.check_free()
+
+
+RECORDS = {"splits": {"cases": {}}, "folds": {"left_out": [["a"]]}}
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """What a process leaves that ends before config.yaml is written."""
+
+    def end(path: Path, config: Config) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pixelwise.workflow.run.save_config", end)
+        with pytest.raises(SystemExit):
+            Run.create(tmp_path / "run", Config(), RECORDS)
+    (tmp_path / "run" / ".splits.json.0.part").touch()
+    return Run(tmp_path / "run")
+
+
+def test_a_run_that_was_stopped_before_its_config_is_replaced(stopped: Run) -> None:
+    with pytest.raises(BadRun, match="Give the same command without --resume"):
+        Run.open(stopped.folder)
+    stopped.check_free()
+    again = Run.create(stopped.folder, Config(), {"splits": {"cases": {"train": ["b"]}}})
+    assert again.splits == {"cases": {"train": ["b"]}}
+    assert not again.folds, "records of the other attempt are gone"
+    assert Run.open(stopped.folder).config == Config()
+
+
+def test_control_what_else_is_there_is_kept(stopped: Run) -> None:
+    (stopped.folder / "notes.txt").write_text("mine")
+    with pytest.raises(OutputFailed, match="an existing one"):
+        Run.create(stopped.folder, Config(), {})
+
+
+def test_a_run_that_is_being_created_is_not_replaced(stopped: Run) -> None:
+    with stopped.only_one(), pytest.raises(OutputFailed, match="being trained"):
+        Run.create(stopped.folder, Config(), {})
 
 
 def test_one_training_at_a_time(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from pixelwise.datasets.folder_layout import check_folder, is_image_name
+from pixelwise.datasets.folder_layout import check_folder, is_image_name, refuse_unreadable
 from pixelwise.datasets.masks.likeness import are_flat, find_mask_side
 from pixelwise.datasets.naming.folder_names import natural_key, pairing_name, read_folder_name
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
@@ -276,7 +276,7 @@ def _image_files(folder: Path) -> list[Path]:
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the images of a folder and its inner, each real folder once."""
     visited: set[str] = set()
-    for here, inner, names in os.walk(folder, followlinks=True):
+    for here, inner, names in os.walk(folder, followlinks=True, onerror=refuse_unreadable):
         real = os.path.realpath(here)
         inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
         if real in visited:

@@ -142,7 +142,7 @@ def _scan(root: Path) -> tuple[list[Folder], list[str]]:
     folders: list[Folder] = []
     visited: set[str] = set()
     others: list[str] = []
-    for here, inner, names in os.walk(root, followlinks=True):
+    for here, inner, names in os.walk(root, followlinks=True, onerror=refuse_unreadable):
         real = os.path.realpath(here)
         inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
         volumes = [name for name in inner if is_volume_folder(Path(here, name))]
@@ -157,6 +157,13 @@ def _scan(root: Path) -> tuple[list[Folder], list[str]]:
             files.sort(key=lambda path: natural_key(path.name))
             folders.append(Folder(parts=Path(here).relative_to(root).parts, files=files))
     return folders, others
+
+
+def refuse_unreadable(error: OSError) -> None:
+    """Raise `BadDataset` for a folder that may not be listed: its files would be missing without a word."""
+    reason = (error.strerror or str(error)).lower()
+    hint = "Make it readable (chmod u+rx), or take it out of the data folder."
+    raise BadDataset("readable folders", reason, hint, str(error.filename)) from error
 
 
 def is_image_name(name: str) -> bool:

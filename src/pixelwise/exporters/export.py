@@ -11,8 +11,8 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadOption, nearest
 from pixelwise.exporters.comparison import Comparison, check, compare
 from pixelwise.exporters.description import Limits
-from pixelwise.exporters.export_task import ExportTask, export_task_of
-from pixelwise.exporters.formats import FORMATS, check_installed, runtimes_for
+from pixelwise.exporters.export_task import export_task_of
+from pixelwise.exporters.formats import FORMATS, check_installed, limits_of, runtimes_for
 from pixelwise.exporters.package import check_package
 from pixelwise.exporters.parity_report import parity_report_path, write_parity_data, write_parity_report
 from pixelwise.exporters.samples import ParityBatch, Sample
@@ -109,11 +109,6 @@ def export_model(
         limits = limits_of(kind, export_task)
         check(comparisons, limits, path)
         return _publish(temporary, path, kind, comparisons, limits, batches)
-
-
-def limits_of(kind: str, export_task: ExportTask) -> Limits:
-    """Return the limits of the parity check of a format."""
-    return export_task.quantised if kind.endswith("int8") else export_task.exact
 
 
 def _write(path: Path, kind: str, network: AnyNetwork, model_card: ModelCard, material: ExportImages) -> None:

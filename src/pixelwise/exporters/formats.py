@@ -9,7 +9,8 @@ import numpy as np
 
 from pixelwise.errors import BadOption
 from pixelwise.exporters.comparison import PredictBatch
-from pixelwise.exporters.export_task import export_task_of
+from pixelwise.exporters.description import Limits
+from pixelwise.exporters.export_task import ExportTask, export_task_of
 from pixelwise.exporters.samples import ParityBatch, normalised
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Outputs, Runtime, StagedRuntime
@@ -61,6 +62,11 @@ def check_installed(kind: str) -> None:
     if missing:
         expected = f"{', '.join(missing)} for the format {kind}"
         raise BadOption(expected, "not installed", f'Run: pip install "pixelwise[{FORMATS[kind].extra}]".')
+
+
+def limits_of(kind: str, export_task: ExportTask) -> Limits:
+    """Return the limits of the parity check of a format."""
+    return export_task.quantised if kind.endswith("int8") else export_task.exact
 
 
 def runtimes_for(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple[str, PredictBatch]]:

@@ -10,12 +10,13 @@ import numpy as np
 import yaml
 from scipy.special import softmax
 
-from pixelwise.errors import ExportFailed
+from pixelwise.errors import ExportFailed, PixelwiseError, printable
 from pixelwise.model_file.model_card import invalid_model
-from pixelwise.runtimes.exported import GRAPH_LIMIT, packaged_graph
+from pixelwise.runtimes.exported import GRAPH_LIMIT, check_member, packaged_graph
 
 DESCRIPTION = "rdf.yaml"
 TEST_INPUT, TEST_OUTPUT, TEST_LOGITS = "test_input.npy", "test_output.npy", "test_logits.npy"
+DESCRIPTION_LIMIT = 2**20  # bytes
 TOLERANCE = 1e-3  # of an output, relative to the larger of its largest value and 1
 
 
@@ -35,7 +36,7 @@ def check_package(path: Path) -> None:
 
     try:
         with zipfile.ZipFile(path) as package:
-            description: dict[str, Any] = yaml.safe_load(_member(package, DESCRIPTION, path))
+            description: dict[str, Any] = yaml.safe_load(_member(package, DESCRIPTION, path, DESCRIPTION_LIMIT))
             (described,), outputs = description["inputs"], list(description["outputs"])
             tests = [tensor["test_tensor"] for tensor in (described, *outputs)]
             for file in (description["documentation"], description["weights"]["onnx"], *tests):
@@ -47,17 +48,19 @@ def check_package(path: Path) -> None:
         for output, value, reference in zip(outputs, values, expected, strict=True):
             processed = _process(output.get("postprocessing", ()), value, _axis_names(output))
             _compare(output["id"], processed, reference, path)
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile, yaml.YAMLError) as error:
-        raise invalid_model(path, f"a package that does not follow its description ({error})") from error
+    except PixelwiseError:
+        raise
+    except Exception as error:  # what yaml, zipfile and numpy raise on damaged files has no common base class
+        reason = " ".join(printable(str(error)).split())[:160] or type(error).__name__
+        raise invalid_model(path, f"a package that does not follow its description ({reason})") from error
 
 
 def _axis_names(tensor: dict[str, Any]) -> list[str]:
     return [str(axis.get("id", axis["type"])) for axis in tensor["axes"]]
 
 
-def _member(package: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    if package.getinfo(name).file_size > GRAPH_LIMIT:
-        raise invalid_model(path, f"a {name} of more than 2 GB")
+def _member(package: zipfile.ZipFile, name: str, path: Path, limit: int = GRAPH_LIMIT) -> bytes:
+    check_member(package.getinfo(name), path, limit)
     return package.read(name)
 
 

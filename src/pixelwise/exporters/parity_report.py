@@ -20,9 +20,13 @@ from pixelwise.atomic_write import atomic_write, atomic_write_json
 from pixelwise.errors import BadModel
 from pixelwise.exporters.comparison import Comparison
 from pixelwise.exporters.description import Limits
+from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.samples import ParityBatch
+from pixelwise.runtimes.exported import model_files
 
 BLOCK = 2**20
+MAX_DATA = 8 * 2**30  # bytes of the parity data, unpacked
+_HINT = "Export the run again, and copy all files of the export together."
 
 
 def parity_report_path(path: Path) -> Path:
@@ -51,12 +55,31 @@ def read_parity_data(path: Path) -> list[ParityBatch]:
     """
     data_path = parity_data_path(path)
     try:
+        with zipfile.ZipFile(data_path) as members:
+            size = sum(member.file_size for member in members.infolist())
+        if size > MAX_DATA:
+            raise ValueError(f"{size} bytes")
         with np.load(io.BytesIO(data_path.read_bytes()), allow_pickle=False) as arrays:
             count = len(arrays.files) // len(ParityBatch._fields)
-            return [ParityBatch(*(arrays[f"{name}_{index}"] for name in ParityBatch._fields)) for index in range(count)]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        hint = "Export the run again, and copy all files of the export together."
-        raise BadModel(f"its parity data in {data_path.name}", "a missing or unreadable file", hint, path) from error
+            batches = [
+                ParityBatch(*(arrays[f"{name}_{index}"] for name in ParityBatch._fields)) for index in range(count)
+            ]
+        _check_batches(batches)
+    except Exception as error:  # what numpy and zlib raise on damaged files has no common base class
+        raise BadModel(f"its parity data in {data_path.name}", "a missing or unreadable file", _HINT, path) from error
+    return batches
+
+
+def _check_batches(batches: Sequence[ParityBatch]) -> None:
+    """Raise ValueError unless there are batches of images with logits for each of them."""
+    for batch in batches:
+        count = len(batch.image)
+        if batch.image.ndim != 4 or batch.logits.ndim not in (2, 4) or not count:
+            raise ValueError("arrays of other dimensions")
+        if any(len(array) != count or array.dtype.kind not in "iuf" for array in batch):
+            raise ValueError("arrays of different lengths, or not of numbers")
+    if not batches:
+        raise ValueError("no batches")
 
 
 def write_parity_report(
@@ -89,21 +112,28 @@ def read_parity_report(path: Path) -> dict[str, Any]:
     Raises
     ------
     BadModel
-        The report is missing or damaged, or a file has changed.
+        The report is missing or damaged, is about another file, or a file has changed.
     """
-    hint = "Export the run again, and copy all files of the export together."
     try:
         parity_report = json.loads(parity_report_path(path).read_text("utf-8"))
         digests, data_digest = dict(parity_report["sha256"]), str(parity_report["proof_sha256"])
-        Limits(**parity_report["limits"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        limits = Limits(**parity_report["limits"])
+        if not all(value is None or isinstance(value, int | float) for value in asdict(limits).values()):
+            raise TypeError("limits that are no numbers")
+        if str(parity_report["format"]) not in FORMATS:
+            raise ValueError("an unknown format")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         expected = f"its parity report in {parity_report_path(path).name}"
-        raise BadModel(expected, "a missing or unreadable file", hint, path) from error
+        raise BadModel(expected, "a missing or unreadable file", _HINT, path) from error
+    missing = sorted({file.name for file in model_files(path)} - set(digests))
+    if missing or Path(FORMATS[parity_report["format"]].place).suffix != path.suffix:
+        got = f"one without {missing[0]}" if missing else f"one of the format {parity_report['format']}"
+        raise BadModel(f"a parity report of {path.name}", got, _HINT, path)
     files = {path.with_name(Path(name).name): value for name, value in digests.items()}
     for file, expected in (files | {parity_data_path(path): data_digest}).items():
         if not file.is_file() or digest(file) != expected:
             got = "a changed or damaged file" if file.is_file() else "no file"
-            raise BadModel(f"the exported {file.name}", got, hint, path)
+            raise BadModel(f"the exported {file.name}", got, _HINT, path)
     return parity_report
 
 

@@ -10,6 +10,7 @@ from pixelwise.errors import BadImage
 from pixelwise.io.read import ReadOptions
 from pixelwise.io.sample_values import to_pixels
 
+MAX_SPACING_RATIO = 2  # of the pixel size of an image to that of the training images
 MAX_RATIO = 20  # brightness relative to the training images from which a different scale is assumed
 
 
@@ -184,3 +185,27 @@ def warn_of_scale(
         known_range = f"{high:.4g}" if peaks is None else f"{least:.4g} to {most_known:.4g}"
         return (f"Values reach {maximum:.4g} here and {known_range} in the training images: another scale?",)
     return ()
+
+
+def warn_of_spacing(spacing: Sequence[float] | None, trained: Sequence[float] | None) -> tuple[str, ...]:
+    """Return a warning if the pixels of an image are more than twice as large or small as those in training.
+
+    Parameters
+    ----------
+    spacing, trained : sequence of float, or None
+        Micrometres per pixel, (y, x); None if unknown.
+
+    Examples
+    --------
+    >>> warn_of_spacing((2.0, 2.0), (0.5, 0.5))
+    ('Pixels are 2 x 2 micrometres here and 0.5 x 0.5 in the training images: rescale the image.',)
+    >>> warn_of_spacing((0.9, 0.9), (0.5, 0.5)), warn_of_spacing(None, (0.5, 0.5))
+    ((), ())
+    """
+    if spacing is None or trained is None or len(spacing) != len(trained):
+        return ()
+    ratios = [here / there for here, there in zip(spacing, trained, strict=True)]
+    if all(1 / MAX_SPACING_RATIO <= ratio <= MAX_SPACING_RATIO for ratio in ratios):
+        return ()
+    here, there = (" x ".join(f"{length:.4g}" for length in lengths) for lengths in (spacing, trained))
+    return (f"Pixels are {here} micrometres here and {there} in the training images: rescale the image.",)

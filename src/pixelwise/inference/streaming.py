@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Integer
 
+from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import per_axis
 from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
@@ -165,6 +166,9 @@ def stream_image(
         finish(result, options.form, metadata)
         if result is not tiles:
             tiles.discard()
+    except BadImage:  # it cannot be finished later
+        tiles.discard()
+        raise
     except BaseException:
         tiles.close()
         raise

@@ -189,6 +189,7 @@ def _open_regular(path: Path) -> BinaryIO:
         # O_NONBLOCK: opening a pipe must not block; O_BINARY exists on Windows only.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         if stat.S_ISDIR(path.stat().st_mode):
+            os.scandir(path).close()  # raises PermissionError
             raise BadImage(IMAGE_FORMATS, "a folder", "Give the files in it, or the folder of a data set.", path)
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
@@ -210,7 +211,7 @@ def _not_opened(path: Path, error: OSError | ValueError) -> BadImage:
     elif number == errno.ELOOP:
         got, hint = "a circular symbolic link", "Remove the link."
     elif number in (errno.EACCES, errno.EPERM):
-        got, hint = "no permission to read it", "Make the file readable (chmod u+r)."
+        got, hint = "no permission to read it", "Make it readable (chmod u+r, for a folder u+rx)."
     elif number in (errno.ENXIO, errno.EOPNOTSUPP):
         got, hint = "a pipe, device or socket, not a regular file", "Give the path of a file."
     else:

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Integer, Num
 
+from pixelwise.errors import BadOption
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import Header
@@ -31,6 +32,15 @@ class ReadOptions:
     exif: Orientation = "apply"
     nodata: str | None = None
     volumes: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate the value of missing pixels."""
+        if self.nodata not in (None, "none"):
+            try:
+                float(self.nodata)
+            except ValueError as error:
+                hint = "Give the value of pixels without a measurement."
+                raise BadOption("a number, nan or none for --nodata", f"`{self.nodata}`", hint) from error
 
     def nodata_of(self, header: Header) -> float | None:
         """Return the value that stands for missing pixels in a file; None if there is none."""

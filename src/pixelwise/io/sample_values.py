@@ -74,6 +74,7 @@ def to_pixels(
         return pixels.astype(np.uint8), 0.0
     missing = None if nodata is None else _missing(pixels, nodata)
     if pixels.dtype.kind == "f":
+        _check_range(pixels, missing, path)
         with np.errstate(over="ignore", invalid="ignore"):
             pixels = pixels.astype(np.float32, copy=False)
     if missing is not None and missing.any():
@@ -84,6 +85,18 @@ def to_pixels(
     return pixels.astype(
         np.int32, copy=False
     ) if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2 else pixels, 0.0
+
+
+def _check_range(pixels: Shaped[np.ndarray, "c h w"], missing: np.ndarray | None, path: Path | None) -> None:
+    """Raise `BadImage` for finite values of 64 bits that float32 cannot hold, except those of missing pixels."""
+    if pixels.dtype.itemsize <= 4:
+        return
+    beyond = np.isfinite(pixels) & (np.abs(pixels) > np.finfo(np.float32).max)
+    if missing is not None:
+        beyond &= ~missing
+    if beyond.any():
+        got = f"{int(beyond.sum())} values up to {float(np.abs(pixels[beyond]).max()):.3g}"
+        raise BadImage("values that float32 holds, up to 3.4e38", got, "Rescale the image, or declare --nodata.", path)
 
 
 def mark_missing(

@@ -74,7 +74,7 @@ class ZarrPlanes:
         self._array = open_array(path / level.path)
         self.shape = sizes.get("c", 1), sizes["y"], sizes["x"]
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
-        self.spacing, self.messages = level.spacing, ()
+        self.spacing, self.messages = level.spacing, _describe_absent(self._array, path)
         self._cache = ChunkCache()
 
     def read(self, rows: Span, columns: Span) -> Shaped[np.ndarray, "planes rows columns"]:
@@ -216,6 +216,15 @@ def open_array(folder: Path) -> Any:
     zarr = zarr_library()
     with decoding(folder, "OME-Zarr"):
         return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
+
+
+def _describe_absent(array: Any, path: Path) -> tuple[str, ...]:
+    """Return a message about chunks without a file, which the specification reads as the fill value."""
+    with decoding(path, "OME-Zarr"):
+        absent, whole = array.nchunks - array.nchunks_initialized, array.nchunks
+    if absent <= 0:
+        return ()
+    return (f"{absent} of {whole} chunks are absent and read as {array.fill_value}, the fill value of the store",)
 
 
 def _all_codecs(codecs: list[Any]) -> list[Any]:

@@ -26,6 +26,7 @@ MAX_MEMBERS = 32
 MAX_CLASSES, MAX_CHANNELS = 65_536, 4_096
 MAX_SIDE = 2**16  # pixels, of a tile, a halo or a step
 MAX_AREA = 2**31  # pixels, of a minimum area
+MAX_VALUE = 2**32  # of a mask
 TASKS = ("binary", "multiclass", "instance", "classification")
 Members = Annotated[int, Field(ge=1, le=MAX_MEMBERS)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -158,7 +159,7 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
     checks = {
         "task": card.task in TASKS,
         "classes": 1 <= len(card.classes) <= MAX_CLASSES,
-        "values": len(card.values) in (0, len(card.classes)),
+        "values": len(card.values) in (0, len(card.classes)) and all(abs(value) <= MAX_VALUE for value in card.values),
         "colours": (len(card.colours) == len(card.classes) or (not card.colours and card.task == "classification"))
         and all(0 <= part <= 255 for colour in card.colours for part in colour),
         "channels": 1 <= card.channels <= MAX_CHANNELS and card.channels == card.network.in_channels,
@@ -169,8 +170,8 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
         "tile": 1 <= card.tile <= MAX_SIDE,
         "spacing": card.spacing is None or len(card.spacing) == card.network.dimensions,
         "temperature": all(t is None or 1e-3 <= t <= 1e3 for t in (card.temperature, card.doubt_temperature)),
-        "target": 0 <= card.target.min_area <= MAX_AREA
-        and (card.task == "classification" or _logit_channels(card) == card.network.classes),
+        "target": _is_possible_target(card),
+        "view": (card.view is not None) == (card.task == "classification"),
         "geometry": _is_possible(card.geometry)
         and (card.task == "classification" or card.geometry.legal_step % card.geometry.total_stride == 0),
     }
@@ -179,8 +180,16 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
         raise invalid_model(path, f"a model card with an invalid or contradictory {contradictory[0]}")
 
 
-def _logit_channels(card: ModelCard) -> int:
-    return target_channels(card.target, len(card.classes))
+def _is_possible_target(card: ModelCard) -> bool:
+    """Return whether the target fits the classes and the logits, with areas and widths that an image can have."""
+    target, areas = card.target, card.target.class_areas
+    fits = card.task == "classification" or target_channels(target, len(card.classes)) == card.network.classes
+    return (
+        fits
+        and all(0 <= area <= MAX_AREA for area in (target.min_area, *areas))
+        and max(target.separate, target.boundary_width) <= MAX_SIDE
+        and len(areas) in (0, len(card.classes))
+    )
 
 
 def _is_possible(geometry: Geometry) -> bool:

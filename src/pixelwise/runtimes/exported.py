@@ -1,11 +1,12 @@
 """Loading exported models without torch: .onnx, OpenVINO .xml or its folder, bioimage.io packages."""
 
 import zipfile
+import zlib
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pixelwise.errors import BadModel, BadOption
+from pixelwise.errors import BadModel, BadOption, printable
 from pixelwise.model_file.model_card import ModelCard, invalid_model
 from pixelwise.runtimes.base import ExportedGraph
 from pixelwise.runtimes.benchmark import check_name
@@ -13,6 +14,7 @@ from pixelwise.sampling.normalise import Normalisation
 
 GRAPH_IN_PACKAGE = "model.onnx"
 GRAPH_LIMIT = 2 * 2**30  # bytes; the limit of one ONNX file
+_MAX_RATIO, _UNPACKED = 100, 2**24  # weights shrink little; smaller files may be anything
 EXTRAS = {"onnx": "onnxruntime", "openvino": "openvino"}  # runtime -> its package
 READERS = {".onnx": ("onnx", "openvino"), ".zip": ("onnx",), ".xml": ("openvino",)}  # in order of preference
 
@@ -120,11 +122,18 @@ def packaged_graph(path: Path) -> bytes:
     """
     try:
         with zipfile.ZipFile(path) as package:
-            if package.getinfo(GRAPH_IN_PACKAGE).file_size > GRAPH_LIMIT:
-                raise invalid_model(path, "a graph of more than 2 GB")
+            check_member(package.getinfo(GRAPH_IN_PACKAGE), path, GRAPH_LIMIT)
             return package.read(GRAPH_IN_PACKAGE)
-    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         raise invalid_model(path, f"a package that cannot be read ({error})") from error
+
+
+def check_member(member: zipfile.ZipInfo, path: Path, limit: int) -> None:
+    """Raise `BadModel` if a file in a package is larger than `limit`, or unpacks to far more than it takes there."""
+    ratio = member.file_size / max(1, member.compress_size)
+    if member.file_size > limit or (ratio > _MAX_RATIO and member.file_size > _UNPACKED):
+        got = f"a package whose {printable(member.filename)} unpacks to {member.file_size:,} bytes"
+        raise invalid_model(path, got)
 
 
 def _load(path: Path, runtime: str) -> ExportedGraph:

@@ -17,7 +17,7 @@ import onnxruntime  # isort: skip
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
-from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, computing, graph_inputs
+from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, check_logits, computing, graph_inputs
 from pixelwise.runtimes.graph_stages import STAGES, map_name, read_stages_text
 
 ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
@@ -72,7 +72,8 @@ class OnnxRuntime:
         """Return the logits as float32, without computing the softmax."""
         inputs = graph_inputs(self._names, tiles)
         with computing(self._path, "ONNX Runtime"):
-            return np.asarray(self._session.run([LOGITS], inputs, self._run_options)[0])
+            logits = np.asarray(self._session.run([LOGITS], inputs, self._run_options)[0])
+        return check_logits(logits, tiles, self.model_card, self._path)
 
     @property
     def stages(self) -> NetworkStages | None:

@@ -1,5 +1,6 @@
 """The application: routes, error answers and the middleware that checks access."""
 
+import errno
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -105,4 +106,6 @@ def _as_failure(error: Exception) -> Failure:
         return Failure(400, "bad_request", f"{where}: {first['msg']}.")
     if isinstance(error, HTTPException):
         return Failure(error.status_code, _CODES.get(error.status_code, "error"), f"{error.detail}.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(507, "disk_full", "The disk of the server is full.", retry_after=60)
     return Failure(500, "internal", "An internal error; the log has its details.")

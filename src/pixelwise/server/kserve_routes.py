@@ -152,7 +152,8 @@ def _flat(data: list[Any], dtype: str, count: int) -> bytes:
     try:
         array = np.array(data)
         kinds = "iu" if np.dtype(dtype).kind in "iu" else "iuf"
-        cast = array.astype(dtype)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinity as a whole number: the values then differ
+            cast = array.astype(dtype)
         if array.size != count or array.dtype.kind not in kinds or (kinds == "iu" and not np.array_equal(cast, array)):
             raise ValueError
     except (ValueError, TypeError, OverflowError):

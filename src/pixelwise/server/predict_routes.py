@@ -49,6 +49,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         429: "This client sends too many requests; see Retry-After.",
         503: "The queue is full, the server stops or a worker restarts; see Retry-After.",
         504: "The deadline passed.",
+        507: "The disk of the server is full; see Retry-After.",
     }.items()
 }
 _FILE = {"schema": {"type": "string", "format": "binary"}}

@@ -16,7 +16,11 @@ MAX_CRASHES = 2
 
 _RESTART_SECONDS = 0.2, 30.0  # shortest and longest pause before a restart
 _LINE_LIMIT = 2**20
-_STATUS = {"BadImage": 422, "BadDataset": 422, "BadOption": 422, "MemoryError": 413, "BadModel": 422, "BadRun": 422}
+_STATUS = {
+    **dict.fromkeys(("BadImage", "BadDataset", "BadOption", "BadModel", "BadRun"), 422),
+    "MemoryError": 413,
+    "DiskFull": 507,
+}
 
 
 class WorkerClient:

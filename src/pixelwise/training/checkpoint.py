@@ -22,7 +22,7 @@ from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
 MANIFEST = "MANIFEST.json"
 MAX_CHECKPOINTS = 2
 # What a manifest or state of another shape raises, besides damaged files.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
+_DAMAGE = (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     OutputFailed
         The disk is full or the folder cannot be written; older checkpoints are kept.
     """
-    target = folder / f"step-{checkpoint.step:08d}"
+    target = folder / _name(checkpoint.step)
     manifest: dict[str, dict[str, Any]] = {}
     contents = {
         f"{name}.safetensors": save({k: v.detach().cpu().contiguous() for k, v in group.items()})
@@ -80,6 +80,10 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, warnings
 
 
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
 def _checkpoint_folders(folder: Path) -> list[Path]:
     """Return checkpoint folders, newest first."""
     return sorted(folder.glob("step-*"), reverse=True)
@@ -87,6 +91,9 @@ def _checkpoint_folders(folder: Path) -> list[Path]:
 
 def _load(folder: Path) -> Checkpoint:
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    step = int(manifest["step"])
+    if folder.name != _name(step):
+        raise ValueError(f"its manifest is of step {step}")
     contents: dict[str, bytes] = {}
     for name, entry in manifest["files"].items():
         if Path(name).name != name:
@@ -99,4 +106,4 @@ def _load(folder: Path) -> Checkpoint:
     if not isinstance(state, dict):
         raise ValueError(f"state.json contains a {type(state).__name__}")
     tensors = {name.removesuffix(".safetensors"): load(content) for name, content in contents.items()}
-    return Checkpoint(step=int(manifest["step"]), tensors=tensors, state=state)
+    return Checkpoint(step=step, tensors=tensors, state=state)

@@ -1,9 +1,11 @@
 """Predict masks or classes of image files with a trained or exported model."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from pixelwise.datasets.images.files import describe_folders, find_images
+from pixelwise.errors import DiskFull
 from pixelwise.inference.load import AnyModel, find_model, find_model_card, open_model
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -61,6 +63,15 @@ def predict(
     folder = Path(out)
     paths = [image for path in inputs for image in find_images(Path(path), folder)]
     progress.message(*describe_folders([Path(path) for path in inputs], folder))
+    new = not folder.exists()
     check_output_folder(folder, [Path(path) for path in inputs])
-    model_file = find_model(run)
-    return task_of(find_model_card(model_file)).predict(model_file, paths, folder, options, progress)
+    try:
+        model_file = find_model(run)
+        return task_of(find_model_card(model_file)).predict(model_file, paths, folder, options, progress)
+    except DiskFull as error:
+        hint = "Free some space, then run the same command again with --overwrite."
+        raise DiskFull(error.expected, error.got, hint, error.path) from error
+    finally:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # if nothing was written

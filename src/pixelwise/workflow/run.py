@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.atomic_write import (
+    PROBE,
+    TEMPORARY,
     atomic_write_json,
     atomic_write_text,
     check_writable,
@@ -25,6 +27,8 @@ from pixelwise.workflow.outcome import Outcome, outcome_of
 from pixelwise.workflow.settings import load_config, reasons_to_json, with_reasons
 
 REASONS = "reasons.json"  # the reason of each setting, for display
+LOCK = ".lock"
+RECORDS = ("fingerprint", "understood", "splits", "environment", "weights", "folds")  # JSON files made with the run
 CACHED = ("config", "fingerprint", "splits", "environment", "understood", "folds", "folds_record")
 
 
@@ -165,6 +169,8 @@ class Run:
         if not run.folder.exists():
             raise BadRun("a run folder", "nothing at this path", hint, folder)
         if not run.config_path.is_file():
+            if run._is_abandoned():
+                hint = "Give the same command without --resume: the training was stopped before its first step."
             raise BadRun(
                 "a run folder",
                 "a folder without config.yaml" if run.folder.is_dir() else "a file",
@@ -184,7 +190,14 @@ class Run:
         """
         run = cls(folder)
         run.check_free()
-        run.begin(config, records)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
+        with run.only_one():
+            for name in RECORDS:  # of a process that was stopped here
+                (folder / f"{name}.json").unlink(missing_ok=True)
+            run.begin(config, records)
         return run
 
     def begin(self, config: Config, records: Mapping[str, Any]) -> None:
@@ -203,9 +216,15 @@ class Run:
             raise OutputFailed("a run folder outside the data", "one inside", hint, self.folder)
 
     def check_free(self) -> None:
-        """Raise OutputFailed if the folder is not empty or cannot be written."""
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            hint = "Continue it with --resume, or choose another --out."
+        """Raise OutputFailed if the folder is not empty or cannot be written.
+
+        What a process left that was stopped before it had written config.yaml is replaced.
+        """
+        taken = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
+        if taken and not self._is_abandoned():
+            hint = "Choose another --out."
+            if self.config_path.is_file():
+                hint = "Continue it with --resume, or choose another --out."
             raise OutputFailed("a new or empty folder for the run", "an existing one", hint, self.folder)
         new = not self.folder.exists()
         try:
@@ -214,6 +233,16 @@ class Run:
                 self.folder.rmdir()  # leave nothing behind if the data is unusable
         except OSError as error:
             raise write_error(self.folder, error) from error
+
+    def _is_abandoned(self) -> bool:
+        """Return whether a training began the folder, and it holds nothing but what is written before config.yaml."""
+        if not self.folder.is_dir():
+            return False
+        known = {LOCK, REASONS, *(f"{name}.json" for name in RECORDS)}
+        names = {path.name for path in self.folder.iterdir()}
+        return any(name == LOCK or name.startswith(PROBE) for name in names) and all(
+            name in known or (name[0] == "." and name.endswith(TEMPORARY)) for name in names
+        )
 
     def resume_command(self, data: Path | str) -> str:
         """Return the command that continues the training; `data` is the folder of the training data."""
@@ -248,7 +277,10 @@ class Run:
     @contextmanager
     def only_one(self) -> Generator[None, None, None]:
         """Lock the folder against a second training; the lock ends with the process."""
-        handle = (self.folder / ".lock").open("w")
+        try:
+            handle = (self.folder / LOCK).open("w")
+        except OSError as error:
+            raise write_error(self.folder, error) from error
         try:
             _lock(handle, self.folder)
             for inner in (self.folder, *self.folder.glob("checkpoints/*")):

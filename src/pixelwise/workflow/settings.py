@@ -308,5 +308,6 @@ def _parse_yaml(text: str, where: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    except yaml.YAMLError as error:
-        raise BadOption("YAML", " ".join(str(error).split()), f"Check {where}.") from error
+    except Exception as error:  # values such as `!!bool x` and deep nesting raise KeyError, RecursionError and others
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadOption("YAML", reason, f"Check {where}.") from error

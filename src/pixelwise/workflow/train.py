@@ -8,7 +8,7 @@ from typing import Any
 
 from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset
 from pixelwise.datasets.splitting.folds import assign_folds, merge_train_val
-from pixelwise.errors import BadOption, DiskFull
+from pixelwise.errors import BadOption, DiskFull, Interrupted
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, detect_machine
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -20,6 +20,7 @@ from pixelwise.workflow.fit.cross_validation import CrossValidation, FoldTask
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.resume import follow_plan, refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
+from pixelwise.workflow.fit.signals import interrupt_on_signals
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
 from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
 from pixelwise.workflow.run import Run, run_folder
@@ -199,16 +200,33 @@ def train(
         run = Run.create(folder, settled, records)
         progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
     _check_processes(limited=run.config.training.available_time is not None, folds=run.folds or None, on=on)
-    with _only_one(run):
+    _go_on(run, dataset, task, choose_device(device), progress, started, cross_validate or _cross_validate)
+    return run
+
+
+def _go_on(
+    run: Run,
+    dataset: Dataset,
+    task: Any,
+    device: str,
+    progress: Progress,
+    started: float,
+    cross_validate: CrossValidate,
+) -> None:
+    """Train, or continue a training; whatever stops it names the command that continues."""
+    onward = run.resume_command(dataset.root)
+    with _only_one(run), interrupt_on_signals():
         try:
             if run.folds:
-                (cross_validate or _cross_validate)(run, dataset, task, choose_device(device), progress)
+                cross_validate(run, dataset, task, device, progress)
             else:
-                Training(run, dataset, task.open_training, choose_device(device), progress, started).go()
+                Training(run, dataset, task.open_training, device, progress, started).go()
         except DiskFull as error:
-            hint = f"Free some space, then continue with: {run.resume_command(root)}"
+            hint = f"Free some space, then continue with: {onward}"
             raise DiskFull(error.expected, error.got, hint, error.path) from error
-    return run
+        except KeyboardInterrupt as stop:  # between the steps, Training saves its state first
+            hint = f"The last saved state is kept. Continue with: {onward}"
+            raise Interrupted("a finished training", "a request to stop", hint, run.folder) from stop
 
 
 def _cross_validate(run: Run, dataset: Dataset, task: FoldTask, device: str, progress: Progress) -> None:

@@ -179,3 +179,19 @@ def test_without_the_library_one_line_says_what_to_install(tmp_path: Path, monke
     monkeypatch.setitem(__import__("sys").modules, "roifile", None)
     with pytest.raises(BadOption, match="pip install"):
         save(tmp_path, polygon(*SQUARE))
+
+
+def test_a_set_whose_compression_is_damaged_is_refused(tmp_path: Path) -> None:
+    """zlib raises its own error, which is none of zipfile's."""
+    save(tmp_path, polygon(*SQUARE))
+    path = tmp_path / "a_rois.zip"
+    with zipfile.ZipFile(path) as archive:
+        name, content = archive.namelist()[0], archive.read(archive.namelist()[0])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    damaged = bytearray(path.read_bytes())
+    start = 30 + len(name)
+    damaged[start : start + 8] = b"\xff" * 8
+    path.write_bytes(damaged)
+    with pytest.raises(BadDataset, match="a damaged zip file"):
+        imagej_roi.read(tmp_path, DataOptions())

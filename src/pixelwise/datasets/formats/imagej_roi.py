@@ -5,6 +5,7 @@ Source: ImageJ, ij/io/RoiDecoder.java, read with roifile. Areas are in pixels fr
 
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -25,6 +26,8 @@ from pixelwise.errors import BadDataset, BadOption, printable
 from pixelwise.text import pluralise
 
 CLASS = "class"  # the property of a region that names its class
+# What zipfile raises on damaged archives; NotImplementedError is a RuntimeError.
+_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 _MAX_REGIONS = 1_000_000
 _MAX_BYTES = 1 << 30  # of all regions of a set, unpacked
 _NAME = re.compile(r"(?i)[_ -]*roi[_ -]?s(?:ets?)?|[_ -]*rois?$|roi[_ -]*set[_ -]*")
@@ -139,7 +142,7 @@ def _is_roi_file(path: Path) -> bool:
             names = archive.namelist()
         empty = not names and _NAME.search(path.stem) is not None  # of an image without objects
         return empty or any(name.casefold().endswith(".roi") for name in names[:20])
-    except (OSError, zipfile.BadZipFile):
+    except _DAMAGE:
         return False
 
 
@@ -194,7 +197,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
                 raise BadDataset("at most 1,000,000 regions of 1 GB", got, "Split the set.", path)
             for entry in entries:
                 yield entry.filename, archive.read(entry)
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise BadDataset("a ROI set of ImageJ", "a damaged zip file", "Save it again.", path) from error
 
 

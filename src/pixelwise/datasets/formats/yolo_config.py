@@ -40,7 +40,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if path.stat().st_size > 1 << 20:
             raise BadDataset("a data.yaml of at most 1 MB", f"{path.stat().st_size:,} bytes", hint, path)
         document = yaml.safe_load(path.read_text("utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise BadDataset("valid YAML in UTF-8", f"an error{where}", hint, path) from error

@@ -1,4 +1,8 @@
-"""Find the image files of a folder and all folders below it."""
+"""Find the image files of a folder and all folders below it.
+
+What has the name of an image but cannot be read (a pipe, a link to nothing, an empty folder `a.png`), and folders
+without permission, are listed too: reading them fails with the reason, so that they are reported like damaged files.
+"""
 
 import os
 import re
@@ -22,7 +26,7 @@ def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     """Return the images of a path: the file itself, or those in the folder and all folders below it, in natural order.
 
     Of an array file (NPY, NPZ, HDF5) or of an array in one, these are its images, each as a path into the file.
-    Hidden files and folders are left out, and so is the folder `excluded`.
+    Hidden files and folders are left out, and so is the folder `excluded`. Folders that may not be read are listed.
 
     Raises
     ------
@@ -33,12 +37,12 @@ def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     """
     if parse_array_path(path) is not None:
         return _array_images(path)
-    if (path.is_file() and is_image_name(path.name)) or _is_image_folder(path):
+    if _is_image_folder(path) or (is_image_name(path.name) and not path.is_dir() and os.path.lexists(path)):
         return [path]
     if not path.exists():
         raise BadDataset("an image or a folder of images", "a path that does not exist", "Check the path.", path)
     check_folder(path)
-    images = [file for file in _walk(path, excluded) if is_image_name(file.name) or _is_image_folder(file)]
+    images = [file for file in _walk(path, excluded) if _is_listed(file)]
     if not images:
         raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
     return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))
@@ -65,7 +69,7 @@ def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> l
     messages: list[str] = []
     for folder in (folder for folder in folders if folder.is_dir() and not _is_image_folder(folder)):
         files = _walk(folder, excluded)
-        images = [file for file in files if is_image_name(file.name) or _is_image_folder(file)]
+        images = [file for file in files if _is_listed(file)]
         nested = sum(file.parent != folder for file in images)
         if nested and nested < len(images):
             found = pluralise(nested, "image in sub-folders is", "images in sub-folders are")
@@ -79,15 +83,23 @@ def describe_folders(folders: Sequence[Path], excluded: Path | None = None) -> l
 
 
 def _walk(folder: Path, excluded: Path | None) -> list[Path]:
-    """Return all visible files below a folder, and the images that are folders."""
+    """Return all visible files below a folder, and folders: images, and those that are `_is_listed`."""
     found: list[Path] = []
-    for place, folders, files in os.walk(folder):
+    barred: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=lambda error: barred.append(Path(error.filename))):
         inner = [Path(place, name) for name in folders if not name.startswith(".")]
         images = [path for path in inner if _is_image_folder(path)]
         kept = [path.name for path in inner if path not in images and not _is_same(path, excluded)]
         folders[:] = sorted(kept)
         found += [*images, *(Path(place, name) for name in files if not name.startswith("."))]
-    return found
+        if is_image_name(Path(place).name) and place != str(folder) and not (files or folders or images):
+            found.append(Path(place))
+    return [*found, *barred]
+
+
+def _is_listed(path: Path) -> bool:
+    """Return whether a path found by `_walk` is an image by its name, or a folder, which is an image or unreadable."""
+    return is_image_name(path.name) or path.is_dir()
 
 
 def _is_image_folder(path: Path) -> bool:

@@ -258,10 +258,12 @@ class Training:
         """Let the task choose thresholds, and whether to use the last weights instead of the best ones."""
         state = self._state
         network, written = load_network(self._run.model_path)
-        # a training that was stopped while it finished may have written the last weights and its choices
-        if written.trained["step"] == str(state.step):
-            self._use_last()
-        models: list[TrainedModel] = [(network, self._model_card(state.best, state.best_step))]
+        planned = self._model_card(state.best, state.best_step)
+        if set(written.trained) - set(planned.trained):  # notes: an earlier process was stopped after it had chosen
+            if written.trained["step"] == str(state.step):
+                self._use_last()
+            return network, written
+        models: list[TrainedModel] = [(network, planned)]
         if state.best_step != state.step and _finite(self._learner.average):
             models.append((self._learner.average, self._model_card(*self._last())))
         network, model_card = self._task.finish(models, self._seconds_left())

@@ -1,4 +1,4 @@
-"""Handling of Ctrl-C and SIGTERM: a loop stops at the next step."""
+"""Handling of Ctrl-C and SIGTERM: a loop stops at the next step, other work of a training at once."""
 
 import signal
 import threading
@@ -26,6 +26,24 @@ def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(requested)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interrupt_on_signals() -> Generator[None, None, None]:
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, outside of a loop that stops by itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

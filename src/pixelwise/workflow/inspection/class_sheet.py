@@ -14,6 +14,7 @@ from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.sampling.resize_crop import centre_crop, resize_shorter_side
 from pixelwise.text import pluralise
+from pixelwise.workflow.inspection.sheet import drawable
 
 PER_CLASS = 8
 MAX_CLASSES = 40  # rows
@@ -44,12 +45,12 @@ def _draw(dataset: Dataset) -> Figure:
         for axis, case in zip(row, shown, strict=False):
             axis.imshow(_view(case, dataset))
         label = f"{name[:20]}\n{counts[index]}"
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
+        row[0].set_ylabel(drawable(label), rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
     rest = len(dataset.labelling.classes) - len(names)
     splits = ", ".join(f"{len(dataset.splits[split])} {split}" for split in ("train", "val", "test"))
     title = f"{dataset.root.resolve().name}: {pluralise(len(dataset.labelling.classes), 'class')}, {splits}"
     more = f"; {pluralise(rest, 'more class is', 'more classes are')} not shown" if rest else ""
-    figure.suptitle(title + more, fontsize=10)
+    figure.suptitle(drawable(title + more), fontsize=10)
     return figure
 
 

@@ -4,6 +4,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -13,6 +14,7 @@ from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.labels.targets import IGNORE
+from pixelwise.workflow.inspection.sheet import drawable
 from pixelwise.workflow.planes import choose_planes
 
 ROWS, PAIRS = 3, 3
@@ -22,6 +24,13 @@ IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     """Write a PNG of up to nine evenly spaced training cases, image and mask side by side."""
+    buffer = BytesIO()
+    with rc_context({"text.parse_math": False}):  # names may contain $
+        _draw(dataset).savefig(buffer, format="png", dpi=110)
+    atomic_write_bytes(path, buffer.getvalue())
+
+
+def _draw(dataset: Dataset) -> Figure:
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     chosen = evenly_spaced(cases, ROWS * PAIRS)
     rows = -(-len(chosen) // PAIRS)
@@ -35,7 +44,7 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
         view, mask, size = picture_pair(case, dataset)
         step = max(1, max(view.shape) // SHOWN)  # a panel shows no more, and drawing takes as long as there are pixels
         axes[row][2 * column].imshow(view[::step, ::step])
-        axes[row][2 * column].set_title(case.name.split("/")[-1][:24], fontsize=7, loc="left")
+        axes[row][2 * column].set_title(drawable(case.name.split("/")[-1][:24]), fontsize=7, loc="left")
         axes[row][2 * column + 1].imshow(mask[::step, ::step], interpolation="nearest")
         axes[row][2 * column + 1].set_title(size, fontsize=7, loc="right", color="0.4")
     labelling = dataset.labelling
@@ -44,17 +53,15 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     else:
         title = ""
         handles = [
-            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=name)
+            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=drawable(name))
             for name, colour in zip(labelling.classes, labelling.colours, strict=False)
         ]
         if labelling.ignore_value is not None:
             handles.append(Patch(facecolor=IGNORED_COLOUR, label="ignored"))
         figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
     counts = ", ".join(f"{len(dataset.splits[p])} {p}" for p in ("train", "val", "test"))
-    figure.suptitle(f"{dataset.root.resolve().name}: {labelling.task}, {counts}  {title}", fontsize=11)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    atomic_write_bytes(path, buffer.getvalue())
+    figure.suptitle(drawable(f"{dataset.root.resolve().name}: {labelling.task}, {counts}  {title}"), fontsize=11)
+    return figure
 
 
 def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, str]:

@@ -12,6 +12,15 @@ INK, QUIET, ACCENT = "#1a1a1a", "#6b6b6b", "#D55E00"
 LETTERS = 0x500  # the font covers Latin, Greek and Cyrillic
 
 
+def drawable(text: str) -> str:
+    """Return text with question marks for the characters that the font lacks.
+
+    >>> drawable("é and \N{SLIGHTLY SMILING FACE}")
+    'é and ?'
+    """
+    return "".join(c if ord(c) < LETTERS else "?" for c in text)
+
+
 class Sheet:
     """A white figure of `width` x `height` inches.
 
@@ -37,10 +46,9 @@ class Sheet:
         return buffer.getvalue()
 
     def write(self, x: float, y: float, text: str, **style: Any) -> None:
-        """Write a line of text; characters that the font lacks become question marks."""
-        drawable = "".join(c if ord(c) < LETTERS else "?" for c in text)
+        """Write a line of text."""
         style = {"color": INK, "parse_math": False, **style}
-        self._figure.text(x / self._width, 1 - y / self._height, drawable, **style)
+        self._figure.text(x / self._width, 1 - y / self._height, drawable(text), **style)
 
     def patch(self, x: float, y: float, tone: tuple[int, int, int]) -> None:
         """Draw a small square with its lower left corner at x, y."""

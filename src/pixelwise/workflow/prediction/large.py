@@ -3,13 +3,15 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.atomic_write import atomic_write_text
-from pixelwise.errors import Interrupted
+from pixelwise.errors import BadImage, Interrupted
+from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, stream_image
 from pixelwise.inference.streaming_blocks import StreamTask
@@ -27,6 +29,7 @@ from pixelwise.workflow.prediction.writing import write_table
 STREAMED = 100_000_000
 """Pixels above which an image is streamed. Smaller ones fit in memory, and most programs read PNG."""
 
+BEGUN = "begun"  # content of a record until the image is finished
 DEFAULT_COMPRESSION: dict[Format, Compression] = {"tiff": "deflate", "zarr": "zstd"}
 """The most widely supported compression of each format."""
 
@@ -41,7 +44,7 @@ class LargeImage:
 
     @property
     def record(self) -> Path:
-        """Return the file that marks this image as finished until the whole command is."""
+        """Return the file that marks this image as begun or, if it holds the identity, as finished."""
         return self.result.with_name(f".{self.result.name}.done")
 
     @property
@@ -82,7 +85,7 @@ def large_image(path: Path, folder: Path, name: str, model: str, options: Predic
     """Return the paths and identity of a large image or volume; `model` is the digest of the model's files."""
     files = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    inputs = [model, str(path.resolve()), stats, options.tta, options.symmetries, options.tile, options.tolerance]
+    inputs = [model, os.path.realpath(path), stats, options.tta, options.symmetries, options.tile, options.tolerance]
     inputs += [options.format, options.pages, options.compression, options.sampled_intensities]
     identity = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     form: Format = _format_of(options) if axes == 2 else "zarr"
@@ -106,10 +109,12 @@ def predict_large(
     if model.dimensions == 3:
         return _predict_large_volume(model, image, progress)
     source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)
-    progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
+    warnings = (*source.warnings, *warn_of_spacing(source.spacing, card.spacing))
+    progress.message(*(f"{image.path.name}: {warning}" for warning in warnings))
     if options.probabilities or options.overlays or options.confidence or options.save:
         outputs = "probabilities, overlay, confidence and the files of --save are not written"
         progress.message(f"{image.path.name} is streamed: {outputs} for it.")
+    atomic_write_text(image.record, BEGUN)
     try:
         streamed = stream_image(
             model.model_card,
@@ -122,6 +127,9 @@ def predict_large(
         )
     except KeyboardInterrupt as stop:
         raise _interrupted(image) from stop
+    except BadImage:
+        image.record.unlink(missing_ok=True)
+        raise
     finally:
         source.close()
     files = [image.result]

@@ -21,8 +21,8 @@ from pixelwise.inference.pipeline import ordered_map
 from pixelwise.inference.predictor import BATCH, Job
 from pixelwise.inference.segmentation_model import PendingPrediction, SegmentationModel, load_model_for_prediction
 from pixelwise.io.label_writer import check_format
-from pixelwise.io.read import Image, probe
-from pixelwise.io.windows import open_windows
+from pixelwise.io.read import MAX_PIXELS, Image, probe
+from pixelwise.io.windows import MAX_PIXELS_WINDOWED, open_windows
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
@@ -269,10 +269,11 @@ def _spacing(image: Image) -> tuple[float, ...] | None:
 
 
 def image_size(path: Path, model_card: ModelCard) -> Size:
-    """Read the size from the header, such as (height, width); zeros if unusable, which is reported later."""
+    """Read the size from the header, such as (height, width); zeros if unusable or too large, reported later."""
     unusable = (0,) * model_card.network.dimensions
     try:
-        size = probe(path, volumes=model_card.reading.volumes).size
+        info = probe(path, volumes=model_card.reading.volumes)
     except PixelwiseError:
         return unusable
-    return size if len(size) == len(unusable) else unusable
+    limit = MAX_PIXELS_WINDOWED if info.format == "TIFF" or len(info.size) == 3 else MAX_PIXELS
+    return info.size if len(info.size) == len(unusable) and math.prod(info.size) <= limit else unusable

@@ -12,6 +12,7 @@ from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
 from pixelwise.atomic_write import atomic_write, atomic_write_json
+from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.io.georeference import choose_mask_nodata
 from pixelwise.io.read import Image, write_image, write_labels, write_mask
@@ -111,7 +112,11 @@ class OutputSummary:
             table=table,
             confidence=confidence,
             read=image.warnings,
-            notes=(*result.warnings, *(objects.messages if objects is not None else ())),
+            notes=(
+                *result.warnings,
+                *warn_of_spacing(image.spacing, self.model_card.spacing),
+                *(objects.messages if objects is not None else ()),
+            ),
         )
 
     def _save_volume(self, name: str, path: Path, image: Image, result: Prediction) -> ImageOutputs:

@@ -1,0 +1,66 @@
+"""The campaign of kills: what it looks for, and a short one."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studio_kills import Campaign, find_lost_marks, find_wrong_events
+
+MARKS = {"a": [{"id": 1, "key": "x"}, {"id": 2, "key": "y"}]}
+LOG: list[tuple[int, dict[str, Any]]] = [
+    (10, {"kind": "mark", "image": "a", "id": 1}),
+    (20, {"kind": "mark", "image": "a", "id": 2}),
+    (30, {"kind": "metrics", "job": "0001", "row": {"step": 5.0}}),
+]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    (tmp_path / "0001").mkdir()
+    (tmp_path / "0001" / "metrics.csv").write_text("step,val_score\n5,0.5\n")
+    return tmp_path
+
+
+def test_nothing_is_found_where_nothing_is_wrong(runs: Path) -> None:
+    assert find_lost_marks({"x": ("a", 1), "y": ("a", 2)}, MARKS) == []
+    assert find_wrong_events(LOG, LOG, MARKS, runs) == []
+    assert find_wrong_events(LOG[:1], LOG, MARKS, runs) == [], "the rest was not received yet"
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "marks"),
+    [
+        ({"z": ("a", 3)}, MARKS),
+        ({"x": ("a", 2)}, MARKS),
+        ({}, {"a": [{"id": 1, "key": "x"}, {"id": 3, "key": "y"}]}),
+        ({}, {"a": [{"id": 1, "key": "x"}, {"id": 2, "key": "x"}]}),
+    ],
+)
+def test_lost_and_doubled_marks_are_found(acknowledged: dict[str, tuple[str, int]], marks: dict[str, Any]) -> None:
+    assert find_lost_marks(acknowledged, marks)
+
+
+@pytest.mark.parametrize(
+    ("received", "log"),
+    [
+        ([LOG[0], LOG[0]], LOG),
+        ([LOG[1]], LOG),
+        ([], [LOG[0], LOG[1], (25, LOG[1][1]), LOG[2]]),
+        ([], [LOG[0], LOG[2]]),
+        ([], [*LOG, (40, LOG[2][1])]),
+        ([], LOG[:2]),
+    ],
+)
+def test_lost_and_doubled_events_are_found(received: list[Any], log: list[Any], runs: Path) -> None:
+    assert find_wrong_events(received, log, MARKS, runs)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
+def test_a_short_campaign_loses_nothing(tmp_path: Path) -> None:
+    with closing(Campaign(tmp_path, steps=40, seed=3)) as campaign:
+        campaign.kill(4)
+        assert campaign.finish() == []
+    assert sum(campaign.observed.kills.values()) > 0
+    assert campaign.observed.marks
