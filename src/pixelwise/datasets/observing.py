@@ -98,7 +98,9 @@ class CaseObserver(Generic[Result]):
         self._results: dict[tuple[str, Path], tuple[Dataset, Result]] = {}
 
     def see(self, decoded: Decoded) -> None:
-        """Measure a decoded case, or keep it until there is a guess."""
+        """Measure a decoded case, or keep it until there is a guess; a volume is read again by who measures it."""
+        if decoded.image.grid is not None:
+            return
         if self._view is not None:
             self._observe(self._view, decoded)
         elif self._bytes + decoded.size <= _MEMORY:

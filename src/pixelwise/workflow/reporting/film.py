@@ -6,7 +6,7 @@ from skimage.segmentation import find_boundaries
 
 from pixelwise.labels.targets import IGNORE
 from pixelwise.workflow.painting import stretch
-from pixelwise.workflow.reporting.pictures import FALSE_POSITIVE, FILM_FRAMES, MISSED, PANEL, snapshot_gif
+from pixelwise.workflow.reporting.pictures import FALSE_POSITIVE, MISSED, PANEL, SNAPSHOT_FRAMES, snapshot_gif
 
 _MARGIN = 2  # slices shown beyond the structure
 
@@ -36,7 +36,7 @@ def volume_film(
 def slices_of(
     truth: Integer[np.ndarray, "depth height width"], predicted: Integer[np.ndarray, "depth height width"]
 ) -> list[int]:
-    """Return the indices of at most `FILM_FRAMES` slices.
+    """Return the indices of at most `SNAPSHOT_FRAMES` slices.
 
     Examples
     --------
@@ -48,4 +48,4 @@ def slices_of(
     found = np.flatnonzero((((truth > 0) & (truth != IGNORE)) | (predicted > 0)).any(axis=(1, 2)))
     first, last = (int(found[0]) - _MARGIN, int(found[-1]) + _MARGIN) if len(found) else (0, len(truth) - 1)
     first, last = max(0, first), min(len(truth) - 1, last)
-    return np.unique(np.linspace(first, last, min(FILM_FRAMES, last - first + 1)).round().astype(int)).tolist()
+    return np.unique(np.linspace(first, last, min(SNAPSHOT_FRAMES, last - first + 1)).round().astype(int)).tolist()
