@@ -68,11 +68,12 @@ class Config:
     def __post_init__(self) -> None:
         """Check that batch normalisation has several values per channel."""
         patches, network = self.patches, self.network
-        rows = network.strides or ((2,) * len(patches.size),) * network.depth
+        sides = [side for side in (patches.depth, patches.height, patches.width) if side]  # images have no depth
+        rows = network.strides or ((2,) * len(sides),) * network.depth
         strides = [math.prod(row[axis] for row in rows) for axis in range(min(map(len, rows)))]
-        values = patches.batch * math.prod(-(-side // s) for side, s in zip(patches.size, strides, strict=False))
+        values = patches.batch * math.prod(-(-side // s) for side, s in zip(sides, strides, strict=False))
         if values == 1 and self.network.normalisation == "batch":
-            size = " x ".join(map(str, patches.size))
+            size = " x ".join(map(str, sides))
             got = f"1: patches.batch={patches.batch} with {size} pixels at depth "
             raise BadOption(
                 "at least 2 values per channel for batch normalisation in the coarsest stage",

@@ -39,7 +39,7 @@ class PlaneViews:
         --------
         >>> views = PlaneViews(at=(0, 1, 2), spacing=(1.0, 1.0, 1.0))
         >>> views.draw(np.zeros((3, 4, 5), np.uint8)).shape
-        (9, 11)
+        (10, 12)
         """
         z, y, x = self.at
         planes = [

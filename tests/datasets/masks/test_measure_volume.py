@@ -33,3 +33,11 @@ def test_places_and_brightness() -> None:
 def test_equal_labels_of_other_types_have_one_digest() -> None:
     labels = np.arange(24).reshape(2, 3, 4)
     assert measure_volume(labels).digest == measure_volume(labels.astype(np.uint8)).digest
+    assert measure_volume(labels + 300).digest == measure_volume((labels + 300).astype(np.uint16)).digest
+
+
+def test_large_and_negative_values() -> None:
+    labels = np.zeros((2, 3, 4), np.int64)
+    labels[0, 0, 0], labels[1, 1, 1:3] = -1, 1 << 40
+    measured = measure_volume(labels)
+    assert (measured.values, measured.counts, measured.regions) == ((-1, 0, 1 << 40), (1, 21, 2), (1, 0, 1))

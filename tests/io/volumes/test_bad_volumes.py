@@ -146,7 +146,6 @@ def test_without_the_package(volume: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "nibabel", None)
     with pytest.raises(BadOption, match=r"pixelwise\[volumes\]"):
         read_image(volume)
-    assert nifti is not None
 
 
 @given(st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=6))
@@ -159,3 +158,11 @@ def test_damaged_headers_are_one_line(tmp_path_factory: pytest.TempPathFactory, 
     (folder / "a.nii").write_bytes(content)
     with contextlib.suppress(BadImage):  # and nothing else
         read_image(folder / "a.nii")
+
+
+def test_control_without_the_check_of_sizes(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nifti, "check_volume", lambda *_: None)
+    path = changed(volume, 42, np.array([400, 400, 100], "<i2").tobytes())
+    with pytest.raises(BadImage) as caught:
+        read_image(path)
+    assert "in a file of" not in str(caught.value), "memory was allocated before the end of the file was found"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import drawn_volumes as drawn
+from pixelwise.geometry.grid import Grid, Turn
 from pixelwise.io.read import Image, probe, read_image, read_mask
 from pixelwise.io.volumes.write import result_suffix, write_labels_like
 
@@ -220,3 +221,9 @@ def test_channels_of_vectors(tmp_path: Path, suffix: str) -> None:
     assert probe(tmp_path / f"a{suffix}").channels == 2
     shown = np.sort(image.pixels[0].ravel())
     np.testing.assert_array_equal(shown, np.sort(volume.ravel()))
+
+
+def test_control_without_the_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Grid, "turn", property(lambda _: Turn((0, 1, 2), (False, False, False))))
+    with pytest.raises(AssertionError):
+        test_nifti(tmp_path, LEFT, "a.nii")

@@ -6,6 +6,7 @@ from skimage.measure import label
 
 from pixelwise.datasets.masks.measure import MAX_LOCATED, MAX_VALUES, MaskValues, Place, digest
 
+_TABLE = 1 << 20  # smaller values are numbered by a table
 _LOCATED_VOXELS = 1 << 20  # voxels from which places are measured, evenly spaced
 
 
@@ -29,8 +30,7 @@ def measure_volume(
     >>> measured.values, measured.counts, measured.regions
     ((0, 1, 2), (56, 2, 2), (0, 2, 1))
     """
-    unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    dense = inverse.reshape(values.shape)
+    unique, dense, counts = _count(values)
     several, located = len(unique) > 2, pixels is not None and 2 < len(unique) <= MAX_LOCATED
     return MaskValues(
         values=tuple(unique[:MAX_VALUES].tolist()),
@@ -40,12 +40,28 @@ def measure_volume(
         coloured=False,
         lossy=False,
         palette=(),
-        digest=digest(values.astype(np.int64)),
+        digest=digest(values.astype(np.uint8 if unique[0] >= 0 and unique[-1] < 1 << 8 else np.int64)),
         places=_places(dense, len(unique), pixels) if located and pixels is not None else (),
     )
 
 
-def _count_regions(unique: Integer[np.ndarray, " values"], dense: Int64[np.ndarray, "depth height width"]) -> list[int]:
+def _count(
+    values: Integer[np.ndarray, "depth height width"],
+) -> tuple[Integer[np.ndarray, " values"], Integer[np.ndarray, "depth height width"], Int64[np.ndarray, " values"]]:
+    """Return the values, the index of each voxel among them, and their counts; small ones without sorting."""
+    if int(values.min()) < 0 or int(values.max()) >= _TABLE:
+        unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        return unique, inverse.reshape(values.shape), counts
+    counts = np.bincount(values.ravel())
+    unique = np.flatnonzero(counts)
+    table = np.zeros(len(counts), np.int32)
+    table[unique] = np.arange(len(unique))
+    return unique, table[values], counts[unique]
+
+
+def _count_regions(
+    unique: Integer[np.ndarray, " values"], dense: Integer[np.ndarray, "depth height width"]
+) -> list[int]:
     """Return the number of connected components (26 neighbours) of each value except 0, the background."""
     shifted = np.where(unique[dense] == 0, 0, dense + 1).astype(np.int32)
     regions = np.asarray(label(shifted, background=0, connectivity=3)).ravel()
@@ -55,7 +71,7 @@ def _count_regions(unique: Integer[np.ndarray, " values"], dense: Int64[np.ndarr
 
 
 def _places(
-    dense: Int64[np.ndarray, "depth height width"],
+    dense: Integer[np.ndarray, "depth height width"],
     count: int,
     pixels: Num[np.ndarray, " channels depth height width"],
 ) -> tuple[Place, ...]:
