@@ -106,10 +106,11 @@ def test_the_result_is_an_ome_zarr_image_with_the_scale_of_the_volume(tmp_path: 
     assert written.grid == source.grid == Grid(axes=("z", "y", "x"), spacing=(2.0, 0.5, 0.5), unit="millimeter")
     assert written.shape == (1, *SIZE)
     group = zarr.open_group(str(tmp_path / "labels.ome.zarr"), mode="r")
-    levels = group.attrs["ome"]["multiscales"][0]["datasets"]  # type: ignore[index]
+    described: Any = group.attrs["ome"]
+    levels = described["multiscales"][0]["datasets"]
     assert [level["coordinateTransformations"][0]["scale"] for level in levels] == [[2.0, 0.5, 0.5], [4.0, 1.0, 1.0]]
     assert np.array_equal(np.asarray(group["1"]), np.asarray(group["0"])[::2, ::2, ::2])  # type: ignore[arg-type]
-    assert [row["rgba"] for row in group.attrs["ome"]["image-label"]["colors"]][1] == [255, 255, 255, 255]  # type: ignore[index]
+    assert [row["rgba"] for row in described["image-label"]["colors"]][1] == [255, 255, 255, 255]
 
 
 def test_resuming_computes_no_tile_twice_and_gives_equal_bytes(tmp_path: Path) -> None:

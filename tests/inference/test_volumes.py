@@ -32,6 +32,7 @@ NETWORKS: list[dict[str, Any]] = [
     {"depth": 2, "upsampling": "nearest", "normalisation": "none"},
     {"name": "unet2015"},
     {"name": "vnet", "depth": 1},
+    {"depth": 2, "strides": ((1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3))},
 ]
 sides = st.integers(1, 40)
 
@@ -61,6 +62,15 @@ def test_tiles_equal_the_whole(options: dict[str, Any], size: tuple[int, ...], c
 
 def test_tiles_of_v_net_equal_the_whole() -> None:
     assert difference(NETWORKS[4], None, (21, 18, 40), (8, 40, 16)) < 1e-12
+
+
+def test_tiles_of_a_network_with_strides_of_each_axis_equal_the_whole_but_not_with_a_smaller_halo() -> None:
+    geometry = network_of(**NETWORKS[5])[0].geometry()
+    first, *others = geometry.axes
+    assert first.halo < others[0].halo
+    assert difference(NETWORKS[5], None, (50, 40, 61), (6, 16, 20)) < 1e-12
+    short = replace(first, halo=first.halo - first.total_stride)
+    assert difference(NETWORKS[5], replace(geometry, axes=(short, *others)), (64, 12, 12), 8) > 1e-9
 
 
 def test_valid_networks_use_reflection_padding() -> None:

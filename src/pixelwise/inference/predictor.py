@@ -31,7 +31,7 @@ from pixelwise.sampling.normalise import Scale
 BATCH = 8  # batch size of small images
 CORE_STEP = 256  # pixels by which tiles grow within the memory budget
 TILE_BYTES = 2**30  # memory budget of the activations of a tile and the post-processing of the image
-VOLUME_BYTES = 2**31  # the same for volumes, whose halo is a larger part of a tile
+VOLUME_BYTES = 5 * 2**29  # the same for volumes, whose halo is a larger part of a tile
 DECODING_BYTES = 8  # per pixel of an image with instance segmentation
 BATCH_PIXELS = 2**19  # maximum pixels of a batch: larger batches are not faster and take more memory
 
@@ -72,11 +72,11 @@ class MemoryBudget:
 def tile_budget(base: int, dimensions: int = 2) -> MemoryBudget:
     """Return the memory budget of tiles.
 
-    A U-Net of base width b has about 8 b activations per pixel, and per voxel 5 b and 26 more: measured for widths of 4
-    to 16.
+    A U-Net of base width b has about 8 b activations per pixel, and per voxel 6 b and 18 more: measured for widths of 4
+    to 32.
     """
     if dimensions == 3:
-        return MemoryBudget(bytes=VOLUME_BYTES, image_pixel=DECODING_BYTES, tile_pixel=4 * (5 * base + 26))
+        return MemoryBudget(bytes=VOLUME_BYTES, image_pixel=DECODING_BYTES, tile_pixel=4 * (6 * base + 18))
     return MemoryBudget(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * base)
 
 
