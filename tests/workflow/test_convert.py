@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import drawn
+from pixelwise.atomic_write import MACHINE, TEMPORARY
 from pixelwise.cli.convert import FORMATS
 from pixelwise.cli.main import app
 from pixelwise.datasets.dataset import load_dataset
@@ -79,8 +80,9 @@ def test_a_stopped_conversion_leaves_nothing(
 
 
 def test_what_a_killed_conversion_left_is_removed(cells: Path, tmp_path: Path) -> None:
-    (tmp_path / ".out.part").mkdir()
-    (tmp_path / ".out.part/half.png").touch()
+    left = tmp_path / f".out.{MACHINE}.{2**22 + 1}{TEMPORARY}"  # above the largest process number
+    left.mkdir()
+    (left / "half.png").touch()
     convert(cells, to="cellpose", out=tmp_path / "out", progress=Progress())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cells", "out"]
     assert not (tmp_path / "out/half.png").exists()
