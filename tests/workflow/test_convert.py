@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import drawn
+from pixelwise.atomic_write import TEMPORARY
 from pixelwise.cli.convert import FORMATS
 from pixelwise.cli.main import app
 from pixelwise.datasets.dataset import load_dataset
@@ -80,7 +81,7 @@ def test_a_stopped_conversion_leaves_nothing(
 
 
 def test_what_a_killed_conversion_left_is_removed(cells: Path, tmp_path: Path) -> None:
-    left = tmp_path / f".out.{host_name()}-{2**22 + 1}-0123abcd.part"  # above the largest process number
+    left = tmp_path / f".out.{host_name()}-{2**22 + 1}-0123abcd{TEMPORARY}"  # above the largest process number
     left.mkdir()
     (left / "half.png").touch()
     convert(cells, to="cellpose", out=tmp_path / "out", progress=Progress())
