@@ -36,7 +36,7 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "pyproj": {"io/map_crs.py"},
     "rasterio": {"io/map_crs.py"},
     "roifile": {"datasets/formats/imagej_roi.py"},
-    "onnx": {"exporters/to_onnx.py"},
+    "onnx": {"exporters/to_onnx.py", "runtimes/onnx.py"},
     "onnxruntime": {"runtimes/onnx.py"},
     "openvino": {"runtimes/openvino.py"},
     "nncf": {"exporters/to_openvino.py"},

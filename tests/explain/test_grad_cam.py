@@ -280,11 +280,11 @@ def test_volumes_have_heat_maps_with_a_depth(name: str) -> None:
     cam = GradCam(network, image)
     region = np.zeros((8, 12, 16), bool)
     region[2:5, 3:7, 4:9] = True
-    for found in cam.evidence(1, region):
+    for found in cam.attributions(1, region):
         stage = next(stage for stage in cam.stages if stage.name == found.stage)
         assert found.heat.shape == stage.maps.shape[1:] == tuple(side // found.stride for side in (8, 12, 16))
         score = torch.from_numpy(found.weights)[:, None, None, None] * torch.from_numpy(stage.maps)
         assert np.allclose(found.heat, score.sum(0).clamp_min(0), atol=1e-6)
     assert cam.sensitivity(1, region).shape == (8, 12, 16)
-    assert (stage.deviations() >= 0).all()
+    assert all((stage.deviations() >= 0).all() for stage in cam.stages)
     assert [gate.coefficients.ndim for gate in cam.gates] == [3] * len(cam.gates)

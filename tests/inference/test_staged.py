@@ -62,7 +62,7 @@ class Planned(Predictor):
 
     given: CutPlan | None = None
 
-    def plan(self, size: tuple[int, int]) -> CutPlan | None:
+    def plan(self, size: tuple[int, ...]) -> CutPlan | None:
         return self.given
 
 

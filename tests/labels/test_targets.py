@@ -366,7 +366,7 @@ def test_distances_and_weights_of_volumes_use_the_third_axis() -> None:
     weights = border_weights(np.maximum(labels, 0), 10.0, 2.0)
     one, two = (ndimage.distance_transform_edt(labels != number) for number in (4, 7))
     three = ndimage.distance_transform_edt(labels != 9)
-    near = np.sort(np.stack([one, two, three]), axis=0)[:2].sum(0)
+    near = np.sort(np.array([one, two, three]), axis=0)[:2].sum(0)
     expected = np.where(labels > 0, 0, 10 * np.exp(-(near**2) / 8))
     np.testing.assert_allclose(weights, expected, atol=1e-4)
 

@@ -5,6 +5,7 @@ one process, and therefore its bits. An image that turns out to be unreadable sh
 next change of the size.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from pixelwise.geometry.tiles import tile_grid
 from pixelwise.inference.predictor import Predictor
 
-Shape = tuple[int, int]
+Shape = tuple[int, ...]
 
 
 def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -> list[bool]:
@@ -21,7 +22,7 @@ def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -
     Parameters
     ----------
     predictor : Predictor
-    sizes : sequence of (int, int)
+    sizes : sequence of tuple of int
         Of the images that are not streamed; (0, 0) if unreadable.
     first : int
         The size of the first batch.
@@ -41,7 +42,7 @@ def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -
             if group and tile != shape:
                 group, limit = 0, predictor.batch
             group, shape = group + 1, tile
-            if not tile or group >= min(limit, predictor.batch_size(tile[0] * tile[1])):
+            if not tile or group >= min(limit, predictor.batch_size(math.prod(tile))):
                 group, limit = 0, predictor.batch
     return starts
 
@@ -50,10 +51,7 @@ def _tile_shapes(predictor: Predictor, size: Shape) -> Iterator[tuple[int, ...]]
     """Yield the shapes of the inputs of the tiles of an image; () for one that is computed alone."""
     if not min(size):
         return
-    if predictor.plan(size) is not None:
-        yield ()
-        return
-    if predictor.overlap and max(size) > predictor.core:  # blended: several tiles of one image, at most
+    if predictor.plan(size) is not None or predictor.blends(size):  # blended: several tiles of one image, at most
         yield ()
         return
     for tile in tile_grid(size, predictor.core_of(size), predictor.geometry):

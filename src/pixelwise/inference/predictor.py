@@ -309,7 +309,7 @@ class Predictor:
     ) -> Iterator[LogitsWindow]:
         """Yield the windows that are complete with a tile."""
         valid = logits[item.tile.kept]
-        if not self._blends(item.job):
+        if not self.blends(item.job.source.shape[1:]):
             yield LogitsWindow(item.tile.write, valid)
             return
         key = id(item.job)
@@ -320,7 +320,7 @@ class Predictor:
             del blenders[key]
 
     def _tiles(self, job: Job) -> list[tuple[int, Tile]]:
-        if self._blends(job):
+        if self.blends(job.source.shape[1:]):
             return self._blender(job).tiles
         size = job.source.shape[1:]
         tiles = enumerate(tile_grid(size, self.core_of(size), self.geometry))
@@ -330,8 +330,8 @@ class Predictor:
         """Return the number of voxels of the largest tile input of a volume."""
         return max(budget.pixels(size), MIN_VOLUME_MEMORY // budget.tile_pixel)
 
-    def _blends(self, job: Job) -> bool:
-        size = job.source.shape[1:]
+    def blends(self, size: tuple[int, ...]) -> bool:
+        """Return whether the tiles of an image of `size` are blended, so that they depend on each other."""
         return not self._is_one_tile(size) and any(self.overlap(size))
 
     def _is_one_tile(self, size: tuple[int, ...]) -> bool:

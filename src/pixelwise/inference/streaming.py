@@ -94,7 +94,7 @@ class Stream:
 
     def blended(self, size: tuple[int, ...]) -> bool:
         """Return whether neighbouring tiles of an image of `size` depend on each other."""
-        return any(self.predictor.overlap(size))
+        return self.predictor.blends(size)
 
 
 def stream_image(

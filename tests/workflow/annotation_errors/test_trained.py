@@ -52,7 +52,10 @@ def test_planted_errors_are_in_the_first_five_percent(tmp_path: Path) -> None:
         (case, row, column)
         for case, row, column in places
         for error in first
-        if error.case == case and error.box[0] <= row < error.box[2] and error.box[1] <= column < error.box[3]
+        if error.case == case
+        and error.box is not None
+        and error.box[0] <= row < error.box[2]
+        and error.box[1] <= column < error.box[3]
     }
     assert len(hits) >= 0.6 * len(places)
     assert {error.kind for error in first} >= {"missed object", "swapped class"}
