@@ -100,17 +100,24 @@ def shrink_tile(size: Sequence[int], geometry: Geometry, voxels: int, core: Side
     >>> geometry = Geometry(
     ...     total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18, exact=False
     ... )
-    >>> shrink_tile((20, 200, 200), geometry, 200_000, 128)
+    >>> shrink_tile((20, 200, 200), geometry, 350_000, 128)
     (20, 64, 64)
     """
     sides = [min(side, longest) for side, longest in zip(per_axis(core, len(size)), size, strict=True)]
-    while math.prod(side + side // 4 for side in sides) > voxels:  # with the overlap on both sides
+    borders = [2 * (geometry.along(axis).halo + geometry.along(axis).margin) for axis in range(len(size))]
+    # with the overlap and the halo on both sides
+    while math.prod(map(_read_side, sides, borders, size)) > voxels:
         axis = max(range(len(sides)), key=lambda index: sides[index] / geometry.along(index).total_stride)
         stride = geometry.along(axis).total_stride
         if sides[axis] <= 2 * stride:
             break
         sides[axis] = -(-sides[axis] // (2 * stride)) * stride
     return tuple(sides)
+
+
+def _read_side(side: int, border: int, length: int) -> int:
+    """Return about how much of an axis a blended tile reads."""
+    return min(side + side // 4 + border, length + border)
 
 
 def _products(axes: Sequence[Sequence[int]]) -> np.ndarray:

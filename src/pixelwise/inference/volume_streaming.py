@@ -154,9 +154,10 @@ def _with_tiles(predictor: Predictor, size: tuple[int, ...], memory: int) -> tup
         core = fit_tile(size, predictor.geometry, voxels, multiple=(1, smallest, smallest))
     else:
         shrunk = shrink_tile(size, predictor.geometry, voxels, predictor.core)
-        steps = (math.lcm(smallest, predictor.geometry.along(axis).total_stride) for axis in range(3))
+        multiples = zip((1, smallest, smallest), range(3), strict=True)
+        steps = (math.lcm(multiple, predictor.geometry.along(axis).total_stride) for multiple, axis in multiples)
         sides = zip(shrunk, steps, size, strict=True)
-        core = tuple(length if side >= length else -(-side // step) * step for side, step, length in sides)
+        core = tuple(length if side >= length else max(step, side // step * step) for side, step, length in sides)
     return predictor.with_core(core), core
 
 
