@@ -157,15 +157,14 @@ def sealing_seconds(folder: Path) -> float:
 
 def header_seconds(folder: Path) -> float:
     """Return the seconds for the header of one image, read in threads as when a job is made."""
-    from pixelwise.io.read import write_image  # here, because these take more memory than a ledger
+    from pixelwise.io.read import probe, write_image  # here, because these take more memory than a ledger
     from pixelwise.parallel import parallel_map
-    from pixelwise.workflow.prediction.masks import image_size
 
     paths = [folder / f"{number}.png" for number in range(COMMITS)]
     for path in paths:
         write_image(path, np.zeros((1, 512, 512), np.uint8))
     began = time.monotonic()
-    list(parallel_map(image_size, paths))
+    list(parallel_map(probe, paths))
     return (time.monotonic() - began) / COMMITS
 
 
