@@ -214,6 +214,7 @@ _IMAGES: dict[str, dict[str, Any]] = {
     "dangling link": {"serve": NO_FILE},
     "link loop": {"serve": NO_FILE},
     "no permission": {"serve": NO_FILE},
+    "z stack": {"data": "BadDataset", "file": "left out", "serve": 422},  # a volume among images
     "removed": {"file": _AS_PATH, "serve": NO_FILE},
     "web address": {"data": _AS_PATH, "file": _AS_PATH, "serve": NO_FILE},
 }

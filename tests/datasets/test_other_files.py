@@ -12,7 +12,8 @@ from pixelwise.errors import BadDataset
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("tissuenet_train.npz", "TIFF or PNG"),
+        ("tissuenet_train.npz", "Name the arrays"),
+        ("tissuenet_train.mat", "TIFF or PNG"),
         ("imagesTr/spleen_0.mgz", "NIfTI"),
         ("scan.czi", "TIFF"),
         ("data.zip", "Unpack"),

@@ -12,10 +12,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from inference.test_predictor import PLAIN, Float, positive
-from pixelwise.geometry.regions import Step, make_step
+from pixelwise.geometry.regions import Step, cut_span, make_step, output_spans
 from pixelwise.geometry.subgraphs import Subgraph, subgraphs_at
 from pixelwise.geometry.symmetries import IDENTITY, SYMMETRIES
 from pixelwise.geometry.tiles import Span
+from pixelwise.inference import cut_plan
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.predictor import Job, MemoryBudget, Predictor
 from pixelwise.io.windows import InMemoryReader
@@ -166,6 +167,18 @@ def test_a_deep_encoder_is_cut_and_plain_networks_are_not() -> None:
     assert deep is not None
     assert deep.bytes <= BUDGET.bytes
     assert deep.work < 1.3 * deep_work()
+
+
+@given(size=st.integers(1, 60_000), region=st.sampled_from([1024, 2048, 4096]), cuts=st.sampled_from([(1,), (2, 3)]))
+def test_regions_alike_are_counted_once_with_the_same_sums(size: int, region: int, cuts: tuple[int, ...]) -> None:
+    network, runtime = network_of(torch.float32, encoder="resnet18", base=2)
+    padded = network.geometry().valid_size(size)
+    steps = plan_of(runtime, cuts, region, 512).steps
+    choices = [(512, 1024)] * len(steps)
+    each = [output_spans(steps, span, padded) for span in cut_span((0, size), region)]
+    for index, found in enumerate(cut_plan._lengths(steps, choices, size, padded, region)):
+        areas = [spans[index] for spans in each]
+        assert found == cut_plan._length(steps[index], choices[index], areas, [1] * len(areas), padded)
 
 
 def deep_work() -> float:

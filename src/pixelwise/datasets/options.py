@@ -73,7 +73,7 @@ class DataOptions:
     pages : int, optional
         Number of pages of a TIFF stack that are the channels of one image.
     volumes : bool
-        The pages of a TIFF stack are the slices of a volume; by default if its metadata say so (axis Z).
+        The pages of a TIFF stack are the slices of a volume; by default if its metadata name an axis Z.
     format : str
         Format of the data set, such as "nnunet"; "auto" recognises it, "folders" is a plain folder of images and masks.
     """

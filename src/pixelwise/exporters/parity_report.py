@@ -74,7 +74,7 @@ def _check_batches(batches: Sequence[ParityBatch]) -> None:
     """Raise ValueError unless there are batches of images with logits for each of them."""
     for batch in batches:
         count = len(batch.image)
-        if batch.image.ndim != 4 or batch.logits.ndim not in (2, 4) or not count:
+        if batch.image.ndim not in (4, 5) or batch.logits.ndim not in (2, batch.image.ndim) or not count:
             raise ValueError("arrays of other dimensions")
         if any(len(array) != count or array.dtype.kind not in "iuf" for array in batch):
             raise ValueError("arrays of different lengths, or not of numbers")

@@ -204,18 +204,33 @@ def _lengths(
     steps: Sequence[Step], choices: Sequence[Sequence[int]], size: int, padded: int, region: int
 ) -> list[_Lengths]:
     """Add up along one axis what each step reads in all regions, for each choice of its tiles."""
-    regions = [output_spans(steps, span, padded) for span in cut_span((0, size), region)]
+    counts = _distinct_regions(size, region, sum(step.halo for step in steps))
+    regions = [output_spans(steps, span, padded) for span in counts]
     return [
-        _length(step, cores, areas, padded)
+        _length(step, cores, areas, tuple(counts.values()), padded)
         for step, cores, areas in zip(steps, choices, zip(*regions, strict=True), strict=True)
     ]
 
 
-def _length(step: Step, cores: Sequence[int], areas: Sequence[Span], padded: int) -> _Lengths:
+def _distinct_regions(size: int, region: int, halo: int) -> dict[Span, int]:
+    """Return the regions along an axis, each with how many are like it: those far from both edges are alike."""
+    regions = cut_span((0, size), region)
+    near = 2 + -(-halo // region)
+    if len(regions) <= 2 * near:
+        return dict.fromkeys(regions, 1)
+    ends = dict.fromkeys([*regions[:near], *regions[-near:]], 1)
+    return ends | {regions[near]: len(regions) - 2 * near}
+
+
+def _length(step: Step, cores: Sequence[int], areas: Sequence[Span], counts: Sequence[int], padded: int) -> _Lengths:
+    """Add up what a step reads in areas, of which there are several alike."""
     read: dict[int, int] = {}
     tile: dict[int, int] = {}
     for core in cores:
-        reads = [read_span(step, span, padded) for area in areas for span in cut_span(area, core)]
-        read[core] = sum(stop - start for start, stop in reads)
-        tile[core] = max(stop - start for start, stop in reads)
+        lengths = [
+            [stop - start for start, stop in (read_span(step, span, padded) for span in cut_span(area, core))]
+            for area in areas
+        ]
+        read[core] = sum(count * sum(each) for count, each in zip(counts, lengths, strict=True))
+        tile[core] = max(max(each) for each in lengths)
     return _Lengths(read, max(stop - start for start, stop in areas), tile)

@@ -201,6 +201,9 @@ def open_stream(
     tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options, notes or {})
     try:
         scale = _scale(model_card, source, tiles, options, progress)
+    except BadImage:  # it cannot be finished later
+        tiles.discard()
+        raise
     except BaseException:
         tiles.close()
         raise

@@ -24,7 +24,7 @@ def apply_palette(
     return np.ascontiguousarray(colours.T[:, indices])
 
 
-def invert(samples: Shaped[np.ndarray, "c h w"]) -> Shaped[np.ndarray, "c h w"]:
+def invert(samples: Shaped[np.ndarray, " c *size"]) -> Shaped[np.ndarray, " c *size"]:
     """Invert WhiteIsZero samples; signed and float samples are returned unchanged."""
     if samples.dtype.kind == "b":
         return ~samples
@@ -87,7 +87,7 @@ def to_pixels(
     ) if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2 else pixels, 0.0
 
 
-def _check_range(pixels: Shaped[np.ndarray, "c h w"], missing: np.ndarray | None, path: Path | None) -> None:
+def _check_range(pixels: Shaped[np.ndarray, " c *size"], missing: np.ndarray | None, path: Path | None) -> None:
     """Raise `BadImage` for finite values of 64 bits that float32 cannot hold, except those of missing pixels."""
     if pixels.dtype.itemsize <= 4:
         return

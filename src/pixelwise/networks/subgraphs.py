@@ -47,7 +47,7 @@ class StagedNetwork:
             features = self._decode(level, features, maps.pop(level))
         return features
 
-    def maps(self, image: Float[Tensor, "batch channels rows columns"]) -> dict[MapKey, Tensor]:
+    def maps(self, image: Float[Tensor, "batch channels *size"]) -> dict[MapKey, Tensor]:
         """Return all maps at which the network can be cut, and the logits."""
         encoded = [image]
         for level in range(self.stages.deepest):

@@ -143,9 +143,7 @@ def _colour(value: int, palette: dict[int, tuple[int, int, int]], white_is_one: 
     return WHITE if white_is_one and value == 1 else (value & 255) * 0x010101 if value else BLACK
 
 
-def _look_up(
-    values: Integer[np.ndarray, "height width"], labelling: Labelling
-) -> Int32[np.ndarray, "height width"] | None:
+def _look_up(values: Integer[np.ndarray, "*size"], labelling: Labelling) -> Int32[np.ndarray, "*size"] | None:
     """Return class indices by a table; None if values are too large for one, or of no class."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if low < 0 or high >= _TABLE:

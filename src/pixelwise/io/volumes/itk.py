@@ -55,13 +55,17 @@ def read_itk(path: Path, kind: str) -> Volume:
 
 
 def is_dicom_series(folder: Path) -> bool:
-    """Return whether a folder holds DICOM files: whether the first of its files is one."""
+    """Return whether a folder holds DICOM files: whether the first and the last of its files are some."""
     if not folder.is_dir():
         return False
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if len(files) < 2:
         return False
-    with files[0].open("rb") as file:
+    return all(_is_dicom(path) for path in (files[0], files[-1]))
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
