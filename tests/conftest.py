@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,14 @@ from hypothesis import settings
 # The same examples every time: a red test must stay red until it is mended. No deadline: shared machines stall.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
+    """Keep runtimes that were measured on this machine, or by other tests at the same time, from deciding a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXELWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A training that is stopped after its last step ends with a line, and keeps the true notes of what was chosen."""
 
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def test_a_signal_after_the_last_step_ends_with_a_line(
     finish, before = SegmentationTask.finish, signal.getsignal(signal.SIGTERM)
 
     def stop(*arguments: Any) -> Any:
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         return finish(*arguments)
 
     with monkeypatch.context() as patched:

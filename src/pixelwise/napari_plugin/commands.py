@@ -85,7 +85,7 @@ def learn(
 
 
 def channels_first(
-    image: Num[np.ndarray, "rows columns"] | Num[np.ndarray, "rows columns channels"],
+    image: Num[np.ndarray, "rows columns"] | Num[np.ndarray, "rows columns samples"],
 ) -> Num[np.ndarray, "channels rows columns"]:
     """Return the pixels of a gray or colour image; transparency is left out.
 

@@ -8,6 +8,7 @@ import pytest
 
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.dataset import DataOptions, Dataset
+from pixelwise.errors import Interrupted
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
@@ -88,7 +89,7 @@ def test_a_training_that_is_stopped_after_its_choices_makes_the_same_ones_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(loop.Training, "_write_summary", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             learn(discs, tmp_path / "run")
     run = Run.open(tmp_path / "run")
     assert run.model_path.read_bytes() == expected

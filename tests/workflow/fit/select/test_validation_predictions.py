@@ -53,7 +53,7 @@ def test_enough_pixels_and_enough_time_are_enough(cells: Path, monkeypatch: pyte
     assert len(looks(cells, seconds=0.0)) == 1
     monkeypatch.setattr(validation_predictions, "MAX_PIXELS", 64 * 64 + 1)
     assert len(looks(cells)) == 2
-    monkeypatch.setattr(validation_predictions, "SIDE", 40)
+    monkeypatch.setitem(validation_predictions.SIDES, 2, (40, 40))
     assert {look.truth.shape for look in looks(cells)} == {(40, 40)}
 
 
