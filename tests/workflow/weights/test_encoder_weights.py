@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.errors import BadModel, BadOption, BadRun, BadWeights
+from pixelwise.errors import BadModel, BadOption, BadRun, BadWeights, Interrupted
 from pixelwise.model_file.model_file import load_model, read_model_card, save_model
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.options import ShortcutPadding
@@ -146,7 +146,7 @@ def test_a_continuation_needs_the_weights_no_more(
 
     with monkeypatch.context() as patch:
         patch.setattr(training.Training, "_one_step", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             learn(data, tmp_path / "run", "encoder_weights=imagenet")
     checkpoint, _ = newest_checkpoint(tmp_path / "run" / "checkpoints")
     assert checkpoint is not None
