@@ -121,7 +121,8 @@ def score(masks: Path, truths: Path) -> np.ndarray:
         if found is None:
             sys.exit(f"no mask of {name} in {masks}")
         truth, predicted = (nibabel.Nifti1Image.from_filename(path) for path in (truths / name, found))
-        if truth.shape != predicted.shape or not np.allclose(truth.affine, predicted.affine, atol=1e-3):
+        places = [np.asarray(volume.affine, np.float64) for volume in (truth, predicted)]
+        if truth.shape != predicted.shape or not np.allclose(*places, atol=1e-3):
             sys.exit(f"{found} is on another grid than its truth")
         pairs.append((np.rint(np.asarray(truth.dataobj)), np.rint(np.asarray(predicted.dataobj))))
     classes = [value for value in np.unique(np.concatenate([np.unique(truth) for truth, _ in pairs])) if value]

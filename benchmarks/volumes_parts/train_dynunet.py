@@ -89,7 +89,7 @@ def train(data: Path, model: Path, seconds: float, seed: int) -> None:
     masks = [np.asarray(load(data / "train" / "masks" / path.name).dataobj) for path in paths]
     labels = [torch.from_numpy(np.rint(mask).astype(np.int64)) for mask in masks]
     classes = int(max(int(one.max()) for one in labels)) + 1
-    network = build(classes).to(memory_format=torch.channels_last_3d).train()
+    network = build(classes).to(memory_format=torch.channels_last_3d).train()  # type: ignore[reportCallIssue]
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     began, steps = time.time(), 0
     while (progress := (time.time() - began) / seconds) < 1:
