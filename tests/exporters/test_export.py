@@ -150,9 +150,8 @@ def test_nothing_is_sent_over_the_network(tmp_path: Path) -> None:
     build_servers = ("CI", "TF_BUILD", "JENKINS_URL")
     environment = {name: value for name, value in os.environ.items() if name not in build_servers} | {"HOME": str(home)}
     tests = str(Path(__file__).resolve().parents[1])
-    done = subprocess.run(
-        [sys.executable, "-c", code, tests, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", code, tests, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     control = "import openvino, sys; assert sys.modules['openvino_telemetry']"
     assert subprocess.run([sys.executable, "-c", control], env=environment, check=False).returncode == 0
