@@ -1,7 +1,7 @@
 """Where images may be divided into units: where one process would begin a new batch.
 
 The last bits of logits depend on the other images of a batch. Units that begin where a batch begins have the batches of
-one process, and therefore its bits. An image that turns out to be unreadable shifts the batches behind it, up to the
+one process, and therefore its bits. An unreadable image shifts the batches behind it, up to the
 next change of the size.
 """
 

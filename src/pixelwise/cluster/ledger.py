@@ -3,12 +3,12 @@
 A unit has one outcome, whoever computes it and however often: its record is written exclusively (`exclusive_write`),
 and names the folder with the outputs, which are complete and on disk by then. Only those of the winner are published,
 by links that refuse a second file, so that a file of the output folder is written once and never changes. All of it can
-be repeated: what a killed process began is completed by whoever comes next.
+be repeated: what a killed process began is completed by whoever comes next. In the folder `.job`:
 
-    .job/done/012/012345.json       the outcome of unit 12345; a folder has 1000 units
-    .job/failed/012345.json         the same for units with failures, to find them without reading all outcomes
-    .job/work/WORKER/012345/        outputs/ and parts/ of a unit in progress
-    .job/parts/012/012345.NAME      the part of a table that a unit contributes
+    done/012/012345.json            the outcome of unit 12345; a folder has 1000 units
+    failed/012345.json              the same for units with failures, to find them without reading all outcomes
+    work/WORKER/012345/             outputs/ and parts/ of a unit in progress
+    parts/012/012345.NAME           the part of a table that a unit contributes
 """
 
 import hashlib

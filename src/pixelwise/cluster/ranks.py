@@ -114,11 +114,11 @@ def _start(command: Sequence[str], rank: int, ranks: int, store: Path) -> "subpr
 def _wait(processes: Sequence["subprocess.Popen[bytes]"], stopped: list[int]) -> None:
     """Return when all processes have ended, or `GRACE_SECONDS` after one has failed or a signal has come."""
     until: float | None = None
-    told = False
+    announced = False
     while any(process.poll() is None for process in processes):
         failed = any(process.returncode for process in processes)
-        if stopped and not told:
-            told = True
+        if stopped and not announced:
+            announced = True
             for process in processes:
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(signal.SIGTERM)

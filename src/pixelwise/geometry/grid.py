@@ -117,7 +117,7 @@ class Grid:
 
     @property
     def turn(self) -> "Turn":
-        """What turns an array on this grid so that its axes grow like z, y and x of the world, as far as they can."""
+        """The change of axes after which an array on this grid grows like z, y and x of the world, as far as it can."""
         if self.direction is None:
             return Turn(order=tuple(range(len(self.axes))), flips=(False,) * len(self.axes))
         world, signs = _nearest_axes(np.array(self.direction))

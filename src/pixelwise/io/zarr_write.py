@@ -6,7 +6,8 @@ not background.
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,18 +60,32 @@ def write_zarr(path: Path, layout: TiledLayout, read: Read, metadata: PixelMetad
     BadOption
         The extra `zarr` is not installed.
     """
-    zarr = zarr_library()
-    temporary, old = path.with_name(f".{path.name}.growing"), path.with_name(f".{path.name}.old")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.open_group(zarr.storage.LocalStore(temporary), mode="w", zarr_format=3)
+    with new_store(path) as group:
         levels = _levels(layout)
         for number, level in enumerate(levels):
             array = _create(group, number, level)
             _fill(array, level, read)
             read = _downsampled(array, level)
         group.attrs.update({"ome": _ome_attributes(len(levels), metadata)})
+
+
+@contextmanager
+def new_store(path: Path) -> Generator[Any, None, None]:
+    """Give a Zarr group to fill, which becomes the folder `path` when it is complete and on disk, or replaces it.
+
+    Raises
+    ------
+    OutputFailed
+        The folder cannot be written.
+    BadOption
+        The extra `zarr` is not installed.
+    """
+    zarr = zarr_library()
+    temporary, old = path.with_name(f".{path.name}.growing"), path.with_name(f".{path.name}.old")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield zarr.open_group(zarr.storage.LocalStore(temporary), mode="w", zarr_format=3)
         _sync(temporary)
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():

@@ -53,7 +53,7 @@ export class Training {
     if (this.job && Number(job.id) < Number(this.job.id)) return;
     this.error = "";
     this.job = job;
-    queueMicrotask(() => this.loadShown()); // of many jobs that are told at once, only the shown ones are asked for
+    queueMicrotask(() => this.loadShown()); // of many jobs that are announced at once, only the shown ones are asked for
     this.show();
   }
 

@@ -4,19 +4,18 @@ Source: NGFF 0.5, "multiscales" and "labels".
 """
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.atomic_write import write_error
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.headers import decoding
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, turned_volume
 from pixelwise.io.zarr import MultiscaleLevel, check_array, find_level, is_zarr, open_array, zarr_library
+from pixelwise.io.zarr_write import new_store
 
 _CHUNK = 64  # voxels per side: 256 KiB of labels
 
@@ -79,12 +78,7 @@ def write_zarr_labels(
     OutputFailed
         The folder cannot be written.
     """
-    zarr = zarr_library()
-    temporary, old = path.with_name(f".{path.name}.growing"), path.with_name(f".{path.name}.old")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.open_group(zarr.storage.LocalStore(temporary), mode="w", zarr_format=3)
+    with new_store(path) as group:
         array = group.create_array(
             "0",
             shape=labels.shape,
@@ -93,17 +87,10 @@ def write_zarr_labels(
             fill_value=0,
             dimension_names=VOLUME_AXES,
             config={"write_empty_chunks": True},
-            compressors=zarr.codecs.ZstdCodec(),
+            compressors=zarr_library().codecs.ZstdCodec(),
         )
         array[...] = labels
         group.attrs.update({"ome": _attributes(grid, like)})
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def _grid(level: MultiscaleLevel) -> tuple[Grid, tuple[str, ...]]:

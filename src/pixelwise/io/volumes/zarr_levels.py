@@ -3,7 +3,6 @@
 Chunks of zeros are written too: a missing chunk is damage, not background.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.atomic_write import write_error
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
+from pixelwise.io.zarr_write import new_store
 
 CHUNK = 64  # voxels per side
 _SHARD = 2  # chunks per side of a shard
@@ -54,25 +53,13 @@ def write_zarr_levels(
     BadOption
         The extra `zarr` is not installed.
     """
-    zarr = zarr_library()
-    temporary, old = path.with_name(f".{path.name}.growing"), path.with_name(f".{path.name}.old")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.open_group(zarr.storage.LocalStore(temporary), mode="w", zarr_format=3)
+    with new_store(path) as group:
         levels = _level_shapes(shape)
         for number, size in enumerate(levels):
             array = _create(group, number, size, dtype)
             _fill(array, size, read)
             read = _every_second(array, size)
         group.attrs.update({"ome": _ome_attributes(len(levels), grid, palette, names)})
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def _level_shapes(shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
