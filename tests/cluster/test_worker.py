@@ -1,6 +1,7 @@
 """A worker computes every unit once, sets aside what kills it, and waits for a full disk; frozen ones lose."""
 
 import errno
+import math
 import os
 import signal
 import subprocess
@@ -128,7 +129,9 @@ def test_a_stopped_worker_gives_its_unit_back(tmp_path: Path) -> None:
 class _Full(Sleeping):
     """A disk that is full for the first attempts."""
 
-    left = 3
+    def __init__(self, job: Job, left: float = 3) -> None:
+        super().__init__(job)
+        self.left = left
 
     def compute(self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress) -> UnitResult:
         if self.left:
@@ -147,7 +150,7 @@ def test_a_full_disk_is_waited_for_and_counts_against_no_unit(tmp_path: Path) ->
 def test_a_disk_that_stays_full_ends_the_worker(tmp_path: Path) -> None:
     job = make_job(tmp_path / "out", [{}] * 2)
     with pytest.raises(OSError, match="No space left"):
-        run_worker(job.out, kinds={"sleep": lambda job, progress: _Full(job)}, patience=0.1)
+        run_worker(job.out, kinds={"sleep": lambda job, progress: _Full(job, math.inf)}, patience=0.1)
     assert not job.sealed
     run_worker(job.out, kinds=KINDS)
     check_complete(job, range(2))
