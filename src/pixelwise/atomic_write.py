@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from secrets import token_hex
@@ -25,6 +26,7 @@ from pixelwise.process_name import is_running_here, process_name
 TEMPORARY = ".part"
 ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another host is removed
 PROBE = ".writable"  # start of the name of a file that is written to see whether a folder can be
+_flushing = ContextVar("flushing", default=True)
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -51,16 +53,31 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with temporary.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if _flushing.get():
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        if _flushing.get():
+            sync_folder(path.parent)
     except OSError as error:
         _remove(temporary)
         raise write_error(path, error) from error
     except BaseException:
         _remove(temporary)
         raise
+
+
+@contextmanager
+def without_flushing() -> Generator[None, None, None]:
+    """Leave it to the system when files reach the disk: for folders that do not outlive a request.
+
+    Files still appear only when they are complete. The block and what it writes are of one thread.
+    """
+    token = _flushing.set(False)
+    try:
+        yield
+    finally:
+        _flushing.reset(token)
 
 
 @contextmanager

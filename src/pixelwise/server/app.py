@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from pixelwise.server.access import OPEN, Access, AccessMiddleware
+from pixelwise.server.bodies import UnreadBodyMiddleware
 from pixelwise.server.failures import Failure
 from pixelwise.server.image_routes import add_image_routes
 from pixelwise.server.kserve_routes import add_kserve_routes
@@ -24,7 +25,7 @@ from pixelwise.version import __version__
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 
 
-def create_app(service: Service, access: Access, studio: Studio | None = None) -> AccessMiddleware:
+def create_app(service: Service, access: Access, studio: Studio | None = None) -> UnreadBodyMiddleware:
     """Return the ASGI application of a server.
 
     Parameters
@@ -65,7 +66,7 @@ def create_app(service: Service, access: Access, studio: Studio | None = None) -
     if studio is not None:
         add_image_routes(app, studio)
         add_work_routes(app, studio)
-    return AccessMiddleware(app, access, service.metrics.count_answer)
+    return UnreadBodyMiddleware(AccessMiddleware(app, access, service.metrics.count_answer))
 
 
 def _add_access_routes(app: FastAPI, service: Service, access: Access) -> None:

@@ -1,11 +1,17 @@
-"""Request bodies: streamed into a file, with their type, size and speed checked while they arrive."""
+"""Request bodies: streamed into a file, with their type, size and speed checked while they arrive.
+
+What a refused request still sends is read too, if it is short, so that the client receives the refusal.
+"""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixelwise.server.failures import Failure
 from pixelwise.server.limits import Ticket
@@ -23,6 +29,8 @@ IMAGE_TYPES = {
 _SECONDS_WITHOUT_DATA = 10.0
 _MIN_BYTES_PER_SECOND = 1024
 _GRACE_SECONDS = 10.0  # before the speed counts
+_MAX_UNREAD = 16 * 2**20  # bytes of a refused body that are read
+_SECONDS_UNREAD = 1.0
 
 
 def media_type(request: Request) -> str:
@@ -101,3 +109,43 @@ async def _chunks(request: Request, ticket: Ticket) -> AsyncIterator[bytes]:
         if seconds > _GRACE_SECONDS and ticket.bytes < seconds * _MIN_BYTES_PER_SECOND:
             raise Failure(408, "slow_body", "The body arrives too slowly.")
         yield chunk
+
+
+class UnreadBodyMiddleware:
+    """Reads the rest of a short body before a refusal is sent.
+
+    A connection that is closed while data arrives is reset, and the client may lose the answer (RFC 9112, section
+    9.6). Clients that wait for `100 Continue` have not sent their body, and are answered at once.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers, ended, began = Headers(scope=scope), False, False
+
+        async def receive_noted() -> Message:
+            nonlocal ended, began
+            message = await receive()
+            began = True
+            ended = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        async def read_rest() -> None:
+            length = headers.get("content-length", "0")
+            waits = "expect" in headers and not began
+            left = _MAX_UNREAD if not waits and length.isdecimal() and int(length) <= _MAX_UNREAD else 0
+            while left > 0 and not ended:
+                left -= len((await receive_noted()).get("body", b""))
+
+        async def send_after_body(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400 and not ended:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(read_rest(), _SECONDS_UNREAD)
+            await send(message)
+
+        await self._app(scope, receive_noted, send_after_body)

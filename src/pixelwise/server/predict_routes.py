@@ -80,7 +80,8 @@ def add_predict_routes(app: FastAPI, service: Service) -> None:
             pixels = await image_pixels(service, image, key)
             ticket.add_pixels(pixels)
             wanted = {"overlay": format == Format.OVERLAY, "tiff": format == Format.TIFF}
-            job = {"image": str(image), "folder": str(folder), "name": "mask", "key": key, **wanted}
+            wanted["only_mask"] = format not in (Format.CSV, Format.JSON)
+            job = {"image": str(image), "folder": str(folder), "name": "mask", "key": key, "temporary": True, **wanted}
             result = await service.predictions.predict(path, job, pixels)
             content = await _content(service, folder, format, result, name)
         return Response(content, media_type=_MEDIA[format])
@@ -105,8 +106,8 @@ async def _content(service: Service, folder: Path, format: Format, result: dict[
     files = result["files"]
     if format in _FILES:
         return (folder / files[_FILES[format]]).read_bytes()
-    objects = json.loads((folder / files["objects"]).read_bytes())
     if format == Format.JSON:
+        objects = json.loads((folder / files["objects"]).read_bytes())
         classes = json.loads((folder / files["classes"]).read_bytes())
         answer = {"model": model, "size": result["size"], **classes, "objects": objects}
         return json.dumps({**answer, "warnings": result["warnings"]}).encode()

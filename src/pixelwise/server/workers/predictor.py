@@ -8,12 +8,13 @@ import json
 import sys
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_json
+from pixelwise.atomic_write import atomic_write_json, without_flushing
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadImage, BadModel, PixelwiseError
 from pixelwise.inference.load import find_model
@@ -70,13 +71,14 @@ class Predictor:
             Path of a model.
         requests : sequence of dict
             `image`: path of the image; `folder`: existing folder of its results; `name`: their name; `overlay`,
-            `uncertainty` and `tiff`: whether to write them.
+            `uncertainty` and `tiff`: whether to write them; `only_mask`: no table of objects; `temporary`: the folder
+            vanishes with the answer, so that its files need not reach the disk.
 
         Returns
         -------
         Reply
-            `results`: for each request `files` by kind, `size`, `objects`, mean `uncertainty` (0 to 1) and `warnings`,
-            or `error`.
+            `results`: for each request `files` by kind, `size`, `objects` (None with `only_mask`), mean `uncertainty`
+            (0 to 1) and `warnings`, or `error`.
         """
         loaded, digest = self._load(model)
         results: list[dict[str, Any]] = [{} for _ in requests]
@@ -95,7 +97,8 @@ class Predictor:
             (((index, image), image.pixels) for index, image in images), probabilities=wanted, concurrent=True
         )
         for (index, image), pending in decoded:
-            results[index] = _save(loaded, requests[index], image, pending.finish())
+            with without_flushing() if requests[index].get("temporary") else nullcontext():
+                results[index] = _save(loaded, requests[index], image, pending.finish())
         return Reply({"results": results})
 
     def infer(self, model: str, tensor: str, shape: list[int], dtype: str, labels: str) -> Reply:
@@ -159,14 +162,17 @@ def _save(model: SegmentationModel, request: dict[str, Any], image: Image, resul
         write_image(folder / "uncertainty.png", unsure[None])
         files["uncertainty"] = "uncertainty.png"
         uncertainty = round(float(unsure.mean()) / 255, 5)
-    tables = [saved.table] if saved.table is not None else component_tables(result.labels, image.pixels)
-    files |= _write_objects(folder, Path(request["image"]).name, tables, card.classes)
-    write_classes(folder, card)
+    objects = None
+    if not request.get("only_mask"):
+        tables = [saved.table] if saved.table is not None else component_tables(result.labels, image.pixels)
+        files |= _write_objects(folder, Path(request["image"]).name, tables, card.classes)
+        files["classes"] = write_classes(folder, card).name
+        objects = sum(map(len, tables))
     return {
-        "files": {**files, "classes": "classes.json"},
+        "files": files,
         "size": list(result.labels.shape),
         "task": card.task,
-        "objects": sum(map(len, tables)),
+        "objects": objects,
         "uncertainty": uncertainty,
         "warnings": [*image.warnings, *result.warnings],
     }
