@@ -53,19 +53,16 @@ class OpenVinoRuntime:
         self.model_card: ModelCard = read_model_card_text(model_card_text(graph, path), path)
         self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
         self._stages = read_stages(graph, self.model_card, path)
-        self._subgraphs: dict[Subgraph, openvino.CompiledModel] = {}
-        self._current: tuple[Subgraph, openvino.InferRequest] | None = None
+        # by subgraph, None for the whole network: each copies its weights, so it is compiled when it is first used
+        self._compiled: dict[Subgraph | None, openvino.CompiledModel] = {}
+        self._current: tuple[Subgraph | None, openvino.InferRequest] | None = None
         settings = {
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_NUM_THREADS": threads or usable_threads(),
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "PERFORMANCE_HINT": "LATENCY",  # one batch at a time on all cores
         }
-        # a model without the softmax, for calls that need logits only
-        logits: Any = openvino.Model([graph.output(LOGITS).get_node()], graph.get_parameters())  # type: ignore[reportGeneralTypeIssues]
         self._core, self._graph, self._settings, self._path = core, graph, settings, path
-        with computing(path, "OpenVINO"):
-            self._logits = core.compile_model(logits, "CPU", settings).create_infer_request()
         self._all_outputs: openvino.InferRequest | None = None
 
     def __call__(
@@ -73,9 +70,7 @@ class OpenVinoRuntime:
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
         inputs = graph_inputs(self._names, tiles)
-        with computing(self._path, "OpenVINO"):
-            self._logits.infer(inputs, share_inputs=True)  # inputs are read before it returns
-        return np.array(self._logits.get_output_tensor(0).data, np.float32)
+        return self._infer(None, inputs)
 
     @property
     def stages(self) -> NetworkStages | None:
@@ -90,22 +85,33 @@ class OpenVinoRuntime:
         inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
         if subgraph.source == 0:
             inputs |= graph_inputs(self._names, values["image"])
+        return self._infer(subgraph, inputs)
+
+    def _infer(
+        self, subgraph: Subgraph | None, inputs: dict[str, np.ndarray]
+    ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         with computing(self._path, "OpenVINO"):
             request = self._request(subgraph, list(inputs))
-            request.infer(inputs, share_inputs=True)
+            request.infer(inputs, share_inputs=True)  # inputs are read before it returns
         return np.array(request.get_output_tensor(0).data, np.float32)
 
-    def _request(self, subgraph: Subgraph, inputs: Sequence[str]) -> openvino.InferRequest:
-        """Return the request for a subgraph; only one has memory for inner values at a time."""
+    def _request(self, subgraph: Subgraph | None, inputs: Sequence[str]) -> openvino.InferRequest:
+        """Return the request for a subgraph; only one has memory for inner values at a time.
+
+        The whole network leaves its memory to subgraphs altogether: images that are cut take longer than its compiling.
+        """
         if self._current is not None and self._current[0] == subgraph:
             return self._current[1]
         if self._current is not None:
             previous, self._current = self._current[0], None
-            self._subgraphs[previous].release_memory()
-        if subgraph not in self._subgraphs:
-            cut = cut_graph(self._graph, inputs, map_name(subgraph.output))
-            self._subgraphs[subgraph] = self._core.compile_model(cut, "CPU", self._settings)
-        self._current = subgraph, self._subgraphs[subgraph].create_infer_request()
+            if previous is None:
+                del self._compiled[None]
+            else:
+                self._compiled[previous].release_memory()
+        if subgraph not in self._compiled:
+            graph = cut_graph(self._graph, inputs, LOGITS if subgraph is None else map_name(subgraph.output))
+            self._compiled[subgraph] = self._core.compile_model(graph, "CPU", self._settings)
+        self._current = subgraph, self._compiled[subgraph].create_infer_request()
         return self._current[1]
 
     def outputs(
