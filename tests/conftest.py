@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,6 +18,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None,
     """Keep runtimes that were measured on this machine, or by other tests at the same time, from deciding a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIXELWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def files_survive_processes_alone() -> Generator[None, None, None]:
+    """Write nothing through to the disk: that protects from power failures, which no test can cause, and takes time.
+
+    Tests of what happens when writing through fails replace `os.fsync` themselves.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 

@@ -1,13 +1,16 @@
-"""Tiny networks of both kinds, masks and whole images, and the samples for the proofs of their exports."""
+"""Tiny networks of both kinds, masks and whole images, and the samples for the parity checks of their exports."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
-from pixelwise.exporters.export import ExportImages
+from pixelwise.exporters.export import ExportImages, export_model
+from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.samples import Sample
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_card import ModelCard
@@ -85,9 +88,25 @@ def make_samples(channels: int = 1, count: int = 3) -> list[Sample]:
 
 
 def make_material(samples: Sequence[Sample] | None = None) -> ExportImages:
-    """Return drawn samples for proof and quantisation."""
+    """Return drawn samples for parity check and quantisation."""
     chosen = samples or make_samples()
-    return ExportImages(proof=chosen, training=lambda: chosen)
+    return ExportImages(parity=chosen, training=lambda: chosen)
+
+
+def write_export(folder: Path, kind: str = "onnx", scale: Normalisation | None = None, *, photos: bool = False) -> Path:
+    """Write the export of `make_network(scale)`, or of `make_photo_network()`, with its parity report."""
+    for name, content in _export_once(kind, scale, photos).items():
+        (folder / name).write_bytes(content)
+    return folder / FORMATS[kind].place
+
+
+@cache
+def _export_once(kind: str, scale: Normalisation | None, photos: bool) -> dict[str, bytes]:
+    network, model_card = make_photo_network() if photos else make_network(scale)
+    material = make_material(make_photo_samples(8) if photos else None)
+    with TemporaryDirectory() as folder:
+        export_model(network, model_card, kind, Path(folder) / FORMATS[kind].place, material)
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 
 def write_photo_run(folder: Path, data: Path | None) -> Run:

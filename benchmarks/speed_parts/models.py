@@ -2,7 +2,7 @@
 
 Weights are drawn; the statistics of batch normalisation come from the picture, and the head is shifted so that each
 class holds about as many pixels. So logits are neither all alike nor all on one side, and rounding can show in a mask.
-With a run, its own weights are used, and its exports are made as `pixelwise export` makes them, with their proof.
+With a run, its own weights are used, and its exports are made as by `pixelwise export`, with their parity report.
 """
 
 from collections.abc import Sequence

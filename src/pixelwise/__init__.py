@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pixelwise.datasets.dataset import load_dataset
     from pixelwise.datasets.options import DataOptions
     from pixelwise.errors import PixelwiseError
-    from pixelwise.version import __version__
+    from pixelwise.text import __version__
     from pixelwise.workflow.convert import convert
     from pixelwise.workflow.demo import demo
     from pixelwise.workflow.doctor import doctor
@@ -51,7 +51,7 @@ _MODULES = {
     "DataOptions": "pixelwise.datasets.dataset",
     "PixelwiseError": "pixelwise.errors",
     "PredictOptions": "pixelwise.workflow.prediction.options",
-    "__version__": "pixelwise.version",
+    "__version__": "pixelwise.text",
     "Run": "pixelwise.workflow.run",
     "convert": "pixelwise.workflow.convert",
     "demo": "pixelwise.workflow.demo",

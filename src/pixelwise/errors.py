@@ -14,7 +14,8 @@ PixelwiseError               expected, got, hint; the command line prints it as 
 └── Interrupted              stopped on request; the state is saved and can be continued
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -109,6 +110,22 @@ def path_error(error: OSError) -> PixelwiseError:
     where = None if name is None else printable(name)
     short = where if where is None or len(where) <= 200 else f"{where[:100]} ... {where[-40:]}"
     return PixelwiseError("a path that can be used", reason, "Check the path and its permissions.", short)
+
+
+@contextmanager
+def needs_extra(package: str, purpose: str, extra: str) -> Generator[None, None, None]:
+    """Raise `BadOption` if the import in the block fails, with the command that installs the optional package.
+
+    >>> with needs_extra("absent", "tests", "a"):
+    ...     import absent
+    Traceback (most recent call last):
+    pixelwise.errors.BadOption: expected the package absent for tests; got none. Install it: pip install 'pixelwise[a]'.
+    """
+    try:
+        yield
+    except ImportError as error:
+        hint = f"Install it: pip install 'pixelwise[{extra}]'."
+        raise BadOption(f"the package {package} for {purpose}", "none", hint) from error
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from pixelwise.atomic_write import sync_folder, temporary_path, write_error
 from pixelwise.errors import OutputFailed
@@ -62,6 +62,22 @@ def write_new(path: Path, write: Callable[[BinaryIO], object], *, durable: bool 
 def write_new_bytes(path: Path, content: bytes, *, durable: bool = True) -> bool:
     """Write `content` to `path` unless that exists; return whether it did not. See `write_new`."""
     return write_new(path, lambda file: file.write(content), durable=durable)
+
+
+def lock_file(file: IO[Any]) -> bool:
+    """Lock an open file against other processes until it is closed; return False if one of them has locked it.
+
+    Without effect on Windows, which has no `fcntl`.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def link_new(source: Path, target: Path) -> bool:

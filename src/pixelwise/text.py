@@ -1,8 +1,9 @@
-"""Text formatting: numbers with their nouns, and shell commands."""
+"""Text that many messages share: the version, numbers with their nouns, and shell commands."""
 
 import re
 import shlex
 
+__version__ = "0.1.0"
 _ES_ENDINGS = ("s", "x", "ch", "sh")  # nouns with these endings take -es
 
 

@@ -210,7 +210,7 @@ def light_export(monkeypatch: pytest.MonkeyPatch) -> None:
         network: object, card: ModelCard, kind: str, path: Path, material: ExportImages, about: object
     ) -> ExportResult:
         del network, card, about
-        assert material.proof
+        assert material.parity
         assert list(material.training())
         return ExportResult(format=kind, files=(path,), parity_report=path, comparisons=())
 

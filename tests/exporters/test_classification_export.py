@@ -44,8 +44,10 @@ def test_every_format_is_written_with_its_parity_report(
     path = tmp_path / FORMATS[kind].place
     exported = export_model(network, model_card, kind, path, make_material(make_photo_samples()))
     report = json.loads(exported.parity_report.read_text("utf-8"))
-    assert {shape[0] for shape in report["trials"]} == {1, 2, 3, 5, 32}, "several batches"
-    assert {tuple(shape[2:]) for shape in report["trials"]} == {(16, 16), (20, 12), (16, 24), (13, 13)}, "several sizes"
+    assert {shape[0] for shape in report["input_shapes"]} == {1, 2, 3, 5, 32}, "several batches"
+    assert {tuple(shape[2:]) for shape in report["input_shapes"]} == {(16, 16), (20, 12), (16, 24), (13, 13)}, (
+        "several sizes"
+    )
     assert {one.score_name for one in exported.comparisons} == {"accuracy"}
     assert "of the images change class, accuracy" in exported.to_text()
     if kind != "openvino-int8":

@@ -49,8 +49,8 @@ def test_every_format_is_written_with_its_parity_report(
     report = json.loads(exported.parity_report.read_text("utf-8"))
     assert report["format"] == kind
     assert set(report["sha256"]) == {file.name for file in exported.files}
-    assert {shape[0] for shape in report["trials"]} == {1, 2, 4}, "several batches"
-    assert len({tuple(shape)[2:] for shape in report["trials"]}) == 3, "several sizes"
+    assert {shape[0] for shape in report["input_shapes"]} == {1, 2, 4}, "several batches"
+    assert len({tuple(shape)[2:] for shape in report["input_shapes"]}) == 3, "several sizes"
     if kind != "openvino-int8":
         assert all(one.difference < 1e-4 and one.disagreement <= 1e-5 for one in exported.comparisons)
     if kind != "torch-export":

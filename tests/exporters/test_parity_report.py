@@ -111,7 +111,7 @@ def test_damaged_data_are_refused(name: str, exported: Path) -> None:
     path.write_bytes(DATA[name]())
     report = json.loads(parity_report_path(exported).read_text())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    parity_report_path(exported).write_text(json.dumps(report | {"proof_sha256": digest}))
+    parity_report_path(exported).write_text(json.dumps(report | {"data_sha256": digest}))
     assert read_parity_report(exported), "its digest is right"
     with pytest.raises(BadModel, match="parity data"):
         read_parity_data(exported)

@@ -56,7 +56,7 @@ def make_material() -> ExportImages:
         truth = np.zeros(pixels.shape[1:], np.uint8)
         truth[..., 20:] = 1
         samples.append(Sample(pixels, truth))
-    return ExportImages(proof=samples, training=lambda: samples)
+    return ExportImages(parity=samples, training=lambda: samples)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -67,8 +67,8 @@ def test_every_format_is_written_with_its_parity_report(
     network, card = make_network()
     exported = export_model(network, card, kind, tmp_path / FORMATS[kind].place, make_material())
     report = json.loads(exported.parity_report.read_text("utf-8"))
-    assert {len(shape) for shape in report["trials"]} == {5}
-    assert len({tuple(shape)[2:] for shape in report["trials"]}) == 3, "several sizes"
+    assert {len(shape) for shape in report["input_shapes"]} == {5}
+    assert len({tuple(shape)[2:] for shape in report["input_shapes"]}) == 3, "several sizes"
     assert {one.counted for one in exported.comparisons} == {"voxels"}
     if kind != "openvino-int8":
         assert all(one.difference < 1e-4 and one.disagreement <= 1e-5 for one in exported.comparisons)
@@ -89,9 +89,9 @@ def test_control_limits_change_the_logits() -> None:
     values = np.full((1, 1, 8, 8, 8), 250, np.uint8)
     assert values.max() > LIMITED.clip[0][1]
     network, card = make_network(LIMITED)
-    batches = export_task_of(card).make_parity_batches(make_material().proof, TorchRuntime(network))
+    batches = export_task_of(card).make_parity_batches(make_material().parity, TorchRuntime(network))
     free = replace(card, normalisation=replace(LIMITED, clip=()))
-    others = export_task_of(free).make_parity_batches(make_material().proof, TorchRuntime(network))
+    others = export_task_of(free).make_parity_batches(make_material().parity, TorchRuntime(network))
     assert not np.allclose(batches[0].logits, others[0].logits, atol=1e-3)
 
 

@@ -39,7 +39,8 @@ sides = st.integers(1, 40)
 
 @cache
 def network_of(dtype: torch.dtype = torch.float64, **options: Any) -> tuple[Segmenter, TorchRuntime]:
-    network = positive(build(NetworkOptions(in_channels=1, classes=2, base=2, dimensions=3, **options)), dtype)
+    shared = {"in_channels": 1, "classes": 2, "base": 2, "dimensions": 3}
+    network = positive(build(NetworkOptions(**{**shared, **options})), dtype)
     return network, TorchRuntime(network)
 
 
@@ -74,7 +75,7 @@ def test_tiles_of_a_network_with_strides_of_each_axis_equal_the_whole_but_not_wi
 
 
 def test_valid_networks_use_reflection_padding() -> None:
-    network, runtime = network_of(name="unet2015")
+    network, runtime = network_of(name="unet2015", base=1)
     margin = network.geometry().margin
     pixels = np.random.default_rng(0).random((1, 4, 5, 4))
     # 4 and 20 are output sizes of the network

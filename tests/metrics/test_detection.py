@@ -19,13 +19,13 @@ def test_image_score_is_the_mean_of_the_most_probable_pixels() -> None:
 
 
 def test_the_areas_by_hand() -> None:
-    scores, showing = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
-    assert area_under_roc(scores, showing) == pytest.approx(3 / 4)
-    assert average_precision(scores, showing) == pytest.approx((1 / 1 + 2 / 3) / 2)
+    scores, positive = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
+    assert area_under_roc(scores, positive) == pytest.approx(3 / 4)
+    assert average_precision(scores, positive) == pytest.approx((1 / 1 + 2 / 3) / 2)
     assert area_under_roc(scores, np.ones(4, bool)) is None
     assert average_precision(scores, np.zeros(4, bool)) is None
-    assert area_under_roc(np.ones(4), showing) == pytest.approx(0.5)  # equal scores carry no information
-    assert average_precision(np.ones(4), showing) == pytest.approx(0.5)
+    assert area_under_roc(np.ones(4), positive) == pytest.approx(0.5)  # equal scores carry no information
+    assert average_precision(np.ones(4), positive) == pytest.approx(0.5)
 
 
 @settings(max_examples=100)
@@ -33,14 +33,14 @@ def test_the_areas_by_hand() -> None:
 def test_the_areas_beside_all_pairs_and_all_thresholds(images: int, values: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, values, images) / values  # with equals among them
-    showing = rng.random(images) < 0.5
-    showing[:2] = [True, False]
-    pairs = [(a > b) + 0.5 * (a == b) for a in scores[showing] for b in scores[~showing]]
-    assert area_under_roc(scores, showing) == pytest.approx(np.mean(pairs))
+    positive = rng.random(images) < 0.5
+    positive[:2] = [True, False]
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
+    assert area_under_roc(scores, positive) == pytest.approx(np.mean(pairs))
     total, before = 0.0, 0.0
     for threshold in sorted(set(scores.tolist()), reverse=True):
         messages = scores >= threshold
-        recall = (messages & showing).sum() / showing.sum()
-        total += (recall - before) * (messages & showing).sum() / messages.sum()
+        recall = (messages & positive).sum() / positive.sum()
+        total += (recall - before) * (messages & positive).sum() / messages.sum()
         before = recall
-    assert average_precision(scores, showing) == pytest.approx(total)
+    assert average_precision(scores, positive) == pytest.approx(total)

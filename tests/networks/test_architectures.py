@@ -26,7 +26,7 @@ from pixelwise.networks.architectures import (
     summary,
     with_defaults_where_unread,
 )
-from pixelwise.networks.convolutions import StridedPointwise2d
+from pixelwise.networks.layers import StridedPointwise2d
 from pixelwise.networks.models import Segmenter
 
 
@@ -271,7 +271,7 @@ def test_layers_of_classifiers_agree_with_execution(name: str) -> None:
 
 @pytest.mark.parametrize("options", [*CONTRACT, *({"name": name} for name in CLASSIFIERS)], ids=str)
 def test_no_plain_strided_pointwise_convolution(options: dict[str, object]) -> None:
-    """With bfloat16 and few channels its backward pass writes out of bounds (`networks.convolutions`)."""
+    """With bfloat16 and few channels its backward pass writes out of bounds (`networks.layers`)."""
     with torch.device("meta"):
         network = build(NetworkOptions(**options))
     assert {type(module) for module in strided_pointwise(network)} <= {StridedPointwise2d}

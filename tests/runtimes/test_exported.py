@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exports import DATASET, make_material, make_network, make_photo_network, make_photo_samples, make_samples
+from exports import DATASET, make_network, make_photo_network, make_photo_samples, make_samples, write_export
 from pixelwise.errors import BadModel, BadOption
-from pixelwise.exporters.export import export_model
-from pixelwise.exporters.formats import FORMATS
 from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
 from pixelwise.inference.load import find_model_card, open_model
 from pixelwise.inference.segmentation_model import load_model_for_prediction
@@ -29,39 +27,39 @@ TESTS = Path(__file__).resolve().parents[1]
 def test_masks_are_those_of_the_run(kind: str, scale: Normalisation, tmp_path: Path) -> None:
     network, model_card = make_network(scale)
     save_model(tmp_path / "model.safetensors", network, model_card)
-    path = tmp_path / FORMATS[kind].place
-    export_model(network, model_card, kind, path, make_material())
+    path = write_export(tmp_path, kind, scale)
     run = load_model_for_prediction(tmp_path / "model.safetensors", device="cpu", tile=64)
-    runtimes = ("auto", "torch", *exported.READERS[path.suffix])
-    for runtime in runtimes:
+    samples = make_samples()
+    expected = [(run.predict(sample.pixels), run.probabilities(sample.pixels)) for sample in samples]
+    for runtime in ("auto", "torch", *exported.READERS[path.suffix]):
         model = load_model_for_prediction(path, tile=64, runtime=runtime)
-        for sample in make_samples():
-            assert np.array_equal(model.predict(sample.pixels), run.predict(sample.pixels))
-            assert np.allclose(model.probabilities(sample.pixels), run.probabilities(sample.pixels), atol=2e-3)
+        for sample, (mask, probabilities) in zip(samples, expected, strict=True):
+            assert np.array_equal(model.predict(sample.pixels), mask)
+            assert np.allclose(model.probabilities(sample.pixels), probabilities, atol=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "bioimageio"])
 def test_classes_are_those_of_the_run(kind: str, tmp_path: Path) -> None:
     network, model_card = make_photo_network()
     save_model(tmp_path / "model.safetensors", network, model_card)
-    path = tmp_path / FORMATS[kind].place
-    export_model(network, model_card, kind, path, make_material(make_photo_samples(8)))
+    path = write_export(tmp_path, kind, photos=True)
     assert find_model_card(path).view is not None
     assert read_exported_model_card(path) == model_card
     for mirrored in (False, True):
         run = load_classification_model(tmp_path / "model.safetensors", device="cpu", mirrored=mirrored)
+        samples = make_photo_samples(6, side=37)
+        expected = [run.probabilities(sample.pixels) for sample in samples]
         for runtime in ("auto", "torch", *exported.READERS[path.suffix]):
             model = load_classification_model(path, runtime=runtime, mirrored=mirrored)
-            for sample in make_photo_samples(6, side=37):
-                assert np.allclose(model.probabilities(sample.pixels), run.probabilities(sample.pixels), atol=1e-5)
+            for sample, probabilities in zip(samples, expected, strict=True):
+                assert np.allclose(model.probabilities(sample.pixels), probabilities, atol=1e-5)
     assert isinstance(open_model(path), ClassificationModel)
     with pytest.raises(BadModel, match="expected a segmentation model; got a classification model"):
         load_model_for_prediction(path)
 
 
 def test_a_segmentation_model_is_not_a_classification_model(tmp_path: Path) -> None:
-    network, model_card = make_network()
-    export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
+    write_export(tmp_path)
     assert find_model_card(tmp_path / "model.onnx").view is None
     with pytest.raises(BadModel, match="expected a classification model; got one of the task binary"):
         load_classification_model(tmp_path / "model.onnx")
@@ -69,9 +67,7 @@ def test_a_segmentation_model_is_not_a_classification_model(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_images_are_classified_and_verified_without_torch(kind: str, tmp_path: Path) -> None:
-    network, model_card = make_photo_network()
-    path = tmp_path / FORMATS[kind].place
-    export_model(network, model_card, kind, path, make_material(make_photo_samples(8)))
+    path = write_export(tmp_path, kind, photos=True)
     for index, sample in enumerate(make_photo_samples(3, side=30)):
         write_image(tmp_path / "photos" / f"{index}.png", sample.pixels)
     code = (
@@ -101,8 +97,7 @@ def test_find_export_accepts_the_folder_of_an_openvino_export(tmp_path: Path) ->
 
 
 def test_bfloat16_is_close_to_float32(tmp_path: Path) -> None:
-    network, model_card = make_network()
-    export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
+    write_export(tmp_path)
     tiles = np.random.default_rng(0).standard_normal((1, 1, 64, 64)).astype(np.float32)
     exact = open_export(tmp_path / "model.onnx", "openvino")[0](tiles)
     low = open_export(tmp_path / "model.onnx", "openvino-bf16")[0](tiles)
@@ -134,8 +129,7 @@ def test_unreadable_files_are_rejected(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_graph_without_model_card_is_rejected(tmp_path: Path) -> None:
     import onnx
 
-    network, model_card = make_network()
-    export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material())
+    write_export(tmp_path)
     model = onnx.load(tmp_path / "model.onnx")
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "other.onnx")
@@ -146,9 +140,7 @@ def test_a_graph_without_model_card_is_rejected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_no_torch_is_imported(kind: str, tmp_path: Path) -> None:
-    network, model_card = make_network()
-    path = tmp_path / FORMATS[kind].place
-    export_model(network, model_card, kind, path, make_material())
+    path = write_export(tmp_path, kind)
     code = (
         "import sys; import numpy as np; from pixelwise.inference.load import open_model\n"
         "mask = open_model(sys.argv[1]).predict(np.zeros((70, 50), np.uint8))\n"

@@ -76,6 +76,6 @@ def quick_answer(words: list[str]) -> str | None:
 
 def version() -> str:
     """Return the version of the package."""
-    from pixelwise.version import __version__
+    from pixelwise.text import __version__
 
     return __version__

@@ -17,12 +17,12 @@ from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.sealing import sweep
-from pixelwise.cluster.signals import interrupted_by_signals
 from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.parallel import cores
 from pixelwise.process_name import host_name, process_name
 from pixelwise.progress import Advance, Progress
 from pixelwise.text import pluralise
+from pixelwise.workflow.fit.signals import interrupt_on_signals
 
 POLL_SECONDS = 0.5
 _END_SECONDS = 15.0  # for workers to end after SIGTERM
@@ -156,7 +156,7 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
     job = workers.job
     view = _View(job)
     try:
-        with interrupted_by_signals(), progress.bar(label, view.total) as advance:
+        with interrupt_on_signals(), progress.bar(label, view.total) as advance:
             while not job.sealed:
                 others = view.others(workers.processes())
                 workers.keep_running(others)

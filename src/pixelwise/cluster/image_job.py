@@ -16,8 +16,7 @@ from pixelwise.inference.load import find_model, find_model_card
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import machine_facts
-from pixelwise.text import pluralise
-from pixelwise.version import __version__
+from pixelwise.text import __version__, pluralise
 from pixelwise.workflow.prediction.classification import TABLE, check_class_options
 from pixelwise.workflow.prediction.large import model_digest
 from pixelwise.workflow.prediction.masks import check_mask_options, check_masks_free, image_size

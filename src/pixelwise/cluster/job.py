@@ -20,7 +20,7 @@ from jaxtyping import Int64
 from pixelwise.atomic_write import atomic_write, write_error
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.exclusive_write import write_new_bytes
-from pixelwise.version import __version__
+from pixelwise.text import __version__
 
 FOLDER, SEAL = ".job", "_SUCCESS"
 FORMAT = 1  # of the job folder

@@ -6,7 +6,13 @@ from pixelwise.progress import Progress
 
 
 def known_kinds() -> Kinds:
-    """Return how the work of each kind of job is opened."""
+    """Return how the work of each kind of job is opened.
+
+    Examples
+    --------
+    >>> "predict" in known_kinds()
+    True
+    """
     return {"folds": _open_folds, "predict": _open_predictions}
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.cluster.job import Job
-from pixelwise.text import command, pluralise
-from pixelwise.version import __version__
+from pixelwise.text import __version__, command, pluralise
 
 WORKERS = 16  # in the commands, unless there are fewer units
 

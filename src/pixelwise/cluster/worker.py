@@ -20,11 +20,11 @@ from pixelwise.cluster.job import Job, check_version, open_job
 from pixelwise.cluster.kinds import known_kinds
 from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome, sum_up
 from pixelwise.cluster.sealing import seal_job
-from pixelwise.cluster.signals import interrupted_by_signals
 from pixelwise.cluster.work import Kinds, Work
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
+from pixelwise.workflow.fit.signals import interrupt_on_signals
 
 PATIENCE = 600.0  # seconds for which a full disk or a share that is away is waited for
 _LATE = 3.0  # times the mean duration of a unit, after which a second worker tries it too
@@ -79,7 +79,7 @@ def run_worker(
     if job.sealed:
         progress.message("The job is complete.")
         return WorkerResult(computed=0, lost=0, sealed=True)
-    with interrupted_by_signals(), Heartbeat(job, index, of) as heartbeat:
+    with interrupt_on_signals(), Heartbeat(job, index, of) as heartbeat:
         try:
             work = (kinds or known_kinds())[job.kind](job, progress)
             return Worker(job, work, heartbeat, progress, patience).go()

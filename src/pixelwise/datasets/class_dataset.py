@@ -4,13 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_folders import ClassFolders, LabelledImage
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.image_decisions import agree_on_channels, read_options
-from pixelwise.datasets.observing import CaseObserver, scan_in_turns
+from pixelwise.datasets.observing import Observer, scan_in_turns
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.problems import Problem
@@ -33,9 +32,9 @@ def examine_classes(
     options: DataOptions,
     seed: int,
     progress: Progress | None = None,
-    observer: CaseObserver[Any] | None = None,
+    observer: Observer | None = None,
 ) -> Dataset:
-    """Read class folders as a data set, with its problems listed instead of raised; `observer` measures the images.
+    """Read class folders as a data set, as `scan_dataset` does.
 
     Raises
     ------

@@ -4,14 +4,13 @@ Supported layouts: ``<class>/*.jpg`` and ``train/<class>/*.jpg``, with ``val/`` 
 folder belong to it. Folders that may contain images and masks are not class folders, unless the user sets the task.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from pixelwise.datasets.folder_layout import check_folder, is_image_name, refuse_unreadable
+from pixelwise.datasets.folder_layout import check_folder, is_image_name, walk_folders
 from pixelwise.datasets.masks.likeness import are_flat, find_mask_side
 from pixelwise.datasets.naming.folder_names import natural_key, pairing_name, read_folder_name
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
@@ -275,12 +274,5 @@ def _image_files(folder: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the images of a folder and its inner, each real folder once."""
-    visited: set[str] = set()
-    for here, inner, names in os.walk(folder, followlinks=True, onerror=refuse_unreadable):
-        real = os.path.realpath(here)
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
-        if real in visited:
-            inner.clear()
-            continue
-        visited.add(real)
-        yield from (Path(here, name) for name in sorted(names, key=natural_key) if is_image_name(name))
+    for here, _, names in walk_folders(folder):
+        yield from (here / name for name in sorted(names, key=natural_key) if is_image_name(name))

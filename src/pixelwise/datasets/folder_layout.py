@@ -7,7 +7,7 @@ whose files have the same names, or names that a constant prefix or suffix makes
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -140,26 +140,40 @@ def _scan(root: Path) -> tuple[list[Folder], list[str]]:
     A folder that is one volume, of OME-Zarr or DICOM, counts as an image.
     """
     folders: list[Folder] = []
-    visited: set[str] = set()
     others: list[str] = []
-    for here, inner, names in os.walk(root, followlinks=True, onerror=refuse_unreadable):
+    for here, inner, names in walk_folders(root):
+        volumes = [name for name in inner if is_volume_folder(here / name)]
+        inner[:] = [name for name in inner if name not in volumes]
+        others += [name for name in names if not is_image_name(name)]
+        files = [here / name for name in (*volumes, *names) if name in volumes or is_image_name(name)]
+        if files:
+            files.sort(key=lambda path: natural_key(path.name))
+            folders.append(Folder(parts=here.relative_to(root).parts, files=files))
+    return folders, others
+
+
+def walk_folders(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each real folder once, without hidden ones, with the names of its folders and files, as `os.walk` does.
+
+    What is removed from the names of the folders is not visited.
+
+    Raises
+    ------
+    BadDataset
+        A folder may not be listed.
+    """
+    visited: set[str] = set()
+    for here, inner, names in os.walk(root, followlinks=True, onerror=_refuse_unreadable):
         real = os.path.realpath(here)
         inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
-        volumes = [name for name in inner if is_volume_folder(Path(here, name))]
-        inner[:] = [name for name in inner if name not in volumes]
         if real in visited:
             inner.clear()
             continue
         visited.add(real)
-        others += [name for name in names if not is_image_name(name)]
-        files = [Path(here, name) for name in (*volumes, *names) if name in volumes or is_image_name(name)]
-        if files:
-            files.sort(key=lambda path: natural_key(path.name))
-            folders.append(Folder(parts=Path(here).relative_to(root).parts, files=files))
-    return folders, others
+        yield Path(here), inner, names
 
 
-def refuse_unreadable(error: OSError) -> None:
+def _refuse_unreadable(error: OSError) -> None:
     """Raise `BadDataset` for a folder that may not be listed: its files would be missing without a word."""
     reason = (error.strerror or str(error)).lower()
     hint = "Make it readable (chmod u+rx), or take it out of the data folder."

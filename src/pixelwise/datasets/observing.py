@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Int32
@@ -134,6 +134,9 @@ class CaseObserver(Generic[Result]):
                 self._results[decoded.name, decoded.path] = view, result
         except PixelwiseError:
             return  # it is read again, which raises the same error where it is reported
+
+
+Observer = CaseObserver[Any]
 
 
 def scan_in_turns(

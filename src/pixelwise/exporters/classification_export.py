@@ -38,7 +38,7 @@ class ClassificationExport:
     # one image of a thousand may be on the boundary between two classes
     exact = Limits(difference=1e-4, probability_difference=1e-3, disagreement=1e-3, score_loss=0.1)
     quantised = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=1.0)
-    observed = 300
+    calibration_images = 300
 
     def __init__(self, model_card: ModelCard, view: View) -> None:
         self._model_card, self._view = model_card, view
@@ -65,7 +65,7 @@ class ClassificationExport:
 
     def calibration_inputs(self, samples: Iterable[Sample]) -> Iterator[Feed]:
         """Yield the network input of each image."""
-        for sample in islice(samples, self.observed):
+        for sample in islice(samples, self.calibration_images):
             yield make_feed(self._centre_crop(sample), self._model_card)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:

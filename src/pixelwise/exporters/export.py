@@ -56,7 +56,7 @@ class ExportResult:
 class ExportImages:
     """Images for the parity check (not used in training) and training images for the int8 calibration."""
 
-    proof: Sequence[Sample]
+    parity: Sequence[Sample]
     training: Callable[[], Iterable[Sample]]
 
 
@@ -96,7 +96,7 @@ def export_model(
         raise BadOption("an export format", f"`{kind}`", nearest(kind, list(FORMATS)))
     check_installed(kind)
     reference, export_task = TorchRuntime(network), export_task_of(model_card)
-    batches = export_task.make_parity_batches(material.proof, reference)
+    batches = export_task.make_parity_batches(material.parity, reference)
     with tempfile.TemporaryDirectory(prefix="pixelwise-export-") as folder:
         temporary = Path(folder) / path.name
         if kind == "bioimageio":

@@ -27,7 +27,7 @@ class ExportTask(Protocol):
         Of exports in float32, and in int8.
     most_samples : int
         Maximum number of images of the parity check.
-    observed : int
+    calibration_images : int
         Number of calibration images of a quantisation.
     min_dynamic_side : int or None
         Smallest side of dynamic sizes; None if the graph has a static size.
@@ -38,7 +38,7 @@ class ExportTask(Protocol):
     exact: Limits
     quantised: Limits
     most_samples: int
-    observed: int
+    calibration_images: int
     min_dynamic_side: int | None
 
     def make_parity_batches(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:

@@ -96,9 +96,9 @@ def write_parity_report(
         "file": path.name,
         "format": kind,
         "sha256": {name: digest(file) for name, file in files.items()},
-        "proof_sha256": digest(parity_data_path(path)),
+        "data_sha256": digest(parity_data_path(path)),
         "reference": "torch, float32, batch normalisation folded",
-        "trials": [list(batch.image.shape) for batch in batches],
+        "input_shapes": [list(batch.image.shape) for batch in batches],
         "limits": asdict(limits),
         "results": [asdict(comparison) for comparison in comparisons],
         "versions": dict(versions),
@@ -116,7 +116,7 @@ def read_parity_report(path: Path) -> dict[str, Any]:
     """
     try:
         parity_report = json.loads(parity_report_path(path).read_text("utf-8"))
-        digests, data_digest = dict(parity_report["sha256"]), str(parity_report["proof_sha256"])
+        digests, data_digest = dict(parity_report["sha256"]), str(parity_report["data_sha256"])
         limits = Limits(**parity_report["limits"])
         if not all(value is None or isinstance(value, int | float) for value in asdict(limits).values()):
             raise TypeError("limits that are no numbers")

@@ -44,13 +44,13 @@ class SegmentationExport:
     exact = Limits(difference=1e-4, probability_difference=1e-3, disagreement=1e-5, score_loss=0.01)
     quantised = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=0.5)
     most_samples = MAX_ROUNDS * sum(shape[0] for shape in SHAPES)
-    observed = 64
+    calibration_images = 64
 
     def __init__(self, model_card: ModelCard) -> None:
         self._model_card = model_card
         self._dimensions = model_card.network.dimensions
         if self._dimensions == 3:
-            self.counted, self.observed = "voxels", 16
+            self.counted, self.calibration_images = "voxels", 16
         self.min_dynamic_side: int | None = model_card.geometry.legal_first
         self._classes = class_channels(model_card.target, model_card.network.classes)
 
@@ -78,7 +78,7 @@ class SegmentationExport:
     def calibration_inputs(self, samples: Iterable[Sample]) -> Iterator[Feed]:
         """Yield random tiles; few samples are used several times."""
         rng = np.random.default_rng(SEED)
-        for sample in islice(cycle(islice(samples, self.observed)), self.observed):
+        for sample in islice(cycle(islice(samples, self.calibration_images)), self.calibration_images):
             sides = (CALIBRATION_SIDE[self._dimensions],) * self._dimensions
             yield make_feed(draw_crop(sample, sides, self._model_card, rng), self._model_card)
 

@@ -17,7 +17,6 @@ _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))  # of falling and rising x, y, z
 _PER_MILLIMETRE = {"nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3}
 
 VOLUME_AXES = ("z", "y", "x")
-PLANE_AXES = ("y", "x")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +40,8 @@ class Grid:
     Examples
     --------
     >>> grid = Grid.from_affine(np.diag([-1.0, 1.0, 2.5, 1.0]))
-    >>> grid.spacing, grid.orientation, grid.sample_size
-    ((2.5, 1.0, 1.0), 'LAS', 2.5)
+    >>> grid.spacing, grid.orientation
+    ((2.5, 1.0, 1.0), 'LAS')
     """
 
     axes: tuple[str, ...]
@@ -103,11 +102,6 @@ class Grid:
             return ""
         world, signs = _nearest_axes(np.array(self.direction))
         return "".join(_LETTERS[axis][sign > 0] for axis, sign in zip(world[::-1], signs[::-1], strict=True))
-
-    @property
-    def sample_size(self) -> float:
-        """Area of a pixel or volume of a voxel, in the square or cube of `unit`."""
-        return math.prod(self.spacing)
 
     @property
     def millimetres(self) -> tuple[float, ...] | None:

@@ -4,11 +4,9 @@ A killed process is resumed by the next one with the same inputs: tiles on disk 
 is identical byte for byte to that of an uninterrupted process.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +20,7 @@ from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Job, Predictor, ReadTile
+from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory, pack
 from pixelwise.inference.streaming_masks import Fill, finish_mask, keep
 from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
@@ -35,7 +34,7 @@ from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabil
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import release_memory
-from pixelwise.sampling.normalise import Scale, limits_of
+from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
@@ -197,7 +196,8 @@ def open_stream(
     streamed = predictor.with_window(_WINDOW, _CUT_MEMORY)
     cut = None if options.core else streamed.plan(source.shape[1:])
     predictor = predictor if cut is None else streamed
-    digest = _identity(model_card, predictor, source, identity, options, cut)
+    more = {"version": _VERSION, "given": identity, "core": options.core, "sampled": options.sampled}
+    digest = stream_identity(model_card, predictor, source, cut, **more)
     tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options, notes or {})
     try:
         scale = _scale(model_card, source, tiles, options, progress)
@@ -347,15 +347,15 @@ def _scale(
     model_card: ModelCard, source: ImageReader, tiles: TileFile, options: StreamOptions, progress: Progress
 ) -> Scale:
     """Return the intensity scale, from the journal or from a pass over the image."""
-    stored = tiles.notes.get("scale")
+    stored = stored_scale(tiles, model_card)
     if stored is not None:
-        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
+        return stored
     if options.sampled and model_card.normalisation.kind == "image":
         progress.message("The intensity scale is estimated from windows spread over the image.")
     with progress.bar("measuring intensities", source.shape[1]) as advance:
         result = source_scale(source, model_card.normalisation, lambda rows: advance(rows, ""), sampled=options.sampled)
     progress.message(*warn_of_scale(result.sample, model_card.intensity_range))
-    tiles.note("scale", {"factor": result.scale.factor.tolist(), "shift": result.scale.shift.tolist()})
+    store_scale(tiles, result.scale)
     return result.scale
 
 
@@ -411,33 +411,3 @@ def _cut_plan(
     objects = 0 if _is_final(model_card.target) else objects_memory(width, height)
     process = peak_memory() + cut.bytes
     return plan_memory(sizes, process=process, image=source.plan(cut.read), depth=DEPTH, objects=objects)
-
-
-def _without_unset(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields without those of volumes, so that what older versions began can be resumed."""
-    return {name: value for name, value in fields.items() if name not in ("axes", "deep") or value}
-
-
-def _identity(
-    model_card: ModelCard,
-    predictor: Predictor,
-    source: ImageReader,
-    given: str,
-    options: StreamOptions,
-    cut: CutPlan | None = None,
-) -> str:
-    """Return a digest of everything that the stored tiles depend on."""
-    inputs = {
-        "version": _VERSION,
-        "given": given,
-        "shape": source.shape,
-        "dtype": str(source.dtype),
-        "target": asdict(model_card.target),
-        "normalisation": asdict(model_card.normalisation),
-        "geometry": _without_unset(asdict(predictor.geometry)),
-        "symmetries": [_without_unset(asdict(symmetry)) for symmetry in predictor.symmetries],
-        "core": options.core,
-        "sampled": options.sampled,
-        **({} if cut is None else {"cut": {"levels": cut.cuts, "cores": cut.cores, "region": cut.region}}),
-    }
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

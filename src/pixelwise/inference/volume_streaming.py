@@ -4,13 +4,10 @@ As for images (`streaming`), a killed process is resumed by the next one with th
 identical byte for byte to that of an uninterrupted process.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +18,7 @@ from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MIB
 from pixelwise.inference.predictor import Job, Predictor
 from pixelwise.inference.spacing_change import find_spacing_change
+from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming import compute_windows, decider
 from pixelwise.inference.tile_shape import fit_tile, shrink_tile
 from pixelwise.inference.volume_objects import finish_volume
@@ -30,7 +28,7 @@ from pixelwise.io.volumes.zarr_levels import write_zarr_levels
 from pixelwise.labels.volume_properties import VolumeTable, class_volumes, measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
-from pixelwise.sampling.normalise import Scale, intensity_scale, limits_of, mean_and_std_of, scale_of
+from pixelwise.sampling.normalise import Scale, intensity_scale, mean_and_std_of, scale_of
 from pixelwise.text import pluralise
 
 _VERSION = 1  # of the journal
@@ -95,12 +93,13 @@ def stream_volume(
     predictor, side = _with_tiles(predictor, size, memory)
     final = model_card.target.kind == "classes" and not any(model_card.target.class_areas)
     final = final and not model_card.target.split_depth
+    more = {"version": _VERSION, "given": identity, "side": side}
     tiles = VolumeTiles(
         path.with_name(f"{path.name}.decided"),
         size,
         dtype,
         tile=_file_tile(side, size),
-        identity=_identity(model_card, predictor, source, identity, side),
+        identity=stream_identity(model_card, predictor, source, predictor.plan(size), **more),
     )
     try:
         scale = _scale(model_card, source, tiles, progress)
@@ -182,9 +181,9 @@ def _file_tile(side: Side, size: tuple[int, ...]) -> int:
 
 def _scale(model_card: ModelCard, source: VolumeReader, tiles: VolumeTiles, progress: Progress) -> Scale:
     """Return the intensity scale, from the journal or from a pass over the volume."""
-    stored = tiles.notes.get("scale")
+    stored = stored_scale(tiles, model_card)
     if stored is not None:
-        return Scale(np.array(stored["factor"]), np.array(stored["shift"]), limits_of(model_card.normalisation))
+        return stored
     samples: list[np.ndarray] = []
     channels, normalisation = source.shape[0], model_card.normalisation
     with progress.bar("measuring intensities", source.shape[1]) as advance:
@@ -196,7 +195,7 @@ def _scale(model_card: ModelCard, source: VolumeReader, tiles: VolumeTiles, prog
             next(blocks, None)
     sample = np.concatenate(samples, axis=1)
     progress.message(*warn_of_scale(sample, model_card.intensity_range, model_card.intensity_peaks))
-    tiles.note("scale", {"factor": scale.factor.tolist(), "shift": scale.shift.tolist()})
+    store_scale(tiles, scale)
     return scale
 
 
@@ -253,21 +252,3 @@ class _Voxels:
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
         _, _, height, width = self._source.shape
         return self._source.read((key[1].start, key[1].stop), (0, height), (0, width))
-
-
-def _identity(model_card: ModelCard, predictor: Predictor, source: VolumeReader, given: str, side: Side) -> str:
-    """Return a digest of everything that the stored tiles depend on."""
-    plan = predictor.plan(source.shape[1:])
-    inputs: dict[str, Any] = {
-        "version": _VERSION,
-        "given": given,
-        "shape": source.shape,
-        "dtype": str(source.dtype),
-        "target": asdict(model_card.target),
-        "normalisation": asdict(model_card.normalisation),
-        "geometry": asdict(predictor.geometry),
-        "symmetries": [asdict(symmetry) for symmetry in predictor.symmetries],
-        "side": side,
-        "cut": None if plan is None else {"levels": plan.cuts, "cores": plan.cores, "region": plan.region},
-    }
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

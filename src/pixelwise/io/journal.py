@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pixelwise.errors import OutputFailed
+from pixelwise.exclusive_write import lock_file
 
 
 class Journal:
@@ -31,7 +32,10 @@ class Journal:
     def __init__(self, path: Path, result: Path) -> None:
         self.path = path
         self._file = open_for_update(path)
-        _lock(self._file, result)
+        if not lock_file(self._file):
+            self._file.close()
+            hint = "Wait until it has finished, or choose another --out."
+            raise OutputFailed("a result that no other process writes", "another process writing it", hint, result)
 
     def records(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield the valid records up to the first damaged one, each with its end offset in the file."""
@@ -90,17 +94,3 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
         return None
     return json.loads(text)
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Lock the file against a second writer; without effect on Windows, which has no `fcntl`."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        hint = "Wait until it has finished, or choose another --out."
-        raise OutputFailed("a result that no other process writes", "another process writing it", hint, path) from error

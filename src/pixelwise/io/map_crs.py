@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from jaxtyping import Float64
 
-from pixelwise.errors import BadOption
+from pixelwise.errors import needs_extra
 from pixelwise.io.georeference import Georeference, TiffTag
 
 WGS84 = "OGC:CRS84"
@@ -85,8 +85,5 @@ def _transformer(source: Any, target: Any) -> Any:
 
 
 def _library(name: Literal["pyproj", "rasterio"]) -> Any:
-    try:
+    with needs_extra(name, "coordinate reference systems", "maps"):
         return importlib.import_module(name)
-    except ImportError as error:
-        hint = "Install it: pip install pixelwise[maps]."
-        raise BadOption(f"{name}, which reads coordinate reference systems", "no such package", hint) from error

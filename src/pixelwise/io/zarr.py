@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from pixelwise.errors import BadImage, BadOption
+from pixelwise.errors import BadImage, BadOption, needs_extra
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
 from pixelwise.io.headers import decoding
@@ -201,13 +201,10 @@ def zarr_library() -> Any:
     BadOption
         It is not installed, or older than 3.
     """
-    try:
+    with needs_extra("zarr", "OME-Zarr", "zarr"):
         import zarr
-    except ImportError as error:
-        hint = "Install it with `pip install pixelwise[zarr]`."
-        raise BadOption("the package zarr for OME-Zarr", "none", hint) from error
     if int(zarr.__version__.split(".")[0]) < 3:
-        raise BadOption("zarr 3", zarr.__version__, "Install it with `pip install pixelwise[zarr]`.")
+        raise BadOption("zarr 3", zarr.__version__, "Install it: pip install 'pixelwise[zarr]'.")
     return zarr
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Integer
 from pixelwise.atomic_write import write_error
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.georeference import Georeference
-from pixelwise.io.tiled_writer import TiledLayout
+from pixelwise.io.tiled_writer import Compression, TiledLayout
 from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
 
@@ -55,18 +55,26 @@ def write_zarr(path: Path, layout: TiledLayout, read: Read, metadata: PixelMetad
 
     Raises
     ------
-    OutputFailed
-        The folder cannot be written.
-    BadOption
-        The extra `zarr` is not installed.
+    OutputFailed, BadOption
+        As for `new_store`.
     """
     with new_store(path) as group:
         levels = _levels(layout)
         for number, level in enumerate(levels):
-            array = _create(group, number, level)
+            array = create_level(
+                group,
+                number,
+                (level.height, level.width),
+                level.dtype,
+                axes=("y", "x"),
+                chunk=level.tile,
+                shard=_shard(level),
+                compression=level.compression,
+            )
             _fill(array, level, read)
             read = _downsampled(array, level)
-        group.attrs.update({"ome": _ome_attributes(len(levels), metadata)})
+        grid = (metadata.spacing, "micrometer") if metadata.spacing else ((1.0, 1.0), None)
+        group.attrs.update({"ome": label_attributes(len(levels), "yx", grid, metadata.palette, metadata.names)})
 
 
 @contextmanager
@@ -107,24 +115,30 @@ def _shard(level: TiledLayout) -> int:
     return level.tile * min(_SHARD, max(level.down, level.across))
 
 
-def _create(group: Any, number: int, level: TiledLayout) -> Any:
-    side = _shard(level)
+def create_level(
+    group: Any,
+    number: int,
+    size: tuple[int, ...],
+    dtype: str,
+    *,
+    axes: tuple[str, ...],
+    chunk: int,
+    shard: int,
+    compression: Compression = "zstd",
+) -> Any:
+    """Return the new array of a level, with chunks and shards of equal sides; chunks of zeros are written too."""
+    codecs = zarr_library().codecs
     return group.create_array(
         str(number),
-        shape=(level.height, level.width),
-        dtype=level.dtype,
-        chunks=(level.tile, level.tile),
-        shards=(side, side),
+        shape=size,
+        dtype=dtype,
+        chunks=(chunk,) * len(size),
+        shards=(shard,) * len(size),
         fill_value=0,
-        dimension_names=("y", "x"),
+        dimension_names=axes,
         config={"write_empty_chunks": True},
-        compressors=_compressor(level),
+        compressors=codecs.ZstdCodec() if compression == "zstd" else codecs.GzipCodec(level=6),
     )
-
-
-def _compressor(level: TiledLayout) -> Any:
-    codecs = zarr_library().codecs
-    return codecs.ZstdCodec() if level.compression == "zstd" else codecs.GzipCodec(level=6)
 
 
 def _fill(array: Any, level: TiledLayout, read: Read) -> None:
@@ -145,9 +159,23 @@ def _downsampled(array: Any, level: TiledLayout) -> Read:
     return read
 
 
-def _ome_attributes(levels: int, metadata: PixelMetadata) -> dict[str, Any]:
-    spacing = metadata.spacing or (1.0, 1.0)
-    unit = {"unit": "micrometer"} if metadata.spacing else {}
+def label_attributes(
+    levels: int,
+    axes: Sequence[str],
+    grid: tuple[Sequence[float], str | None],
+    palette: Sequence[Colour],
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """Return the attributes `ome` of a label image: NGFF 0.5, "multiscales" and "image-label".
+
+    `grid` is the spacing along each axis, and its unit; a level has half the samples of the one before.
+
+    Examples
+    --------
+    >>> label_attributes(1, "yx", ((0.5, 0.5), "micrometer"), (), ("sky",))["image-label"]
+    {'version': '0.5', 'properties': [{'label-value': 0, 'name': 'sky'}]}
+    """
+    spacing, unit = grid
     datasets = [
         {
             "path": str(number),
@@ -155,13 +183,13 @@ def _ome_attributes(levels: int, metadata: PixelMetadata) -> dict[str, Any]:
         }
         for number in range(levels)
     ]
-    axes = [{"name": name, "type": "space"} | unit for name in "yx"]
+    described = [{"name": name, "type": "space"} | ({} if unit is None else {"unit": unit}) for name in axes]
     label: dict[str, Any] = {"version": "0.5"}
-    if metadata.palette:
-        label["colors"] = [{"label-value": i, "rgba": [*rgb, 255]} for i, rgb in enumerate(metadata.palette)]
-    if metadata.names:
-        label["properties"] = [{"label-value": i, "name": name} for i, name in enumerate(metadata.names)]
-    return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}], "image-label": label}
+    if palette:
+        label["colors"] = [{"label-value": index, "rgba": [*colour, 255]} for index, colour in enumerate(palette)]
+    if names:
+        label["properties"] = [{"label-value": index, "name": name} for index, name in enumerate(names)]
+    return {"version": "0.5", "multiscales": [{"axes": described, "datasets": datasets}], "image-label": label}
 
 
 def _sync(folder: Path) -> None:

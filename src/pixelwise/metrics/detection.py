@@ -20,29 +20,29 @@ def image_score(probabilities: Float[np.ndarray, "..."]) -> float:
     return float(np.partition(flat, -TOP)[-TOP:].mean(dtype=np.float64)) if len(flat) > TOP else float(flat.mean())
 
 
-def area_under_roc(scores: Float64[np.ndarray, " images"], showing: Bool[np.ndarray, " images"]) -> float | None:
+def area_under_roc(scores: Float64[np.ndarray, " images"], positive: Bool[np.ndarray, " images"]) -> float | None:
     """Return the area under the ROC curve; None without positive or without negative images.
 
     It is the probability that a positive image scores higher than a negative one, with ties counted as one half (Hanley
     and McNeil 1982).
     """
-    positive, negative = int(showing.sum()), int((~showing).sum())
-    if not positive or not negative:
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
         return None
-    others = np.sort(scores[~showing])
-    below, at_most = (np.searchsorted(others, scores[showing], side).sum() for side in ("left", "right"))
-    return float(below + at_most) / 2 / (positive * negative)
+    others = np.sort(scores[~positive])
+    below, at_most = (np.searchsorted(others, scores[positive], side).sum() for side in ("left", "right"))
+    return float(below + at_most) / 2 / (positives * negatives)
 
 
-def average_precision(scores: Float64[np.ndarray, " images"], showing: Bool[np.ndarray, " images"]) -> float | None:
+def average_precision(scores: Float64[np.ndarray, " images"], positive: Bool[np.ndarray, " images"]) -> float | None:
     """Return the average precision: precision at each threshold weighted by the gain in recall; None without positives.
 
     Images with equal scores share a threshold.
     """
-    positive = int(showing.sum())
-    if not positive:
+    positives = int(positive.sum())
+    if not positives:
         return None
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # last image of each score
-    hits = np.cumsum(showing[order])[last]
-    return float((hits / (last + 1) * np.diff(hits, prepend=0)).sum()) / positive
+    hits = np.cumsum(positive[order])[last]
+    return float((hits / (last + 1) * np.diff(hits, prepend=0)).sum()) / positives

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, Integer
+from jaxtyping import Float64, Int64, Integer
 
 from pixelwise.labels.targets import IGNORE
 
@@ -34,16 +34,42 @@ def confusion(
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
-def class_scores(matrix: Int64[np.ndarray, "classes classes"]) -> ClassScores:
-    """Return IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision and recall of each class."""
-    hits = np.diag(matrix)
-    present, predicted = matrix.sum(1), matrix.sum(0)
-    union = present + predicted - hits
-    return ClassScores(
-        iou=_ratios(hits, union),
+@dataclass(frozen=True)
+class StackedScores:
+    """Scores of each class for many confusion matrices: (matrices, classes), NaN where `ClassScores` has None."""
+
+    iou: Float64[np.ndarray, "matrices classes"]
+    dice: Float64[np.ndarray, "matrices classes"]
+    precision: Float64[np.ndarray, "matrices classes"]
+    recall: Float64[np.ndarray, "matrices classes"]
+
+
+def stacked_scores(matrices: Int64[np.ndarray, "matrices classes classes"]) -> StackedScores:
+    """Return IoU = TP / (TP + FP + FN), Dice = 2 TP / (2 TP + FP + FN), precision and recall of each class.
+
+    Examples
+    --------
+    >>> stacked_scores(np.array([[[3, 1], [0, 0]]])).recall
+    array([[0.75,  nan]])
+    """
+    hits = np.diagonal(matrices, axis1=1, axis2=2)
+    present, predicted = matrices.sum(2), matrices.sum(1)
+    return StackedScores(
+        iou=_ratios(hits, present + predicted - hits),
         dice=_ratios(2 * hits, present + predicted),
         precision=_ratios(hits, predicted),
         recall=_ratios(hits, present),
+    )
+
+
+def class_scores(matrix: Int64[np.ndarray, "classes classes"]) -> ClassScores:
+    """Return the scores of each class; see `stacked_scores`."""
+    stacked = stacked_scores(matrix[None])
+    return ClassScores(
+        iou=_defined(stacked.iou),
+        dice=_defined(stacked.dice),
+        precision=_defined(stacked.precision),
+        recall=_defined(stacked.recall),
     )
 
 
@@ -53,5 +79,22 @@ def mean_of(values: tuple[float | None, ...]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _ratios(above: np.ndarray, below: np.ndarray) -> tuple[float | None, ...]:
-    return tuple(float(a / b) if b else None for a, b in zip(above, below, strict=True))
+def means_of(values: Float64[np.ndarray, "rows columns"]) -> Float64[np.ndarray, " rows"]:
+    """Return the mean of each row over its defined values; NaN for a row without any.
+
+    Examples
+    --------
+    >>> means_of(np.array([[0.5, np.nan], [0.5, 1.0], [np.nan, np.nan]]))
+    array([0.5 , 0.75,  nan])
+    """
+    known = ~np.isnan(values)
+    return _ratios(np.where(known, values, 0.0).sum(1), known.sum(1))
+
+
+def _ratios(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return above / below; NaN where that is 0 / 0."""
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+
+
+def _defined(row: Float64[np.ndarray, "1 classes"]) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(value) else value for value in row[0].tolist())

@@ -6,8 +6,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save, axis_fields
-from pixelwise.networks.blocks import ConvLayer, NormalisationName, convolution_spec, make_interpolation
-from pixelwise.networks.convolutions import CONVOLUTIONS, Extent, per_axis
+from pixelwise.networks.blocks import ConvLayer, convolution_spec
+from pixelwise.networks.layers import CONVOLUTIONS, Extent, make_interpolation, per_axis
+from pixelwise.networks.options import NormalisationName
 
 
 class GridGate(nn.Module):

@@ -4,22 +4,23 @@ Maps are (batch, channels, height, width), or (batch, channels, depth, height, w
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save, axis_fields
-from pixelwise.networks.convolutions import CONVOLUTIONS, Extent, half, per_axis
+from pixelwise.networks.layers import (
+    CONVOLUTIONS,
+    MAXIMA,
+    TRANSPOSED,
+    Extent,
+    Upsampling,
+    half,
+    make_interpolation,
+    make_normalisation,
+    per_axis,
+)
 from pixelwise.networks.options import NormalisationName
-
-Upsampling = Literal["transposed", "bilinear", "nearest"]
-
-GROUP_CHANNELS = 8  # channels per group: many small groups approximate instance normalisation (Zhou & Yang)
-TRANSPOSED: Mapping[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-MAXIMA: Mapping[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-INSTANCE_NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 class Block(nn.Module):
@@ -356,52 +357,6 @@ def residual_graph(name: str, main: LayerGraph, shortcut: LayerGraph) -> LayerGr
     if not shortcut:
         return [Save(start), *main, Merge(start, "added")]
     return [Save(start), *main, Save(end), Branch(start), *shortcut, Merge(end, "added")]
-
-
-def make_normalisation(name: NormalisationName, channels: int, dimensions: int = 2) -> list[nn.Module]:
-    """Return the normalisation layer as a list: empty for "none".
-
-    Parameters
-    ----------
-    name : {"batch", "group", "instance", "none"}
-        "batch": statistics of each channel over the batch in training, running ones in inference. "instance": of each
-        channel of each image. "group": of each image over groups of about 8 channels. The latter two depend on the
-        whole image, so that tiles are not exact.
-    channels : int
-        Channels of the map.
-    dimensions : {2, 3}
-        Spatial axes of the map.
-
-    Examples
-    --------
-    >>> (layer,) = make_normalisation("group", 32)
-    >>> layer.num_groups
-    4
-    >>> make_normalisation("none", 32)
-    []
-    """
-    if name == "batch":
-        return [BATCH_NORMS[dimensions](channels)]
-    if name == "group":
-        return [nn.GroupNorm(math.gcd(channels, max(1, channels // GROUP_CHANNELS)), channels)]
-    if name == "instance":
-        return [INSTANCE_NORMS[dimensions](channels, affine=True)]
-    return []
-
-
-def make_interpolation(kind: Upsampling, dimensions: int = 2, stride: Extent = 2) -> nn.Module:
-    """Return a layer that upsamples by `stride` without weights; "bilinear" is trilinear in three dimensions.
-
-    Examples
-    --------
-    >>> import torch
-    >>> make_interpolation("nearest")(torch.tensor([[[[1.0, 2.0]]]])).tolist()
-    [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
-    """
-    factor = stride if isinstance(stride, int) else tuple(float(side) for side in stride)
-    if kind == "nearest":
-        return nn.Upsample(scale_factor=factor, mode="nearest")
-    return nn.Upsample(scale_factor=factor, mode="bilinear" if dimensions == 2 else "trilinear", align_corners=False)
 
 
 def count_parameters(modules: Iterable[nn.Module]) -> int:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec, axis_fields
 from pixelwise.networks.blocks import Block, convolution_spec, residual_graph
-from pixelwise.networks.convolutions import make_convolution
+from pixelwise.networks.layers import make_convolution
 from pixelwise.networks.options import ShortcutPadding
 
 Shortcut = Literal["A", "B", "C", "D", "none"]

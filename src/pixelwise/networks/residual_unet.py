@@ -1,24 +1,16 @@
 """Residual blocks of U-Nets: pre-activation (ResUNet), nnU-Net (ResEnc) and V-Net."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
-from pixelwise.networks.blocks import (
-    Block,
-    ConvLayer,
-    NormalisationName,
-    convolution_spec,
-    make_normalisation,
-    residual_graph,
-)
-from pixelwise.networks.convolutions import CONVOLUTIONS, Extent, half, make_convolution
+from pixelwise.networks.blocks import Block, ConvLayer, convolution_spec, residual_graph
+from pixelwise.networks.layers import AVERAGES, CONVOLUTIONS, Extent, half, make_convolution, make_normalisation
+from pixelwise.networks.options import NormalisationName
 from pixelwise.networks.residual import average_spec
-
-AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 class PreActivationUnit(Block):
@@ -28,10 +20,8 @@ class PreActivationUnit(Block):
 
     Parameters
     ----------
-    name, in_channels, channels, dimensions
-        As for `ConvLayer`.
-    stride, kernel : int or tuple of int
-        Stride of the first convolution, 2 halves the size; side of both kernels. Of each axis if they differ.
+    name, in_channels, channels, stride, kernel, dimensions
+        As for `ConvLayer`; `stride` is that of the first convolution.
     normalisation : {"batch", "group", "instance", "none"}
         Before each ReLU; see `make_normalisation`.
     first : bool
@@ -83,10 +73,8 @@ class ResEncBlock(Block):
 
     Parameters
     ----------
-    name, in_channels, channels, dimensions
-        As for `ConvLayer`.
-    stride, kernel : int or tuple of int
-        Stride of the first convolution, 2 halves the size; side of both kernels. Of each axis if they differ.
+    name, in_channels, channels, stride, kernel, dimensions
+        As for `ConvLayer`; `stride` is that of the first convolution.
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; see `make_normalisation`.
     activation : callable

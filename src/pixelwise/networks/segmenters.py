@@ -8,23 +8,14 @@ from itertools import pairwise
 from torch import nn
 
 from pixelwise.networks.attention import AlignedGate, GridGate
-from pixelwise.networks.blocks import (
-    Chain,
-    ConvBlock,
-    ConvLayer,
-    Head,
-    NormalisationName,
-    Pool,
-    Up,
-    Upsampling,
-    initialise,
-)
+from pixelwise.networks.blocks import Chain, ConvBlock, ConvLayer, Head, Pool, Up, initialise
 from pixelwise.networks.decoders import Gate, MakeBlock, MakeUp, NestedDecoder, UNetDecoder
 from pixelwise.networks.encoders import (
     StagedEncoder,
 )
+from pixelwise.networks.layers import Upsampling
 from pixelwise.networks.models import NestedSegmenter, Segmenter, make_segmenter
-from pixelwise.networks.options import NetworkOptions
+from pixelwise.networks.options import NetworkOptions, NormalisationName
 from pixelwise.networks.residual_unet import PreActivationUnit, ResEncBlock, VNetStage
 from pixelwise.networks.unet_on_encoder import unet_on_encoder
 

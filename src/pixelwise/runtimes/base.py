@@ -24,6 +24,8 @@ from pixelwise.model_file.model_card import ModelCard, invalid_model
 INPUTS = ("image", "mean", "std")
 PROBABILITIES, LOGITS = "probabilities", "logits"
 METADATA = "pixelwise"  # key of the model card in an exported file
+Images = Float32[np.ndarray, "batch channels *size"]
+PerChannel = Float32[np.ndarray, "batch channels"]
 
 
 @runtime_checkable
@@ -66,7 +68,7 @@ class ExportedGraph(Runtime, Protocol):
 
     model_card: ModelCard
 
-    def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
+    def outputs(self, image: Images, mean: PerChannel, std: PerChannel) -> Outputs:
         """Return all outputs for images in file values, as other programs run the graph."""
         ...
 
@@ -96,8 +98,8 @@ def check_logits(logits: np.ndarray, tiles: np.ndarray, card: ModelCard, path: P
 def graph_inputs(
     names: Sequence[str],
     image: Float[np.ndarray, "batch channels *size"],
-    mean: Float32[np.ndarray, "batch channels"] | None = None,
-    std: Float32[np.ndarray, "batch channels"] | None = None,
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the inputs of a graph by name; without `mean` and `std` the image is assumed to be normalised."""
     batch_channels = image.shape[:2]

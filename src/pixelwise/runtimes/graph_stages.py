@@ -5,6 +5,7 @@ model card: numbers in range, and maps that fit together.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pixelwise.geometry.layer_graph import Branch, Kind, LayerGraph, LayerSpec, Merge, MergeMode, Save
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.subgraphs import MapKey, NetworkStages, subgraphs_at
+from pixelwise.geometry.subgraphs import MapKey, NetworkStages, Subgraph, subgraphs_at
 from pixelwise.model_file.model_card import invalid_model, no_duplicates
-from pixelwise.runtimes.base import LOGITS, StagedRuntime
+from pixelwise.runtimes.base import LOGITS, StagedRuntime, graph_inputs
 
 STAGES = "pixelwise_stages"  # key of the text in an exported file
 MAX_TEXT = 4 * 2**20  # characters; a ResNet-152 has about 100,000
@@ -116,6 +117,13 @@ def map_name(key: MapKey) -> str:
     if level == 0:
         return "image" if path == "encoder" else LOGITS
     return f"{path}_map_{level}"
+
+
+def subgraph_inputs(subgraph: Subgraph, maps: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the inputs of a subgraph by name; `names` are the inputs of the whole graph."""
+    values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
+    inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
+    return inputs | graph_inputs(names, values["image"]) if subgraph.source == 0 else inputs
 
 
 def inner_maps(stages: NetworkStages) -> list[MapKey]:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
@@ -17,8 +17,8 @@ import onnxruntime  # isort: skip
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
-from pixelwise.runtimes.base import LOGITS, METADATA, PROBABILITIES, Outputs, check_logits, computing, graph_inputs
-from pixelwise.runtimes.graph_stages import STAGES, map_name, read_stages_text
+from pixelwise.runtimes.base import LOGITS, METADATA, Images, Outputs, PerChannel, check_logits, computing, graph_inputs
+from pixelwise.runtimes.graph_stages import STAGES, map_name, read_stages_text, subgraph_inputs
 
 ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
 
@@ -84,10 +84,7 @@ class OnnxRuntime:
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph, as float32; it is prepared when it is first used."""
-        values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
-        inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
-        if subgraph.source == 0:
-            inputs |= graph_inputs(self._names, values["image"])
+        inputs = subgraph_inputs(subgraph, maps, self._names)
         output = map_name(subgraph.output)
         with computing(self._path, "ONNX Runtime"):
             if subgraph not in self._subgraphs:
@@ -103,19 +100,14 @@ class OnnxRuntime:
         graph = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
         return Extractor(graph).extract_model(inputs, [output]).SerializeToString()
 
-    def outputs(
-        self,
-        image: Float32[np.ndarray, "batch channels *size"],
-        mean: Float32[np.ndarray, "batch channels"],
-        std: Float32[np.ndarray, "batch channels"],
-    ) -> Outputs:
+    def outputs(self, image: Images, mean: PerChannel, std: PerChannel) -> Outputs:
         """Return all outputs for images in file values, as other programs run the graph."""
         inputs = graph_inputs(self._names, image, mean, std)
         with computing(self._path, "ONNX Runtime"):
-            values = self._session.run([PROBABILITIES, LOGITS], inputs)
+            values = self._session.run(list(Outputs._fields), inputs)
         return Outputs(*(np.asarray(value) for value in values))
 
-    def all_outputs(self, image: Float32[np.ndarray, "batch channels *size"]) -> list[np.ndarray]:
+    def all_outputs(self, image: Images) -> list[np.ndarray]:
         """Return all outputs of the file, in its order, for unscaled images."""
         return [np.asarray(value) for value in self._session.run(None, graph_inputs(self._names, image))]
 

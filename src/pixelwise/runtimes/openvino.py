@@ -4,19 +4,31 @@
 that imports openvino, and it blocks that package first.
 """
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
-from pixelwise.runtimes.base import INPUTS, LOGITS, METADATA, PROBABILITIES, Outputs, computing, graph_inputs
-from pixelwise.runtimes.graph_stages import STAGES, inner_maps, map_name, read_stages_text
+from pixelwise.runtimes.base import (
+    INPUTS,
+    LOGITS,
+    METADATA,
+    Images,
+    Outputs,
+    PerChannel,
+    check_logits,
+    computing,
+    graph_inputs,
+)
+from pixelwise.runtimes.graph_memory import GraphOperation, MemoryCheck, peak_bytes
+from pixelwise.runtimes.graph_stages import STAGES, inner_maps, map_name, read_stages_text, subgraph_inputs
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes its import fail
 
@@ -63,6 +75,12 @@ class OpenVinoRuntime:
             "PERFORMANCE_HINT": "LATENCY",  # one batch at a time on all cores
         }
         self._core, self._graph, self._settings, self._path = core, graph, settings, path
+        # without the softmax, for calls that need logits only
+        whole: Any = openvino.Model([graph.output(LOGITS).get_node()], graph.get_parameters())  # type: ignore[reportGeneralTypeIssues]
+        self._whole = whole
+        self._check_memory = MemoryCheck(path, lambda shapes: graph_bytes(whole, shapes))
+        self._check_memory({})
+        self._checks: dict[Subgraph | None, MemoryCheck] = {None: self._check_memory}
         self._all_outputs: openvino.InferRequest | None = None
 
     def __call__(
@@ -70,7 +88,7 @@ class OpenVinoRuntime:
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
         inputs = graph_inputs(self._names, tiles)
-        return self._infer(None, inputs)
+        return check_logits(self._infer(None, inputs), tiles, self.model_card, self._path)
 
     @property
     def stages(self) -> NetworkStages | None:
@@ -81,17 +99,14 @@ class OpenVinoRuntime:
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph, as float32; it is compiled when it is first used."""
-        values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
-        inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
-        if subgraph.source == 0:
-            inputs |= graph_inputs(self._names, values["image"])
-        return self._infer(subgraph, inputs)
+        return self._infer(subgraph, subgraph_inputs(subgraph, maps, self._names))
 
     def _infer(
         self, subgraph: Subgraph | None, inputs: dict[str, np.ndarray]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         with computing(self._path, "OpenVINO"):
             request = self._request(subgraph, list(inputs))
+            self._checks[subgraph]({name: value.shape for name, value in inputs.items()})
             request.infer(inputs, share_inputs=True)  # inputs are read before it returns
         return np.array(request.get_output_tensor(0).data, np.float32)
 
@@ -109,23 +124,19 @@ class OpenVinoRuntime:
             else:
                 self._compiled[previous].release_memory()
         if subgraph not in self._compiled:
-            graph = cut_graph(self._graph, inputs, LOGITS if subgraph is None else map_name(subgraph.output))
+            graph = self._whole if subgraph is None else cut_graph(self._graph, inputs, map_name(subgraph.output))
+            if subgraph is not None:
+                self._checks[subgraph] = MemoryCheck(self._path, lambda shapes: graph_bytes(graph, shapes))
             self._compiled[subgraph] = self._core.compile_model(graph, "CPU", self._settings)
         self._current = subgraph, self._compiled[subgraph].create_infer_request()
         return self._current[1]
 
-    def outputs(
-        self,
-        image: Float32[np.ndarray, "batch channels *size"],
-        mean: Float32[np.ndarray, "batch channels"],
-        std: Float32[np.ndarray, "batch channels"],
-    ) -> Outputs:
+    def outputs(self, image: Images, mean: PerChannel, std: PerChannel) -> Outputs:
         """Return all outputs for images in file values, as other programs run the graph."""
         if self._all_outputs is None:
             self._all_outputs = self._core.compile_model(self._graph, "CPU", self._settings).create_infer_request()
         self._all_outputs.infer(graph_inputs(self._names, image, mean, std))
-        names = (PROBABILITIES, LOGITS)
-        return Outputs(*(np.array(self._all_outputs.get_tensor(name).data, np.float32) for name in names))
+        return Outputs(*(np.array(self._all_outputs.get_tensor(name).data, np.float32) for name in Outputs._fields))
 
 
 def read_graph(path: Path) -> openvino.Model:
@@ -189,6 +200,25 @@ def cut_graph(graph: openvino.Model, inputs: Sequence[str], output: str) -> open
         parameter.output(0).set_names({name})
         parameters.append(parameter)
     return openvino.Model([ports[output]], parameters)  # type: ignore[reportGeneralTypeIssues]
+
+
+def graph_bytes(graph: openvino.Model, shapes: Mapping[str, Sequence[int]]) -> int:
+    """Return the bytes of the values alive at once for inputs of these shapes (see `graph_memory`)."""
+    graph = graph.clone()
+    graph.reshape({name: list(shape) for name, shape in shapes.items()})
+    operations: list[GraphOperation] = []
+    sizes: dict[str, int] = {}
+    for operation in graph.get_ordered_ops():
+        outputs = [f"{operation.get_name()}:{port.get_index()}" for port in operation.outputs()]
+        sources = [port.get_source_output() for port in operation.inputs()]
+        inputs = [f"{source.get_node().get_name()}:{source.get_index()}" for source in sources]
+        if operation.get_type_name() != "Constant":  # weights are in memory already
+            for name, port in zip(outputs, operation.outputs(), strict=True):
+                known = port.get_partial_shape()
+                if known.is_static:
+                    sizes[name] = math.prod(known.to_shape()) * port.get_element_type().size
+        operations.append(GraphOperation(inputs, outputs))
+    return peak_bytes(operations, sizes, (), ())
 
 
 def split_concatenated_convolutions(graph: openvino.Model) -> None:

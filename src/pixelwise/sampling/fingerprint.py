@@ -1,9 +1,9 @@
 """Fingerprint of a segmentation data set: statistics from which a training is planned, as in nnU-Net."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
@@ -36,6 +36,7 @@ SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equa
 ORIENTED_MASKS = 64  # masks on which the orientation is measured
 _TABLE = 1 << 20  # smaller labels are counted by a table
 CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
+Statistics = TypeVar("Statistics")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,17 +145,30 @@ def measure_fingerprint(
             found = _summarise_case(dataset, image, total, *_count_labels(labels))
         return found, _measure_structure(dataset, labels) if case.name in detailed else None
 
-    statistics: list[tuple[CaseStatistics, _Structure | None]] = []
-    began, order = time.monotonic(), spread_order(cases) if seconds is not None else cases
-    with (progress or Progress()).bar("measuring", len(cases)) as advance:
-        for first in range(0, len(order), CASES_PER_CHECK):
-            if statistics and seconds is not None and time.monotonic() - began > seconds:
-                break
-            statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
-            advance(len(statistics) - first, "")
+    order = spread_order(cases) if seconds is not None else cases
+    statistics = measure_cases(measure, order, seconds, progress or Progress())
     structures = [structure for _, structure in statistics if structure is not None]
     measured = _summarise([each for each, _ in statistics], structures, dataset.channels)
     return _extrapolate(measured, len(cases))
+
+
+def measure_cases(
+    measure: Callable[[Case], Statistics],
+    cases: Sequence[Case],
+    seconds: float | None,
+    progress: Progress,
+    per_check: int = CASES_PER_CHECK,
+) -> list[Statistics]:
+    """Measure the cases that fit into `seconds`, in threads; the time is looked at after `per_check` cases."""
+    statistics: list[Statistics] = []
+    began = time.monotonic()
+    with progress.bar("measuring", len(cases)) as advance:
+        for first in range(0, len(cases), per_check):
+            if statistics and seconds is not None and time.monotonic() - began > seconds:
+                break
+            statistics += parallel_map(measure, cases[first : first + per_check])
+            advance(len(statistics) - first, "")
+    return statistics
 
 
 def measure_orientation(dataset: Dataset) -> float:

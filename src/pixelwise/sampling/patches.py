@@ -6,14 +6,15 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import mirror_indices
+from pixelwise.geometry.tiles import Span, mirror_indices
 from pixelwise.sampling.augment import Augmentation, augment, window_size
 from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.patch_locations import LocationSampler, PatchLocation
@@ -161,8 +162,10 @@ class PatchSampler:
     Raises
     ------
     BadOption
-        There are no images, lengths or sizes differ, or the seed is negative.
+        There are no images, lengths or sizes differ, patches have another number of axes, or the seed is negative.
     """
+
+    axes: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -178,14 +181,16 @@ class PatchSampler:
         weights: Sequence[np.ndarray] = (),
         distances: Sequence[np.ndarray] = (),
     ) -> None:
-        check_data(images, targets, scales, seed, {"weight map": weights, "distance map": distances}, axes=2)
+        _check_data(images, targets, scales, seed, {"weight map": weights, "distance map": distances}, axes=self.axes)
+        if len(options.size) != self.axes:
+            expected = "above 0 for volumes" if self.axes == 3 else "0 for images"
+            raise BadOption(f"patches.depth {expected}", str(options.depth), "Set the slices of a patch, 0 for images.")
         self._images, self._targets, self._scales = tuple(images), tuple(targets), tuple(scales)
         self._options, self._augmentation = options, augmentation
         self._device = torch.device(device)
+        # weights and distances are additional channels, so that they are warped with the image
         self._maps = tuple(tuple(maps) for maps in (weights, distances) if maps)
         self._weighted, self._distant = bool(weights), bool(distances)
-        self._size = (options.height, options.width)
-        self._window = window_size(self._size, augmentation)
         self._locations = LocationSampler(self._targets, seed, margin)
 
     @property
@@ -196,44 +201,54 @@ class PatchSampler:
     def with_options(self, options: PatchOptions) -> "PatchSampler":
         """Return a sampler of the same images with another patch size or batch size."""
         other = copy(self)
-        other._options, other._size = options, (options.height, options.width)
-        other._window = window_size(other._size, self._augmentation)
+        other._options = options
         return other
 
     def batch(self, step: int) -> Batch:
         """Draw the patches of one step."""
-        options = self._options
+        options, channels = self._options, self._images[0].shape[0]
         draws = [self._locations.generator(step, place) for place in range(options.batch)]
-        # weights and distances are additional channels, so that they are warped with the image
-        channels, maps = self._images[0].shape[0], len(self._maps)
-        windows = np.empty((options.batch, channels + maps, *self._window), np.float32)
-        labels = np.empty((options.batch, *self._window), np.uint8)
-        samples: list[PatchLocation] = []
         forced_from = options.batch - round(options.foreground_share * options.batch)
-        for place, rng in enumerate(draws):
-            case, (row, column) = self._locations.draw(rng, self._size, forced=place >= forced_from)
-            samples.append(PatchLocation(step * options.batch + place, case, row, column))
-            self._read(case, row, column, windows[place], labels[place])
-        images, targets = augment(
-            torch.from_numpy(windows).to(self._device),
-            torch.from_numpy(labels).to(self._device),
-            self._size,
-            draws,
-            self._augmentation,
-            maps,
+        places = [
+            self._locations.draw(rng, options.size, forced=place >= forced_from) for place, rng in enumerate(draws)
+        ]
+        images, targets = self._draw_patches(places, draws)
+        first = step * options.batch
+        samples = tuple(
+            PatchLocation(number, case, *corner[-2:], *corner[:-2])
+            for number, (case, corner) in enumerate(places, start=first)
         )
         weights = images[:, channels] if self._weighted else None
         distances = images[:, -1] if self._distant else None
-        return Batch(images[:, :channels], targets, weights, distances, tuple(samples))
+        return Batch(images[:, :channels], targets, weights, distances, samples)
 
-    def _read(self, case: int, row: int, column: int, window: np.ndarray, labels: np.ndarray) -> None:
-        """Fill `window` (channels and maps, height, width) and `labels` (height, width) around a patch."""
+    def _draw_patches(
+        self, places: Sequence[tuple[int, tuple[int, ...]]], draws: Sequence[np.random.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """Return warped patches (batch, channels and maps, *size) and their labels (batch, *size).
+
+        `places` are the cases and first corners of the patches.
+        """
+        size = (self._options.height, self._options.width)
+        window = window_size(size, self._augmentation)
+        windows = np.empty((len(places), self._images[0].shape[0] + len(self._maps), *window), np.float32)
+        labels = np.empty((len(places), *window), np.uint8)
+        for index, (case, corner) in enumerate(places):
+            rows, columns = (_centred(*along) for along in zip(corner, size, window, strict=True))
+            self._read(case, rows, columns, windows[index], labels[index])
+        return augment(
+            torch.from_numpy(windows).to(self._device),
+            torch.from_numpy(labels).to(self._device),
+            size,
+            draws,
+            self._augmentation,
+            len(self._maps),
+        )
+
+    def _read(self, case: int, rows: Span, columns: Span, window: np.ndarray, labels: np.ndarray) -> None:
+        """Fill `window` (channels and maps, height, width) and `labels` (height, width); spans may be outside."""
         image, target = self._images[case], self._targets[case]
-        spans: list[tuple[int, int]] = []
-        for start, side, wide in zip((row, column), self._size, self._window, strict=True):
-            first = start - (wide - side) // 2
-            spans.append((first, first + wide))
-        (top, bottom), (left, right) = spans
+        (top, bottom), (left, right) = rows, columns
         image_window = window[: image.shape[0]]
         if top >= 0 and left >= 0 and bottom <= target.shape[0] and right <= target.shape[1]:
             image_window[:] = self._scales[case].apply(image[:, top:bottom, left:right])
@@ -241,16 +256,22 @@ class PatchSampler:
             for place, maps in enumerate(self._maps, start=len(image)):
                 window[place] = maps[case][top:bottom, left:right]
             return
-        rows = mirror_indices(top, bottom, target.shape[0])
-        columns = mirror_indices(left, right, target.shape[1])
+        within_rows = mirror_indices(top, bottom, target.shape[0])
+        within_columns = mirror_indices(left, right, target.shape[1])
         # rows first: whole rows are copied fast
-        image_window[:] = self._scales[case].apply(image.take(rows, axis=1).take(columns, axis=2))
-        labels[:] = target.take(rows, axis=0).take(columns, axis=1)
+        image_window[:] = self._scales[case].apply(image.take(within_rows, axis=1).take(within_columns, axis=2))
+        labels[:] = target.take(within_rows, axis=0).take(within_columns, axis=1)
         for place, maps in enumerate(self._maps, start=len(image)):
-            window[place] = maps[case].take(rows, axis=0).take(columns, axis=1)
+            window[place] = maps[case].take(within_rows, axis=0).take(within_columns, axis=1)
 
 
-def check_data(
+def _centred(start: int, side: int, wide: int) -> Span:
+    """Return the span of length `wide` around `side` pixels from `start`."""
+    first = start - (wide - side) // 2
+    return first, first + wide
+
+
+def _check_data(
     images: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
     scales: Sequence[Scale],

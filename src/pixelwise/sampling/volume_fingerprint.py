@@ -4,7 +4,6 @@ As in nnU-Net (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z, "dataset fin
 foreground too, because the air around a patient says nothing about tissue.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,9 +18,8 @@ from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.errors import BadDataset
 from pixelwise.labels.label_image import components, depth, touching_share
 from pixelwise.labels.targets import IGNORE
-from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
-from pixelwise.sampling.fingerprint import Fingerprint
+from pixelwise.sampling.fingerprint import Fingerprint, measure_cases
 from pixelwise.sampling.image_statistics import low_middle_high
 from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 
@@ -105,10 +103,8 @@ def measure_volume_fingerprint(
 
     Raises
     ------
-    BadDataset
-        No training case has an annotation.
-    BadImage
-        A file cannot be read.
+    BadDataset, BadImage
+        As for `measure_fingerprint`.
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     if not cases:
@@ -118,14 +114,7 @@ def measure_volume_fingerprint(
     def measure(case: Case) -> _VolumeStatistics:
         return _measure(case, dataset, sampled)
 
-    statistics: list[_VolumeStatistics] = []
-    began, order = time.monotonic(), spread_order(cases)
-    with (progress or Progress()).bar("measuring", len(cases)) as advance:
-        for first in range(0, len(order), CASES_PER_CHECK):
-            if statistics and seconds is not None and time.monotonic() - began > seconds:
-                break
-            statistics += parallel_map(measure, order[first : first + CASES_PER_CHECK])
-            advance(len(statistics) - first, "")
+    statistics = measure_cases(measure, spread_order(cases), seconds, progress or Progress(), CASES_PER_CHECK)
     return _summarise(statistics, dataset.channels, len(cases))
 
 

@@ -20,7 +20,7 @@ from pixelwise.server.predict_routes import add_predict_routes
 from pixelwise.server.service import Service
 from pixelwise.server.studio import Studio
 from pixelwise.server.work_routes import add_work_routes
-from pixelwise.version import __version__
+from pixelwise.text import __version__
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 

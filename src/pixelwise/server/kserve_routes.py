@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pixelwise.server.bodies import receive_bytes
 from pixelwise.server.failures import Failure
 from pixelwise.server.service import Service
-from pixelwise.version import __version__
+from pixelwise.text import __version__
 
 INPUT, OUTPUT = "image", "labels"
 """Names of the only input and the only output of a model."""

@@ -8,6 +8,7 @@ section `origins` lists where the values come from. A `preset` at the top provid
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -156,12 +157,18 @@ def as_section(section: str, values: Mapping[str, Any]) -> Any:
         A value is invalid.
     """
     try:
-        return TypeAdapter(SECTIONS[section]).validate_python(dict(values))
+        return _adapter(section).validate_python(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join([section, *map(str, first["loc"])])
         expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise BadOption(f"{name} to be {expected}", f"`{first['input']}`", f"Change {name}.") from error
+
+
+@cache
+def _adapter(section: str) -> Any:  # TypeAdapter[...], which beartype cannot check
+    """Return the validator of a section; making one takes milliseconds."""
+    return TypeAdapter(SECTIONS[section])
 
 
 def save_config(path: Path, config: Config) -> None:

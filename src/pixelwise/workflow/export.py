@@ -76,7 +76,7 @@ def export(
         raise BadOption(f"a file {Path(FORMATS[format].place).suffix} for {format}", path.name, "Change --out.")
     network, model_card = load_model(find_model_file(opened.folder))
     images = _read_images(opened, Path(data) if data is not None else None, options, model_card, progress)
-    progress.message(f"Exporting {format}; parity check with the run on {pluralise(len(images.proof), 'image')}.")
+    progress.message(f"Exporting {format}; parity check with the run on {pluralise(len(images.parity), 'image')}.")
     return export_model(network, model_card, format, path, images, about)
 
 
@@ -96,10 +96,10 @@ def _read_images(
     if not unseen:
         raise BadDataset("images that the run was not trained on", "none", "Give another folder.", root)
     read = partial(task_of(model_card).read_samples, model_card, dataset)
-    proof = list(_limit(read(cases=unseen), progress, len(unseen)))
-    calibration = evenly_spaced(splits["train"] or unseen, export_task.observed)
+    parity = list(_limit(read(cases=unseen), progress, len(unseen)))
+    calibration = evenly_spaced(splits["train"] or unseen, export_task.calibration_images)
     training = partial(read, cases=calibration)
-    return ExportImages(proof=proof, training=training)
+    return ExportImages(parity=parity, training=training)
 
 
 def _limit(samples: Iterator[Sample], progress: Progress, total: int) -> Iterator[Sample]:

@@ -21,6 +21,7 @@ from pixelwise.atomic_write import (
     write_error,
 )
 from pixelwise.errors import BadRun, OutputFailed
+from pixelwise.exclusive_write import lock_file
 from pixelwise.text import command
 from pixelwise.workflow.config import Config, save_config
 from pixelwise.workflow.outcome import Outcome, outcome_of
@@ -282,7 +283,9 @@ class Run:
         except OSError as error:
             raise write_error(self.folder, error) from error
         try:
-            _lock(handle, self.folder)
+            if not lock_file(handle):
+                hint = "Wait until it ends, or choose another --out."
+                raise OutputFailed("a run that is not being trained", "one that is being trained", hint, self.folder)
             for inner in (self.folder, *self.folder.glob("checkpoints/*")):
                 remove_leftovers(inner)
             yield
@@ -293,15 +296,3 @@ class Run:
 def run_folder(data: Path, out: Path | None) -> Path:
     """Return the run folder of a training: `out`, or runs/ and the name of the data folder."""
     return out if out is not None else Path("runs") / (data.resolve().name or "run")
-
-
-def _lock(handle: Any, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such advisory locks
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        hint = "Wait until it ends, or choose another --out."
-        raise OutputFailed("a run that is not being trained", "one that is being trained", hint, folder) from error

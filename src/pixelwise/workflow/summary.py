@@ -75,7 +75,7 @@ def describe_images(scores: dict[str, Any]) -> list[str]:
     row = record["any"]
     return [
         f"whole images: false alarms in {row['false_alarms']} of {row['empty']} empty images "
-        f"({100 * row['false_alarm_rate']:.1f} %), nothing found in {row['missed']} of {row['showing']} others "
+        f"({100 * row['false_alarm_rate']:.1f} %), nothing found in {row['missed']} of {row['positive']} others "
         f"({100 * row['miss_rate']:.1f} % missed); AUROC {_number(row['auroc'])}, "
         f"average precision {_number(row['average_precision'])}"
     ]

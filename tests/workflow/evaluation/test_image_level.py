@@ -23,10 +23,10 @@ def add(level: ImageLevelEvaluation, truth: np.ndarray, probabilities: np.ndarra
     )
 
 
-def image(showing: int, probability: float, of: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Return a mask with 150 pixels of class `showing`, and 120 pixels of class `of` predicted with `probability`."""
+def image(shown: int, probability: float, of: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Return a mask with 150 pixels of class `shown`, and 120 pixels of class `of` predicted with `probability`."""
     truth = np.zeros(SIZE, np.uint8)
-    truth[:5] = showing
+    truth[:5] = shown
     probabilities = np.zeros((classes, *SIZE))
     probabilities[of, :4] = probability
     probabilities[0] = 1 - probabilities.sum(0)
@@ -35,8 +35,8 @@ def image(showing: int, probability: float, of: int, classes: int = 3) -> tuple[
 
 def drawn(model_card: ModelCard = CRACKS) -> ImageLevelEvaluation:
     level = ImageLevelEvaluation()
-    for showing, probability, of in ((1, 0.9, 1), (2, 0.3, 2), (0, 0.6, 2), (0, 0.1, 1)):
-        add(level, *image(showing, probability, of), model_card)
+    for shown, probability, of in ((1, 0.9, 1), (2, 0.3, 2), (0, 0.6, 2), (0, 0.1, 1)):
+        add(level, *image(shown, probability, of), model_card)
     return level
 
 
@@ -44,7 +44,7 @@ def test_what_is_shown_and_found_is_counted() -> None:
     record = drawn().to_json(CRACKS)
     assert record is not None
     assert record["any"] == {
-        "showing": 2,
+        "positive": 2,
         "empty": 2,
         "auroc": 0.75,
         "average_precision": pytest.approx((1 + 2 / 3) / 2, abs=1e-6),
@@ -54,8 +54,8 @@ def test_what_is_shown_and_found_is_counted() -> None:
         "miss_rate": 0.5,
     }
     hole, crack = record["classes"]
-    assert (hole["name"], hole["showing"], hole["false_alarms"], hole["missed"], hole["auroc"]) == ("hole", 1, 0, 0, 1)
-    assert (crack["name"], crack["showing"], crack["false_alarms"], crack["missed"]) == ("crack", 1, 1, 1)
+    assert (hole["name"], hole["positive"], hole["false_alarms"], hole["missed"], hole["auroc"]) == ("hole", 1, 0, 0, 1)
+    assert (crack["name"], crack["positive"], crack["false_alarms"], crack["missed"]) == ("crack", 1, 1, 1)
     assert crack["auroc"] == pytest.approx(2 / 3, abs=1e-6)
 
 
@@ -73,11 +73,11 @@ def test_the_record_is_reported_and_each_case_has_its_score() -> None:
     assert "images with it" in page
 
 
-@pytest.mark.parametrize("showing", [0, 1])
-def test_without_empty_and_non_empty_images_there_is_no_record(showing: int) -> None:
+@pytest.mark.parametrize("shown", [0, 1])
+def test_without_empty_and_non_empty_images_there_is_no_record(shown: int) -> None:
     level = ImageLevelEvaluation()
     for _ in range(3):
-        add(level, *image(showing, 0.9, 1), CRACKS)
+        add(level, *image(shown, 0.9, 1), CRACKS)
     assert level.to_json(CRACKS) is None
     untouched = {"cases": [{"name": "a"}] * 3}
     assert level.add_to(untouched, CRACKS) == untouched
@@ -107,8 +107,8 @@ def test_without_a_background_and_for_objects_there_is_no_record() -> None:
 
 def test_of_two_classes_anything_says_it_all() -> None:
     model_card, level = make_recipe(), ImageLevelEvaluation()
-    for showing, probability in ((1, 0.9), (0, 0.2)):
-        add(level, *image(showing, probability, 1, classes=2), model_card)
+    for shown, probability in ((1, 0.9), (0, 0.2)):
+        add(level, *image(shown, probability, 1, classes=2), model_card)
     record = level.to_json(model_card)
     assert record is not None
     assert (record["any"]["auroc"], record["classes"]) == (1.0, [])

@@ -21,8 +21,8 @@ from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
 
 WORDS = (
-    "network=unet", "encoder=resnet18", "patches.height=64", "patches.width=64", "patches.batch=2",
-    "training.precision=float32", "training.checkpoint_every=1",
+    "network=unet", "encoder=resnet18", "network.base=2", "patches.height=64", "patches.width=64",
+    "patches.batch=2", "training.precision=float32", "training.checkpoint_every=1",
 )  # fmt: skip
 
 

@@ -4,8 +4,8 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pixelwise.datasets.annotations import AnnotatedImage, Annotation
@@ -97,6 +97,16 @@ def split_of(parts: Sequence[str]) -> Split | None:
     return None
 
 
+@dataclass
+class Reading:
+    """What the files of a set have in common while they are read: labels, and shapes that are left out by reason."""
+
+    root: Path
+    index: ImageIndex
+    labels: set[str] = field(default_factory=set[str])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+
+
 def split_of_stem(stem: str) -> Split | None:
     """Return the split that a file name contains as a word, such as ``instances_val2017``; None if not exactly one."""
     splits: list[Split] = []
@@ -125,6 +135,17 @@ def name_images(root: Path, found: Sequence[FoundImage]) -> tuple[AnnotatedImage
         for name, entry in zip(short, found, strict=True)
     ]
     return tuple(sorted(images, key=lambda image: (SPLITS.index(image.split or "train"), natural_key(image.name))))
+
+
+def name_indexed_images(index: ImageIndex, annotations: Mapping[Path, Annotation]) -> tuple[AnnotatedImage, ...]:
+    """Name all images of an index, with the annotations that some of them have; splits are those of their folders."""
+    found = [
+        FoundImage(
+            image=path, annotation=annotations.get(path), split=split_of(path.relative_to(index.root).parts[:-1])
+        )
+        for path in index.files
+    ]
+    return name_images(index.root, found)
 
 
 def report_missing(missing: Sequence[str], listed: int, source: Path, options: DataOptions) -> tuple[str, ...]:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
-from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, split_of
+from pixelwise.datasets.formats.image_index import ImageIndex, name_indexed_images, split_of
 from pixelwise.datasets.formats.json_content import find_files
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import MAX_COORDINATE
 from pixelwise.datasets.shapes.trace import signed_area
-from pixelwise.errors import BadDataset, BadOption, printable
+from pixelwise.errors import BadDataset, needs_extra, printable
 from pixelwise.text import pluralise
 
 CLASS = "class"  # the property of a region that names its class
@@ -42,11 +42,8 @@ def roi_library() -> ModuleType:
     BadOption
         It is not installed.
     """
-    try:
+    with needs_extra("roifile", "ImageJ regions", "imagej"):
         import roifile
-    except ImportError as error:
-        hint = "Install it: pip install 'pixelwise[imagej]'."
-        raise BadOption("the library roifile for ImageJ regions", "no roifile", hint) from error
     return roifile
 
 
@@ -93,13 +90,9 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     if options.task == "auto":
         kind = "objects: task instance" if instances else f"areas of {pluralise(max(1, len(names)), 'class')}"
         messages.append(f"ImageJ regions are {kind} (--task).")
-    found_images = [
-        FoundImage(image=path, annotation=shapes.get(path), split=split_of(path.relative_to(root).parts[:-1]))
-        for path in index.files
-    ]
     return AnnotatedSet(
         format="ImageJ ROI",
-        images=name_images(root, found_images),
+        images=name_indexed_images(index, shapes),
         classes=tuple(names),
         instances=instances,
         messages=tuple(messages),

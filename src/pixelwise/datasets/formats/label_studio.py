@@ -5,9 +5,8 @@ Polygons, rectangles and ellipses are in percent of the image; brush strokes are
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,14 @@ import numpy as np
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.brush_rle import decode_brush
-from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
+from pixelwise.datasets.formats.image_index import (
+    FoundImage,
+    ImageIndex,
+    Reading,
+    name_images,
+    report_missing,
+    split_of,
+)
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.round_shapes import ellipse, rotate
 from pixelwise.datasets.naming.folder_names import natural_key
@@ -33,11 +39,7 @@ _KINDS = ("polygon", "rectangle", "ellipse", "brush")
 
 
 @dataclass
-class _Reading:
-    root: Path
-    index: ImageIndex
-    labels: set[str] = field(default_factory=set[str])
-    left_out: Counter[str] = field(default_factory=Counter[str])
+class _Reading(Reading):
     pixels: int = 0
 
 

@@ -6,7 +6,6 @@ is background, as in the export scripts of Labelme. The image inside the file is
 
 import base64
 import binascii
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from pixelwise.atomic_write import atomic_write_json, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
-from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
+from pixelwise.datasets.formats.image_index import ImageIndex, Reading, name_indexed_images, report_missing
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, objects_of, place_images
 from pixelwise.datasets.formats.round_shapes import ellipse
@@ -35,11 +34,7 @@ _MAX_MASK = 64 << 20  # characters of one mask in base64
 
 
 @dataclass
-class _Reading:
-    root: Path
-    index: ImageIndex
-    labels: set[str] = field(default_factory=set[str])
-    left_out: Counter[str] = field(default_factory=Counter[str])
+class _Reading(Reading):
     flags: set[bool] = field(default_factory=set[bool])
 
 
@@ -73,11 +68,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
             raise BadDataset(f"one file for {printable(image.name)}", got, "Remove one of them.", root)
         annotations[image] = _read_shapes(reading, document, path)
     messages = list(report_missing(missing, len(files), root, options))
-    found = [
-        FoundImage(image=image, annotation=annotations.get(image), split=split_of(image.relative_to(root).parts[:-1]))
-        for image in reading.index.files
-    ]
-    without = len(found) - len(annotations)
+    without = len(reading.index.files) - len(annotations)
     if without:
         messages.append(f"{pluralise(without, 'image')} without a Labelme file: not annotated.")
     for kind, count in sorted(reading.left_out.items()):
@@ -85,7 +76,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     shapes = [members.shapes for members in annotations.values()]
     return AnnotatedSet(
         format=NAME,
-        images=name_images(root, found),
+        images=name_indexed_images(reading.index, annotations),
         classes=_order_classes(reading, options),
         instances=reading.flags.pop() if len(reading.flags) == 1 else are_objects(shapes),
         messages=tuple(messages),

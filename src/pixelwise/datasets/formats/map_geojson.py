@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
-from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, split_of
+from pixelwise.datasets.formats.image_index import ImageIndex, name_indexed_images, split_of
 from pixelwise.datasets.formats.json_content import field, find_files, read_ends, read_json
 from pixelwise.datasets.formats.qupath import read_rings
 from pixelwise.datasets.formats.qupath import recognise as is_qupath
@@ -84,14 +84,10 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     shapes = {image: _place_features(scene, key) for image, scene in scenes.items()}
     _check_places(scenes, shapes, root)
     classes = tuple(sorted({shape.class_name for found in shapes.values() for shape in found.shapes}))
-    found_images = [
-        FoundImage(image=path, annotation=shapes.get(path), split=split_of(path.relative_to(root).parts[:-1]))
-        for path in index.files
-    ]
     instances = options.task == "instance"
     return AnnotatedSet(
         format="GeoJSON of maps",
-        images=name_images(root, found_images),
+        images=name_indexed_images(index, shapes),
         classes=() if instances else classes,
         instances=instances,
         messages=_describe(scenes, key, classes, left_out),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
-from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, split_of
+from pixelwise.datasets.formats.image_index import ImageIndex, name_indexed_images, split_of
 from pixelwise.datasets.formats.json_content import field, find_files, read_ends, read_json, read_points
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Colour
@@ -82,15 +82,13 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     left_out |= {"annotation without a class": unnamed} if unnamed else {}
     messages += [f"{pluralise(count, 'object')} left out: {kind}." for kind, count in left_out.items()]
     classes, colours = _class_list(root, [feature for found in kept.values() for feature in found])
-    found_images = [
-        FoundImage(
-            image=path, annotation=_shapes_of(path, kept, sources), split=split_of(path.relative_to(root).parts[:-1])
-        )
-        for path in index.files
-    ]
+    shapes = {
+        image: Shapes(shapes=tuple(feature.shape for feature in found), source=sources[image])
+        for image, found in kept.items()
+    }
     return AnnotatedSet(
         format="QuPath",
-        images=name_images(root, found_images),
+        images=name_indexed_images(index, shapes),
         classes=classes,
         colours=colours,
         instances=instances,
@@ -234,9 +232,3 @@ def _class_list(root: Path, features: Sequence[_Feature]) -> tuple[tuple[str, ..
     names = tuple(sorted(colours, key=lambda name: (order.index(name) if name in order else len(order), name)))
     known = tuple(colour for name in names if (colour := colours[name]) is not None)
     return names, known if len(known) == len(names) else ()
-
-
-def _shapes_of(image: Path, kept: dict[Path, list[_Feature]], sources: dict[Path, Path]) -> Shapes | None:
-    if image not in kept:
-        return None
-    return Shapes(shapes=tuple(feature.shape for feature in kept[image]), source=sources[image])

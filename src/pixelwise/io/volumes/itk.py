@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
-from pixelwise.errors import BadImage, BadOption, printable
+from pixelwise.errors import BadImage, needs_extra, printable
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.headers import decoding
 from pixelwise.io.volumes.dicom_lengths import check_lengths
@@ -106,11 +106,8 @@ def itk_bytes(
 
 def _sitk() -> Any:
     """Return the module `SimpleITK`; `BadOption` if it is not installed."""
-    try:
+    with needs_extra("SimpleITK", "NRRD, MHA and DICOM volumes", "volumes"):
         import SimpleITK
-    except ImportError as error:
-        hint = "Install it with `pip install 'pixelwise[volumes]'`."
-        raise BadOption("the package SimpleITK for NRRD, MHA and DICOM volumes", "none", hint) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     return SimpleITK
 

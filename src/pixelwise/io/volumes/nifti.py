@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
-from pixelwise.errors import BadImage, BadOption
+from pixelwise.errors import BadImage, needs_extra
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.headers import decoding
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
@@ -101,11 +101,8 @@ def nibabel_library() -> Any:
     BadOption
         It is not installed.
     """
-    try:
+    with needs_extra("nibabel", "NIfTI volumes", "volumes"):
         import nibabel
-    except ImportError as error:
-        hint = "Install it with `pip install 'pixelwise[volumes]'`."
-        raise BadOption("the package nibabel for NIfTI volumes", "none", hint) from error
     return nibabel
 
 

@@ -52,7 +52,13 @@ class VolumeReader(Protocol):
         ...
 
     def read(self, planes: Span, rows: Span, columns: Span) -> Num[np.ndarray, "channels depth rows columns"]:
-        """Return the voxels of planes[0]...planes[1]-1 and so on, which must be within the volume."""
+        """Return the voxels of planes[0]...planes[1]-1 and so on, which must be within the volume.
+
+        Raises
+        ------
+        BadImage
+            The data are damaged, or have values that `read.read_image` refuses.
+        """
         ...
 
     def close(self) -> None:
@@ -131,13 +137,7 @@ class ZarrVolume:
         self.memory_bytes = 0
 
     def read(self, planes: Span, rows: Span, columns: Span) -> Num[np.ndarray, "channels depth rows columns"]:
-        """Return a window within the volume.
-
-        Raises
-        ------
-        BadImage
-            The data are damaged, or have values that `read.read_image` refuses.
-        """
+        """Return a window within the volume."""
         region = {"c": slice(None), "z": slice(*planes), "y": slice(*rows), "x": slice(*columns)}
         with decoding(self._path, "OME-Zarr"):
             samples = np.asarray(self._array[tuple(region.get(axis, 0) for axis in self._axes)])
@@ -149,20 +149,11 @@ class ZarrVolume:
         """Do nothing; files are opened chunk by chunk."""
 
     def _convert(self, samples: Shaped[np.ndarray, "c d h w"]) -> Num[np.ndarray, "c d h w"]:
-        native = samples.astype(samples.dtype.newbyteorder("="), copy=False)
-        pixels = to_pixels(native, self._path, self._nodata)[0]
-        # one type for all windows, whether or not they have missing voxels
-        return pixels if self._nodata is None or pixels.dtype.kind == "f" else pixels.astype(np.float32)
+        return _to_voxels(samples.astype(samples.dtype.newbyteorder("="), copy=False), self._path, self._nodata)
 
 
 class TiffVolume:
-    """A TIFF whose pages are the slices of a volume, each with one sample per pixel.
-
-    Parameters
-    ----------
-    path : Path
-    nodata : float, optional
-        Value of voxels without data.
+    """A TIFF whose pages are the slices of a volume, each with one sample per pixel; parameters as for `ZarrVolume`.
 
     Raises
     ------
@@ -194,13 +185,7 @@ class TiffVolume:
         self.memory_bytes = 0
 
     def read(self, planes: Span, rows: Span, columns: Span) -> Num[np.ndarray, "channels depth rows columns"]:
-        """Return a window within the volume.
-
-        Raises
-        ------
-        BadImage
-            The data are damaged, or have values that `read.read_image` refuses.
-        """
+        """Return a window within the volume."""
         self.memory_bytes = max(self.memory_bytes, self._planes.plan_slices(planes[1] - planes[0]))
         with decoding(self._path, "TIFF"):
             samples = self._planes.read_slices(planes, rows, columns)
@@ -211,8 +196,13 @@ class TiffVolume:
         self._planes.close()
 
     def _convert(self, samples: Shaped[np.ndarray, "d h w"]) -> Num[np.ndarray, "1 d h w"]:
-        pixels = to_pixels((invert(samples) if self._inverted else samples)[None], self._path, self._nodata)[0]
-        return pixels if self._nodata is None or pixels.dtype.kind == "f" else pixels.astype(np.float32)
+        return _to_voxels((invert(samples) if self._inverted else samples)[None], self._path, self._nodata)
+
+
+def _to_voxels(samples: Shaped[np.ndarray, "c d h w"], path: Path, nodata: float | None) -> Num[np.ndarray, "c d h w"]:
+    """Return samples as voxels, of one type for all windows, whether or not they have missing voxels."""
+    voxels = to_pixels(samples, path, nodata)[0]
+    return voxels if nodata is None or voxels.dtype.kind == "f" else voxels.astype(np.float32)
 
 
 def reads_windows(path: Path) -> bool:

@@ -10,7 +10,7 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadOption
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.volumes.itk import itk_bytes
-from pixelwise.io.volumes.names import stem_of, suffix_of
+from pixelwise.io.volumes.names import suffix_of
 from pixelwise.io.volumes.nifti import compressed, nifti_bytes
 from pixelwise.io.volumes.read import read_volume_header
 from pixelwise.io.volumes.stack import write_stack
@@ -128,8 +128,3 @@ def _narrow(path: Path, labels: Integer[np.ndarray, "depth height width"]) -> In
     if low < 0 or high >= 2**32:
         raise BadOption("numbers from 0 to 2^32 - 1", f"{low} to {high}", "Renumber the objects.", path)
     return labels.astype(np.uint8 if high < 256 else np.uint16 if high < 1 << 16 else np.uint32)
-
-
-def result_name(image: Path) -> str:
-    """Return the name of the result for an image, without a suffix."""
-    return stem_of(image).removesuffix(".ome")

@@ -13,8 +13,7 @@ from jaxtyping import Integer
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.write import Colour
-from pixelwise.io.zarr import zarr_library
-from pixelwise.io.zarr_write import new_store
+from pixelwise.io.zarr_write import create_level, label_attributes, new_store
 
 CHUNK = 64  # voxels per side
 _SHARD = 2  # chunks per side of a shard
@@ -48,18 +47,17 @@ def write_zarr_levels(
 
     Raises
     ------
-    OutputFailed
-        The folder cannot be written.
-    BadOption
-        The extra `zarr` is not installed.
+    OutputFailed, BadOption
+        As for `new_store`.
     """
+    levels = _level_shapes(shape)
     with new_store(path) as group:
-        levels = _level_shapes(shape)
         for number, size in enumerate(levels):
-            array = _create(group, number, size, dtype)
+            array = create_level(group, number, size, dtype, axes=VOLUME_AXES, chunk=CHUNK, shard=_shard(size))
             _fill(array, size, read)
             read = _every_second(array, size)
-        group.attrs.update({"ome": _ome_attributes(len(levels), grid, palette, names)})
+        sides = ((1.0,) * 3, None) if grid is None else (grid.spacing, grid.unit)
+        group.attrs.update({"ome": label_attributes(len(levels), VOLUME_AXES, sides, palette, names)})
 
 
 def _level_shapes(shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
@@ -71,21 +69,6 @@ def _level_shapes(shape: tuple[int, int, int]) -> list[tuple[int, ...]]:
 
 def _shard(size: Sequence[int]) -> int:
     return CHUNK * min(_SHARD, max(-(-side // CHUNK) for side in size))
-
-
-def _create(group: Any, number: int, size: tuple[int, ...], dtype: str) -> Any:
-    side = _shard(size)
-    return group.create_array(
-        str(number),
-        shape=size,
-        dtype=dtype,
-        chunks=(CHUNK,) * 3,
-        shards=(side,) * 3,
-        fill_value=0,
-        dimension_names=VOLUME_AXES,
-        config={"write_empty_chunks": True},
-        compressors=zarr_library().codecs.ZstdCodec(),
-    )
 
 
 def _fill(array: Any, size: tuple[int, ...], read: Read) -> None:
@@ -107,21 +90,3 @@ def _every_second(array: Any, size: tuple[int, ...]) -> Read:
         return np.asarray(window)[::2, ::2, ::2]
 
     return read
-
-
-def _ome_attributes(levels: int, grid: Grid | None, palette: Sequence[Colour], names: Sequence[str]) -> dict[str, Any]:
-    spacing, unit = ((1.0,) * 3, None) if grid is None else (grid.spacing, grid.unit)
-    datasets = [
-        {
-            "path": str(number),
-            "coordinateTransformations": [{"type": "scale", "scale": [side * 2.0**number for side in spacing]}],
-        }
-        for number in range(levels)
-    ]
-    axes = [{"name": name, "type": "space"} | ({} if unit is None else {"unit": unit}) for name in VOLUME_AXES]
-    label: dict[str, Any] = {"version": "0.5"}
-    if palette:
-        label["colors"] = [{"label-value": index, "rgba": [*colour, 255]} for index, colour in enumerate(palette)]
-    if names:
-        label["properties"] = [{"label-value": index, "name": name} for index, name in enumerate(names)]
-    return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}], "image-label": label}

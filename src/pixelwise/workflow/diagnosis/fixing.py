@@ -24,8 +24,7 @@ from pixelwise.datasets.writers.image_files import link_or_copy
 from pixelwise.errors import OutputFailed
 from pixelwise.io.read import read_mask, write_image, write_labels
 from pixelwise.progress import Progress
-from pixelwise.text import pluralise
-from pixelwise.version import __version__
+from pixelwise.text import __version__, pluralise
 from pixelwise.workflow.diagnosis.cases import labels_file, mask_path, pair_case, relative
 from pixelwise.workflow.diagnosis.label_files import LabelFiles
 

@@ -70,7 +70,7 @@ def _detection_scores(scores: np.ndarray, true: np.ndarray, predicted: np.ndarra
     positive, empty = int(true.sum()), int((~true).sum())
     false_alarms, missed = int((predicted & ~true).sum()), int((true & ~predicted).sum())
     return {
-        "showing": positive,
+        "positive": positive,
         "empty": empty,
         "auroc": area_under_roc(scores, true),
         "average_precision": average_precision(scores, true),

@@ -14,7 +14,7 @@ from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.records import has_background
 from pixelwise.geometry.grid import Grid
 from pixelwise.labels.targets import IGNORE
-from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.intervals import ratio_interval
 
 _MILLILITRE = 1000.0  # cubic millimetres
 
@@ -81,7 +81,7 @@ class VolumeEvaluation:
         summary: dict[str, Any] = {"name": name, "cases": len(pairs)}
         for key, values in columns.items():
             table = np.stack([values, np.ones(len(values))], axis=1)
-            interval = bootstrap(table, lambda total: float(total[0] / total[1]), seed=seed)
+            interval = ratio_interval(table, seed)
             summary[key] = round(float(values.mean()), 6)
             summary[f"{key}_interval"] = None if interval is None else [round(bound, 6) for bound in interval]
         return summary

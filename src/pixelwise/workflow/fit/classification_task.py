@@ -106,7 +106,7 @@ class ClassificationTask:
             both.seconds += time.perf_counter() - began
             for result, total in ((plain, logits), (both, logits + flipped)):
                 result.rows += [np.array([correct, 1.0]) for correct in total.argmax(1) == truth]
-        return compare({1: plain, 2: both}, lambda row: float(row[0] / row[1]))
+        return compare({1: plain, 2: both}, lambda rows: rows[:, 0] / rows[:, 1])
 
     def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield batches of validation images as network input, with their classes."""

@@ -180,7 +180,7 @@ class Training:
         state, ema_model = self._state, self._learner.average
         began = time.monotonic()
         score = self._team.tell(self._task.score(ema_model))
-        state.slowest_look = max(state.slowest_look, time.monotonic() - began)
+        state.slowest_validation = max(state.slowest_validation, time.monotonic() - began)
         progress = self._pacing.progress(state.step)
         losses = state.losses
         row: dict[str, float | int | None] = {
@@ -240,11 +240,11 @@ class Training:
 
     def _tta_seconds(self) -> float:
         """Return the seconds of the largest test-time augmentation, with one validation as warm-up."""
-        return (self._task.max_inputs + 1) * self._state.slowest_look
+        return (self._task.max_inputs + 1) * self._state.slowest_validation
 
     def _seconds_to_finish(self) -> float:
         """Return the seconds reserved at the end: the last validation, threshold selection, and the files."""
-        validation, total = self._state.slowest_look, self._config.training.available_time
+        validation, total = self._state.slowest_validation, self._config.training.available_time
         tta = self._tta_seconds()
         tta = tta if total is not None and affordable(tta, total) else 0.0
         return self._meter.wall_seconds(FINISH_SECONDS) + validation + self._task.finish_seconds(validation) + tta

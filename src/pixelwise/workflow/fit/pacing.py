@@ -194,8 +194,8 @@ class ClockPacing:
             self._timeline = Timeline(**state["timeline"])
             self._first, self._validation_seconds, self._next_validation = (
                 state["first"],
-                state["look_seconds"],
-                state["next_look"],
+                state["validation_seconds"],
+                state["next_validation"],
             )
             return
         ends = max(now, limit - reserve)
@@ -266,8 +266,8 @@ class ClockPacing:
         return {
             "timeline": asdict(self._timeline),
             "first": self._first,
-            "look_seconds": self._validation_seconds,
-            "next_look": self._next_validation,
+            "validation_seconds": self._validation_seconds,
+            "next_validation": self._next_validation,
         }
 
     def _step_seconds(self, share: float) -> float:

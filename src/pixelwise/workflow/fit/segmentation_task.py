@@ -40,7 +40,6 @@ VOLUME_TILE = 128  # voxels: side of the valid region of a tile
 MIN_SECONDS = 0.3  # for a selection on validation images; it is skipped with less
 ROUNDING = 1e-12  # rounding error of the progress at the end of the low-resolution phase
 
-AnyPatchSampler = PatchSampler | VolumeSampler
 # (predictions, model card, seconds or None) -> (model card with what was selected, note)
 Select = Callable[[Sequence[ValidationPrediction], ModelCard, float | None], tuple[ModelCard, str]]
 
@@ -89,7 +88,7 @@ class SegmentationTask:
         self._choose_threshold = threshold and is_membrane_like(truths, config.target, config.network.classes)
         self._validation = self._make_validation(val_images, device)
 
-    def sampler_at(self, progress: float, share: float) -> AnyPatchSampler:
+    def sampler_at(self, progress: float, share: float) -> PatchSampler:
         """Return the sampler of patches: at half the resolution at first, and smaller batches with a small `share`."""
         low_res = progress < self._run.config.patches.low_res_fraction - ROUNDING
         if (low_res, share) not in self._samplers:
@@ -214,10 +213,10 @@ class SegmentationTask:
             return self._run.config.patches.spacing or None
         return _pair(self._run.fingerprint.get("spacing"))  # absent in older run folders
 
-    def _make_samplers(self, images: Sequence[TrainingImage]) -> dict[tuple[bool, float], AnyPatchSampler]:
+    def _make_samplers(self, images: Sequence[TrainingImage]) -> dict[tuple[bool, float], PatchSampler]:
         """Return the patch samplers by (low resolution, share of the batch size)."""
         patches = self._run.config.patches
-        samplers: dict[tuple[bool, float], AnyPatchSampler] = {(False, 1.0): self._sample(images, patches)}
+        samplers: dict[tuple[bool, float], PatchSampler] = {(False, 1.0): self._sample(images, patches)}
         if patches.low_res_fraction:
             height, width = (self._geometry.valid_size(-(-side // 2)) for side in (patches.height, patches.width))
             counts = count_classes([image.target for image in images], IGNORE)
@@ -225,7 +224,7 @@ class SegmentationTask:
             samplers[True, 1.0] = self._sample(halved, low_res_options(patches, height, width))
         return samplers
 
-    def _sample(self, images: Sequence[TrainingImage], patches: PatchOptions) -> AnyPatchSampler:
+    def _sample(self, images: Sequence[TrainingImage], patches: PatchOptions) -> PatchSampler:
         config = self._run.config
         make = VolumeSampler if config.network.dimensions == 3 else PatchSampler
         return make(

@@ -12,14 +12,14 @@ class State:
     """The counters of a training, which a checkpoint stores with the tensors of the learner and the pacing.
 
     `seconds` is the time of the command, including that before a continuation; `cpu_seconds` (processor time of all
-    threads) and `loop_seconds` (wall-clock time) are of the training loop; `slowest_look` is the longest validation.
+    threads) and `loop_seconds` (wall-clock time) are of the training loop; `slowest_validation` is in seconds.
     """
 
     step: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     loop_seconds: float = 0.0
-    slowest_look: float = 0.0
+    slowest_validation: float = 0.0
     best: float = -1.0
     best_step: int = 0
     losses: list[float] = field(default_factory=list[float])

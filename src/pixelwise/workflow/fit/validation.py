@@ -13,7 +13,7 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.inference.predictor import Predictor
 from pixelwise.io.read import png_bytes, write_mask
 from pixelwise.labels.targets import IGNORE
-from pixelwise.metrics.semantic import class_scores, confusion
+from pixelwise.metrics.semantic import confusion, means_of, stacked_scores
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain, TtaResult, compare, ordered_symmetries
 from pixelwise.workflow.fit.training_data import TrainingImage
@@ -70,7 +70,7 @@ class Validation:
         total = np.zeros((self._scored, self._scored), np.int64)
         for image in self._images:
             total += confusion(image.target, self._predict(network, image), self._scored)
-        return self._mean_dice(total)
+        return float(self._mean_dice(total)[0])
 
     @property
     def trivial_score(self) -> float:
@@ -81,7 +81,7 @@ class Validation:
         matrices = [np.zeros((self._scored, self._scored), np.int64) for _ in counts]
         for index, matrix in enumerate(matrices):
             matrix[:, index] = counts  # rows are the ground truth
-        return max(self._mean_dice(matrix) for matrix in matrices)
+        return float(self._mean_dice(np.stack(matrices)).max())
 
     def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation on the same pixels; sums of logits are reused."""
@@ -100,11 +100,12 @@ class Validation:
                     seconds = time.perf_counter() - began
                     predicted = total[: self._scored].argmax(0).astype(np.uint8)
                     results[count].add(confusion(image.target, predicted, self._scored).ravel(), seconds)
-        return compare(results, lambda row: self._mean_dice(row.reshape(self._scored, -1).astype(np.int64)))
+        return compare(results, lambda rows: self._mean_dice(rows.astype(np.int64)))
 
-    def _mean_dice(self, matrix: np.ndarray) -> float:
-        dice = [value for value in class_scores(matrix).dice[self._first :] if value is not None]
-        return float(np.mean(dice)) if dice else 0.0
+    def _mean_dice(self, matrices: np.ndarray) -> np.ndarray:
+        """Return the mean Dice of each confusion matrix; 0 if it is undefined."""
+        stacked = stacked_scores(matrices.reshape(-1, self._scored, self._scored))
+        return np.nan_to_num(means_of(stacked.dice[:, self._first :]))
 
     def start_snapshots(self) -> None:
         """Write the image and the ground truth of the snapshot patch; of a volume those of one slice."""

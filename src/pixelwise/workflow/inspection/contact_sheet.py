@@ -36,7 +36,7 @@ def _draw(dataset: Dataset) -> Figure:
     rows = -(-len(chosen) // PAIRS)
     figure = Figure(figsize=(12.5, 2.35 * rows + 0.7), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 2 * PAIRS, squeeze=False)
+    axes = figure.subplots(rows, 2 * PAIRS, squeeze=False, subplot_kw={"xticks": (), "yticks": ()})
     for axis in axes.flat:
         axis.set_axis_off()
     for index, case in enumerate(chosen):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
-from pixelwise.datasets.observing import CaseObserver, ObservedCase
+from pixelwise.datasets.observing import CaseObserver, ObservedCase, Observer
 from pixelwise.datasets.problem_report import problem_hints
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import OutputFailed
@@ -24,11 +24,7 @@ class InspectionTask(Protocol):
     """What an inspection needs of a task; see `tasks.task.Task`."""
 
     def measure(
-        self,
-        dataset: Dataset,
-        progress: Progress,
-        seconds: float | None = None,
-        observer: CaseObserver[Any] | None = None,
+        self, dataset: Dataset, progress: Progress, seconds: float | None = None, observer: Observer | None = None
     ) -> Any:
         """Return the fingerprint of the training cases."""
         ...

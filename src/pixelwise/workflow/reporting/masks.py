@@ -61,7 +61,7 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
 def _detection_table(images: dict[str, Any]) -> str:
     """Return the table of image-level detection scores, for any foreground and per class."""
     names = ("class", "images with it", "missed", "images without it", "false alarms", "AUROC", "average precision")
-    keys = ("name", "showing", "missed", "empty", "false_alarms", "auroc", "average_precision")
+    keys = ("name", "positive", "missed", "empty", "false_alarms", "auroc", "average_precision")
     rows = [{"name": "any foreground", **images["any"]}, *images["classes"]]
     return html.table(names, [tuple(row[key] for key in keys) for row in rows], "Detection per image")
 

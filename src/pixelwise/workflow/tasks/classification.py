@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset
-from pixelwise.datasets.observing import CaseObserver
+from pixelwise.datasets.observing import Observer
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -41,11 +41,7 @@ class Classification:
         return replace(options, task="classification") if options.task == "auto" else options
 
     def measure(
-        self,
-        dataset: Dataset,
-        progress: Progress,
-        seconds: float | None = None,
-        observer: CaseObserver[Any] | None = None,
+        self, dataset: Dataset, progress: Progress, seconds: float | None = None, observer: Observer | None = None
     ) -> Any:
         """Return the fingerprint of the training images."""
         from pixelwise.sampling.image_fingerprint import measure_classification

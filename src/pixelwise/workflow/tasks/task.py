@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pixelwise.datasets.dataset import Case, DataOptions, Dataset
-from pixelwise.datasets.observing import CaseObserver
+from pixelwise.datasets.observing import Observer
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -56,11 +56,7 @@ class Task(Protocol):
         ...
 
     def measure(
-        self,
-        dataset: Dataset,
-        progress: Progress,
-        seconds: float | None = None,
-        observer: CaseObserver[Any] | None = None,
+        self, dataset: Dataset, progress: Progress, seconds: float | None = None, observer: Observer | None = None
     ) -> Any:
         """Return the fingerprint of the training cases, measured within `seconds`; `observer` has measured some."""
         ...

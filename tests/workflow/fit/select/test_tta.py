@@ -82,7 +82,9 @@ def test_a_network_that_errs_on_one_side_gains(tmp_path: Path) -> None:
 def test_the_interval_is_that_of_the_gain_image_by_image() -> None:
     rows = [np.array([right, 10.0]) for right in (2.0, 9.0, 5.0, 7.0)]
     better = [row + np.array([1.0, 0.0]) for row in rows]
-    found = compare({1: TtaResult("", rows, 2.0), 8: TtaResult("--tta 8", better, 16.0)}, lambda row: row[0] / row[1])
+    found = compare(
+        {1: TtaResult("", rows, 2.0), 8: TtaResult("--tta 8", better, 16.0)}, lambda rows: rows[:, 0] / rows[:, 1]
+    )
     assert found[1].times == 8.0
     assert found[1].gain == pytest.approx(0.1)
     assert found[1].interval == pytest.approx((0.1, 0.1)), "every image gains as much, whichever are drawn"

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from pixelwise.geometry.symmetries import FLIPS, SYMMETRIES, VOLUME_FLIPS, Symmetry
-from pixelwise.metrics.intervals import bootstrap
+from pixelwise.metrics.intervals import percentile_interval, resample_sums
 from pixelwise.progress import Progress
 
 # All symmetries, ordered so that the partial sums of 1, 4 and 8 of them are the supported averages.
@@ -106,7 +106,7 @@ def measure(
     return measure_tta(network)
 
 
-def compare(results: Mapping[int, TtaResult], score: Callable[[np.ndarray], float]) -> list[TtaGain]:
+def compare(results: Mapping[int, TtaResult], score: Callable[[np.ndarray], np.ndarray]) -> list[TtaGain]:
     """Return the gain of each average.
 
     Parameters
@@ -114,15 +114,16 @@ def compare(results: Mapping[int, TtaResult], score: Callable[[np.ndarray], floa
     results : mapping
         By number of inputs; must contain 1.
     score : callable
-        Sum of the rows over images -> score.
+        Sums of the rows over images, (sums, numbers) -> a score each, (sums,).
     """
     plain = np.array(results[1].rows, np.float64)
     gains: list[TtaGain] = []
     for inputs, result in results.items():
         rows = np.array(result.rows, np.float64)
-        before, after = score(plain.sum(0)), score(rows.sum(0))
+        before, after = score(np.stack([plain.sum(0), rows.sum(0)])).tolist()
         numbers = plain.shape[1]
-        interval = bootstrap(np.hstack([plain, rows]), lambda total, n=numbers: score(total[n:]) - score(total[:n]))
+        totals = resample_sums(np.hstack([plain, rows]))
+        interval = percentile_interval(score(totals[:, numbers:]) - score(totals[:, :numbers]))
         times = result.seconds / max(results[1].seconds, 1e-9)
         gains.append(
             TtaGain(

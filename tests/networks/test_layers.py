@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.networks.convolutions import make_convolution
+from pixelwise.networks.layers import make_convolution
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

@@ -1,12 +1,23 @@
-"""Convolutions in two and three dimensions."""
+"""Layers in two and three dimensions: convolutions, pooling, normalisation and upsampling."""
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pixelwise.networks.options import NormalisationName
+
 Convolution = nn.Conv2d | nn.Conv3d
+Upsampling = Literal["transposed", "bilinear", "nearest"]
 CONVOLUTIONS: Mapping[int, Callable[..., Convolution]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: Mapping[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+MAXIMA: Mapping[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+AVERAGES: Mapping[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INSTANCE_NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+GROUP_CHANNELS = 8  # channels per group: many small groups approximate instance normalisation (Zhou & Yang)
 Extent = int | tuple[int, ...]  # of a kernel or a stride: along all axes, or along each
 
 
@@ -102,3 +113,49 @@ def make_convolution(
     if kernel == 1 and stride not in (1, (1,) * dimensions):
         return POINTWISE[dimensions](in_channels, channels, 1, stride, bias=bias)
     return CONVOLUTIONS[dimensions](in_channels, channels, kernel, stride, half(kernel), bias=bias)
+
+
+def make_normalisation(name: NormalisationName, channels: int, dimensions: int = 2) -> list[nn.Module]:
+    """Return the normalisation layer as a list: empty for "none".
+
+    Parameters
+    ----------
+    name : {"batch", "group", "instance", "none"}
+        "batch": statistics of each channel over the batch in training, running ones in inference. "instance": of each
+        channel of each image. "group": of each image over groups of about 8 channels. The latter two depend on the
+        whole image, so that tiles are not exact.
+    channels : int
+        Channels of the map.
+    dimensions : {2, 3}
+        Spatial axes of the map.
+
+    Examples
+    --------
+    >>> (layer,) = make_normalisation("group", 32)
+    >>> layer.num_groups
+    4
+    >>> make_normalisation("none", 32)
+    []
+    """
+    if name == "batch":
+        return [BATCH_NORMS[dimensions](channels)]
+    if name == "group":
+        return [nn.GroupNorm(math.gcd(channels, max(1, channels // GROUP_CHANNELS)), channels)]
+    if name == "instance":
+        return [INSTANCE_NORMS[dimensions](channels, affine=True)]
+    return []
+
+
+def make_interpolation(kind: Upsampling, dimensions: int = 2, stride: Extent = 2) -> nn.Module:
+    """Return a layer that upsamples by `stride` without weights; "bilinear" is trilinear in three dimensions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> make_interpolation("nearest")(torch.tensor([[[[1.0, 2.0]]]])).tolist()
+    [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
+    """
+    factor = stride if isinstance(stride, int) else tuple(float(side) for side in stride)
+    if kind == "nearest":
+        return nn.Upsample(scale_factor=factor, mode="nearest")
+    return nn.Upsample(scale_factor=factor, mode="bilinear" if dimensions == 2 else "trilinear", align_corners=False)
