@@ -8,7 +8,7 @@ import pytest
 
 import pixelwise
 
-HEAVY = ["torch", "numpy", "scipy", "skimage", "matplotlib", "PIL", "typer", "rich"]
+HEAVY = ["torch", "numpy", "scipy", "skimage", "matplotlib", "PIL", "typer", "rich", "ray"]
 
 
 def in_fresh_python(program: str) -> str:

@@ -32,6 +32,7 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "tifffile": {"io/"},
     "imagecodecs": {"io/"},
     "zarr": {"io/zarr"},
+    "ray": {"cluster/ray_workers.py"},
     "typer": {"cli/"},
     "pyproj": {"io/map_crs.py"},
     "rasterio": {"io/map_crs.py"},

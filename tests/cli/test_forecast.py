@@ -67,6 +67,12 @@ def test_options_reach_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(seen["overrides"]) == ["network.depth=3"]
 
 
+def test_workers_may_run_the_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, forecast(), "DATA")[1]["train_first"] is None
+    assert callable(call(monkeypatch, forecast(), "DATA", "--on", "local:2")[1]["train_first"])
+    assert call(monkeypatch, forecast(), "DATA", "--on", "elsewhere")[0] == 2
+
+
 def test_text_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     call(monkeypatch, forecast(), "DATA")
     lines = capsys.readouterr().out.splitlines()

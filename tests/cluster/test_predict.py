@@ -16,7 +16,7 @@ import tifffile
 from pixelwise.cluster.job import open_job
 from pixelwise.cluster.launch_commands import LaunchCommands
 from pixelwise.cluster.ledger import Ledger
-from pixelwise.cluster.predict import parse_place, predict_on
+from pixelwise.cluster.predict import predict_on
 from pixelwise.cluster.status import describe_job
 from pixelwise.cluster.worker import run_worker
 from pixelwise.errors import BadModel, BadOption, BadRun, OutputFailed
@@ -207,12 +207,6 @@ def test_the_records_name_every_output_once(tmp_path: Path, images: Path) -> Non
     assert len(files) == len(set(files))
     listed = [line.split("  ")[1] for line in (tmp_path / "many" / "_SUCCESS").read_text().splitlines()]
     assert sorted(listed) == sorted(contents(tmp_path / "many"))
-
-
-@pytest.mark.parametrize("text", ["", "local", "local:0", "local:-1", "local:9999", "local:two", "slurm", "local:1 "])
-def test_other_places_are_refused(text: str) -> None:
-    with pytest.raises(BadOption, match="local:N or none"):
-        parse_place(text)
 
 
 @pytest.mark.parametrize(("task", "form"), [("binary", "tiff"), ("instance", "tiff"), ("multiclass", "zarr")])

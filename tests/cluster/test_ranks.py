@@ -1,9 +1,11 @@
 """One training in several processes: the same bits for any number, also over kills, and it goes on by itself."""
 
+import contextlib
 import hashlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -164,3 +166,34 @@ def test_the_number_of_processes_is_a_power_of_two(tmp_path: Path) -> None:
 def test_the_flags_of_the_launcher_are_not_passed_on() -> None:
     words = ["train", "d", "--ranks=4", "--out", "--ranks", "2", "--supervise", "x"]
     assert without_flags(words) == ("train", "d", "--out", "x")
+
+
+@pytest.mark.slow
+def test_a_lost_node_of_torchrun_is_noticed_and_another_number_of_processes_goes_on(data: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    out = tmp_path / "run"
+    node = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    node += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test", "-m", "pixelwise"]
+    words = ["train", str(data), "--out", str(out), *SETTINGS, "--steps", "120", "--seed", "3"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PIXELWISE_LOST_SECONDS": "20"}
+    quiet = subprocess.DEVNULL
+    nodes = [
+        subprocess.Popen([*node, *words], env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
+        for _ in range(2)
+    ]
+    try:
+        wait_until(lambda: any((out / "checkpoints").glob("step-*/MANIFEST.json")), 300)
+        for process in (nodes[1].pid, *map(int, children(nodes[1].pid))):
+            os.kill(process, signal.SIGKILL)
+        nodes[1].wait()
+        assert nodes[0].wait(180), "the other one ends by itself, with an error"
+    finally:
+        for process in nodes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert not (out / "summary.json").exists()
+    assert start(data, out, "--resume", "--ranks", "4").wait() in DONE
+    assert first(data, tmp_path / "whole", steps=120).wait() in DONE
+    assert model(out) == model(tmp_path / "whole")

@@ -1,7 +1,7 @@
 """The command `forecast`: a learning curve from short trainings on subsets, and the images to label next."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def forecast(
     options: DataOptions | None = None,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
+    train_first: Callable[[SubsetTrainings], None] | None = None,
 ) -> Forecast:
     """Forecast the gain from more masks with a learning curve, and rank unlabelled images for labelling.
 
@@ -74,6 +75,9 @@ def forecast(
         Settings of the trainings as "section.setting=value", such as "network.depth=5".
     progress : Progress, optional
         By default messages and bars on standard error.
+    train_first : callable, optional
+        Runs trainings in other processes, such as `cluster.subset_units.train_with_workers`; those that it leaves are
+        run here.
 
     Returns
     -------
@@ -129,6 +133,8 @@ def forecast(
     with Run(folder).only_one():
         trainings = find_speed(trainings)
         plan = trainings.plan
+        if train_first is not None:
+            train_first(trainings)
         scores, finished = trainings.run()
         committee = [
             load_model_for_prediction(trainings.run_of(training).folder, device=device)

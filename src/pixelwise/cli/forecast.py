@@ -1,7 +1,7 @@
 """The command `forecast`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,11 @@ from pixelwise.cli.options import SOME_FAILED, Budget, Device, Json, Overrides, 
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadOption
+
+if TYPE_CHECKING:  # imported when the command runs
+    from collections.abc import Callable
+
+    from pixelwise.active_learning.subset_trainings import SubsetTrainings
 
 
 def add_forecast_command(app: typer.Typer) -> None:
@@ -29,6 +34,10 @@ def forecast(
     out: Annotated[Path | None, typer.Option(help="Output folder; by default forecasts/<name of the data>.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    on: Annotated[
+        str | None,
+        typer.Option(help="local:N or ray://HOST:PORT trains N subsets at a time; none makes a job for workers."),
+    ] = None,
     as_json: Json = False,
     options: DataOptions | None = None,
 ) -> None:
@@ -46,10 +55,21 @@ def forecast(
         device=device,
         options=options,
         overrides=overrides or (),
+        train_first=_train_on(on),
     )
     show(result.to_json(), as_json, result.to_text())
     if result.ranking.failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _train_on(on: str | None) -> "Callable[[SubsetTrainings], None] | None":
+    """Return what runs the trainings, as `--on` says."""
+    if on is None:
+        return None
+    from pixelwise.cluster.places import parse_place
+    from pixelwise.cluster.subset_units import train_with_workers
+
+    return train_with_workers(parse_place(on))
 
 
 def _parse_counts(text: str) -> tuple[int, ...]:

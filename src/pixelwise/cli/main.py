@@ -119,7 +119,8 @@ def train(
     config: Annotated[Path | None, typer.Option(help="Configuration to use (the config.yaml of a run).")] = None,
     device: Device = "auto",
     on: Annotated[
-        str | None, typer.Option(help="With --folds: local:N trains N folds at a time; none makes a job.")
+        str | None,
+        typer.Option(help="With --folds: local:N or ray://HOST:PORT trains folds side by side; none makes a job."),
     ] = None,
     ranks: Annotated[int, typer.Option(help="Processes that share each step; with training.slots.")] = 1,
     supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
@@ -163,7 +164,7 @@ def _folds_on(on: str | None) -> "CrossValidate | None":
     if on is None:
         return None
     from pixelwise.cluster.folds import validate_with_workers
-    from pixelwise.cluster.predict import parse_place
+    from pixelwise.cluster.places import parse_place
 
     return validate_with_workers(parse_place(on))
 
@@ -205,7 +206,8 @@ def predict(
     out: Annotated[Path, typer.Option(help="Output folder.")],
     options: PredictOptions = PredictOptions(),
     on: Annotated[
-        str | None, typer.Option(help="local:N runs N workers; none makes a job and prints how to start workers.")
+        str | None,
+        typer.Option(help="local:N or ray://HOST:PORT runs workers; none makes a job and prints how to start them."),
     ] = None,
     unit_seconds: Annotated[float, typer.Option(help="With --on: about how long a unit of work takes.")] = 10.0,
     as_json: Json = False,

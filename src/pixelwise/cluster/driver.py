@@ -1,4 +1,4 @@
-"""The driver of a job on one machine: starts worker processes, starts those that died again, and shows the progress.
+"""The driver of a job: starts workers on this machine or on a Ray cluster, and shows the progress.
 
 Nothing depends on it: workers go on when it is killed, and the same command watches them again.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.places import Place
 from pixelwise.cluster.sealing import sweep
 from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.parallel import cores
@@ -29,6 +30,7 @@ _END_SECONDS = 15.0  # for workers to end after SIGTERM
 _MAX_DEATHS = 10  # of workers, one after the other, without any progress
 _NOT_KILLED = (2, 3, 4, 75)  # exit codes with which a worker ends by itself
 PROGRAM = (sys.executable, "-m", "pixelwise", "worker")
+RAY_PROGRAM = (sys.executable, "-m", "pixelwise.cluster.ray_workers")
 
 
 def worker_threads(count: int, environment: Mapping[str, str] | None = None) -> int:
@@ -49,7 +51,7 @@ class _Slot:
 
 @dataclass
 class LocalWorkers:
-    """Worker processes on this machine.
+    """Worker processes on this machine, or one process that starts workers elsewhere.
 
     Parameters
     ----------
@@ -57,11 +59,14 @@ class LocalWorkers:
     count : int
     program : sequence of str
         The command of a worker, without the output folder.
+    elsewhere : bool
+        The program starts workers elsewhere: it gets neither a place among workers nor a number of threads.
     """
 
     job: Job
     count: int
     program: Sequence[str] = PROGRAM
+    elsewhere: bool = False
     deaths: int = 0
     slots: list[_Slot] = field(default_factory=list[_Slot])
 
@@ -109,10 +114,10 @@ class LocalWorkers:
 
     def _start(self, slot: _Slot) -> None:
         environment = dict(os.environ)
-        threads = worker_threads(self.count)
+        threads = 0 if self.elsewhere else worker_threads(self.count)
         if threads:
             environment["OMP_NUM_THREADS"] = str(threads)
-        place = ["--index", str(slot.index), "--of", str(self.count)]
+        place = [] if self.elsewhere else ["--index", str(slot.index), "--of", str(self.count)]
         with slot.log.open("ab") as log:
             slot.process = subprocess.Popen(
                 [*self.program, str(self.job.out), *place],
@@ -143,6 +148,13 @@ class LocalWorkers:
         raise OutputFailed("workers that run", f"workers that end: {last}", f"See {log}.", self.job.out)
 
 
+def workers_at(place: Place, job: Job) -> LocalWorkers:
+    """Return what starts the workers of a job."""
+    if place.ray:
+        return LocalWorkers(job, 1, (*RAY_PROGRAM, place.ray), elsewhere=True)
+    return LocalWorkers(job, place.count)
+
+
 def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
     """Run workers until the job is sealed, with one progress bar for all.
 
@@ -158,9 +170,10 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
     try:
         with interrupt_on_signals(), progress.bar(label, view.total) as advance:
             while not job.sealed:
-                others = view.others(workers.processes())
+                others = 0 if workers.elsewhere else view.others(workers.processes())
                 workers.keep_running(others)
-                if view.show(advance, len(workers.processes()) + others):
+                running = view.living() if workers.elsewhere else len(workers.processes()) + others
+                if view.show(advance, running):
                     workers.deaths = 0
                 time.sleep(POLL_SECONDS + 10 * view.scan_seconds)
             view.show(advance, 0)
@@ -193,6 +206,10 @@ class _View:
         advance(done - self.done, pluralise(running, "worker"))
         progressed, self.done = done > self.done, done
         return progressed
+
+    def living(self) -> int:
+        """Return the number of workers that are alive, on all machines."""
+        return len(self._lives.alive())
 
     def others(self, own: set[int]) -> int:
         """Return the number of workers on this machine that this driver did not start."""

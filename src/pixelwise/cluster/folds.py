@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from pixelwise.cluster.driver import LocalWorkers, watch_local
-from pixelwise.cluster.job import Job, check_same, create_job, digest, find_job
+from pixelwise.cluster.driver import watch_local, workers_at
+from pixelwise.cluster.job import Job, LeaseTimes, check_same, create_job, digest, find_job
 from pixelwise.cluster.launch_commands import launch_commands
-from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.ledger import OUTPUTS, Ledger
+from pixelwise.cluster.places import Place, check_cluster
 from pixelwise.cluster.work import UnitResult
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.errors import BadRun
@@ -31,8 +32,25 @@ from pixelwise.workflow.tasks.choose import task_of
 FOLDS = "folds"  # the folder in the run
 
 
-def validate_with_workers(workers: int | None) -> Callable[[Run, Dataset, FoldTask, str, Progress], None]:
-    """Return what trains the folds of a run with workers; with None it makes the job and shows how to start them."""
+def validate_with_workers(
+    place: Place | None, times: LeaseTimes | None = None
+) -> Callable[[Run, Dataset, FoldTask, str, Progress], None]:
+    """Return what trains the folds of a run with workers.
+
+    Parameters
+    ----------
+    place : Place or None
+        None: the job is made, and the commands are shown that start workers.
+    times : LeaseTimes, optional
+        When a worker counts as dead.
+
+    Raises
+    ------
+    BadOption
+        There is no Ray cluster at the place, or an unprotected one.
+    """
+    if place is not None and place.ray:
+        check_cluster(place.ray)
 
     def validate(run: Run, dataset: Dataset, task: FoldTask, device: str, progress: Progress) -> None:
         identity = digest({"config": run.config_path.read_text("utf-8"), "folds": run.folds})
@@ -40,14 +58,14 @@ def validate_with_workers(workers: int | None) -> Callable[[Run, Dataset, FoldTa
         if job is None:
             units = (({"fold": number}, 1) for number in range(1, len(run.folds) + 1))
             settings = {"data": str(dataset.root.resolve()), "device": device, "folder": str(Path.cwd())}
-            job = create_job(run.folder, "folds", identity, units, settings)
+            job = create_job(run.folder, "folds", identity, units, settings, times=times)
         check_same(job, identity)
         if job.sealed:
             progress.message(f"All {len(run.folds)} folds are complete; the ensemble is {run.model_path}.")
-        elif workers is None:
+        elif place is None:
             progress.message(launch_commands(job, len(run.folds)).to_text())
         else:
-            watch_local(LocalWorkers(job, workers), progress, "training folds")
+            watch_local(workers_at(place, job), progress, "training folds")
 
     return validate
 
@@ -65,7 +83,7 @@ class FoldWork:
         fold = int(unit["fold"])
         if not self._run.fold(fold).summary_path.is_file():
             place = outputs / FOLDS / str(fold)
-            _take_over(self._job, number, place)
+            take_over_checkpoints(self._job, number, outputs, place)
             self._validation.train_fold(fold, Run(place))
         return UnitResult()
 
@@ -97,10 +115,21 @@ def open_fold_work(job: Job, progress: Progress) -> FoldWork:
     return FoldWork(job, CrossValidation(run, dataset, task_of(dataset), device, progress), run)
 
 
-def _take_over(job: Job, unit: int, place: Path) -> None:
-    """Copy the checkpoints of the attempt at a unit that came furthest."""
+def take_over_checkpoints(job: Job, unit: int, outputs: Path, place: Path) -> None:
+    """Copy the checkpoints of the attempt at a training that came furthest.
+
+    Parameters
+    ----------
+    job : Job
+    unit : int
+        Its number.
+    outputs : Path
+        The folder for the outputs of this attempt.
+    place : Path
+        The run folder of the training in it.
+    """
     steps: dict[Path, int] = {}
-    for other in (job.folder / "work").glob(f"*/{unit:06d}.*/outputs/{FOLDS}/*"):
+    for other in (job.folder / "work").glob(f"*/{unit:06d}.*/{OUTPUTS}/{place.relative_to(outputs)}"):
         if other.resolve() != place.resolve():
             checkpoint, _ = newest_checkpoint(other / "checkpoints")
             steps[other] = -1 if checkpoint is None else checkpoint.step

@@ -13,7 +13,7 @@ def known_kinds() -> Kinds:
     >>> "predict" in known_kinds()
     True
     """
-    return {"folds": _open_folds, "predict": _open_predictions}
+    return {"folds": _open_folds, "predict": _open_predictions, "subsets": _open_subsets}
 
 
 def _open_folds(job: Job, progress: Progress) -> Work:
@@ -26,3 +26,9 @@ def _open_predictions(job: Job, progress: Progress) -> Work:
     from pixelwise.cluster.image_units import open_image_work
 
     return open_image_work(job, progress)
+
+
+def _open_subsets(job: Job, progress: Progress) -> Work:
+    from pixelwise.cluster.subset_units import open_subset_work
+
+    return open_subset_work(job, progress)

@@ -1,16 +1,16 @@
 """Predict with workers: on this machine, or on any machines that share the output folder."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pixelwise.cluster.driver import LocalWorkers, watch_local, worker_threads
+from pixelwise.cluster.driver import watch_local, worker_threads, workers_at
 from pixelwise.cluster.image_division import UNIT_SECONDS, JobRequest
 from pixelwise.cluster.image_job import open_or_create
 from pixelwise.cluster.image_units import TABLES
 from pixelwise.cluster.job import Job, LeaseTimes
 from pixelwise.cluster.launch_commands import LaunchCommands, launch_commands
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.places import check_cluster, parse_place
 from pixelwise.errors import BadOption
 from pixelwise.progress import Console, Progress
 from pixelwise.text import pluralise
@@ -18,30 +18,7 @@ from pixelwise.workflow.confidence import Confidence
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import ClassPrediction, Predictions
 
-MAX_WORKERS = 1024  # on one machine
 _SHOWN = 20  # messages of units
-
-
-def parse_place(text: str) -> int | None:
-    """Return the number of workers of `local:N`; None for `none`.
-
-    Raises
-    ------
-    BadOption
-        It is neither.
-
-    Examples
-    --------
-    >>> parse_place("local:4"), parse_place("none")
-    (4, None)
-    """
-    if text == "none":
-        return None
-    match = re.fullmatch(r"local:([1-9][0-9]{0,3})", text)
-    if match is None or int(match[1]) > MAX_WORKERS:
-        hint = f"Give --on local:N with N from 1 to {MAX_WORKERS:,}, or --on none and start the workers yourself."
-        raise BadOption("local:N or none for --on", f"`{text}`", hint)
-    return int(match[1])
 
 
 def predict_on(
@@ -62,7 +39,8 @@ def predict_on(
     run, inputs, out, options, progress
         As in `predict`.
     on : str
-        "local:N": N processes on this machine; "none": the job is made, and commands are returned that start workers.
+        "local:N": N processes on this machine; "ray://HOST:PORT": workers on a Ray cluster; "none": the job is made,
+        and commands are returned that start workers.
     unit_seconds : float
         About how long a unit takes.
     times : LeaseTimes, optional
@@ -82,26 +60,28 @@ def predict_on(
     Interrupted
         Ctrl-C or SIGTERM; the same command continues.
     """
-    progress, count = progress or Console(), parse_place(on)
+    progress, place = progress or Console(), parse_place(on)
     if not unit_seconds > 0:
         raise BadOption("--unit-seconds above 0", f"{unit_seconds}", "10 is usual.")
+    if place is not None and place.ray:
+        check_cluster(place.ray)
     request = JobRequest(
         run=Path(run),
         inputs=tuple(Path(path) for path in inputs),
         out=Path(out),
         options=options or PredictOptions(),
-        workers=count or 1,
-        threads=worker_threads(count) if count else 0,
+        workers=1 if place is None else place.count,
+        threads=0 if place is None or place.ray else worker_threads(place.count),
         unit_seconds=unit_seconds,
         times=times or LeaseTimes(),
     )
     job = open_or_create(request, progress)
     if job.sealed:
         progress.message(f"The job in {out} is complete.")
-    elif count is None:
+    elif place is None:
         return launch_commands(job)
     else:
-        watch_local(LocalWorkers(job, count), progress, "predicting")
+        watch_local(workers_at(place, job), progress, "predicting")
     return collect(job, Path(out), progress)
 
 
