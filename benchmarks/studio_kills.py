@@ -1,11 +1,12 @@
-"""Kill the studio at seeded moments: its server, its workers and its trainings; then look for what was lost.
+"""Kill the studio at seeded moments: server, workers, trainings and browser; then look for what was lost.
 
-    python benchmarks/studio_kills.py [--kills 50] [--seed 0] [--steps 120] [--out runs/studio-kills]
+    python benchmarks/studio_kills.py [--kills 50] [--seed 0] [--steps 120] [--victims browser reload] [--out FOLDER]
 
-While processes are killed (SIGKILL), clients paint marks, follow the events, ask for predictions and thumbnails, and a
-training with a fixed number of steps runs; what was killed is started again. Then:
+While processes are killed (SIGKILL), clients paint marks, follow the events, ask for predictions and thumbnails, a
+browser paints on the page, and a training with a fixed number of steps runs; what was killed is started again. The page
+is also reloaded in the middle of a stroke. Without playwright and a chromium there is no browser. Then:
 
-* every mark that was acknowledged is there, once, under the number that was acknowledged;
+* every mark that was acknowledged, to a client or to the page, is there, once, under the number that was acknowledged;
 * the events that a client received are those of the log, once and in order, and every mark and every row is announced;
 * no prediction differed, and no request was answered with 500;
 * the weights of every training equal those of a training with the same plan that nobody disturbed.
@@ -33,13 +34,16 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from studio_losses import find_lost_marks, find_wrong_events, read_log
+from studio_painter import Painter, can_paint
+
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.server.jobs import read_metrics
 from pixelwise.workflow.config import values_of
 from pixelwise.workflow.settings import load_config
 
 TOKEN = "a-token-for-the-kills"
 VICTIMS = ("server", "predictor", "reader", "training")
+BROWSER_VICTIMS = ("browser", "reload")
 PAUSE = 0.5, 4.0  # seconds between two kills
 PATIENCE = 300.0  # seconds for what was killed to come back
 SIDE = 64
@@ -50,6 +54,7 @@ class Observed:
     """What the clients saw."""
 
     marks: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])  # key: image, number
+    page_marks: dict[str, int] = field(default_factory=dict[str, int])  # of the browser, all on the last image
     events: list[tuple[int, dict[str, Any]]] = field(default_factory=list[tuple[int, dict[str, Any]]])
     masks: set[bytes] = field(default_factory=set[bytes])
     statuses: Counter[int] = field(default_factory=Counter[int])
@@ -151,8 +156,8 @@ class Client(threading.Thread):
 class Campaign:
     """One server with its clients and trainings."""
 
-    def __init__(self, folder: Path, steps: int, seed: int) -> None:
-        self.folder, self.steps = folder, steps
+    def __init__(self, folder: Path, steps: int, seed: int, victims: Sequence[str] = VICTIMS) -> None:
+        self.folder, self.steps, self.victims = folder, steps, victims
         self.random, self.observed = random.Random(seed), Observed()
         write_demo(folder / "data", train=4, val=2, test=1, size=SIDE)
         self.project = folder / "project"
@@ -168,6 +173,10 @@ class Campaign:
             (self._paint, 0.02), (self._listen, 0.05), (self._predict, 0.2), (self._look, 0.1),
         ]  # fmt: skip
         self.clients = [Client(act, self.observed, pause) for act, pause in acts]
+        self.painter: Painter | None = None
+        if set(victims) & set(BROWSER_VICTIMS):
+            link = lambda: self.server.json("POST", "/api/link")["link"]  # noqa: E731
+            self.painter = Painter(link, self.images[-1], folder / "profile", self.observed.page_marks, seed)
 
     def kill(self, count: int) -> None:
         """Kill what a seed says, when it says, and start it again."""
@@ -176,10 +185,13 @@ class Campaign:
             time.sleep(self.random.uniform(*PAUSE))
             job = self._keep_training(job)
             job = self._train() if job["state"] == "done" else job
-            victim = self.random.choice(VICTIMS)
+            victim = self.random.choice(self.victims)
             if victim == "server":
                 self.server.kill()
                 self.server.start()
+            elif victim in BROWSER_VICTIMS:
+                if self.painter is None or not self.painter.disturb(victim):
+                    continue  # it is just being started
             else:
                 pid = self._pid_of(victim, job)
                 if pid is None:
@@ -193,6 +205,8 @@ class Campaign:
         """End the clients and the server, whatever happened."""
         for client in self.clients:
             client.stopping = True
+        if self.painter is not None:
+            self.painter.close()
         self.server.close()
         for client in self.clients:
             client.join(10)
@@ -202,12 +216,17 @@ class Campaign:
         time.sleep(2)
         for client in self.clients:
             client.stopping = True
+        if self.painter is not None:
+            self.painter.close()
         self.server.process.terminate()
         code = self.server.process.wait(60)
         self.server.start()
         faults = [] if code == 0 else [f"the server ended with {code}"]
         marks = {image: self.server.json("GET", f"/api/images/{image}/marks") for image in self.images}
-        faults += find_lost_marks(self.observed.marks, marks)
+        acknowledged = self.observed.marks | {
+            key: (self.images[-1], number) for key, number in self.observed.page_marks.items()
+        }
+        faults += find_lost_marks(acknowledged, marks)
         self.server.kill()
         log = read_log(self.project / "events.jsonl")
         faults += find_wrong_events(self.observed.events, log, marks, self.project / "runs")
@@ -285,65 +304,6 @@ def run(*words: str) -> None:
         raise RuntimeError(done.stderr.decode()[-500:])
 
 
-def read_log(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Return the events of a log with their ids: the offsets of the ends of their lines."""
-    found: list[tuple[int, dict[str, Any]]] = []
-    with path.open("rb") as file:
-        for line in iter(file.readline, b""):
-            found.append((file.tell(), json.loads(line)))
-    return found
-
-
-def find_lost_marks(acknowledged: dict[str, tuple[str, int]], marks: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Return what is wrong with the marks of all images, given what was acknowledged.
-
-    Examples
-    --------
-    >>> kept = {"a": [{"id": 1, "key": "x"}]}
-    >>> find_lost_marks({"x": ("a", 1)}, kept), find_lost_marks({"x": ("a", 1), "y": ("a", 2)}, kept)
-    ([], ['the acknowledged mark y is not there'])
-    """
-    faults: list[str] = []
-    places = {mark["key"]: (image, mark["id"]) for image, own in marks.items() for mark in own}
-    for key, place in acknowledged.items():
-        if key not in places:
-            faults.append(f"the acknowledged mark {key} is not there")
-        elif places[key] != place:
-            faults.append(f"the mark {key} has another number than was acknowledged")
-    for image, own in marks.items():
-        if [mark["id"] for mark in own] != list(range(1, len(own) + 1)) or len({m["key"] for m in own}) < len(own):
-            faults.append(f"the marks of {image} are not numbered once and in order")
-    return faults
-
-
-def find_wrong_events(
-    received: Sequence[tuple[int, dict[str, Any]]],
-    log: Sequence[tuple[int, dict[str, Any]]],
-    marks: dict[str, list[dict[str, Any]]],
-    runs: Path,
-) -> list[str]:
-    """Return what is wrong with the events that a client received, given the log, all marks and the runs.
-
-    Examples
-    --------
-    >>> log = [(9, {"kind": "mark", "image": "a", "id": 1}), (20, {"kind": "mark", "image": "a", "id": 2})]
-    >>> marks = {"a": [{"id": 1}, {"id": 2}]}
-    >>> find_wrong_events(log, log, marks, Path("none")), find_wrong_events(log[1:], log, marks, Path("none"))
-    ([], ['received events are not those of the log, once and in order'])
-    """
-    faults: list[str] = []
-    if list(received) != list(log[: len(received)]):
-        faults.append("received events are not those of the log, once and in order")
-    announced = Counter((event["image"], event["id"]) for _, event in log if event["kind"] == "mark")
-    if announced != Counter((image, mark["id"]) for image, own in marks.items() for mark in own):
-        faults.append("marks were not announced once each")
-    for folder in sorted(runs.glob("*")):
-        steps = [e["row"]["step"] for _, e in log if e["kind"] == "metrics" and e["job"] == folder.name]
-        if steps != [row["step"] for row in read_metrics(folder)]:
-            faults.append(f"rows of run {folder.name} were not announced once and in order")
-    return faults
-
-
 def main() -> None:
     """Kill, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -351,16 +311,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--out", type=Path)
+    every = (*VICTIMS, *BROWSER_VICTIMS)
+    default = every if can_paint() else VICTIMS
+    parser.add_argument("--victims", nargs="+", choices=every, default=default, help="by default all that there are")
     chosen = parser.parse_args()
     folder = chosen.out or Path(tempfile.mkdtemp(prefix="kills-"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with closing(Campaign(folder, chosen.steps, chosen.seed)) as campaign:
+    with closing(Campaign(folder, chosen.steps, chosen.seed, chosen.victims)) as campaign:
         campaign.kill(chosen.kills)
         faults = campaign.finish()
     observed = campaign.observed
     print(f"kills: {dict(observed.kills)}")
-    print(f"acknowledged marks: {len(observed.marks)}, events: {len(observed.events)}")
+    print(f"acknowledged marks: {len(observed.marks)}, of the page: {len(observed.page_marks)}")
+    print(f"events: {len(observed.events)}")
     print(f"answers by status (0: connection lost): {dict(observed.statuses)}")
     print("\n".join(faults) or "nothing was lost")
     sys.exit(bool(faults))

@@ -128,7 +128,7 @@ def test_the_page_of_networks_is_what_the_registry_says() -> None:
         assert all(f"`{option}`" in row for option in network.reads if option not in ALWAYS_READ)
 
 
-@pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.png")), ids=lambda path: path.name)
+@pytest.mark.parametrize("picture", sorted((DOCS / "pictures").glob("*.[pw]*")), ids=lambda path: path.name)
 def test_pictures_are_small(picture: Path) -> None:
     assert picture.stat().st_size < MOST_BYTES
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_kills import Campaign, find_lost_marks, find_wrong_events
+from studio_kills import BROWSER_VICTIMS, Campaign
+from studio_losses import find_lost_marks, find_wrong_events
+from studio_painter import can_paint
 
 MARKS = {"a": [{"id": 1, "key": "x"}, {"id": 2, "key": "y"}]}
 LOG: list[tuple[int, dict[str, Any]]] = [
@@ -64,3 +66,13 @@ def test_a_short_campaign_loses_nothing(tmp_path: Path) -> None:
         assert campaign.finish() == []
     assert sum(campaign.observed.kills.values()) > 0
     assert campaign.observed.marks
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_paint(), reason="there is no playwright, or no chromium")
+def test_a_browser_that_is_killed_while_it_paints_loses_nothing(tmp_path: Path) -> None:
+    with closing(Campaign(tmp_path, steps=4, seed=5, victims=BROWSER_VICTIMS)) as campaign:
+        while len(campaign.observed.page_marks) < 3:
+            campaign.kill(1)
+        assert campaign.finish() == []
+    assert set(campaign.observed.kills) <= set(BROWSER_VICTIMS)

@@ -1,6 +1,5 @@
 """A server in this process, of a model made by hand, with its workers in processes of their own."""
 
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,15 +10,11 @@ from starlette.testclient import TestClient
 
 from bright import drawn_image, write_bright_model
 from pixelwise.io.write import png_bytes, write_image
-from pixelwise.server.access import Access
-from pixelwise.server.app import create_app
 from pixelwise.server.limits import Limits
 from pixelwise.server.project import Project
 from pixelwise.server.service import ServeOptions, Service
 from pixelwise.server.studio import Studio
-
-ORIGIN = "http://127.0.0.1:8117"
-TOKEN = "a-token-for-tests-only"
+from studio_client import running
 
 
 @pytest.fixture(scope="session")
@@ -63,12 +58,5 @@ def service(model: Path) -> Service:
 @pytest.fixture(scope="session")
 def client(service: Service, studio: Studio) -> Generator[TestClient]:
     """A client with the token of a running server."""
-    app = create_app(service, Access("127.0.0.1", 8117, token=TOKEN), studio)
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    with TestClient(app, base_url=ORIGIN, headers=headers, raise_server_exceptions=False) as running:
-        assert running.portal is not None
-        running.portal.call(service.predictor.wait_ready)
-        running.portal.call(service.reader.wait_ready)
-        while not studio.understood:
-            time.sleep(0.05)
-        yield running
+    with running(service, studio) as client:
+        yield client

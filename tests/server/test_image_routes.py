@@ -203,3 +203,17 @@ def test_training_needs_marks_of_two_classes(client: TestClient, images: list[di
     assert refused.status_code == 422
     assert "at least two classes" in refused.json()["message"]
     assert client.post("/api/jobs", json={"kind": "delete"}).status_code == 400
+
+
+def test_the_page_asks_for_its_first_image_at_once(client: TestClient, images: list[dict[str, Any]]) -> None:
+    first = client.get("/api/state").json()["images"][0]["id"]
+    assert first in {image["id"] for image in images}
+    assert client.get("/").headers["link"] == f"</api/images/{first}>; rel=preload; as=fetch; crossorigin"
+
+
+def test_files_of_the_page_are_sent_again_only_if_they_changed(client: TestClient) -> None:
+    sent = client.get("/static/app.js")
+    again = client.get("/static/app.js", headers={"If-None-Match": sent.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = client.get("/static/api.js", headers={"If-None-Match": sent.headers["etag"]})
+    assert other.status_code == 200

@@ -31,6 +31,7 @@ def serve(
     ] = None,
     runtime: Annotated[str, typer.Option(help="torch, onnx, openvino, or auto: the fastest, measured.")] = "torch",
     device: Device = "auto",
+    volumes: Annotated[bool, typer.Option("--volumes", help="Take the pages of TIFF stacks as slices.")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the link.")] = False,
     options: Limits = Limits(),
 ) -> None:
@@ -59,6 +60,6 @@ def serve(
         token_file=token_file,
         out=out,
         limits=options,
-        options=ServeOptions(runtime=runtime, device=device),
+        options=ServeOptions(runtime=runtime, device=device, volumes=volumes),
         announce=announce,
     )

@@ -134,7 +134,8 @@ def check_size(header: Header, path: Path, max_pixels: int | None) -> None:
 
 def decode_error(path: Path, kind: str, error: Exception) -> BadImage:
     """Return the `BadImage` for an exception that a decoder raised."""
-    reason = " ".join(printable(str(error)).split()).rstrip(".")[:160] or type(error).__name__
+    said = str(error).rpartition("ITK ERROR: ")[2]  # before it ITK names a file of its own source
+    reason = " ".join(printable(said.replace(str(path), path.name)).split()).rstrip(".")[:160] or type(error).__name__
     hint = "The file is damaged or truncated; download or export it again."
     return BadImage(f"a complete {kind} image", f"one that cannot be decoded ({reason})", hint, path)
 

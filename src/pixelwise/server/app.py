@@ -62,7 +62,7 @@ def create_app(service: Service, access: Access, studio: Studio | None = None) -
     add_predict_routes(app, service)
     add_kserve_routes(app, service)
     _add_access_routes(app, service, access)
-    add_page_routes(app)
+    add_page_routes(app, studio)
     if studio is not None:
         add_image_routes(app, studio)
         add_work_routes(app, studio)

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pixelwise.io.volumes.names import VOLUME_SUFFIXES
 from pixelwise.server.failures import Failure
 from pixelwise.server.limits import Ticket
 
@@ -64,6 +65,12 @@ async def receive_image(request: Request, folder: Path, ticket: Ticket) -> Path:
     if ticket.bytes == 0:
         raise Failure(400, "empty", "The body is empty; send an image.")
     return path
+
+
+def with_volume_suffix(file: Path, name: str) -> Path:
+    """Return a received file under the suffix of a volume, if its client named one; some formats are told by it."""
+    suffix = next((end for end in VOLUME_SUFFIXES if name.casefold().endswith(end)), "")
+    return file.rename(file.with_name(f"image{suffix}")) if suffix else file
 
 
 async def receive_bytes(request: Request, ticket: Ticket) -> bytes:

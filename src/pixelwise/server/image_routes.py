@@ -1,12 +1,12 @@
 """Routes of the page for images: the list, tiles, results and their objects."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 
-from pixelwise.server.bodies import receive_image
+from pixelwise.server.bodies import receive_image, with_volume_suffix
 from pixelwise.server.corrections import useful_place
 from pixelwise.server.studio import Studio
 
@@ -16,6 +16,19 @@ _TILE_SECONDS = 120.0
 Name = Annotated[str, Query(max_length=300)]
 Model = Annotated[str, Query(max_length=200)]
 Number = Annotated[float | None, Query(allow_inf_nan=False)]
+
+
+def plane_of(
+    plane: Annotated[
+        Literal["axial", "coronal", "sagittal"] | None, Query(description="of a volume: the side it is seen from")
+    ] = None,
+    at: Annotated[int, Query(ge=0, le=2**31, description="number of the plane")] = 0,
+) -> dict[str, Any]:
+    """Return which plane of a volume is asked for; nothing for an image."""
+    return {} if plane is None else {"plane": plane, "at": at}
+
+
+PlaneOf = Annotated[dict[str, Any], Depends(plane_of)]
 
 
 def add_image_routes(app: FastAPI, studio: Studio) -> None:
@@ -37,7 +50,7 @@ def _add_images(app: FastAPI, studio: Studio) -> None:
     async def add_image(request: Request, name: Name = "") -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
         """Take the image in the body into the project."""
         with service.admission.request() as ticket, service.spool() as folder:
-            content = await receive_image(request, folder, ticket)
+            content = with_volume_suffix(await receive_image(request, folder, ticket), name)
             key = hashlib.sha256(content.read_bytes()).hexdigest()
             image = await studio.add_image(content, name, key)
         return {"id": image.id, "name": image.name}
@@ -53,7 +66,7 @@ def _add_images(app: FastAPI, studio: Studio) -> None:
             if name in service.models
         ]
         own = {"id": image_id, "name": image.name, "labelled": image.case is not None, "results": results}
-        return {**about.value, **own}
+        return {**about.value, **own, "marked": project.has_marks(image_id)}
 
 
 def _add_tiles(app: FastAPI, studio: Studio) -> None:
@@ -72,15 +85,16 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
         level: int,
         column: int,
         row: int,
+        plane: PlaneOf,
         low: Number = None,
         high: Number = None,
         gamma: Annotated[float, Query(ge=0.1, le=10)] = 1.0,
         channels: Annotated[list[int] | None, Query(max_length=3)] = None,
     ) -> Response:
-        """Return a tile of an image with the given contrast."""
+        """Return a tile of an image, or of a plane of a volume, with the given contrast."""
         image = project.image(image_id)
         contrast = {"low": low, "high": high, "gamma": gamma, "channels": channels}
-        place = {"level": level, "column": column, "row": row}
+        place = {"level": level, "column": column, "row": row, **plane}
         reply = await service.reader.call(
             "tile", key=image_id, seconds=_TILE_SECONDS, path=str(image.path), **place, **contrast
         )
@@ -88,27 +102,36 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/labels/{image_id}/{level}/{column}_{row}.png", tags=["page"])
     async def label_tile(  # pyright: ignore[reportUnusedFunction]
-        image_id: str, level: int, column: int, row: int, model: Model = ""
+        image_id: str,
+        level: int,
+        column: int,
+        row: int,
+        plane: PlaneOf,
+        model: Model = "",
     ) -> Response:
         """Return a tile of a result: number in red and green, confidence in blue."""
         name, _ = service.model(model)
-        files = {"path": str(project.result_file(image_id, name, "mask"))}
+        files = {"path": str(project.result_file(image_id, name, "mask")), "image": str(project.image(image_id).path)}
         if "uncertainty" in project.result(image_id, name)["files"]:
             files["uncertainty"] = str(project.result_file(image_id, name, "uncertainty"))
         reply = await service.reader.call(
-            "label_tile", seconds=_TILE_SECONDS, **files, level=level, column=column, row=row
+            "label_tile", seconds=_TILE_SECONDS, **files, level=level, column=column, row=row, **plane
         )
         return Response(reply.payload, media_type="image/png", headers=_CACHED)
 
     @app.get("/truth/{image_id}/{level}/{column}_{row}.png", tags=["page"])
     async def truth_tile(  # pyright: ignore[reportUnusedFunction]
-        image_id: str, level: int, column: int, row: int
+        image_id: str,
+        level: int,
+        column: int,
+        row: int,
+        plane: PlaneOf,
     ) -> Response:
         """Return a tile of the ground truth, as of a result."""
         image = project.image(image_id)
         case = -1 if image.case is None else image.case
         reply = await service.reader.call(
-            "truth_tile", seconds=_TILE_SECONDS, case=case, level=level, column=column, row=row
+            "truth_tile", seconds=_TILE_SECONDS, case=case, level=level, column=column, row=row, **plane
         )
         return Response(reply.payload, media_type="image/png", headers=_CACHED)
 
@@ -131,13 +154,15 @@ def _add_results(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/images/{image_id}/useful", tags=["page"])
     async def useful(image_id: str, model: Model = "") -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         """Return the box (top, left, bottom, right) of the place where a mark helps most, or null."""
+        await studio.check_plane(project.image(image_id))
         return {"box": await useful_place(studio, project.image(image_id), model)}
 
     @app.get("/api/images/{image_id}/at", tags=["page"])
     async def label_at(  # pyright: ignore[reportUnusedFunction]
-        image_id: str, row: int, column: int, model: Model = ""
+        image_id: str, row: int, column: int, plane: PlaneOf, model: Model = ""
     ) -> dict[str, Any]:
-        """Return the number of a result at a pixel."""
+        """Return the number of a result at a pixel; of a plane of a volume as it is drawn."""
         name, _ = service.model(model)
         path = str(project.result_file(image_id, name, "mask"))
-        return (await service.reader.call("label_at", seconds=60, path=path, row=row, column=column)).value
+        place: dict[str, Any] = {"image": str(project.image(image_id).path), **plane, "row": row, "column": column}
+        return (await service.reader.call("label_at", seconds=60, path=path, **place)).value

@@ -1,12 +1,14 @@
 """The page: static files from a list that is made at the start, so that no path of a client reaches the disk."""
 
+import hashlib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from pixelwise.server.failures import Failure
+from pixelwise.server.studio import Studio
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -17,27 +19,39 @@ _TYPES = {
 }
 
 
-def add_page_routes(app: FastAPI) -> None:
-    """Add the page, its files and the page of the interface."""
-    static = read_static_files()
+def add_page_routes(app: FastAPI, studio: Studio | None = None) -> None:
+    """Add the page, its files and the page of the interface.
 
-    def answer(name: str) -> Response:
+    With the page, the browser is told to ask for the first image, which it then opens (RFC 8288).
+    """
+    static = read_static_files()
+    tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"' for name, (content, _) in static.items()}
+
+    def answer(name: str, request: Request) -> Response:
+        """Return a file, or 304 if the browser has it (RFC 9110, section 13.1.2)."""
         if name not in static:
             raise Failure(404, "not_found", "There is no such file.")
+        headers = {"Cache-Control": "no-cache", "ETag": tags[name]}
+        if tags[name] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
         content, kind = static[name]
-        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+        return Response(content, media_type=kind, headers=headers)
 
     @app.get("/", include_in_schema=False)
-    async def page() -> Response:  # pyright: ignore[reportUnusedFunction]
-        return answer("index.html")
+    async def page(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        found = answer("index.html", request)
+        first = next(iter(studio.project.images), None) if studio is not None else None
+        if first is not None:
+            found.headers["Link"] = f"</api/images/{first}>; rel=preload; as=fetch; crossorigin"
+        return found
 
     @app.get("/docs", include_in_schema=False)
-    async def interface() -> Response:  # pyright: ignore[reportUnusedFunction]
-        return answer("docs.html")
+    async def interface(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return answer("docs.html", request)
 
     @app.get("/static/{name:path}", include_in_schema=False)
-    async def static_file(name: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        return answer(name)
+    async def static_file(name: str, request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return answer(name, request)
 
 
 def read_static_files() -> dict[str, tuple[bytes, str]]:

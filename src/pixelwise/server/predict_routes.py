@@ -87,19 +87,23 @@ def add_predict_routes(app: FastAPI, service: Service) -> None:
         return Response(content, media_type=_MEDIA[format])
 
 
-async def image_pixels(service: Service, image: Path, key: str) -> int:
-    """Return height times width from the header of an image file.
+async def image_pixels(service: Service, image: Path, key: str, *, volumes: bool = False) -> int:
+    """Return height times width from the header of an image file; of a volume also times depth.
 
     Raises
     ------
     Failure
-        422: not an image, or one whose pixels need far more memory than its file.
+        422: not an image, one whose pixels need far more memory than its file, or a volume unless `volumes` is set.
     """
     info = (await service.reader.call("probe", key=key, seconds=30, path=str(image))).value
     size = image.stat().st_size
     if info["bytes"] > 64 * 2**20 and info["bytes"] > 1000 * size:
         raise Failure(422, "bad_image", "The decoded image would be more than a thousand times larger than its file.")
-    return int(info["height"]) * int(info["width"])
+    if info["depth"] is not None and not volumes:
+        raise Failure(
+            422, "volume", "Expected an image; got a volume. Predict it on the page, or with `pixelwise predict`."
+        )
+    return int(info["height"]) * int(info["width"]) * int(info["depth"] or 1)
 
 
 async def _content(service: Service, folder: Path, format: Format, result: dict[str, Any], model: str) -> bytes:

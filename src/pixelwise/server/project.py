@@ -12,6 +12,7 @@ from typing import Any
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import OutputFailed
 from pixelwise.io.journal import Journal
+from pixelwise.io.volumes.names import suffix_of
 from pixelwise.server.events import EventLog
 from pixelwise.server.failures import Failure
 from pixelwise.server.marks.mark_journal import MarkJournal
@@ -80,7 +81,7 @@ class Project:
         self.colours: list[tuple[int, int, int]] = list(PALETTE[:2])
         self.messages: list[str] = []
         self.problems: list[dict[str, Any]] = []
-        self.task = ""
+        self.task, self.volumes = "", False
         self.data: Path | None = None
         self.reading = False
         self._results: dict[Path, tuple[int, dict[str, Any]]] = {}
@@ -131,11 +132,11 @@ class Project:
         image_id = digest.hexdigest()[:_ID]
         if image_id in self.images:
             return self.images[image_id]
-        path = self.folder / "images" / f"{image_id}{content.suffix}"
+        path = self.folder / "images" / f"{image_id}{suffix_of(content)}"
         path.parent.mkdir(exist_ok=True)
         content.replace(path)
         image = ProjectImage(id=image_id, name=clean_name(name) or "dropped image", path=path)
-        atomic_write_json(path.with_suffix(".json"), {"name": image.name, "file": path.name})
+        atomic_write_json(path.with_name(f"{image_id}.json"), {"name": image.name, "file": path.name})
         self.images[image_id] = image
         return image
 

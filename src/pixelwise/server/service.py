@@ -20,7 +20,7 @@ _PREDICTOR, _READER = "pixelwise.server.workers.predictor", "pixelwise.server.wo
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """Options of predictions.
+    """Options of predictions, and of reading.
 
     Attributes
     ----------
@@ -28,10 +28,13 @@ class ServeOptions:
         torch, which starts at once; onnx, openvino, torch-bf16, openvino-bf16, torch-compile; or auto, which measures.
     device : str
         auto, cpu, cuda or mps.
+    volumes : bool
+        The pages of TIFF stacks are slices of a volume, also where their metadata do not say so.
     """
 
     runtime: str = "torch"
     device: str = "auto"
+    volumes: bool = False
 
 
 class Service:
@@ -61,7 +64,8 @@ class Service:
         self.predictor = WorkerClient(
             _PREDICTOR, [first, options.runtime, options.device], lambda: restarted("predictor").inc()
         )
-        self.reader = WorkerClient(_READER, (), lambda: restarted("reader").inc())
+        self.volumes = options.volumes
+        self.reader = WorkerClient(_READER, ("volumes",) if options.volumes else (), lambda: restarted("reader").inc())
         self.predictions = Predictions(self.predictor, self.limits, self.metrics)
         self._folder = tempfile.TemporaryDirectory(prefix="pixelwise-", ignore_cleanup_errors=True)
         for path in models:

@@ -24,6 +24,7 @@ Source = Literal["folder", "marks"]
 _UNDERSTAND_SECONDS = 3600.0
 _CROP_SECONDS = 600.0
 _SCORE_SECONDS = 60.0
+_PROBE_SECONDS = 60.0
 
 
 class Studio:
@@ -46,6 +47,7 @@ class Studio:
         self._data = list(data)
         self._understanding: asyncio.Task[None] | None = None
         self._predicting: dict[Path, asyncio.Task[dict[str, Any]]] = {}
+        self._depths: dict[str, int | None] = {}
 
     def start(self) -> None:
         """Take up earlier jobs, and begin to read the data."""
@@ -125,10 +127,18 @@ class Studio:
 
     async def add_image(self, content: Path, name: str, key: str) -> ProjectImage:
         """Take a dropped image into the project, if it can be read."""
-        await image_pixels(self.service, content, key)
+        await image_pixels(self.service, content, key, volumes=True)
         image = self.project.add_dropped(content, name)
         self.project.events.add_once("image", id=image.id)
         return image
+
+    async def check_plane(self, image: ProjectImage) -> None:
+        """Raise `Failure` (409) for a volume: it is looked at and predicted, not marked."""
+        if image.id not in self._depths:
+            info = await self.service.reader.call("probe", key=image.id, seconds=_PROBE_SECONDS, path=str(image.path))
+            self._depths[image.id] = info.value["depth"]
+        if self._depths[image.id] is not None:
+            raise Failure(409, "volume", "Volumes cannot be marked here: paint their masks in another program.")
 
     async def predict(self, image: ProjectImage, model: str) -> dict[str, Any]:
         """Predict an image and keep the result; an existing result of the model is returned."""
@@ -144,14 +154,18 @@ class Studio:
 
     async def _predict(self, image: ProjectImage, name: str, path: Path, folder: Path) -> dict[str, Any]:
         with self.service.admission.request():
-            info = (await self.service.reader.call("probe", key=image.id, seconds=60, path=str(image.path))).value
+            call = self.service.reader.call("probe", key=image.id, seconds=_PROBE_SECONDS, path=str(image.path))
+            info = (await call).value
             working = temporary_path(folder)
             working.mkdir(parents=True)
             remove_leftovers(folder.parent, name)
             job = {"image": str(image.path), "folder": str(working), "name": "mask", "key": image.id}
             job |= {"uncertainty": True, "overlay": True}
             began = time.monotonic()
-            result = await self.service.predictions.predict(path, job, info["height"] * info["width"])
+            result = await self.service.predictions.predict(
+                path, job, info["height"] * info["width"] * (info["depth"] or 1)
+            )
+            words = result.pop("options", ())
             about = await self.service.about(path)
             score = await self._score(image, str(working / result["files"]["mask"]), about)
         record = {
@@ -161,7 +175,7 @@ class Studio:
             "classes": about["classes"],
             "colours": about["colours"],
             "seconds": round(time.monotonic() - began, 3),
-            "command": command("predict", path, image.path, "--out", "masks"),
+            "command": command("predict", path, image.path, "--out", "masks", *words),
         }
         atomic_write_json(working / "result.json", record)
         shutil.rmtree(folder, ignore_errors=True)
@@ -194,7 +208,7 @@ class Studio:
         """
         self.project.check_read()
         if source == "folder":
-            folder, words = self._training_data, length.option
+            folder, words = self._training_data, (*length.option, *(("--volumes",) if self.service.volumes else ()))
             if folder is None:
                 raise Failure(409, "no_masks", "There are no masks to train on: paint some marks first.")
         else:
@@ -292,6 +306,7 @@ class Studio:
     def _take(self, path: Path, found: dict[str, Any]) -> None:
         project = self.project
         project.add_files(found["cases"])
+        project.volumes = project.volumes or found["volumes"]
         project.messages += found["messages"]
         project.problems += found["problems"]
         usable = not any(problem["fatal"] for problem in found["problems"])
@@ -310,7 +325,7 @@ class Studio:
         if not self.understood:
             return "Reading the images ..."
         labelled = sum(image.case is not None for image in project.images.values())
-        parts = [pluralise(len(project.images), "image")]
+        parts = [pluralise(len(project.images), "volume" if project.volumes else "image")]
         if labelled:
             parts.append(f"{labelled} with masks")
         if project.task:

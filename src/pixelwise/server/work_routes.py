@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field, ValidationError
 
+from pixelwise.io.volumes.names import stem_of, suffix_of
 from pixelwise.server.bodies import receive_small
 from pixelwise.server.corrections import correct as correct_objects
 from pixelwise.server.corrections import corrected
@@ -86,7 +87,7 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/images/{image_id}/marks", tags=["page"], status_code=201)
     async def add_mark(request: Request, image_id: str) -> dict[str, int]:  # pyright: ignore[reportUnusedFunction]
         """Add the mark in the body; when the answer arrives it is on disk."""
-        project.image(image_id)
+        await studio.check_plane(project.image(image_id))
         try:
             mark = parse_mark(await receive_small(request, _MAX_MARK))
         except ValidationError as error:
@@ -102,6 +103,7 @@ def _add_marks(app: FastAPI, studio: Studio) -> None:
     ) -> dict[str, int]:
         """Correct objects of a result: accept, delete, merge, split, or all of a frame; the correction is a mark."""
         image = project.image(image_id)
+        await studio.check_plane(image)
         return {"id": await correct_objects(studio, image, model, wanted.action, wanted.points, wanted.key)}
 
 
@@ -180,7 +182,10 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
     async def take(image_id: str, kind: Kind, model: Model = "") -> Response:  # pyright: ignore[reportUnusedFunction]
         """Return a file of a result: mask, objects, overlay, outlines, or the mask with all marks over it."""
         name, _ = service.model(model)
-        stem = Path(project.image(image_id).name).stem
+        image = project.image(image_id)
+        stem = stem_of(Path(image.name))
+        if kind in (Kind.GEOJSON, Kind.CORRECTED):
+            await studio.check_plane(image)
         if kind == Kind.GEOJSON:
             result = project.result(image_id, name)
             mask = str(project.result_file(image_id, name, "mask"))
@@ -188,11 +193,15 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
             content = (await service.reader.call("geojson", seconds=120, mask=mask, **about)).payload
             return _attachment(content, f"{stem}.geojson", "application/geo+json")
         if kind == Kind.CORRECTED:
-            content, suffix = await corrected(studio, project.image(image_id), name)
+            content, suffix = await corrected(studio, image, name)
             return _attachment(content, f"{stem}.corrected{suffix}", "application/octet-stream")
         path = project.result_file(image_id, name, kinds[kind])
-        ending = {Kind.MASK: path.suffix, Kind.OBJECTS: ".objects.csv", Kind.OVERLAY: ".overlay.png"}[kind]
-        return _attachment(path.read_bytes(), stem + ending, "application/octet-stream")
+        if path.is_dir():
+            place = path.relative_to(project.folder).as_posix()
+            raise Failure(409, "folder", f"This result is an OME-Zarr folder: copy {place} of the project folder.")
+        table = ".volumes.csv" if path.name.endswith("volumes.csv") else ".objects.csv"
+        ending = {Kind.MASK: suffix_of(path), Kind.OBJECTS: table, Kind.OVERLAY: ".overlay.png"}[kind]
+        return _file_attachment(path, stem + ending)
 
     @app.get("/api/models/{model}/take/{kind}", tags=["page"])
     async def take_model(model: str, kind: Literal["onnx", "report"]) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -209,6 +218,16 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
 
 
 def _attachment(content: bytes, name: str, media_type: str) -> Response:
-    """Return a download; the name is reduced to what every system accepts."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)
-    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{safe}"'})
+    """Return a download."""
+    disposition = f'attachment; filename="{_plain(name)}"'
+    return Response(content, media_type=media_type, headers={"Content-Disposition": disposition})
+
+
+def _file_attachment(path: Path, name: str) -> Response:
+    """Return a file as a download, which may be larger than the memory."""
+    return FileResponse(path, media_type="application/octet-stream", filename=_plain(name))
+
+
+def _plain(name: str) -> str:
+    """Return a name reduced to what every system accepts."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._- ") else "_" for c in name)

@@ -5,6 +5,8 @@ import { follow, get, post, upload } from "./api.js";
 import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
 import { ObjectTable } from "./objects.js";
+import { Planes } from "./planes.js";
+import { Thumbnails } from "./thumbnails.js";
 import { Training } from "./training.js";
 import { Viewer } from "./viewer.js";
 
@@ -30,10 +32,26 @@ const marks = new Marks($("marks"), viewer, announce, (action, points, key) => {
 });
 const table = new ObjectTable($("objects"), (row, fly) => {
   marks.cross = null; // the cross is in the middle of the view, where the object will be
-  layers.select(result && result.task === "instance" ? row.id : 0);
-  if (fly) viewer.flyTo(row.box);
-  announce(`Object ${row.id}, area ${row.area} pixels.`);
+  const select = () => layers.select(result && result.task === "instance" ? row.id : 0);
+  if (!image.volume) {
+    select();
+    if (fly) viewer.flyTo(row.box);
+    announce(`Object ${row.id}, area ${row.area} pixels.`);
+    return;
+  }
+  if (!fly) { select(); return; }
+  planes.find(row).then((box) => {
+    select();
+    viewer.flyTo(box);
+    announce(`${result.task === "instance" ? `Object ${row.id}` : `Class ${result.classes[row.class]}`}, ${row.area} voxels.`);
+  }).catch(report);
 });
+const planes = new Planes({
+  group: $("planes"), plane: $("plane"), slice: $("slice"), number: $("slice-number"), preset: $("preset"), window: $("window"), edges: $("edges"),
+}, () => showPlane(), (low, high) => {
+  [$("low").value, $("high").value] = [low, high];
+  $("low").dispatchEvent(new Event("change"));
+}, announce);
 const training = new Training({
   train: $("train"), stop: $("stop"), resume: $("resume"), text: $("training"), source: $("source"), minutes: $("minutes"),
   snapshots: $("snapshots"), snapshot: $("snapshot"), snapshotImage: $("snapshot-image"), snapshotTruth: $("snapshot-truth"), curve: $("curve"), goOn: $("go-on"),
@@ -42,11 +60,14 @@ const checks = new Checks({
   section: $("checks"), check: $("check"), fix: $("fix"), text: $("check-text"), list: $("findings"), command: $("check-command"),
 }, (id) => open(id).catch(report), announce);
 
+const thumbnails = new Thumbnails({ list: $("thumbnails"), order: $("order"), empty: $("empty") },
+  (id) => checks.of(id), (id) => open(id).catch(report));
+
 // What tests and other programs may ask.
 window.studioState = () => ({
   image: shown, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
   compared: layers.compared.source && layers.compared.source.id[1], marks: marks.active().length, waiting: marks.waiting.length,
-  tiles: layers.labels.tiles.size, coloured: layers.labels.coloured, loaded: [...layers.labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
+  tiles: layers.labels.tiles.size, coloured: layers.labels.coloured, place: image && image.place, loaded: [...layers.labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
 });
 window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
 
@@ -70,58 +91,20 @@ function showState() {
   $("predict").disabled = $("predict-all").disabled = !state.models.length;
   checks.update(state.check, state.problems);
   $("source").querySelector("[value=folder]").disabled = !state.trainable;
-  if (!state.trainable) $("source").value = "marks";
+  if (!$("source").dataset.chosen) $("source").value = state.trainable ? "folder" : "marks";
   showThumbnails();
 }
 
-function chosenImages() {
-  const keep = { unlabelled: (one) => !one.labelled, findings: (one) => checks.of(one.id).length > 0, marked: (one) => one.marked, result: (one) => one.results.length > 0 };
-  // images without a number come last
-  const rank = { worst: (one) => one.score ?? 2, unsure: (one) => -(one.uncertainty ?? -1) };
-  const order = $("order").value;
-  const images = state.images.filter(keep[order] || (() => true));
-  return rank[order] ? images.sort((a, b) => rank[order](a) - rank[order](b)) : images;
-}
-
-function showThumbnails() {
-  const known = new Map([...$("thumbnails").children].map((item) => [item.dataset.id, item]));
-  $("thumbnails").replaceChildren(...chosenImages().map((one) => {
-    const item = known.get(one.id) || thumbnail(one);
-    const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
-      Number.isFinite(one.score) && `score ${one.score.toFixed(2)}`].filter(Boolean).join(", ");
-    item.querySelector("span").textContent = notes ? `${one.name} (${notes})` : one.name;
-    const found = [...new Set(checks.of(one.id))];
-    item.querySelector(".findings").textContent = found.join(", ");
-    item.querySelector("button").setAttribute("aria-current", String(Boolean(image) && one.id === image.id));
-    return item;
-  }));
-  $("empty").hidden = state.images.length > 0;
-}
-
-function thumbnail(one) {
-  const item = document.createElement("li");
-  item.dataset.id = one.id;
-  const button = document.createElement("button");
-  button.type = "button";
-  const picture = document.createElement("img");
-  picture.loading = "lazy";
-  picture.alt = "";
-  picture.src = `/tiles/${one.id}/thumbnail.jpg`;
-  const findings = document.createElement("span");
-  findings.className = "findings";
-  button.append(picture, document.createElement("span"), findings);
-  button.addEventListener("click", () => open(one.id).catch(report));
-  item.append(button);
-  return item;
-}
+function showThumbnails() { thumbnails.show(state.images, image && image.id); }
 
 async function open(id) {
   const about = await get(`/api/images/${id}`);
-  image = about;
+  image = planes.open(about);
   [result, shown] = [null, null];
+  setToolsEnabled(!image.volume);
   [$("low").value, $("high").value, $("gamma").value] = ["", "", 1];
   [$("low").placeholder, $("high").placeholder] = about.range[0].map((value) => Math.round(value));
-  await Promise.all([viewer.open(about, {}), marks.load(id)]);
+  await Promise.all([viewer.open(image, {}), marks.load(id, about.marked)]);
   if (image.id === id) shown = id;
   const newest = [...state.models].reverse().find((name) => about.results.some((one) => one.model === name));
   if (newest) $("model").value = newest;
@@ -129,13 +112,37 @@ async function open(id) {
   if (!newest && about.labelled) $("layer").value = "truth";
   layers.show(image, result, state);
   showThumbnails();
-  announce(`${about.name}, ${about.width} by ${about.height} pixels.`);
+  announce(about.volume ? `${about.name}, a volume of ${about.volume.shape.join(" by ")} voxels.` : `${about.name}, ${about.width} by ${about.height} pixels.`);
+}
+
+async function openFirst() {
+  try {
+    if (state.images.length) await open(state.images[0].id);
+  } finally { viewer.loaded().then(() => thumbnails.load()); }
+}
+
+// Show the chosen plane of the volume: in the same view while its side stays the same.
+async function showPlane() {
+  const view = planes.view();
+  const shows = viewer.image && viewer.image.id === view.id && viewer.image.plane === view.plane
+    ? viewer.replace(view) : viewer.open(view, viewer.contrast);
+  image = view;
+  layers.show(image, result, state);
+  await shows;
+}
+
+// Volumes are looked at and predicted, not marked.
+function setToolsEnabled(enabled) {
+  if (!enabled) setTool("pan");
+  for (const one of document.querySelectorAll("[data-tool]:not([data-tool=pan]), #class, #radius, #useful, #undo, #redo")) one.disabled = !enabled;
+  document.querySelectorAll("[data-take=corrected], [data-take=geojson]").forEach((one) => { one.parentElement.hidden = !enabled; });
 }
 
 function showResult(found) {
   result = found;
   $("command").textContent = found ? found.command : "";
-  $("count").textContent = found ? `${found.objects} objects in ${found.seconds.toFixed(1)} s. ${found.warnings.join(" ")}` : "";
+  const kind = found && image.volume && found.task !== "instance" ? ["class", "classes"] : ["object", "objects"];
+  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.join(" ")}` : "";
   for (const link of document.querySelectorAll("[data-take]")) {
     if (found) link.href = `/api/images/${image.id}/take/${link.dataset.take}?model=${encodeURIComponent(found.model)}`;
     else link.removeAttribute("href");
@@ -144,7 +151,7 @@ function showResult(found) {
     if ($("layer").value === "truth" || $("layer").value === "none") $("layer").value = "result";
     const own = image.id;
     get(`/api/images/${own}/objects?model=${encodeURIComponent(found.model)}`)
-      .then((rows) => { if (image.id === own) table.show(rows, found.classes); }).catch(report);
+      .then((rows) => { if (image.id === own) table.show(rows, found.classes, Boolean(image.volume)); }).catch(report);
   } else {
     table.show([], []);
   }
@@ -263,13 +270,14 @@ function onEvent(event) {
       reload().then(() => { $("model").value = event.name; announce("The new model can be used now."); return predict(); }).catch(report);
       break;
     case "understood":
-      reload().then(() => (image || !state.images.length ? null : open(state.images[0].id))).catch(report);
+      reload().then(() => (image ? null : openFirst())).catch(report);
       break;
     default: reload().catch(report);
   }
 }
 
 function setTool(tool) {
+  if (image && image.volume && tool !== "pan") { announce("Volumes cannot be marked here: paint their masks in another program."); return; }
   marks.setTool(tool);
   for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
   announce(`Tool: ${tool}.`);
@@ -289,9 +297,7 @@ function setRadius(radius) {
 }
 
 function step(count) {
-  const images = chosenImages();
-  const place = images.findIndex((one) => image && one.id === image.id);
-  const next = images[(place + count + images.length) % images.length];
+  const next = thumbnails.next(count);
   if (next) open(next.id).catch(report);
 }
 
@@ -308,6 +314,7 @@ const KEYS = {
   u: () => useful().catch(report), n: () => step(1), N: () => step(-1), r: predict, t: () => training.start(), s: () => layers.toggleSwipe(), "?": () => $("help").showModal(),
   "+": () => viewer.zoomBy(1.5), "=": () => viewer.zoomBy(1.5), "-": () => viewer.zoomBy(1 / 1.5),
   " ": () => layers.toggle(),
+  PageUp: () => planes.step(1).catch(report), PageDown: () => planes.step(-1).catch(report), c: () => planes.next().catch(report),
   ArrowLeft: () => arrow(-1, 0), ArrowRight: () => arrow(1, 0), ArrowUp: () => arrow(0, -1), ArrowDown: () => arrow(0, 1),
   Enter: () => marks.dab(), Escape: () => { marks.polygon = marks.lineStart = null; marks.draw(); },
 };
@@ -324,6 +331,7 @@ document.addEventListener("keydown", (event) => {
 
 for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => setTool(button.dataset.tool));
 for (const button of document.querySelectorAll("[data-make]")) button.addEventListener("click", () => make(button.dataset.make));
+$("source").addEventListener("change", () => { $("source").dataset.chosen = "yes"; });
 $("class").addEventListener("change", () => setClass(Number($("class").value)));
 $("radius").addEventListener("change", () => setRadius(Number($("radius").value)));
 $("undo").addEventListener("click", () => marks.undo().catch(report));
@@ -334,7 +342,6 @@ $("useful").addEventListener("click", () => useful().catch(report));
 $("model").addEventListener("change", () => {
   if (image) get(`/api/images/${image.id}`).then((about) => showResult(about.results.find((one) => one.model === $("model").value) || null)).catch(report);
 });
-$("order").addEventListener("change", showThumbnails);
 for (const id of ["low", "high", "gamma"]) {
   $(id).addEventListener("change", () => {
     const values = [["low", $("low").value], ["high", $("high").value], ["gamma", $("gamma").value]].filter(([, value]) => value !== "");
@@ -355,8 +362,8 @@ document.addEventListener("drop", (event) => {
 viewer.osd.addHandler("canvas-click", (event) => {
   if (!event.quick || !image || !result || marks.tool !== "pan") return;
   const [x, y] = viewer.toImage(event.position.x, event.position.y).map(Math.floor);
-  if (result.task === "instance") {
-    get(`/api/images/${image.id}/at?row=${y}&column=${x}&model=${encodeURIComponent(result.model)}`)
+  if (result.task === "instance" || image.volume) {
+    get(`/api/images/${image.id}/at?${new URLSearchParams({ row: y, column: x, model: result.model, ...image.place })}`)
       .then(({ id }) => { if (id) table.selectId(id); }).catch(report);
   } else {
     const row = table.rows.find((one) => one.box[0] <= y && y < one.box[2] && one.box[1] <= x && x < one.box[3]);
@@ -367,5 +374,5 @@ viewer.osd.addHandler("canvas-click", (event) => {
 try {
   const after = await reload();
   follow(after, onEvent);
-  if (state.images.length) await open(state.images[0].id);
+  await openFirst();
 } catch (error) { report(error); }

@@ -41,14 +41,15 @@ export class Marks {
     canvas.addEventListener("dblclick", () => this.closePolygon());
   }
 
-  async load(imageId) {
+  // `marked`: whether there are marks to load
+  async load(imageId, marked = true) {
     this.end();
     this.polygon = null;
     await this.flush();
     this.imageId = imageId;
     this.marks = [];
     this.cross = null;
-    const marks = await get(`/api/images/${imageId}/marks`);
+    const marks = marked ? await get(`/api/images/${imageId}/marks`) : [];
     if (this.imageId === imageId) this.marks = marks;
     this.draw();
   }

@@ -54,16 +54,17 @@ export class Layers {
   }
 
   truthSource() {
-    const { image: { id }, project } = this;
-    const url = (level, x, y) => `/truth/${id}/${level}/${x}_${y}.png`;
-    return { image: id, id: [id, "truth"], url, objects: project.task === "instance", colours: project.colours };
+    const { image: { id, place }, project } = this;
+    const query = place ? `?${new URLSearchParams(place)}` : "";
+    const url = (level, x, y) => `/truth/${id}/${level}/${x}_${y}.png${query}`;
+    return { image: id, id: [id, "truth", query], url, objects: project.task === "instance", colours: project.colours };
   }
 
   resultSource(found) {
-    const { id } = this.image;
-    const query = `?model=${encodeURIComponent(found.model)}`;
+    const { id, place } = this.image;
+    const query = `?${new URLSearchParams({ model: found.model, ...place })}`;
     const url = (level, x, y) => `/labels/${id}/${level}/${x}_${y}.png${query}`;
-    return { image: id, id: [id, found.model], url, objects: found.task === "instance", colours: found.colours };
+    return { image: id, id: [id, found.model, query], url, objects: found.task === "instance", colours: found.colours };
   }
 
   // The image, the truth, or the result of another model, such as that of the last round.

@@ -32,7 +32,9 @@ export class ObjectTable {
     new ResizeObserver(() => this.draw()).observe(element);
   }
 
-  show(rows, classes) {
+  // `volume`: areas are numbers of voxels
+  show(rows, classes, volume = false) {
+    this.head.children[2].firstChild.textContent = volume ? "Voxels" : "Area";
     this.rows = rows;
     this.classes = classes;
     this.selected = -1;

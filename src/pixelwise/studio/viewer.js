@@ -1,5 +1,7 @@
 // Deep zoom with OpenSeadragon, and the transform between pixels of the image and of the screen.
 
+const PATIENCE = 5000; // ms after which what is loaded of an image is shown
+
 export class Viewer {
   constructor(element) {
     this.element = element;
@@ -48,14 +50,41 @@ export class Viewer {
   // Show the same place with another contrast.
   async setContrast(contrast) {
     if (!this.image) return;
-    const bounds = this.osd.viewport.getBounds();
-    await this.open(this.image, contrast);
-    this.osd.viewport.fitBounds(bounds, true);
+    this.contrast = contrast;
+    await this.replace(this.image);
+  }
+
+  // Show another plane of the same size in the same view; what was shown stays until all of the new one is there.
+  // While one is loaded only the last wish is kept.
+  replace(image) {
+    this.image = image;
+    this.wanted = true;
+    if (!this.replacing) this.replacing = this.load().finally(() => { this.replacing = null; });
+    return this.replacing;
+  }
+
+  async load() {
+    while (this.wanted) {
+      this.wanted = false;
+      const item = await new Promise((resolve) => {
+        this.osd.addTiledImage({ tileSource: this.source(), success: (event) => resolve(event.item), error: () => resolve(null) });
+      });
+      await this.loaded(item);
+      const { world } = this.osd;
+      while (world.getItemCount() > 1) world.removeItem(world.getItemAt(0));
+      this.changed();
+    }
+  }
+
+  // Wait until all of an image that is in view is there; by default of the shown one.
+  loaded(item = this.osd.world.getItemAt(0)) {
+    if (!item) return Promise.resolve();
+    return new Promise((resolve) => { item.whenFullyLoaded(resolve); setTimeout(resolve, PATIENCE); });
   }
 
   source() {
-    const { id, width, height, levels } = this.image;
-    const query = new URLSearchParams(this.contrast).toString();
+    const { id, width, height, levels, place } = this.image;
+    const query = new URLSearchParams({ ...place, ...this.contrast }).toString();
     return {
       width, height, tileSize: 512, tileOverlap: 0, minLevel: 0, maxLevel: levels - 1,
       getTileUrl: (level, x, y) => `/tiles/${id}/${level}/${x}_${y}.jpg${query ? `?${query}` : ""}`,

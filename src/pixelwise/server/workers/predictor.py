@@ -19,17 +19,21 @@ from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadImage, BadModel, PixelwiseError
 from pixelwise.inference.load import find_model
 from pixelwise.inference.segmentation_model import Prediction, SegmentationModel, load_model_for_prediction
-from pixelwise.io.read import Image, probe, write_image, write_labels
+from pixelwise.io.read import Image, write_image, write_labels
 from pixelwise.labels.region_properties import ObjectTable
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.server.workers.components import component_tables
 from pixelwise.server.workers.protocol import Reply, describe_error, run_worker
+from pixelwise.server.workers.volume_results import CONFIDENT, save_volume
 from pixelwise.workflow.confidence import uncertainty_map
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
+from pixelwise.workflow.prediction.masks import image_size
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.writing import OutputSummary, write_classes, write_table
 
 _MODELS = 2  # kept in memory at the same time
+_WARM = 32  # voxels per side of the volume that warms a model up
 
 
 class Predictor:
@@ -49,14 +53,15 @@ class Predictor:
         """Load a model, warm it up and return what clients need to know about it."""
         loaded, _ = self._load(model)
         card = loaded.model_card
-        side = card.tile
-        loaded.predict_pixels(np.zeros((card.channels, side, side), np.uint8))
+        side = card.tile if loaded.dimensions == 2 else min(card.tile, _WARM)
+        loaded.predict_pixels(np.zeros((card.channels, *[side] * loaded.dimensions), np.uint8))
         return Reply(
             {
                 "task": card.task,
                 "classes": list(card.classes),
                 "colours": [list(colour) for colour in card.colours],
                 "channels": card.channels,
+                "dimensions": loaded.dimensions,
                 "trained": dict(card.trained),
                 "runtime": type(loaded.predictor.runtime).__name__,
             }
@@ -81,20 +86,25 @@ class Predictor:
             (0 to 1) and `warnings`, or `error`.
         """
         loaded, digest = self._load(model)
+        card = loaded.model_card
         results: list[dict[str, Any]] = [{} for _ in requests]
         images: list[tuple[int, Image]] = []
         for index, request in enumerate(requests):
             try:
-                if _is_large(Path(request["image"])):
+                path = Path(request["image"])
+                if is_large(path, image_size(path, card), PredictOptions()):
                     results[index] = _predict_large(loaded, digest, request)
                 else:
-                    image = read_pixels(Path(request["image"]), loaded.model_card.channels)
+                    image = read_pixels(path, card.channels, options=card.reading, dimensions=loaded.dimensions)
                     images.append((index, image))
             except PixelwiseError as error:
                 results[index] = {"error": describe_error(error)}
         wanted = any(request.get("uncertainty") for request in requests)
+        few = sum(image.pixels.size for _, image in images) * card.network.classes <= CONFIDENT * card.channels
         decoded = loaded.predict_many(
-            (((index, image), image.pixels) for index, image in images), probabilities=wanted, concurrent=True
+            (((index, image), image.pixels, _spacing(image)) for index, image in images),
+            probabilities=wanted and (loaded.dimensions == 2 or few),
+            concurrent=True,
         )
         for (index, image), pending in decoded:
             with without_flushing() if requests[index].get("temporary") else nullcontext():
@@ -122,9 +132,9 @@ class Predictor:
         return self._models[model]
 
 
-def _is_large(path: Path) -> bool:
-    info = None if path.is_dir() else probe(path)
-    return is_large(path, (info.height, info.width) if info else (0, 0), PredictOptions())
+def _spacing(image: Image) -> tuple[float, ...] | None:
+    """Return the spacing of a volume in millimetres; None of an image, or if it is unknown."""
+    return None if image.grid is None else image.grid.millimetres
 
 
 def _predict_large(model: SegmentationModel, digest: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -132,8 +142,9 @@ def _predict_large(model: SegmentationModel, digest: str, request: dict[str, Any
 
     path, folder = Path(request["image"]), Path(request["folder"])
     options = PredictOptions(overwrite=True)
-    files = predict_large(model, large_image(path, folder, request["name"], digest, options), options, Progress())
-    kinds = {".tif": "mask", ".csv": "table"}
+    large = large_image(path, folder, request["name"], digest, options, model.dimensions)
+    files = predict_large(model, large, options, Progress())
+    kinds = {".tif": "mask", ".zarr": "mask", ".csv": "table"}
     found = {kinds[file.suffix]: file.name for file in files if file.suffix in kinds}
     atomic_write_json(folder / "objects.json", [])
     write_classes(folder, model.model_card)
@@ -149,6 +160,9 @@ def _predict_large(model: SegmentationModel, digest: str, request: dict[str, Any
 def _save(model: SegmentationModel, request: dict[str, Any], image: Image, result: Prediction) -> dict[str, Any]:
     """Write the results of one image, as `pixelwise predict` does, and its objects as JSON for the page."""
     folder, card = Path(request["folder"]), model.model_card
+    if image.grid is not None:
+        found = save_volume(request, image, result, card)
+        return _finish(folder, card, found, found.pop("rows"))
     options = PredictOptions(overlays=bool(request.get("overlay")))
     summary = OutputSummary(folder, card, options)
     saved = summary.save(request["name"], Path(request["image"]), image, result)
@@ -162,25 +176,30 @@ def _save(model: SegmentationModel, request: dict[str, Any], image: Image, resul
         write_image(folder / "uncertainty.png", unsure[None])
         files["uncertainty"] = "uncertainty.png"
         uncertainty = round(float(unsure.mean()) / 255, 5)
-    objects = None
-    if not request.get("only_mask"):
-        tables = [saved.table] if saved.table is not None else component_tables(result.labels, image.pixels)
-        files |= _write_objects(folder, Path(request["image"]).name, tables, card.classes)
-        files["classes"] = write_classes(folder, card).name
-        objects = sum(map(len, tables))
-    return {
+    found = {
         "files": files,
         "size": list(result.labels.shape),
-        "task": card.task,
-        "objects": objects,
         "uncertainty": uncertainty,
         "warnings": [*image.warnings, *result.warnings],
     }
+    if request.get("only_mask"):
+        return {**found, "task": card.task, "objects": None}
+    tables = [saved.table] if saved.table is not None else component_tables(result.labels, image.pixels)
+    write_table(folder / "objects.csv", [(Path(request["image"]).name, table) for table in tables], card.classes)
+    files["table"] = "objects.csv"
+    return _finish(folder, card, found, _object_rows(tables))
 
 
-def _write_objects(folder: Path, image: str, tables: Sequence[ObjectTable], classes: Sequence[str]) -> dict[str, str]:
-    write_table(folder / "objects.csv", [(image, table) for table in tables], classes)
-    rows = [
+def _finish(folder: Path, card: ModelCard, found: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write the rows of the table of the page and the classes; return the result."""
+    (folder / "objects.json").write_text(json.dumps(rows, separators=(",", ":")), "utf-8")
+    write_classes(folder, card)
+    files = {**found["files"], "objects": "objects.json", "classes": "classes.json"}
+    return {**found, "files": files, "task": card.task, "objects": len(rows)}
+
+
+def _object_rows(tables: Sequence[ObjectTable]) -> list[dict[str, Any]]:
+    return [
         {
             "id": row.id,
             "class": row.class_index,
@@ -193,8 +212,6 @@ def _write_objects(folder: Path, image: str, tables: Sequence[ObjectTable], clas
         for table in tables
         for row in table
     ]
-    (folder / "objects.json").write_text(json.dumps(rows, separators=(",", ":")), "utf-8")
-    return {"table": "objects.csv", "objects": "objects.json"}
 
 
 def main(model: str, runtime: str, device: str) -> None:

@@ -43,10 +43,12 @@ class Pyramid:
     Parameters
     ----------
     source : ImageReader
+    ranges : list of (float, float), optional
+        The displayed range of each channel; by default that of the image.
     """
 
-    def __init__(self, source: ImageReader) -> None:
-        self.source = source
+    def __init__(self, source: ImageReader, ranges: list[tuple[float, float]] | None = None) -> None:
+        self.source, self._ranges = source, ranges
         self._lock = Lock()
         self.height, self.width = source.shape[1:]
         self.top = top_level(self.height, self.width)
@@ -80,6 +82,8 @@ class Pyramid:
 
     def default_range(self) -> list[tuple[float, float]]:
         """Return the displayed range of each channel: all values of 8-bit images, else percentiles 0.5 and 99.5."""
+        if self._ranges is not None:
+            return self._ranges
         if self.source.dtype == np.uint8:
             return [(0.0, 255.0)] * self.source.shape[0]
         pixels = self.overview()

@@ -1,21 +1,19 @@
 """The worker that reads images: ``python -m pixelwise.server.workers.reader``. It needs no torch."""
 
 import json
+import math
 import sys
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from pixelwise.datasets.dataset import DataOptions, Dataset, find_images, scan_dataset
+from pixelwise.datasets.dataset import Case, DataOptions, Dataset, find_images, scan_dataset
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.io.read import probe
+from pixelwise.io.read import is_volume_folder, probe
+from pixelwise.io.volumes.names import is_volume_name
 from pixelwise.io.windows import open_windows
 from pixelwise.io.write import jpeg_bytes, png_bytes, write_labels
 from pixelwise.server.marks.crops import MarkedImage, write_crops
@@ -26,58 +24,45 @@ from pixelwise.server.workers.outlines import features
 from pixelwise.server.workers.protocol import Reply, run_worker
 from pixelwise.server.workers.pyramid import Pyramid, scale_down, to_display
 from pixelwise.server.workers.ranking import most_useful_place, score_against_truth
-
-Item = TypeVar("Item")
+from pixelwise.server.workers.recent import Recent
+from pixelwise.server.workers.volume_planes import Plane, open_label_volume
+from pixelwise.server.workers.volumes import Volumes, stamp
 
 THREADS = 4
 THUMBNAIL = 192
 _OPEN_IMAGES, _OPEN_LABELS = 4, 4
 _SHOWN = 3
+_COMPARED = 2**26  # pixels or voxels: larger results have no score
 _SHAPE: TypeAdapter[Shape] = TypeAdapter(Shape)
 
 
-class Recent:
-    """The most recently used of something that is costly to make; safe between threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._lock = limit, Lock()
-        self._items: OrderedDict[Any, Any] = OrderedDict()
-        self._locks: dict[Any, Lock] = {}
-
-    def get(self, key: Any, make: Callable[[], Item]) -> Item:
-        """Return the item of a key; it is made once, also if several threads ask for it."""
-        with self._lock:
-            own = self._locks.setdefault(key, Lock())
-        with own:
-            with self._lock:
-                if key in self._items:
-                    self._items.move_to_end(key)
-                    return self._items[key]
-            item = make()
-            with self._lock:
-                self._items[key] = item
-                while len(self._items) > self._limit:
-                    old, _ = self._items.popitem(last=False)
-                    self._locks.pop(old, None)
-            return item
-
-
 class Reader:
-    """Answers the calls about images, masks and folders."""
+    """Answers the calls about images, masks and folders; `stacks` as of `Volumes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, stacks: bool = False) -> None:
         self._pyramids, self._labels = Recent(_OPEN_IMAGES), Recent(_OPEN_LABELS)
+        self._volumes, self._stacks = Volumes(stacks), stacks
         self._dataset: Dataset | None = None
 
     def probe(self, path: str) -> Reply:
-        """Return size and type of an image from its header; `bytes` is the size of the decoded pixels."""
-        info = probe(Path(path))
-        value = {key: item for key, item in asdict(info).items() if key in ("format", "channels", "dtype", "pages")}
-        size = info.height * info.width * info.channels * np.dtype(info.dtype).itemsize
-        return Reply({**value, "height": info.height, "width": info.width, "bytes": size})
+        """Return size and type of an image from its header; `bytes` is the size of the decoded pixels.
+
+        `depth` is None of an image of two dimensions.
+        """
+        if Path(path).is_dir() and self._volumes.info(Path(path)) is None:  # OME-Zarr of two dimensions
+            source = self._pyramid(path).source
+            channels, height, width = source.shape
+            found = {"channels": channels, "height": height, "width": width, "depth": None}
+            return Reply({**found, "bytes": math.prod(source.shape) * source.dtype.itemsize})
+        info = probe(Path(path), volumes=self._stacks)
+        size = math.prod(info.size) * info.channels * np.dtype(info.dtype).itemsize
+        names = ("channels", "height", "width", "depth")
+        return Reply({**{name: getattr(info, name) for name in names}, "bytes": size})
 
     def describe(self, path: str) -> Reply:
-        """Return what the viewer needs to show an image."""
+        """Return what the viewer needs to show an image; of a volume also its planes, see `Volumes.describe`."""
+        if self._volumes.info(Path(path)) is not None:
+            return Reply(self._volumes.describe(Path(path)))
         pyramid = self._pyramid(path)
         source = pyramid.source
         return Reply(
@@ -103,9 +88,14 @@ class Reader:
         high: float | None = None,
         gamma: float = 1.0,
         channels: list[int] | None = None,
+        plane: Plane | None = None,
+        at: int = 0,
     ) -> Reply:
-        """Return a tile as a JPEG; by default the first channels with the default range of the image."""
-        pyramid = self._pyramid(path)
+        """Return a tile as a JPEG; by default the first channels with the default range of the image.
+
+        Of a volume, `at` is the number of the plane across an axis.
+        """
+        pyramid = self._pyramid(path) if plane is None else self._volumes.pyramid(Path(path), plane, at)
         shown = _shown_channels(pyramid.source.shape[0], channels)
         pixels = pyramid.tile(level, column, row)[shown]
         ranges = [pyramid.default_range()[channel] for channel in shown]
@@ -114,26 +104,47 @@ class Reader:
         return Reply(payload=_jpeg(to_display(pixels, ranges, gamma)))
 
     def thumbnail(self, path: str) -> Reply:
-        """Return a small picture of an image as a JPEG."""
-        pyramid = self._pyramid(path)
-        shown = _shown_channels(pyramid.source.shape[0], None)
-        pixels = pyramid.overview()
+        """Return a small picture of an image, or of the middle of a volume, as a JPEG."""
+        if self._volumes.info(Path(path)) is None:
+            pyramid = self._pyramid(path)
+            pixels, ranges = pyramid.overview(), pyramid.default_range()
+        else:
+            pixels, ranges = self._volumes.overview(Path(path))
+        shown = _shown_channels(len(pixels), None)
         factor = max(1, max(pixels.shape[1:]) // THUMBNAIL)
-        ranges = pyramid.default_range()
         return Reply(payload=_jpeg(to_display(scale_down(pixels, factor)[shown], [ranges[c] for c in shown], 1.0)))
 
-    def label_tile(self, path: str, level: int, column: int, row: int, uncertainty: str = "") -> Reply:
-        """Return a tile of a result as a PNG; see `label_tiles`."""
-        unsure = self._open_labels(uncertainty) if uncertainty else None
-        return Reply(payload=png_bytes(label_tile(self._open_labels(path), unsure, level, column, row)))
+    def label_tile(
+        self,
+        path: str,
+        level: int,
+        column: int,
+        row: int,
+        uncertainty: str = "",
+        image: str = "",
+        plane: Plane | None = None,
+        at: int = 0,
+    ) -> Reply:
+        """Return a tile of a result as a PNG, see `label_tiles`; of a plane of a volume with its `image`."""
+        unsure = self._plane_labels(uncertainty, image, plane, at) if uncertainty else None
+        labels = self._plane_labels(path, image, plane, at)
+        return Reply(payload=png_bytes(label_tile(labels, unsure, level, column, row)))
 
-    def truth_tile(self, case: int, level: int, column: int, row: int) -> Reply:
+    def truth_tile(
+        self, case: int, level: int, column: int, row: int, plane: Plane | None = None, at: int = 0
+    ) -> Reply:
         """Return a tile of the ground truth of a case of the data set as a PNG."""
-        return Reply(payload=png_bytes(label_tile(self._truth(case), None, level, column, row)))
+        if plane is None:
+            return Reply(payload=png_bytes(label_tile(self._truth(case), None, level, column, row)))
+        dataset, own = self._case(case)
+        truth = self._volumes.truth(case, lambda: dataset.read_labels(own), own.image, plane, at)
+        return Reply(payload=png_bytes(label_tile(truth, None, level, column, row)))
 
-    def label_at(self, path: str, row: int, column: int) -> Reply:
+    def label_at(
+        self, path: str, row: int, column: int, image: str = "", plane: Plane | None = None, at: int = 0
+    ) -> Reply:
         """Return the number of a result at a pixel."""
-        return Reply({"id": self._open_labels(path).at(row, column)})
+        return Reply({"id": self._plane_labels(path, image, plane, at).at(row, column)})
 
     def geojson(self, mask: str, classes: list[str], task: str) -> Reply:
         """Return the outlines of a result as GeoJSON."""
@@ -166,13 +177,21 @@ class Reader:
         dataset = self._dataset
         if dataset is None or (dataset.labelling.task, list(dataset.labelling.classes)) != (task, classes):
             return Reply({"score": None})
-        truth, predicted = self._truth(case).whole(), self._open_labels(mask).whole()
-        if truth.shape != predicted.shape:
+        truth, predicted = self._compared(dataset, case, Path(mask))
+        if truth.shape != predicted.shape or truth.size > _COMPARED:
             return Reply({"score": None})
         value = score_against_truth(
             truth.astype(np.int64), predicted.astype(np.int64), classes=len(classes), objects=task == "instance"
         )
         return Reply({"score": None if value is None else round(value, 4)})
+
+    def _compared(self, dataset: Dataset, case: int, mask: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ground truth and the predicted labels of a case."""
+        if dataset.spatial_dims == 2:
+            return self._truth(case).whole(), self._open_labels(str(mask)).whole()
+        predicted = open_label_volume(mask)
+        _, depth, height, width = predicted.shape
+        return dataset.read_labels(self._case(case)[1]), predicted.read((0, depth), (0, height), (0, width))[0]
 
     def useful_place(self, request: str) -> Reply:
         """Return the box of the place that is most useful to mark; `request` is a file with map and marks."""
@@ -181,24 +200,25 @@ class Reader:
         unsure = self._open_labels(value["uncertainty"]).whole().astype(np.uint8)
         return Reply({"box": most_useful_place(unsure, shapes)})
 
-    def understand(self, folder: str, options: dict[str, Any] | None = None) -> Reply:
+    def understand(self, folder: str) -> Reply:
         """Read a folder as training does.
 
         Returns
         -------
         Reply
-            `cases` (name, image, part, labelled), `messages`, `problems`, and `task`, `classes`, `colours` if there are
-            masks. A folder without masks is a list of images.
+            `cases` (name, image, part, labelled), `messages`, `problems`, `volumes` (whether they are), and `task`,
+            `classes`, `colours` if there are masks. A folder without masks is a list of images.
         """
         root = Path(folder)
         try:
-            dataset = scan_dataset(root, DataOptions(**(options or {})))
+            dataset = scan_dataset(root, DataOptions(volumes=self._stacks))
         except BadDataset as error:
             images = find_images(root)
-            cases = [_case(image, root) for image in images]
-            text = f"No masks were found ({error.got}): images can be predicted and marked."
-            return _as_json({"cases": cases, "messages": [text], "problems": [], "task": "", "classes": []})
-        dataset.require_planes("the studio")
+            cases = [_listed(image, root) for image in images]
+            volumes = all(is_volume_name(image.name) or is_volume_folder(image) for image in images)
+            able = "volumes can be predicted" if volumes else "images can be predicted and marked"
+            found = {"messages": [f"No masks were found ({error.got}): {able}."], "volumes": volumes}
+            return _as_json({"cases": cases, "problems": [], "task": "", "classes": [], **found})
         self._dataset = dataset
         cases = [
             {"name": case.name, "image": str(case.image), "split": case.split, "labelled": case.labelled}
@@ -215,6 +235,7 @@ class Reader:
                 "classes": list(labelling.classes),
                 "colours": [list(colour) for colour in labelling.colours],
                 "channels": dataset.channels,
+                "volumes": dataset.spatial_dims == 3,
             }
         )
 
@@ -238,18 +259,28 @@ class Reader:
         return Reply({"objects": made.objects, "channels": made.channels, "options": list(made.options)})
 
     def _pyramid(self, path: str) -> Pyramid:
-        return self._pyramids.get(_stamp(path), lambda: Pyramid(open_windows(Path(path))))
+        return self._pyramids.get(stamp(Path(path)), lambda: Pyramid(open_windows(Path(path))))
 
     def _open_labels(self, path: str) -> Labels:
-        return self._labels.get(_stamp(path), lambda: open_labels(Path(path)))
+        return self._labels.get(stamp(Path(path)), lambda: open_labels(Path(path)))
 
-    def _truth(self, case: int) -> Labels:
+    def _plane_labels(self, path: str, image: str, plane: Plane | None, at: int) -> Labels:
+        """Return the labels of an image, or of a plane of a volume."""
+        if plane is None:
+            return self._open_labels(path)
+        return self._volumes.labels(Path(path), Path(image), plane, at)
+
+    def _case(self, case: int) -> tuple[Dataset, Case]:
         dataset = self._dataset
         if dataset is None or not 0 <= case < len(dataset.cases):
             raise BadOption("a case of the data set", str(case), "Reload the page.")
+        return dataset, dataset.cases[case]
+
+    def _truth(self, case: int) -> Labels:
+        dataset, own = self._case(case)
 
         def read() -> Labels:
-            labels = dataset.read(dataset.cases[case]).labels
+            labels = dataset.read(own).labels
             if not isinstance(labels, np.ndarray):
                 raise BadOption("an image with a mask", "an image with a class", "Reload the page.")
             return Labels(labels)
@@ -257,7 +288,7 @@ class Reader:
         return self._labels.get(case, read)
 
 
-def _case(image: Path, root: Path) -> dict[str, Any]:
+def _listed(image: Path, root: Path) -> dict[str, Any]:
     name = str(image.relative_to(root)) if image != root else image.name
     return {"name": name, "image": str(image), "split": "", "labelled": False}
 
@@ -265,12 +296,6 @@ def _case(image: Path, root: Path) -> dict[str, Any]:
 def _as_json(value: dict[str, Any]) -> Reply:
     """Return a large value as the payload, which has no line limit."""
     return Reply(payload=json.dumps(value).encode())
-
-
-def _stamp(path: str) -> tuple[str, int, int]:
-    """Return a key that changes with the file."""
-    status = Path(path).stat() if Path(path).exists() else None
-    return path, status.st_mtime_ns if status else 0, status.st_size if status else 0
 
 
 def _shown_channels(count: int, wanted: list[int] | None) -> list[int]:
@@ -287,9 +312,9 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     return jpeg_bytes(pixels)
 
 
-def main() -> None:
-    """Run the worker."""
-    reader = Reader()
+def main(*words: str) -> None:
+    """Run the worker; the word "volumes" says that TIFF stacks are volumes."""
+    reader = Reader("volumes" in words)
     names = (
         "probe", "describe", "tile", "thumbnail", "label_tile", "truth_tile", "label_at", "geojson", "understand",
         "write_example", "write_crops", "correct", "corrected", "score",
@@ -299,4 +324,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*sys.argv[1:])
