@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from machine import in_words
-from planted_faults import AGAIN, HARD, SOFT, plant
+from planted_faults import HARD, SOFT, compare, plant
 
 from pixelwise.datasets.dataset import scan_dataset
 from pixelwise.progress import Progress
@@ -75,21 +75,12 @@ def measure(source: Path, seed: int, cases: int, tally: Tally, *, soft: bool) ->
         out = Path(temporary) / "fixed"
         found = doctor(folder, fix=out, progress=Progress())
         seconds = time.monotonic() - began
-        hits: set[str] = set()
-        for finding in found.findings:
-            if finding.kind not in (*HARD, *(SOFT if soft else ())) or (
-                finding.kind in HARD and finding.severity != "hard"
-            ):
-                continue
-            files = {file.replace(AGAIN, "") for file in finding.files}  # of two equal images either is the copy
-            names = [file for file in files if planted.faults.get(file) == finding.kind]
-            hits.update(names)
-            if not names:
-                tally.false[finding.kind] += 1
-                tally.lines.append(
-                    f"false: {seed} {finding.kind} {finding.files} {finding.text}; "
-                    f"planted there: {planted.faults.get(finding.files[0])}"
-                )
+        hits, false = compare(planted, [finding.to_json() for finding in found.findings], soft=soft)
+        for finding in false:
+            kind, files, text = finding["kind"], finding["files"], finding["text"]
+            tally.false[kind] += 1
+            there = planted.faults.get(files[0])
+            tally.lines.append(f"false: {seed} {kind} {files} {text}; planted there: {there}")
         for file, kind in planted.faults.items():
             tally.planted[kind] += 1
             tally.found[kind] += file in hits

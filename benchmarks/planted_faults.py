@@ -6,9 +6,10 @@ seed. Images and masks are written with Pillow, not with pixelwise.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -132,6 +133,25 @@ def plant(
         if len(world.planted.faults) < limit:
             _PLANTERS[kind](world, kind)
     return world.planted
+
+
+def compare(
+    planted: Planted, findings: Sequence[dict[str, Any]], *, soft: bool
+) -> tuple[set[str], list[dict[str, Any]]]:
+    """Return the planted files that a finding of their kind names, and the false findings; findings are JSON objects.
+
+    Hard kinds count if the finding is hard; without `soft` only hard kinds do.
+    """
+    found, false = set[str](), list[dict[str, Any]]()
+    for finding in findings:
+        kind = finding["kind"]
+        if kind not in (*HARD, *(SOFT if soft else ())) or (kind in HARD and finding["severity"] != "hard"):
+            continue
+        files = {file.replace(AGAIN, "") for file in finding["files"]}  # of two equal images either is the copy
+        names = {file for file in files if planted.faults.get(file) == kind}
+        found |= names
+        false += [] if names else [finding]
+    return found, false
 
 
 def drawn(mask: np.ndarray) -> bool:

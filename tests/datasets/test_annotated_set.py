@@ -9,7 +9,7 @@ import pytest
 
 from drawn import image, save
 from pixelwise.datasets import detect
-from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Shape, Shapes
+from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile, Shape, Shapes
 from pixelwise.datasets.dataset import (
     DataOptions,
     detect_dataset,
@@ -145,6 +145,52 @@ def test_classes_of_a_fixed_list_that_do_not_occur_are_left_out(tmp_path: Path, 
         assert np.array_equal(dataset.read(case).labels, drawn(1 + index % 2, index))
     use(annotated)
     assert load_dataset(tmp_path).classes == ("background", "ant", "cat", "dog", "eel")
+
+
+def halves(index: int, *, gap: int = 0, ignored: bool = False) -> tuple[Shape, ...]:
+    """Two classes that cover an image, but for a gap and an ignored region between them."""
+    middle = 10 + index
+    parts = [("sky", 0, middle), ("road", middle + gap + 4 * ignored, SIZE[0]), ("void", middle, middle + 4 * ignored)]
+    return tuple(
+        Shape(
+            class_name=name,
+            rings=(np.array([(0, top), (SIZE[1], top), (SIZE[1], bottom), (0, bottom)], float),),
+            ignore=name == "void",
+        )
+        for name, top, bottom in parts[: 2 + ignored]
+    )
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_there_is_no_background_where_every_pixel_is_of_a_class(tmp_path: Path, use: Use, ignored: bool) -> None:
+    annotated = make_set(tmp_path, classes=("sky", "road"))
+
+    def covered(gap: int) -> AnnotatedSet:
+        images = tuple(
+            replace(one, annotation=Shapes(shapes=halves(i, gap=gap * (i == 3), ignored=ignored), source=tmp_path))
+            for i, one in enumerate(annotated.images)
+        )
+        return replace(annotated, images=images, instances=False)
+
+    use(covered(0))
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == ("sky", "road")
+    assert any("no background" in text for text in dataset.messages)
+    labels = np.asarray(dataset.read(next(case for case in dataset.cases if case.name == "im2")).labels)
+    assert labels[:, 0].tolist() == [0] * 12 + [255] * 4 * ignored + [1] * (20 - 4 * ignored)
+    use(covered(1))
+    assert load_dataset(tmp_path).classes == ("background", "sky", "road"), "control: a row of one image"
+
+
+def test_a_format_without_classes_has_those_of_a_class_table(tmp_path: Path, use: Use) -> None:
+    annotated = make_set(tmp_path)
+    images = tuple(
+        replace(one, annotation=MaskFile(path=save(tmp_path / f"m{i}.png", drawn(1 + i % 2, i).astype(np.uint8))))
+        for i, one in enumerate(annotated.images)
+    )
+    use(replace(annotated, images=images, classes=()))
+    (tmp_path / "classes.txt").write_text("0 nothing\n1 cat\n2 dog\n", "utf-8")
+    assert load_dataset(tmp_path).classes == ("nothing", "cat", "dog")
 
 
 def test_a_case_is_found_again_by_its_image(tmp_path: Path, use: Use) -> None:

@@ -10,8 +10,8 @@ from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
 
 FORMATS = (
-    "folders, nnunet, cellpose, stardist, file-per-object, folder-per-class, qupath, imagej, coco, yolo, labelme, voc "
-    "or csv"
+    "folders, nnunet, cellpose, stardist, file-per-object, folder-per-class, qupath, imagej, coco, yolo, labelme, voc, "
+    "npy, hdf5 or csv"
 )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks, ObjectMasks, Shapes
 from pixelwise.datasets.folder_layout import FolderLayout, Pair
-from pixelwise.datasets.masks.class_table import ClassTable, Entry
+from pixelwise.datasets.masks.class_table import ClassTable, Entry, read_class_table
 from pixelwise.datasets.masks.values import name_of
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
@@ -61,15 +61,26 @@ def prepare(root: Path, annotated: AnnotatedSet, options: DataOptions) -> Prepar
     layout = FolderLayout(pairs=tuple(pairs), messages=tuple(messages), problems=tuple(problems))
     classes = annotated.classes if drawn else ()
     reading = ScanOptions(pages=options.pages, classes=classes, objects=options.task == "instance")
-    return PreparedSet(layout, _class_table(annotated), options, reading)
+    table = _class_table(annotated) if annotated.classes else read_class_table(root)
+    return PreparedSet(layout, table, options, reading)
 
 
 def restrict(table: ClassTable, annotated: AnnotatedSet | None, items: Sequence[tuple[Pair, ImageScan]]) -> ClassTable:
-    """Return the class table without the classes of a fixed list that occur in no mask."""
-    if annotated is None or not annotated.fixed_classes:
+    """Return the class table without classes that are there by rule alone and occur in no mask.
+
+    These are the classes of a fixed list, and the background of a format that does not name it: if every pixel is of a
+    named class, there is none.
+    """
+    if annotated is None or not annotated.classes:
         return table
     present = {value for _, scan in items if scan.mask is not None for value in scan.mask.values}
-    return replace(table, entries=tuple(entry for entry in table.entries if entry.value in present))
+    if annotated.fixed_classes:
+        return replace(table, entries=tuple(entry for entry in table.entries if entry.value in present))
+    added = len(table.entries) > len(annotated.classes) > 1
+    if not added or annotated.instances or 0 in present or not present:
+        return table
+    source = f"{table.source}; every pixel is of one of them: no background"
+    return replace(table, entries=table.entries[1:], source=source)
 
 
 def _pairs(

@@ -84,14 +84,18 @@ def read_values(
         case ClassMasks():
             given = ((list(classes).index(name) + 1, path) for name, path in annotation.masks)
             values, overlap = _combine(given, size)
+            ignored = None if annotation.ignored is None else read_foreground(annotation.ignored)
+            if ignored is not None:
+                _check_size(ignored.shape, values.shape, annotation.ignored or Path())
+                values = _fill(values, ignored, objects=objects)
             values = _regions(values) if objects else values
-            return AnnotationValues(mask=MaskImage(values, None, False), overlap=overlap)
+            return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored, overlap=overlap)
         case Shapes():
             drawn = rasterise(
                 annotation, _size(size or annotation.size), classes, "instance" if objects else "multiclass"
             )
             ignored = drawn == IGNORE_OBJECT if objects else drawn == IGNORE
-            values = np.where(ignored, 0, drawn).astype(np.int32)
+            values = _fill(drawn, ignored, objects=objects)
             return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored if ignored.any() else None)
 
 
@@ -138,6 +142,14 @@ def _combine(files: Iterable[tuple[int, Path]], size: Size | None) -> tuple[Int3
         overlap += int(np.count_nonzero(values[foreground]))
         values[foreground] = value
     return np.zeros(_size(size), np.int32) if values is None else values, overlap
+
+
+def _fill(
+    values: Int32[np.ndarray, "height width"], ignored: Bool[np.ndarray, "height width"], *, objects: bool
+) -> Int32[np.ndarray, "height width"]:
+    """Return values with one that occurs elsewhere where they are ignored, so that no other class seems to be there."""
+    lowest = 0 if objects or ignored.all() else int(values[~ignored].min())
+    return np.where(ignored, lowest, values).astype(np.int32)
 
 
 def _renumber(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:

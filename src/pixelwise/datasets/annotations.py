@@ -40,9 +40,13 @@ class ObjectMasks:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMasks:
-    """One binary mask file per class, as (class name, path); where two overlap, the later one wins."""
+    """One binary mask file per class, as (class name, path); where two overlap, the later one wins.
+
+    `ignored` is one of pixels that are excluded from loss and scores, if any.
+    """
 
     masks: tuple[tuple[str, Path], ...]
+    ignored: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +116,7 @@ def files_of_annotation(annotation: Annotation | None) -> tuple[Path, ...]:
         case ObjectMasks():
             return annotation.paths
         case ClassMasks():
-            return tuple(path for _, path in annotation.masks)
+            return (*(path for _, path in annotation.masks), *((annotation.ignored,) if annotation.ignored else ()))
         case _:
             return ()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Num
+from jaxtyping import Float32, Float64, Num
 from scipy import ndimage
 
 from pixelwise.datasets.annotation_values import AnnotationValues, read_values
@@ -25,6 +25,7 @@ from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
 
 SIDE = 32
+_BYTES = 257  # so many of them fit in 16 bits
 _LARGE = 1e30  # sums of larger values would not fit in float32
 
 
@@ -40,7 +41,7 @@ class Issue:
 class Decoded:
     """A decoded pair, or a decoded image without an annotation; `objects` is that of `ScanOptions`.
 
-    `measured` are the values of the mask.
+    `measured` are the values of the mask, and `digest` is that of the pixels.
     """
 
     name: str = ""
@@ -49,6 +50,7 @@ class Decoded:
     annotation: Annotation | None = None
     values: AnnotationValues | None = None
     measured: MaskValues | None = None
+    digest: str = ""
     objects: bool = False
 
     @property
@@ -134,9 +136,8 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     mask = read.mask if read is not None else None
     if image is not None and mask is not None:
         issues += _compare_pair(pair, image, mask)
-    gray = None if image is None else channel_mean(image.pixels)
-    scan = ImageScan() if image is None or gray is None else _scan_pixels(image, gray)
-    measured = None if mask is None else _measure(mask, _fitting(gray, mask), options)
+    scan = ImageScan() if image is None else _scan_pixels(image)
+    measured = None if mask is None else _measure(mask, image, options)
     if image is not None and read is not None and options.observe is not None:
         options.observe(
             Decoded(
@@ -146,6 +147,7 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
                 annotation=pair.annotation,
                 values=read,
                 measured=measured,
+                digest=scan.digest,
                 objects=options.objects,
             )
         )
@@ -162,14 +164,14 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     )
 
 
-def _scan_pixels(image: Image, gray: Float32[np.ndarray, "*space"]) -> ImageScan:
+def _scan_pixels(image: Image) -> ImageScan:
     pixels = image.pixels
     return ImageScan(
         channels=pixels.shape[0],
         dtype=image.dtype,
         size=pixels.shape[1:],
         digest=digest(pixels),
-        descriptor=_describe(gray).tobytes(),
+        descriptor=image_descriptor(pixels).tobytes(),
         notes=tuple(note for note in image.warnings if note != ALPHA_IS_DATA),
         alpha=image.alpha,
         missing=image.missing,
@@ -181,10 +183,12 @@ def _scan_pixels(image: Image, gray: Float32[np.ndarray, "*space"]) -> ImageScan
     )
 
 
-def _measure(mask: MaskImage, pixels: np.ndarray | None, options: ScanOptions) -> MaskValues:
+def _measure(mask: MaskImage, image: Image | None, options: ScanOptions) -> MaskValues:
+    fits = image is not None and image.pixels.shape[1:] == mask.size and (options.detailed or mask.grid is not None)
+    gray = channel_mean(image.pixels)[None] if image is not None and fits else None
     if mask.grid is not None:
-        return measure_volume(mask.values, pixels)
-    return measure_values(mask, pixels, detailed=options.detailed)
+        return measure_volume(mask.values, gray)
+    return measure_values(mask, gray, detailed=options.detailed)
 
 
 def _edges(image: Image | None, mask: MaskImage | None) -> float:
@@ -241,9 +245,10 @@ def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
     if image.grid is not None:
         text = "a volume; classes are learned from images of two dimensions"
         return ImageScan(issues=(Issue(kind="unreadable image", text=text),))
+    scan = _scan_pixels(image)
     if options.observe is not None:
-        options.observe(Decoded(path=path, image=image))
-    return _scan_pixels(image, channel_mean(image.pixels))
+        options.observe(Decoded(path=path, image=image, digest=scan.digest))
+    return scan
 
 
 def image_descriptor(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.ndarray, "32 32"]:
@@ -251,11 +256,11 @@ def image_descriptor(pixels: Num[np.ndarray, " channels *space"]) -> Float32[np.
 
     Of a volume they are those of the slice in the middle.
     """
-    return _describe(channel_mean(pixels))
-
-
-def _describe(gray: Float32[np.ndarray, "*space"]) -> Float32[np.ndarray, "32 32"]:
-    gray = gray[len(gray) // 2] if gray.ndim == 3 else gray
+    plane = pixels[:, pixels.shape[1] // 2] if pixels.ndim == 4 else pixels
+    if plane.dtype == np.uint8 and len(plane) <= _BYTES:  # their sum is exact, and has half the size
+        gray = plane.sum(0, dtype=np.uint16) if len(plane) > 1 else plane[0]
+    else:
+        gray = channel_mean(plane)
     cells = _area_means(_area_means(gray).T).T
     fine = cells - ndimage.uniform_filter(cells, 5, mode="reflect")
     length = float(np.linalg.norm(fine))
@@ -263,23 +268,23 @@ def _describe(gray: Float32[np.ndarray, "*space"]) -> Float32[np.ndarray, "32 32
     return np.zeros((SIDE, SIDE), np.float32) if flat else (fine / length).astype(np.float32)
 
 
-def _area_means(rows: Float[np.ndarray, "size width"]) -> Float64[np.ndarray, "32 width"]:
+def _area_means(rows: Num[np.ndarray, "size width"]) -> Float64[np.ndarray, "32 width"]:
     """Return the means of 32 equal bands of rows; exact for fractions of rows, so that flips and scales agree."""
     if len(rows) < 2 * SIDE:  # so that every band has a full row
         rows = np.repeat(rows, math.ceil(2 * SIDE / len(rows)), axis=0)
     edges = np.linspace(0, len(rows), SIDE + 1)
     whole = edges.astype(int)
-    small = float(rows.min()) > -_LARGE and float(rows.max()) < _LARGE
-    bands = np.add.reduceat(rows if small else rows.astype(np.float64), whole[:-1], axis=0)
+    kind = np.uint32 if rows.dtype.kind == "u" else rows.dtype
+    if rows.dtype == np.float32 and not (float(rows.min()) > -_LARGE and float(rows.max()) < _LARGE):
+        kind = np.float64
+    if len(rows) % SIDE == 0:
+        bands = rows.reshape(SIDE, -1, rows.shape[1]).sum(1, dtype=kind)
+    else:
+        bands = np.add.reduceat(rows, whole[:-1], axis=0, dtype=kind)
     up_to = np.zeros((SIDE + 1, rows.shape[1]))  # sums of all rows before each edge
     up_to[1:] = np.cumsum(bands, axis=0, dtype=np.float64)
     up_to[:-1] += rows[whole[:-1]] * (edges - whole)[:-1, None]
     return np.diff(up_to, axis=0) * (SIDE / len(rows))
-
-
-def _fitting(gray: np.ndarray | None, mask: MaskImage) -> np.ndarray | None:
-    """Return a gray image with an axis for its channel, if the mask has its size."""
-    return gray[None] if gray is not None and gray.shape == mask.size else None
 
 
 def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:

@@ -1,16 +1,19 @@
-"""Open HDF5 files: plain data sets of numbers that are in the file itself.
+"""Open HDF5 files: plain data sets of numbers that are in the file itself; and write such files.
 
 A link to another file, a virtual data set and external storage can name any file on the machine: they are left out. So
 are compound, variable-length and object types. Source: HDF5 user guide, "Groups" (links) and "Datasets" (storage).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from jaxtyping import Shaped
 
+from pixelwise.atomic_write import write_error
 from pixelwise.errors import BadImage, PixelwiseError, printable
 
 MAX_OBJECTS = 100_000  # groups and data sets of one file
@@ -38,6 +41,22 @@ def open_hdf5(path: Path) -> Generator[dict[str, Any]]:
         reason = printable(str(error))[:160] or type(error).__name__
         hint = "The file is damaged, or compressed in a way that needs a plugin; export it again."
         raise BadImage("a complete HDF5 file", f"one that cannot be read ({reason})", hint, path) from error
+
+
+def write_hdf5(path: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
+    """Write arrays into a new file, compressed without loss by deflate, which every HDF5 library reads.
+
+    Raises
+    ------
+    OutputFailed
+        It cannot be written.
+    """
+    try:
+        with h5py.File(path, "x") as file:
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, compression="gzip", compression_opts=1, shuffle=True)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _collect(

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Num, UInt8
 
-from pixelwise.datasets.images.byte_histogram import byte_histogram
 from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 
 
@@ -70,13 +69,23 @@ def measure_image(pixels: Num[np.ndarray, "channels height width"], dtype: str, 
 def _mean_and_std_of_bytes(
     pixels: UInt8[np.ndarray, "channels height width"],
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
-    """Return `mean_and_std` from a histogram of each channel, in a fraction of the time."""
-    values = np.arange(256)
-    counts = np.stack([byte_histogram(channel) for channel in pixels])
+    """Return `mean_and_std` from sums that are exact, in a fraction of the time."""
     total = max(1, pixels[0].size)
-    mean = counts @ values / total
-    variance = (counts * (values - mean[:, None]) ** 2).sum(1) / total
-    return mean, np.sqrt(variance)
+    sums = [_sums_of_bytes(channel) for channel in pixels]
+    mean = np.array([first / total for first, _ in sums])
+    return mean, np.sqrt([(total * second - first**2) / total**2 for first, second in sums])
+
+
+def _sums_of_bytes(channel: UInt8[np.ndarray, "height width"]) -> tuple[int, int]:
+    """Return the sum of bytes, and that of their squares: up to 256 of them are whole numbers in float32."""
+    flat = np.ascontiguousarray(channel).ravel()
+    whole = len(flat) // 256 * 256
+    first = second = 0
+    for some in (flat[:whole].reshape(-1, 256), flat[whole:].reshape(1, -1)):
+        values = some.astype(np.float32)
+        first += int(np.einsum("ij->i", values).sum(dtype=np.float64))
+        second += int(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
+    return first, second
 
 
 def summarise_images(statistics: Sequence[ImageStatistics]) -> dict[str, Any]:

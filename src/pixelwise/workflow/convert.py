@@ -67,7 +67,7 @@ def convert(
         A data set as `train` reads it; it is never written to.
     to : str
         "folders", "nnunet", "cellpose", "stardist", "file-per-object", "folder-per-class", "qupath", "imagej", "coco",
-        "yolo", "labelme", "voc" or "csv".
+        "yolo", "labelme", "voc", "npy", "hdf5" or "csv".
     out : path
         A new or empty folder. It gets its name when everything is written: a stopped conversion leaves nothing there.
     progress : Progress, optional

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pixelwise.datasets.checks import alignment
 from pixelwise.datasets.checks.agreement import Agreement, measure_agreement
-from pixelwise.datasets.checks.alignment import find_misaligned
+from pixelwise.datasets.checks.alignment import Alignment, find_misaligned
 from pixelwise.datasets.checks.pixel_features import pixel_features
 from pixelwise.datasets.checks.reduced import ReducedCase, boundaries, common_side, reduce_case
 from pixelwise.datasets.checks.shifts import ShiftScores, move, shift_scores
@@ -52,6 +53,33 @@ def test_each_symmetry_is_found_on_square_images(symmetry: Symmetry) -> None:
     assert found.change == "symmetry"
     assert found.symmetry is not None
     assert np.array_equal(found.symmetry.apply(wrong), spots(5, size)[1])
+
+
+@pytest.mark.parametrize("change", ["shift", "symmetry"])
+def test_the_image_alone_decides_where_the_set_does_not(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    right, measured = spots(3)[1], agreement({3: move(spots(3)[1], 0, -9), 5: spots(5)[1][::-1, ::-1]})
+    index = 3 if change == "shift" else 5
+    own = (measured.own / measured.typical).tolist()
+    monkeypatch.setattr(alignment, "_best_change", lambda _, i, invertible: Alignment(own=own[i], best=own[i]))
+    found = find_misaligned(measured, invertible=False)
+    assert {i: one.change for i, one in enumerate(found) if one.change != "none"} == {3: "shift", 5: "symmetry"}
+    assert found[index].confidence == 0.5
+    if change == "shift":
+        restored = move(move(right, 0, -9), *found[3].offset)
+        assert (restored != right).mean() < 0.1
+    monkeypatch.setattr(alignment, "_TIMES", 100.0)
+    assert {one.change for one in find_misaligned(measured, invertible=False)} == {"none"}, "control"
+
+
+def test_a_change_that_the_image_contradicts_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = agreement({})
+    measured.own[3] = 0.0  # of a mask that is right
+    wrong = Alignment(own=0.0, change="shift", best=1.0, chance=0.01, offset=(9, 0))
+    right = Alignment(own=1.0, best=1.0)
+    monkeypatch.setattr(alignment, "_best_change", lambda _, i, invertible: wrong if i == 3 else right)
+    assert {one.change for one in find_misaligned(measured, invertible=False)} == {"none"}
+    monkeypatch.setattr(alignment, "_CONTRADICTED", 0.0)
+    assert find_misaligned(measured, invertible=False)[3].change == "shift", "control"
 
 
 def test_exchanged_masks_are_found_in_pairs_and_in_a_circle() -> None:

@@ -79,3 +79,10 @@ def test_constant_images_stay_zero() -> None:
     assert not without_shared(descriptors).any()
     descriptors[1:, 7] = 1
     assert not without_shared(descriptors).any(), "the shared content is removed"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (200, 91), (33, 40)])
+def test_bytes_and_floats_have_one_descriptor(rng: np.random.Generator, size: tuple[int, int]) -> None:
+    pixels = rng.integers(0, 256, (3, *size)).astype(np.uint8)
+    assert image_descriptor(pixels) == pytest.approx(image_descriptor(pixels.astype(np.float32)), abs=1e-5)
+    assert image_descriptor(pixels[:1]) == pytest.approx(image_descriptor(pixels[:1].astype(np.int16)), abs=1e-5)

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,7 +55,7 @@ def classes(tmp_path: Path) -> Dataset:
     return load_dataset(folder)
 
 
-@pytest.mark.parametrize("name", ["folders", "stardist", "cellpose"])
+@pytest.mark.parametrize("name", ["folders", "stardist", "cellpose", "npy", "hdf5"])
 def test_objects_are_read_again_without_a_flag(objects: Dataset, tmp_path: Path, name: str) -> None:
     assert write(objects, name, tmp_path / "out") == ()
     again = load_dataset(tmp_path / "out")
@@ -174,10 +175,62 @@ def test_a_folder_per_class_holds_a_mask_of_each_class(classes: Dataset, tmp_pat
     messages = write(classes, "folder-per-class", tmp_path / "out")
     case = classes.cases[0]
     labels = classes.read(case).labels
-    for index, name in enumerate(classes.classes):
+    for index, name in [*enumerate(classes.classes), (255, "ignore")]:
         values = read_mask(tmp_path / f"out/masks/{name}/{case.name}.png").values
         assert np.array_equal(values == 255, labels == index)
-    assert any("ignored" in text for text in messages)
+    assert not any("ignored" in text for text in messages)
+
+
+@pytest.mark.parametrize("name", ["folder-per-class", "npy", "hdf5", "coco", "labelme", "voc", "qupath", "imagej"])
+def test_classes_without_a_background_have_the_same_numbers_again(classes: Dataset, tmp_path: Path, name: str) -> None:
+    write(classes, name, tmp_path / "in" / "out")
+    again = load_dataset(tmp_path / "in" / "out")
+    assert again.classes == ("sky", "road", "car")
+    by_name = {case.name: case for case in again.cases}
+    for case in classes.cases:
+        expected, got = classes.read(case), again.read(by_name[case.name])
+        assert np.array_equal(expected.image, got.image)
+        assert np.array_equal(expected.labels, got.labels)
+
+
+def test_arrays_keep_colours_and_types(tmp_path: Path) -> None:
+    for index in range(4):
+        pixels = drawn.image(index, (3, *drawn.SIZE)).astype(np.uint16) * 100
+        write_image(tmp_path / f"in/images/{index}.tif", pixels)
+        write_labels(tmp_path / f"in/masks/{index}.tif", drawn.objects(index).astype(np.int64) + 70_000)
+    dataset = load_dataset(tmp_path / "in", task="instance", background=70_000)
+    for name in ("npy", "hdf5"):
+        write(dataset, name, tmp_path / name)
+        again = load_dataset(tmp_path / name)
+        by_name = {case.name: case for case in again.cases}
+        for case in dataset.cases:
+            expected, got = dataset.read(case), again.read(by_name[case.name])
+            assert np.array_equal(expected.image, got.image)
+            assert got.image.dtype == np.uint16
+            assert np.array_equal(expected.labels, got.labels)
+    stored = np.load(tmp_path / "npy/images/0.npy", allow_pickle=False)
+    assert np.array_equal(np.moveaxis(stored, -1, 0), dataset.read(dataset.cases[0]).image)
+    with h5py.File(tmp_path / "hdf5/0.h5") as file:
+        assert set(file) == {"raw", "label"}
+
+
+def test_arrays_keep_names_that_contain_a_word_for_images(tmp_path: Path) -> None:
+    drawn.pairs(tmp_path / "in", 4, images="images/Image_{}.png", masks="masks/Image_{}.png")
+    dataset = load_dataset(tmp_path / "in")
+    for name in ("npy", "hdf5"):
+        write(dataset, name, tmp_path / name)
+        assert_same(dataset, load_dataset(tmp_path / name))
+
+
+def test_images_of_many_channels_are_tiff_beside_arrays_of_labels(tmp_path: Path) -> None:
+    for index in range(4):
+        write_image(tmp_path / f"in/images/{index}.tif", drawn.image(index, (6, *drawn.SIZE)))
+        write_labels(tmp_path / f"in/masks/{index}.png", drawn.objects(index))
+    dataset = load_dataset(tmp_path / "in", task="instance", pages=None)
+    write(dataset, "npy", tmp_path / "out")
+    assert load_dataset(tmp_path / "out").channels == 6
+    with pytest.raises(BadDataset, match="4 channels"):
+        write(dataset, "hdf5", tmp_path / "other")
 
 
 def test_masks_of_a_single_class_are_in_no_folder_of_their_own(tmp_path: Path) -> None:

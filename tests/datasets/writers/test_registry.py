@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[Path, DataOptions], AnnotatedSet]] = {
     "voc": voc.read,
     "yolo": yolo.read,
 }
-KEEP_IGNORED = {"coco", "labelme", "qupath", "voc"}
+KEEP_IGNORED = {"coco", "imagej", "labelme", "qupath", "voc"}
 IGNORED = 255
 
 

@@ -2,8 +2,9 @@
 
 Every change that would undo such a fault is tried on the reduced mask; one that agrees with the image about as well as
 other masks of the set do, while the mask itself does not, is reported. What counts as clear is taken from the set, and
-from the mask: most of its shifts are wrong, and show what it reaches by chance. In a set whose masks and images agree
-weakly nothing is reported.
+from the mask: most of its shifts are wrong, and show what it reaches by chance. What the set does not decide, as its
+masks mark different things, the image alone may (`discriminant`). In a set whose masks and images agree weakly nothing
+is reported.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from typing import Literal
 import numpy as np
 
 from pixelwise.datasets.checks.agreement import Agreement, correlation
+from pixelwise.datasets.checks.discriminant import discriminant_of
 from pixelwise.datasets.checks.exchanges import find_circles
-from pixelwise.datasets.checks.shifts import shift_scores
+from pixelwise.datasets.checks.reduced import ReducedCase
+from pixelwise.datasets.checks.shifts import move, shift_scores
 from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
 
 Change = Literal["none", "shift", "symmetry", "invert", "exchange"]
@@ -30,6 +33,10 @@ _CLEAR = 5.0  # a score that is clear in any set,
 _BEFORE = 0.2  # if that before was at most this fraction of it
 _OPPOSITE = 0.5  # largest negative agreement before, as a fraction of that after
 _SHARE = 0.5  # of the needed gain: what each of two exchanged masks gains at least
+_CONTRADICTED = 0.8  # a change after which the image explains less than this fraction of what it does as it is, is none
+# of a change that the image alone explains: least fraction of the variance explained; in multiples of that before, and
+# of that of the best tenth of the shifts; least gain in agreement with the set, whose agreement before is at most
+_EXPLAINED, _TIMES, _BETTER, _AGREEING, _DISAGREEING = 0.18, 3.0, 2.5, 0.25, 0.5
 _SURE = 0.6  # gain at which a finding is certain
 
 
@@ -94,6 +101,11 @@ def find_misaligned(
     changes = {index: _best_change(agreement, index, invertible=invertible) for index in suspects}
     needed = _needed_gain(agreement, np.flatnonzero(own >= _TRUSTED), changes, invertible=invertible)
     found = [_judge(changes.get(index, Alignment(own=value)), needed) for index, value in enumerate(own.tolist())]
+    for index in suspects:
+        if found[index].change == "none" and own[index] <= _DISAGREEING:
+            found[index] = _explained_change(agreement, index)
+        elif found[index].change in ("shift", "symmetry") and _is_contradicted(agreement.cases[index], found[index]):
+            found[index] = Alignment(own=found[index].own)
     for circle in find_circles(agreement, suspects, _SHARE * needed * typical):
         exchanges = {
             index: Alignment(own=float(own[index]), change="exchange", best=score / typical, other=other)
@@ -105,6 +117,43 @@ def find_misaligned(
             for index, one in exchanges.items():
                 found[index] = replace(one, confidence=judged.confidence)
     return found
+
+
+def _explained_change(agreement: Agreement, index: int) -> Alignment:
+    """Return the change of a mask after which its image explains it far better; "none" if it is not clear."""
+    typical, case = agreement.typical, agreement.cases[index]
+    own = Alignment(own=float(agreement.own[index]) / typical)
+    image = discriminant_of(case)
+    explained = image.shares_of_shifts()
+    least = max(_EXPLAINED, _TIMES * image.share(image.mask), _BETTER * float(np.quantile(explained.scores, 0.9)))
+    square = case.targets.shape[1] == case.targets.shape[2]
+    tried = [own]
+    for symmetry in SYMMETRIES[1:]:
+        if (square or symmetry.quarters % 2 == 0) and image.share(_changed(symmetry, image.mask)) >= least:
+            best = agreement.score(index, _changed(symmetry, case.targets)) / typical
+            tried.append(replace(own, change="symmetry", symmetry=symmetry, best=best, confidence=0.5))
+    rows, columns = explained.best()
+    if (rows, columns) != (0, 0) and float(explained.scores.max()) >= least:
+        shifts = shift_scores(agreement, index)
+        best = float(shifts.scores[np.ix_(shifts.rows == rows, shifts.columns == columns)][0, 0]) / typical
+        offset = rows * case.factor, columns * case.factor
+        tried.append(replace(own, change="shift", offset=offset, best=best, confidence=0.5))
+    chosen = max(tried[1:], key=lambda one: one.best, default=own)
+    return chosen if chosen.gain >= _AGREEING else own
+
+
+def _is_contradicted(case: ReducedCase, one: Alignment) -> bool:
+    """Return whether the image explains a mask better as it is than after its change."""
+    image = discriminant_of(case)
+    if one.symmetry is not None:
+        after = image.share(_changed(one.symmetry, image.mask))
+    else:
+        after = image.share(move(image.mask, one.offset[0] // case.factor, one.offset[1] // case.factor))
+    return after < _CONTRADICTED * image.share(image.mask)
+
+
+def _changed(symmetry: Symmetry, planes: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(symmetry.apply(planes))
 
 
 def _mean(members: Sequence[Alignment]) -> Alignment:

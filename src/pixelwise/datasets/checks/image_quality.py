@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Num
-from scipy import ndimage
 
-from pixelwise.datasets.images.byte_histogram import byte_histogram, percentiles_from
+from pixelwise.labels.byte_histogram import byte_histogram, percentiles_from
 
 _SATURATED = 0.25  # least fraction of saturated samples
 _NEARLY = 0.99  # of the largest value: lossy files spread it
@@ -82,6 +81,7 @@ def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
 
     Examples
     --------
+    >>> from scipy import ndimage
     >>> step = np.zeros((64, 64))
     >>> step[:, 32:] = 9
     >>> blurred = ndimage.gaussian_filter(step, 3)
@@ -94,7 +94,9 @@ def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
     strong = np.quantile(coarse[:, ::2, ::2].reshape(len(windows), -1), _STRONG_EDGES, axis=1)
     edges = (coarse >= strong[:, None, None]) & (coarse > _FLAT)
     strength = coarse[edges]
-    ratio = ndimage.maximum_filter(fine, (1, _COARSE, _COARSE))[edges] / strength
+    border = _COARSE // 2
+    around = np.pad(fine, ((0, 0), (border, border), (border, border)))  # no gradient is negative
+    ratio = _over_boxes(np.maximum, around, _COARSE)[edges] / strength
     if not strength.size:
         return 0.0
     squared = float(np.median(ratio[strength >= np.median(strength)])) ** 2
@@ -149,9 +151,29 @@ def _gradient(
     windows: Float32[np.ndarray, "windows rows columns"], side: int
 ) -> Float32[np.ndarray, "windows rows columns"]:
     """Return the length of the gradient after two means over squares."""
-    smooth = ndimage.uniform_filter(ndimage.uniform_filter(windows, side, axes=(1, 2)), side, axes=(1, 2))
-    down, across = (ndimage.correlate1d(smooth, (-0.5, 0, 0.5), axis=axis) for axis in (1, 2))
-    return np.hypot(down, across)
+    border = 2 * (side // 2) + 1
+    smooth = np.pad(windows, ((0, 0), (border, border), (border, border)), "symmetric")
+    for _ in range(2):
+        smooth = _over_boxes(np.add, smooth, side)
+    smooth /= np.float32(side**4)
+    down = smooth[:, 2:, 1:-1] - smooth[:, :-2, 1:-1]
+    across = smooth[:, 1:-1, 2:] - smooth[:, 1:-1, :-2]
+    return np.sqrt(down * down + across * across) / 2
+
+
+def _over_boxes(
+    combine: np.ufunc, values: Float32[np.ndarray, "windows rows columns"], side: int
+) -> Float32[np.ndarray, "windows _ _"]:
+    """Return sums or maxima of squares, whose side is a power of 3: of 3 values, of 3 such results, and so on."""
+    for axis in (1, 2):
+        step = 1
+        while step < side:
+            lines = np.moveaxis(values, axis, 0)
+            found = combine(lines[: -2 * step], lines[step:-step])
+            combine(found, lines[2 * step :], out=found)
+            values = np.moveaxis(found, 0, axis)
+            step *= 3
+    return values
 
 
 def _middle_and_spread(values: np.ndarray) -> tuple[float, float]:

@@ -9,6 +9,7 @@ MAX_CLASSES = 12  # rarer classes are compared no further: their weight in a com
 MEMORY = 600_000_000  # bytes of all reduced cases and their predictions together
 MAX_SIDE, MIN_SIDE = 112, 48
 _COLOURS = 3  # channels of an image that are kept
+_SUMS = {"bool": np.uint8, "uint8": np.uint16}  # what the sum of less than 256 of them fits in
 _FEW = 6  # classes up to which one pass over the labels for each is faster
 
 
@@ -112,7 +113,11 @@ def _block_means(plane: Shaped[np.ndarray, "height width"], factor: int) -> Floa
     if factor == 1:
         return plane.astype(np.float32)
     rows, columns = plane.shape[0] // factor, plane.shape[1] // factor
-    lines = plane[: rows * factor, : columns * factor].reshape(rows, factor, -1).sum(1, dtype=np.float32)
+    parts = plane[: rows * factor, : columns * factor].reshape(rows, factor, -1)
+    if factor < 256 and plane.dtype.name in _SUMS:
+        lines = parts.view(np.uint8).sum(1, dtype=_SUMS[plane.dtype.name]).astype(np.float32)
+    else:
+        lines = parts.sum(1, dtype=np.float32)
     return lines.reshape(rows, columns, factor).sum(2) / np.float32(factor**2)
 
 

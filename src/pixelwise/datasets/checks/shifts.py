@@ -8,7 +8,7 @@ from scipy import fft
 
 from pixelwise.datasets.checks.agreement import Agreement
 
-_REACH = 0.2  # largest shift, as a fraction of the longer side
+REACH = 0.2  # largest shift, as a fraction of the longer side
 _LEAST = 0.5  # of a sum over the image: less is left in the overlap only where little can be concluded
 _TINY = 1e-12
 
@@ -48,7 +48,7 @@ def shift_scores(agreement: Agreement, index: int) -> ShiftScores:
     mean = _mean_mask(agreement, case.targets.shape, shown) * weights
     mask -= (mask - mean).mean((1, 2), keepdims=True)
     height, width = known.shape
-    reach = max(2, round(_REACH * max(height, width)))
+    reach = max(2, round(REACH * max(height, width)))
     size = [fft.next_fast_len(side + reach, real=True) for side in (height, width)]
 
     def spectrum(values: Shaped[np.ndarray, "*targets height width"]) -> np.ndarray:

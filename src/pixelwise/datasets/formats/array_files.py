@@ -33,9 +33,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """An array or an ordinary image file: its words without role and split, and its shape; () for an image file."""
+    """An array, or an ordinary image file, which has no shape; `key` are the words of `parts` without roles."""
 
     path: Path
+    parts: tuple[str, ...]
     key: tuple[str, ...]
     is_mask: bool
     is_image: bool
@@ -91,7 +92,7 @@ def _sources(root: Path) -> list[_Source]:
             found.append((path, ()))
     names = [_components(path.relative_to(root)) for path, _ in found]
     shared = _shared([name[:-1] for name in names])
-    sources = [_source(path, shape, name[shared:]) for (path, shape), name in zip(found, names, strict=True)]
+    sources = [_source(root, path, shape, name, shared) for (path, shape), name in zip(found, names, strict=True)]
     return sorted(sources, key=lambda source: natural_key(str(source.path)))
 
 
@@ -107,9 +108,12 @@ def _arrays(path: Path) -> list[StoredArray]:
 
 def _components(path: Path) -> tuple[tuple[str, ...], ...]:
     """Return the words of each folder, file and array in a path."""
-    endings = (*ARRAY_KINDS, *SUFFIXES)
-    parts = [part[: -len(Path(part).suffix)] if part.casefold().endswith(endings) else part for part in path.parts]
-    return tuple(tuple(word for word in re.split(r"[^0-9a-z]+", part.casefold()) if word) for part in parts)
+    parts = [_without_ending(part).casefold() for part in path.parts]
+    return tuple(tuple(word for word in re.split(r"[^0-9a-z]+", part) if word) for part in parts)
+
+
+def _without_ending(part: str) -> str:
+    return part[: -len(Path(part).suffix)] if part.casefold().endswith((*ARRAY_KINDS, *SUFFIXES)) else part
 
 
 def _shared(folders: Sequence[tuple[tuple[str, ...], ...]]) -> int:
@@ -122,19 +126,37 @@ def _shared(folders: Sequence[tuple[tuple[str, ...], ...]]) -> int:
     return count if len(folders) > 1 else 0
 
 
-def _source(path: Path, shape: tuple[int, ...], components: Sequence[tuple[str, ...]]) -> _Source:
+def _source(root: Path, path: Path, shape: tuple[int, ...], names: Sequence[tuple[str, ...]], shared: int) -> _Source:
+    """Describe an array by the words of its folders and files, without the first ones, which all paths share."""
+    components = names[shared:]
     words = [word for component in components for word in component]
     said = set(words) - (_EITHER - set(components[-1] if components else ()))
     is_mask = bool(said & MASK_WORDS)
     splits: list[Split] = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
     return _Source(
         path=path,
+        parts=tuple(map(_without_ending, path.relative_to(root).parts[shared:])),
         key=tuple(word for word in words if word not in MASK_WORDS | _IMAGES),
         is_mask=is_mask and bool(shape),
         is_image=not is_mask and (bool(said & _IMAGES) or not shape),
         split=splits[0] if splits else None,
         shape=shape,
     )
+
+
+def _name_of(image: Sequence[str], mask: Sequence[str]) -> str:
+    """Return what the paths of an image and its mask have in common, without words for their roles where they differ.
+
+    >>> _name_of(("train", "images", "Image-7"), ("train", "masks", "Image-7")), _name_of(("A-7_raw",), ("A-7_label",))
+    ('train/Image-7', 'A_7')
+    """
+    kept: list[str] = []
+    for index, part in enumerate(image):
+        words = [word for word in re.split(r"[^0-9A-Za-z]+", part) if word]
+        own = [word for word in words if word.casefold() not in MASK_WORDS | _IMAGES]
+        same = len(image) == len(mask) and part == mask[index]
+        kept += [part] if same or (own and own == words) else ["_".join(own)] if own else []
+    return "/".join(kept)
 
 
 def _pair(sources: Sequence[_Source]) -> list[tuple[_Source, _Source]]:
@@ -184,7 +206,7 @@ def _meanings(
 
 def _cases(root: Path, image: _Source, mask: _Source, count: int | None) -> Iterator[AnnotatedImage]:
     split = image.split or mask.split
-    name = "_".join(image.key) or (split or "image")
+    name = _name_of(image.parts, mask.parts) or split or "image"
     if count is None:
         yield AnnotatedImage(name=name, image=image.path, annotation=MaskFile(path=mask.path), split=split)
         return

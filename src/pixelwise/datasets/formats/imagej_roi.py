@@ -18,6 +18,7 @@ import numpy as np
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats.image_index import ImageIndex, name_indexed_images, split_of
 from pixelwise.datasets.formats.json_content import find_files
+from pixelwise.datasets.formats.qupath import IGNORE_CLASS
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import MAX_COORDINATE
@@ -54,6 +55,8 @@ def recognise(root: Path) -> bool:
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the regions of each image: ``NAME.zip``, ``NAME_rois.zip``, ``NAME_RoiSet.zip``, ``NAME.roi``.
+
+    Those of the class ``Ignore*`` are excluded from loss and scores, as in QuPath.
 
     Regions are objects, unless they are of several classes (by the property "class", else by ImageJ's group), or one
     composite region in each image.
@@ -101,7 +104,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 def _are_objects(found: Iterable[Shapes]) -> bool:
     """Return whether regions of one class are objects; one composite region in each image is an area."""
-    counts = [[_parts(shape) for shape in shapes.shapes] for shapes in found]
+    counts = [[_parts(shape) for shape in shapes.shapes if not shape.ignore] for shapes in found]
     return any(len(parts) > 1 for parts in counts) or all(part < 2 for parts in counts for part in parts)
 
 
@@ -169,9 +172,10 @@ def _read_regions(path: Path, groups: dict[str, int], left_out: Counter[str]) ->
             raise BadDataset("coordinates in pixels", got, "Remove the region.", path)
         else:
             name = _class_name(roi)
-            if name:
+            ignore = name.casefold() == IGNORE_CLASS.casefold()
+            if name and not ignore:
                 groups.setdefault(name, roi.group)
-            yield Shape(class_name=name, rings=rings)
+            yield Shape(class_name=name, rings=rings, ignore=ignore)
 
 
 def _contents(path: Path) -> Iterator[tuple[str, bytes]]:

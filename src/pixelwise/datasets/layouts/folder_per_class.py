@@ -16,6 +16,7 @@ import numpy as np
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks
 from pixelwise.datasets.layouts.image_folders import folders_in, images_in
 from pixelwise.datasets.layouts.mask_overlap import refuse_versions
+from pixelwise.datasets.masks.class_table import NAMES_OF_IGNORE, read_class_table
 from pixelwise.datasets.naming.folder_names import (
     looks_like_masks,
     natural_key,
@@ -67,24 +68,27 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     ]
     hint = "Choose one folder with --masks."
     refuse_versions(masks, options, "folder-per-class", hint, root)
-    names = sorted({name for place in places for name in place.classes}, key=natural_key)
+    found = {name for place in places for name in place.classes}
+    void = sorted(name for name in found if name.casefold() in NAMES_OF_IGNORE)
+    ignored = void[0] if len(void) == 1 < len(found) and options.ignore_index != -1 else ""
+    names, ordered = _order(root, found - {ignored})
     images: list[AnnotatedImage] = []
     for place in places:
         prefix = f"{place.split}/" if place.split else ""
         for path in place.images:
-            masks = tuple(
-                (name, place.classes[name][stem_of(path)])
-                for name in names
-                if stem_of(path) in place.classes.get(name, {})
-            )
-            annotation = ClassMasks(masks=masks) if masks else None
+            own = {name: found[stem_of(path)] for name, found in place.classes.items() if stem_of(path) in found}
+            masks = tuple((name, own[name]) for name in names if name in own)
+            annotation = ClassMasks(masks=masks, ignored=own.get(ignored)) if own else None
             images.append(
                 AnnotatedImage(name=f"{prefix}{stem_of(path)}", image=path, annotation=annotation, split=place.split)
             )
     partial = sum(
         len(image.annotation.masks) < len(names) for image in images if isinstance(image.annotation, ClassMasks)
     )
-    messages = [f"Each folder of masks is a class: {', '.join(names)} (--classes renames them)."]
+    order = f" in the order of {ordered}" if ordered else ""
+    messages = [f"Each folder of masks is a class{order}: {', '.join(names)} (--classes renames them)."]
+    if ignored:
+        messages.append(f"Pixels of the masks in {ignored} are ignored (--ignore-index -1: it is a class).")
     if partial:
         text = "has no file of some class" if partial == 1 else "have no file of some class"
         messages.append(f"{pluralise(partial, 'image')} {text}: it does not occur there.")
@@ -94,6 +98,13 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     return AnnotatedSet(
         format=NAME, images=tuple(images), classes=tuple(names), instances=False, messages=tuple(messages)
     )
+
+
+def _order(root: Path, names: set[str]) -> tuple[list[str], str]:
+    """Return the classes in the order of a class table that names all of them, and its file; else in natural order."""
+    table = read_class_table(root)
+    listed = [entry.name for entry in table.entries if entry.name in names]
+    return (listed, table.source) if set(listed) == names else (sorted(names, key=natural_key), "")
 
 
 def _find(root: Path) -> list[_Place]:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, Integer, Num, Shaped
+from jaxtyping import Float32, Int64, Integer, Num, Shaped, UInt8
 
 from pixelwise.datasets.records import Colour
 from pixelwise.io.read import MaskImage
+from pixelwise.labels.byte_histogram import byte_histogram
 from pixelwise.labels.run_components import find_components
 from pixelwise.labels.run_lengths import Runs, find_runs
 
@@ -97,16 +98,21 @@ def measure_values(
     """
     values = _packed(mask.values)
     coloured, palette = mask.values.ndim == 3, mask.palette or {}
-    runs = find_runs(values)
-    unique, index, counts = _count(runs)
+    runs = None if values.dtype == np.uint8 else find_runs(values)
+    unique, counts = _count_bytes(values) if runs is None else _count_runs(runs)
     several, several_numbers = len(unique) > 2, len(unique) > 2 and not coloured
-    edges, ramps = _count_ramps(values, runs, index, len(unique)) if several_numbers else (0, ())
+    edges, ramps = _count_ramps(values, unique) if several_numbers else (0, ())
     located = detailed and several_numbers and pixels is not None and len(unique) <= MAX_LOCATED
-    counted = several and (detailed or coloured or _may_be_speckled(values, runs, counts))
+    regions, places = () if several else (0,) * len(unique), ()
+    if several and (detailed or coloured or _may_be_speckled(values, counts)):
+        runs = find_runs(values) if runs is None else runs
+        regions = _count_regions(values, runs, unique)
+        if located and pixels is not None:
+            places = _places(runs, _count(runs)[1], counts, pixels.mean(0, dtype=np.float32))
     return MaskValues(
         values=tuple(unique.tolist()),
         counts=tuple(counts.tolist()),
-        regions=_count_regions(values, runs, unique) if counted else () if several else (0,) * len(unique),
+        regions=regions,
         plateau=_plateau_pixels(values, unique) if several_numbers else 0,
         coloured=coloured,
         lossy=mask.lossy,
@@ -115,7 +121,7 @@ def measure_values(
         flat=_flat_pixels(values, unique) if coloured and len(unique) > 1 else (),
         bilevel=mask.bilevel,
         alpha=None if mask.alpha is None else measure_values(MaskImage(mask.alpha, None, mask.lossy)),
-        places=_places(runs, index, counts, pixels.mean(0, dtype=np.float32)) if located and pixels is not None else (),
+        places=places,
         white_is_zero=mask.white_is_zero,
         edges=edges,
         ramps=ramps,
@@ -153,6 +159,11 @@ def _packed(values: Num[np.ndarray, "height width *colours"]) -> Integer[np.ndar
     return values.astype(np.uint8) if values.dtype.kind == "b" else values
 
 
+def _count_runs(runs: Runs) -> tuple[Int64[np.ndarray, " values"], Int64[np.ndarray, " values"]]:
+    unique, _, counts = _count(runs)
+    return unique, counts
+
+
 def _count(runs: Runs) -> tuple[Int64[np.ndarray, " values"], Int64[np.ndarray, " runs"], Int64[np.ndarray, " values"]]:
     """Return the unique values, the index of the value of each run, and the pixels of each value.
 
@@ -170,6 +181,15 @@ def _count(runs: Runs) -> tuple[Int64[np.ndarray, " values"], Int64[np.ndarray, 
     return unique[:MAX_VALUES], np.minimum(index, MAX_VALUES - 1), counts
 
 
+def _count_bytes(
+    values: UInt8[np.ndarray, "height width"],
+) -> tuple[Int64[np.ndarray, " values"], Int64[np.ndarray, " values"]]:
+    """Return the unique values, and the pixels of each."""
+    counts = byte_histogram(values)
+    unique = np.flatnonzero(counts)
+    return unique, counts[unique]
+
+
 def _count_regions(
     values: Integer[np.ndarray, "height width"], runs: Runs, unique: Int64[np.ndarray, " values"]
 ) -> tuple[int, ...]:
@@ -179,16 +199,18 @@ def _count_regions(
     return tuple(np.bincount(at, minlength=len(unique)).tolist())
 
 
-def _may_be_speckled(
-    values: Integer[np.ndarray, "height width"], runs: Runs, counts: Int64[np.ndarray, " values"]
-) -> bool:
+def _may_be_speckled(values: Integer[np.ndarray, "height width"], counts: Int64[np.ndarray, " values"]) -> bool:
     """Return whether values between the lowest and the highest may have regions of few pixels.
 
-    Above the first run of a region is no pixel of its value: this bounds the number of regions.
+    The number of regions is at most that of runs, of which the first one of a region has no pixel of its value above.
     """
+    pixels = int(counts[1:-1].sum())
+    if pixels >= _SPECKLE * (len(values) + int(np.count_nonzero(values[:, 1:] != values[:, :-1]))):
+        return False
+    runs = find_runs(values)
     middle = (runs.start + runs.stop) // 2
     first = (runs.row == 0) | (values[runs.row - 1, middle] != runs.number)
-    return int(counts[1:-1].sum()) < _SPECKLE * int(np.count_nonzero(first))
+    return pixels < _SPECKLE * int(np.count_nonzero(first))
 
 
 def _narrow(values: Integer[np.ndarray, "h w"], unique: Int64[np.ndarray, " values"]) -> Integer[np.ndarray, "h w"]:
@@ -220,17 +242,18 @@ def _highest_around(values: Integer[np.ndarray, "h w"], choose: np.ufunc) -> Int
 
 
 def _count_ramps(
-    values: Integer[np.ndarray, "height width"], runs: Runs, index: Int64[np.ndarray, " runs"], count: int
+    values: Integer[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]
 ) -> tuple[int, tuple[int, ...]]:
-    edges, ramps = 0, np.zeros(count, np.int64)
-    columns = find_runs(np.ascontiguousarray(values.T))
-    for lines, where in ((runs, index), (columns, _count(columns)[1])):
-        edges += len(where) - int(lines.row[-1]) - 1
-        before, here, after = lines.number[:-2], lines.number[1:-1], lines.number[2:]
-        within = (lines.row[:-2] == lines.row[1:-1]) & (lines.row[2:] == lines.row[1:-1])
-        between = ((before < here) & (here < after)) | ((before > here) & (here > after))
-        single = lines.stop[1:-1] - lines.start[1:-1] == 1
-        ramps += np.bincount(where[1:-1][within & between & single], minlength=count)
+    edges, ramps = 0, np.zeros(len(unique), np.int64)
+    for before, after, middle in (
+        (values[:, :-1], values[:, 1:], values[:, 1:-1]),
+        (values[:-1], values[1:], values[1:-1]),
+    ):
+        rises, falls = before < after, before > after
+        edges += int(np.count_nonzero(rises)) + int(np.count_nonzero(falls))
+        first, second = (np.s_[:, :-1], np.s_[:, 1:]) if len(before) == len(values) else (np.s_[:-1], np.s_[1:])
+        between = middle[(rises[first] & rises[second]) | (falls[first] & falls[second])]
+        ramps += np.bincount(np.minimum(np.searchsorted(unique, between), len(unique) - 1), minlength=len(unique))
     return edges, tuple(ramps.tolist())
 
 

@@ -1,7 +1,7 @@
 """Turn labels and mask files into shapes, the opposite of `rasterise`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +84,9 @@ def to_shapes(image: AnnotatedImage, dataset: AnnotatedSet) -> Shapes:
     if isinstance(annotation, ObjectMasks):
         return _join(("", mask) for mask in map(_read_binary, annotation.paths))
     if isinstance(annotation, ClassMasks):
-        return _join((name, _read_binary(path)) for name, path in annotation.masks)
+        joined = _join((name, _read_binary(path)) for name, path in annotation.masks)
+        ignored = () if annotation.ignored is None else _join([("", _read_binary(annotation.ignored))]).shapes
+        return replace(joined, shapes=(*joined.shapes, *(replace(shape, ignore=True) for shape in ignored)))
     mask = read_mask(annotation.path)
     colours = tuple(red << 16 | green << 8 | blue for red, green, blue in dataset.colours)
     coded = mask.values.ndim == 3 or (bool(colours) and dataset.values == colours)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
+from pixelwise.atomic_write import atomic_write_text
 from pixelwise.datasets.writers.image_files import save_image, write_file
 from pixelwise.datasets.writers.labelled_set import FORBIDDEN, LabelledImage, LabelledSet
 from pixelwise.datasets.writers.objects import IGNORED_LOST, background_loss, class_losses, classes_of, objects_of
@@ -34,7 +35,8 @@ def write_file_per_object(data: LabelledSet, out: Path) -> tuple[str, ...]:
 def write_folder_per_class(data: LabelledSet, out: Path) -> tuple[str, ...]:
     """Write ``[split/]images/NAME.EXT`` and a binary mask for each class, ``[split/]masks/CLASS/NAME.png``.
 
-    Masks of a single class are directly in ``masks``.
+    Ignored pixels have a folder like a class; ``classes.txt`` has the order of the classes. Masks of a single class are
+    directly in ``masks``.
     """
     folders = {
         index: data.classes[index].translate(FORBIDDEN).replace("/", "_").strip(". ") or f"class_{index}"
@@ -42,16 +44,23 @@ def write_folder_per_class(data: LabelledSet, out: Path) -> tuple[str, ...]:
     }
     only = (f"One class, {data.classes[-1]}: its masks are directly in the folder masks.",) * (len(folders) == 1)
 
+    void = next(name for name in ("ignore", "void", "unlabelled") if name not in map(str.casefold, folders.values()))
+    written = folders if only else folders | {IGNORE: void}
+
     def write(image: LabelledImage) -> tuple[str, ...]:
         labels, losses = classes_of(data, image)
-        base = out / (image.split or "")
+        base, ignored = out / (image.split or ""), bool((labels == IGNORE).any())
         save_image(image, base / "images" / image.flat_name)
-        for index, name in folders.items():
+        for index, name in written.items():
             folder = base / "masks" / ("" if only else name)
-            write_file(folder / f"{image.flat_name}.png", _png(labels == index))
-        return losses + (IGNORED_LOST,) * bool((labels == IGNORE).any())
+            if index != IGNORE or ignored:
+                write_file(folder / f"{image.flat_name}.png", _png(labels == index))
+        return losses + (IGNORED_LOST,) * (ignored and bool(only))
 
-    return (*only, *background_loss(data), *data.describe_losses(data.map(write)))
+    losses = data.describe_losses(data.map(write))
+    if not only:
+        atomic_write_text(out / "classes.txt", "".join(f"{name}\n" for name in folders.values()))
+    return (*only, *background_loss(data), *losses)
 
 
 def _png(mask: Bool[np.ndarray, "height width"]) -> bytes:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from pixelwise.datasets.formats.imagej_roi import CLASS, roi_library
+from pixelwise.datasets.formats.qupath import IGNORE_CLASS
 from pixelwise.datasets.writers.image_files import save_image, with_suffix, write_file
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.datasets.writers.objects import background_loss, objects_of, regions_of
@@ -26,17 +27,20 @@ _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # equal regions give equal files
 def write_imagej(data: LabelledSet, out: Path) -> tuple[str, ...]:
     """Write ``[split/]NAME.EXT`` with ``NAME_rois.zip`` beside it, which the ROI manager of ImageJ opens.
 
-    A region is an object, or all of a class.
+    A region is an object, or all of a class, or all ignored pixels, of the class ``Ignore*`` as in QuPath.
     """
     roi_library()
 
     def save(image: LabelledImage) -> tuple[str, ...]:
         save_image(image, out / image.path())
         objects = objects_of(data, image) if data.task == "instance" else regions_of(data, image)
-        class_index = objects.class_index.tolist()
-        content = roi_zip_bytes(objects.labels, [data.classes[index] for index in class_index], class_index)
-        write_file(out / with_suffix(image.path(), "_rois.zip"), content)
-        return objects.losses
+        labels, groups = objects.labels, objects.class_index.tolist()
+        names = [data.classes[index] for index in groups]
+        if (ignored := image.labels == data.ignored).any():
+            labels = np.where(ignored, len(groups), labels).astype(np.int32)
+            groups, names = [*groups, 255], [*names, IGNORE_CLASS]
+        write_file(out / with_suffix(image.path(), "_rois.zip"), roi_zip_bytes(labels, names, groups))
+        return ()
 
     return (*background_loss(data), *data.describe_losses(data.map(save)))
 

@@ -109,7 +109,9 @@ class LabelledSet:
 
     def map(self, function: Callable[[LabelledImage], Result]) -> Iterator[Result]:
         """Yield `function(image)` for each image, in order, one image per core in memory."""
-        names = unique_names([(case.name, case.split) for case in self.dataset.cases])
+        names = unique_names(
+            [(case.name, given_split(self.dataset, case.split) or case.split) for case in self.dataset.cases]
+        )
         size = cores()
 
         def read(index: int) -> Result:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
 
 from pixelwise.atomic_write import atomic_write_json, atomic_write_text
 from pixelwise.datasets.masks.class_table import parse_table
@@ -86,17 +87,24 @@ def write_pair(data: LabelledSet, image: LabelledImage, out: Path, accepted: Seq
 
 def write_label_file(data: LabelledSet, image: LabelledImage, mask: Path) -> tuple[Path, int]:
     """Write the labels of an image to `mask` with an extension; return the path and the value of ignored pixels."""
+    labels, ignored = numbers_of(data, image)
     if data.task != "instance":
         mask = with_suffix(mask, ".png")
-        write_file(mask, mask_bytes(image.labels.astype(np.uint8), data.colours))
-        return mask, IGNORE
+        write_file(mask, mask_bytes(labels, data.colours))
+        return mask, ignored
+    return write_labels(with_suffix(mask, ".tif"), labels, image.spacing), ignored
+
+
+def numbers_of(data: LabelledSet, image: LabelledImage) -> tuple[Integer[np.ndarray, "height width"], int]:
+    """Return labels without negative values, bytes for classes, and the value of ignored pixels, 0 if there is none."""
+    if data.task != "instance":
+        return image.labels.astype(np.uint8), IGNORE
     labels = image.labels.astype(np.int64)
     if (taken := labels == _IGNORED_OBJECT).any():
         labels[taken] = labels.max() + 1
     ignored = image.labels == data.ignored
     labels[ignored] = _IGNORED_OBJECT
-    mask = write_labels(with_suffix(mask, ".tif"), labels, image.spacing)
-    return mask, _IGNORED_OBJECT if ignored.any() else 0
+    return labels, _IGNORED_OBJECT if ignored.any() else 0
 
 
 def _class_table(data: LabelledSet) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pixelwise.datasets.formats import coco, labelme, voc, yolo
 from pixelwise.datasets.writers.annotated import write_annotations
+from pixelwise.datasets.writers.array_files import write_hdf5, write_npy
 from pixelwise.datasets.writers.binary_masks import write_file_per_object, write_folder_per_class
 from pixelwise.datasets.writers.imagej_roi import write_imagej
 from pixelwise.datasets.writers.labelled_set import LabelledSet
@@ -47,5 +48,7 @@ WRITERS = (
     Writer(name="yolo", title="YOLO polygons", write=write_annotations(yolo.write)),
     Writer(name="labelme", title="Labelme", write=write_annotations(labelme.write)),
     Writer(name="voc", title="Pascal VOC", write=write_annotations(voc.write, _VOC_OBJECTS)),
+    Writer(name="npy", title="NumPy arrays in folders", write=write_npy),
+    Writer(name="hdf5", title="an HDF5 file per image", write=write_hdf5),
     Writer(name="csv", title="table of objects", write=write_table),
 )

@@ -147,16 +147,20 @@ def observe_case(case: ObservedCase) -> Measures:
     pixels = case.image.pixels
     if not case.labelled:
         return Measures(quality=measure_quality(pixels))
-    return _measure(case.dataset, filled(pixels), *_without_ignored(case.dataset, case.labels()), case.total)
+    image, (labels, ignored) = filled(pixels), _without_ignored(case.dataset, case.labels())
+    known = case.decoded.digest if image is case.decoded.image.pixels else ""
+    return _measure(case.dataset, image, labels, ignored, case.total, known)
 
 
-def _measure(dataset: Dataset, image: np.ndarray, labels: np.ndarray, ignored: np.ndarray, total: int) -> Measures:
+def _measure(
+    dataset: Dataset, image: np.ndarray, labels: np.ndarray, ignored: np.ndarray, total: int, image_digest: str = ""
+) -> Measures:
     classes = class_count(dataset)
     foreground = np.minimum(labels, 1) if dataset.task == "instance" else labels
     known = foreground[~ignored] if ignored.any() else foreground.ravel()
     content = MaskContent(
-        digest=digest(labels),
-        image_digest=digest(image),
+        digest=digest(labels.astype(np.uint8) if labels.max(initial=0) < 1 << 8 else labels),
+        image_digest=image_digest or digest(image),
         counts=tuple(np.bincount(known, minlength=classes).tolist()),
     )
     reduced = reduce_case(image, labels, classes, ignored, common_side(total, dataset.channels, classes))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pixelwise.datasets.images.byte_histogram import byte_histogram, percentiles_from
+from pixelwise.labels.byte_histogram import byte_histogram, percentiles_from
 
 
 @given(hnp.arrays(np.uint8, st.integers(1, 40)), st.lists(st.floats(0, 100), min_size=1, max_size=4))
