@@ -13,17 +13,23 @@ from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.work import UnitResult
 from pixelwise.errors import BadModel
 from pixelwise.inference.predictor import BATCH
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import machine_facts
 from pixelwise.workflow.prediction.classification import classify_paths, open_classifier
 from pixelwise.workflow.prediction.large import large_image, model_digest
 from pixelwise.workflow.prediction.masks import MaskInputs, Size, open_mask_model, predict_named
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.outliers import OUTLIERS
+from pixelwise.workflow.prediction.quantities import QUANTITIES, TOTALS, write_totals
 from pixelwise.workflow.prediction.results import Predictions
 
 TABLES = (  # files about all images, in the order in which `predict` writes them
     "predictions.csv",
     "objects.csv",
+    QUANTITIES,
+    TOTALS,
+    OUTLIERS,
     "confidence.csv",
     "areas.csv",
     "measurements.csv",
@@ -43,8 +49,8 @@ class ImageWork:
 
     shares_units = True
 
-    def __init__(self, predict: _Predict, blocks: BlockWork | None = None) -> None:
-        self._predict, self._blocks = predict, blocks
+    def __init__(self, predict: _Predict, blocks: BlockWork | None = None, model_card: ModelCard | None = None) -> None:
+        self._predict, self._blocks, self._model_card = predict, blocks, model_card
 
     def compute(self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress) -> UnitResult:
         """Predict the images of a unit, unless they have changed; or a block of one, or assemble its blocks."""
@@ -82,6 +88,8 @@ class ImageWork:
         for name in TABLES:
             if units[name]:
                 join_parts(name, [ledger.part(unit, name) for unit in units[name]], outputs / name)
+        if units[QUANTITIES] and self._model_card is not None:
+            write_totals(outputs, self._model_card)  # intervals of sums are not sums of intervals
 
     def inputs(self, unit: dict[str, Any]) -> list[str]:
         """Return the paths of the images of a unit; a block has none, because the unit that assembles it tells."""
@@ -153,7 +161,7 @@ def _segmenter(job: Job, model_file: Path, sha256: str, options: PredictOptions,
         first = BATCH if unit.get("later") else 1
         return predict_named(model, small, large, folder, options, progress, first=first)
 
-    return ImageWork(predict, BlockWork(job, model, sha256, options))
+    return ImageWork(predict, BlockWork(job, model, sha256, options), model.model_card)
 
 
 def _classifier(model_file: Path, options: PredictOptions, progress: Progress) -> ImageWork:

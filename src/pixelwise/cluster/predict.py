@@ -16,6 +16,8 @@ from pixelwise.progress import Console, Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.outliers import OUTLIERS, read_outliers
+from pixelwise.workflow.prediction.quantities import TOTALS, read_totals
 from pixelwise.workflow.prediction.results import ClassPrediction, Predictions
 
 _SHOWN = 20  # messages of units
@@ -109,4 +111,6 @@ def collect(job: Job, out: Path, progress: Progress) -> Predictions:
     if len(messages) > _SHOWN:
         rest = pluralise(len(messages) - _SHOWN, "more message is", "more messages are")
         progress.message(f"{rest} in {job.folder / 'done'}.")
-    return Predictions(tuple(outputs), tuple(failed), tuple(classes), tuple(confidence))
+    totals = read_totals(out / TOTALS) if (out / TOTALS).is_file() else ()
+    outliers = read_outliers(out / OUTLIERS) if (out / OUTLIERS).is_file() else ()
+    return Predictions(tuple(outputs), tuple(failed), tuple(classes), tuple(confidence), totals, outliers)

@@ -22,6 +22,7 @@ from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid
+from pixelwise.io.georeference import Georeference
 from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
 
 SIDE = 32
@@ -83,7 +84,8 @@ class ImageScan:
     `overlap` is the number of pixels in several masks of the image; `alpha`, `missing` and `bands_last` are those of
     `io.read.Image`. `reoriented`: the image or its mask has an orientation; `edges`: how much stronger the edges of
     such an image are along those of its mask; `stored`: its scan without the orientation. `undeclared` is that of
-    `undeclared_nodata`. `grid` and `orientation` are those of a volume, the latter as it is stored.
+    `undeclared_nodata`. `grid` and `orientation` are those of a volume, the latter as it is stored;
+    `georeference` is that of a map.
     """
 
     channels: int = 0
@@ -105,6 +107,7 @@ class ImageScan:
     undeclared: float | None = None
     grid: Grid | None = None
     orientation: str = ""
+    georeference: Georeference | None = None
 
 
 def scan_pair(task: tuple[Pair, ScanOptions]) -> ImageScan:
@@ -180,6 +183,7 @@ def _scan_pixels(image: Image) -> ImageScan:
         undeclared=undeclared_nodata(pixels),
         grid=image.grid,
         orientation=image.stored_orientation,
+        georeference=image.georeference,
     )
 
 

@@ -39,6 +39,21 @@ def parse_crs(text: str) -> Any | None:
         return None
 
 
+def write_wkt(crs: Any) -> str:
+    """Return a `pyproj.CRS` as well-known text, of version 1 as GDAL writes it, or else of 2019.
+
+    Examples
+    --------
+    >>> write_wkt(parse_crs("EPSG:32632"))[:30]
+    'PROJCS["WGS 84 / UTM zone 32N"'
+    """
+    try:
+        text = crs.to_wkt("WKT1_GDAL")
+    except _library("pyproj").exceptions.CRSError:
+        text = None
+    return text or crs.to_wkt("WKT2_2019")
+
+
 def reproject(points: Float64[np.ndarray, "points 2"], source: Any, target: Any) -> Float64[np.ndarray, "points 2"]:
     """Return coordinates (x or longitude, y or latitude) in another CRS; not finite where it does not reach."""
     x, y = _transformer(source, target).transform(points[:, 0], points[:, 1])

@@ -11,12 +11,15 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from pixelwise.datasets.records import has_background
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import TtaInputs
 from pixelwise.io.read import ReadOptions
 from pixelwise.labels.targets import TargetOptions, target_channels
 from pixelwise.labels.temperature_scaling import Temperatures
+from pixelwise.model_file.appearance_record import AppearanceRecord, FeatureGroup
+from pixelwise.model_file.quantity_record import QuantityRecord
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.sampling.normalise import Normalisation
 from pixelwise.sampling.resize_crop import View
@@ -70,6 +73,11 @@ class ModelCard:
     conformal_margin : float or None
         Conformal margin: the expected Dice minus this value is a lower bound of the Dice for 90 % of images
         (`metrics.calibration.conformal_margin`); None if there are too few validation images.
+    quantities : QuantityRecord or None
+        Predicted and true counts and sizes of the classes in the validation images, for the intervals of those of new
+        images (`metrics.quantity_intervals`); None if they were not measured.
+    appearance : AppearanceRecord or None
+        What training and validation images look like, to recognise other images; None if it was not measured.
     reading : ReadOptions
         How the training images were read: EXIF orientation, pixels without data.
     """
@@ -94,6 +102,8 @@ class ModelCard:
     temperature: Temperature = 1.0
     doubt_temperature: Temperature | None = None
     conformal_margin: Margin | None = None
+    quantities: QuantityRecord | None = None
+    appearance: AppearanceRecord | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
     version: int = VERSION
 
@@ -101,6 +111,13 @@ class ModelCard:
     def temperatures(self) -> Temperatures:
         """Temperatures of temperature scaling."""
         return Temperatures(self.temperature, self.doubt_temperature)
+
+    @property
+    def counted_classes(self) -> int:
+        """Number of classes whose objects and sizes are measured: all but the background; objects are one class."""
+        if self.task == "instance":
+            return 1
+        return len(self.classes) - int(has_background(self.task, self.classes))
 
 
 def write_model_card_text(model_card: ModelCard) -> str:
@@ -171,6 +188,8 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
         "spacing": card.spacing is None or len(card.spacing) == card.network.dimensions,
         "temperature": all(t is None or 1e-3 <= t <= 1e3 for t in (card.temperature, card.doubt_temperature)),
         "target": _is_possible_target(card),
+        "quantities": card.quantities is None or (bool(card.classes) and card.quantities.fits(card.counted_classes)),
+        "appearance": card.appearance is None or card.appearance.possible,
         "view": (card.view is not None) == (card.task == "classification"),
         "geometry": _is_possible(card.geometry)
         and (card.task == "classification" or card.geometry.legal_step % card.geometry.total_stride == 0),
@@ -205,6 +224,7 @@ def _is_possible(geometry: Geometry) -> bool:
 
 def _adapter() -> Any:  # TypeAdapter[ModelCard], which beartype cannot check
     """Return a validator of model cards that rejects unknown keys at every level."""
-    for kind in (ModelCard, NetworkOptions, Normalisation, TargetOptions, Geometry, View, ReadOptions):
+    records = (QuantityRecord, AppearanceRecord, FeatureGroup)
+    for kind in (ModelCard, NetworkOptions, Normalisation, TargetOptions, Geometry, View, ReadOptions, *records):
         kind.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     return TypeAdapter(ModelCard)

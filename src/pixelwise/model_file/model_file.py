@@ -29,6 +29,7 @@ from pixelwise.model_file.model_card import (
     read_model_card_text,
     write_model_card_text,
 )
+from pixelwise.model_file.quantity_record import QuantityRecord
 from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.networks.ensemble import Ensemble
 from pixelwise.networks.models import AnyNetwork, Classifier, Network
@@ -104,6 +105,7 @@ def save_ensemble(
     *,
     temperatures: Temperatures = UNSCALED,
     conformal_margin: float | None = None,
+    quantities: QuantityRecord | None = None,
 ) -> ModelCard:
     """Write an ensemble into one model file, with the weights of its members under `member1.`, `member2.` and so on.
 
@@ -112,13 +114,15 @@ def save_ensemble(
     path : Path
     members : sequence of Path
         Model files of single networks, whose model cards may differ only in `trained`, `target`, `intensity_range`,
-        `intensity_peaks`, `spacing`, the temperatures and `conformal_margin`.
+        `intensity_peaks`, `spacing`, the temperatures, `conformal_margin`, `quantities` and
+        `appearance`.
     target : TargetOptions
         Of the ensemble.
     trained : mapping
         Training information for the model card of the ensemble.
     temperatures : Temperatures
     conformal_margin : float, optional
+    quantities : QuantityRecord, optional
         Of the ensemble.
 
     Raises
@@ -138,6 +142,8 @@ def save_ensemble(
         "temperature": temperatures.sure,
         "doubt_temperature": temperatures.doubt,
         "conformal_margin": conformal_margin,
+        "quantities": quantities,
+        "appearance": cards[0].appearance,  # every fold has measured all images, training and held out
     }
     model_card = replace(cards[0], **shared, members=len(members))
     for member, card in zip(members, cards, strict=True):

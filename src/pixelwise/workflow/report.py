@@ -121,6 +121,8 @@ def _thresholds(run: Run) -> list[str]:
         "threshold": "Foreground threshold",
         "areas": "Small-object removal",
         "calibration": "Calibration",
+        "quantities": "Counts and sizes",
+        "appearance": "Images unlike those of the training",
     }
     return [html.paragraphs([f"{title}. {trained[key]}" for key, title in kinds.items() if key in trained])]
 

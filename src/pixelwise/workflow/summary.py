@@ -116,7 +116,8 @@ def _list_mask_scores(scores: dict[str, Any]) -> list[str]:
         lines += ["  objects", *_list({key: value for key, value in objects.items() if _is_number(value)})]
     if boundaries := values.get("boundaries"):
         lines += ["  boundaries", *_list(boundaries)]
-    return [*lines, *_list_surfaces(values.get("surfaces")), *_list_volumes(values.get("volumes"))]
+    lines += [*_list_surfaces(values.get("surfaces")), *_list_volumes(values.get("volumes"))]
+    return [*lines, *list_quantities(scores.get("quantities"))]
 
 
 def _list_surfaces(surfaces: dict[str, Any] | None) -> list[str]:
@@ -147,6 +148,30 @@ def _list_volumes(volumes: dict[str, Any] | None) -> list[str]:
             f"mean error {_number(row['error'])}"
         )
     return lines
+
+
+def list_quantities(quantities: dict[str, Any] | None) -> list[str]:
+    """Return a line per class and kind with its total, and how often intervals cover the truth; none without counts."""
+    if not quantities:
+        return []
+    lines = [f"  counts and sizes ({pluralise(quantities['images'], 'image')} labelled as a whole)"]
+    for row in quantities["classes"]:
+        for kind, unit in (("objects", "objects"), ("size", quantities["unit"])):
+            lines.append(f"    {row['name']}: {_describe_quantity(row[kind], unit)}")
+    return lines
+
+
+def _describe_quantity(row: dict[str, Any], unit: str) -> str:
+    total = f"{row['predicted']:,.0f} {unit}"
+    if row.get("low") is not None:
+        total += f" ({row['low']:,.0f} to {row['high']:,.0f})"
+    total += f", true {row['true']:,.0f}; mean error per image {row['error']:,.1f}"
+    if not row["intervals"]:
+        return f"{total}; no intervals: too few validation images"
+    level, share = 100 * row["level"], 100 * row["share"]
+    verdict = "valid" if row["share"] >= row["level"] - BOUND_SLACK else "not valid here"
+    covered = f"cover {row['held']} of {pluralise(row['intervals'], 'image')} ({share:.1f} %)"
+    return f"{total}; {level:.0f} % intervals {covered}; {verdict}"
 
 
 def _list(scores: dict[str, Any]) -> list[str]:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,3 +226,13 @@ def test_polygons_and_areas_of_classes_are_saved(tmp_path: Path) -> None:
         assert sum(each["area_px"] for each in mine) == int(row["area_px"])
         if mine:
             assert float(row["area_m2"]) == pytest.approx(int(row["area_px"]) * pixel, rel=2e-3), "the scale of UTM"
+
+
+def test_objects_are_written_as_a_geopackage_in_the_crs_of_the_image(tmp_path: Path) -> None:
+    write_map(tmp_path / "in/a.tif", **PLACES["rotated"])
+    run(tmp_path, "instance", save=("geopackage",))
+    with closing(sqlite3.connect(tmp_path / "out" / "a.gpkg")) as base:
+        assert base.execute("SELECT srs_id FROM gpkg_contents").fetchall() == [(32632,)]
+        (count,) = base.execute("SELECT count(*) FROM objects").fetchone()
+    with (tmp_path / "out" / "objects.csv").open(encoding="utf-8", newline="") as file:
+        assert count == len(list(csv.DictReader(file)))

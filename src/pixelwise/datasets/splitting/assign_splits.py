@@ -15,6 +15,7 @@ from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan
 from pixelwise.datasets.splitting.duplicates import Copies
 from pixelwise.datasets.splitting.grouping import GroupedImage, assign_groups
+from pixelwise.datasets.splitting.map_blocks import footprint_of
 from pixelwise.datasets.splitting.splits import choose_validation
 from pixelwise.io.volumes.names import stem_of
 
@@ -58,7 +59,9 @@ def assign_splits(
     label_sets = [label_set(scan, labelling) for scan in scans]
     splits: list[Split] = [pair.split or "train" for pair in pairs]
     train_indices = [index for index, split in enumerate(splits) if split == "train"]
-    groups = assign_groups([_grouped(pair, root) for pair in pairs], copies, options, messages)
+    groups = assign_groups(
+        [_grouped(pair, scan, root) for pair, scan in zip(pairs, scans, strict=True)], copies, options, messages
+    )
     made = "val" not in splits and bool(train_indices)
     if not train_indices:
         given = ", ".join(sorted(set(splits)))
@@ -129,11 +132,12 @@ def label_set(scan: ImageScan, labelling: Labelling) -> frozenset[Hashable]:
     return frozenset() if scan.mask is None else frozenset(values_in(scan.mask, labelling))
 
 
-def _grouped(pair: Pair, root: Path) -> GroupedImage:
+def _grouped(pair: Pair, scan: ImageScan, root: Path) -> GroupedImage:
     image = pair.image.with_name(stem_of(pair.image))
     path = (image.relative_to(root) if image.is_relative_to(root) else image).as_posix()
     key = pair.name.removeprefix(f"{pair.split}/") if pair.split else pair.name
-    return GroupedImage(name=pair.name, path=path, key=key, split=pair.split, group=pair.group)
+    place = None if scan.size is None else footprint_of(scan.georeference, scan.size)
+    return GroupedImage(name=pair.name, path=path, key=key, split=pair.split, group=pair.group, place=place)
 
 
 def _groups_across_splits(

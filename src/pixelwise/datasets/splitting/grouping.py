@@ -8,6 +8,7 @@ from pixelwise.datasets.naming.groups import Grouping, find_folders, find_groups
 from pixelwise.datasets.options import NO_GROUPS, DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.splitting.duplicates import Copies
+from pixelwise.datasets.splitting.map_blocks import Footprint, find_blocks
 from pixelwise.labels.disjoint_sets import first_linked
 from pixelwise.text import pluralise
 
@@ -30,6 +31,8 @@ class GroupedImage:
         Given by folders.
     group : str
         Given by the data set; empty if unknown.
+    place : Footprint or None
+        Of a map.
     """
 
     name: str
@@ -37,6 +40,7 @@ class GroupedImage:
     key: str
     split: Split | None
     group: str = ""
+    place: Footprint | None = None
 
 
 def assign_groups(
@@ -60,6 +64,10 @@ def assign_groups(
     given = options.group_by is None and any(image.group for image in images)
     names = [(image.group if given else "") or image.name for image in images]
     training = [index for index, image in enumerate(images) if image.split in (None, "train")]
+    if options.group_by is None and not given and (blocks := _map_groups(images)):
+        messages.append(blocks.text)
+        messages += _leaks(images, blocks.related, copies, recognised=True)
+        return _merge_copies(blocks.groups, copies, training, messages)
     found = find_groups([image.key for image in images]) if options.group_by is None and not given else None
     if found is not None:
         named = [group or name for group, name in zip(found.groups, names, strict=True)]
@@ -77,6 +85,38 @@ def assign_groups(
         )
     messages += _leaks(images, names, copies, recognised=given)
     return _merge_copies(names, copies, training, messages)
+
+
+@dataclass(frozen=True)
+class _MapGroups:
+    """The group of each map tile by its place; `related` are those that share pixels with others."""
+
+    groups: list[str]
+    related: list[str]
+    text: str
+
+
+def _map_groups(images: Sequence[GroupedImage]) -> _MapGroups | None:
+    """Return groups of neighbours; None unless all images are maps in at least two blocks."""
+    places = [image.place for image in images if image.place is not None]
+    if len(places) < max(2, len(images)):
+        return None
+    found = find_blocks(places)
+    count = len(set(found.blocks.tolist()))
+    if count < 2:
+        return None
+    given = any(image.split is not None for image in images)
+    # given splits are kept: between them only shared pixels are a leak, not neighbours
+    related = [images[first].name for first in found.overlapping.tolist()]
+    groups = related if given else [f"place {block + 1}" for block in found.blocks.tolist()]
+    tiles, scenes = pluralise(len(images), "map tile"), pluralise(found.scenes, "scene")
+    text = (
+        f"{tiles} of {scenes} are split by place, in {count} blocks of neighbours, because neighbours look alike "
+        "(--group-by none switches this off)."
+    )
+    if given:
+        text = f"{tiles} of {scenes} stay in the given splits; tiles that overlap are related."
+    return _MapGroups(groups, related, text)
 
 
 def _describe(found: Grouping) -> str:

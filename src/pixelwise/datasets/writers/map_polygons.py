@@ -83,7 +83,7 @@ def outline_objects(
     >>> polygons.areas[0].to_json()
     {'area_px': 1, 'area_um2': 6.0}
     """
-    ground = _find_ground(georeference, (labels.shape[0], labels.shape[1]))
+    ground = find_ground(georeference, (labels.shape[0], labels.shape[1]))
     messages: tuple[str, ...] = ()
     if georeference is not None and ground is None:
         reason = "no CRS that is known" if georeference.transform is not None else "ground control points, no grid"
@@ -133,7 +133,7 @@ def area_rows(areas: Sequence[ObjectArea], classes: Sequence[str]) -> list[list[
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ground:
+class Ground:
     """A grid, its CRS, and the equal-area projection around its centre."""
 
     georeference: Georeference
@@ -153,8 +153,14 @@ class _Ground:
         metres = reproject(self.georeference.locate(divide_edges(ring, ring)), self.crs, self.equal_area)
         return abs(signed_area(metres - metres[0]))
 
+    def area_of(self, outline: Outline) -> float:
+        """Return the area of an object in square metres, without its holes."""
+        return math.fsum(
+            self.area(ring) * (-1 if index else 1) for polygon in outline.polygons for index, ring in enumerate(polygon)
+        )
 
-def _find_ground(georeference: Georeference | None, size: tuple[int, int]) -> _Ground | None:
+
+def find_ground(georeference: Georeference | None, size: tuple[int, int]) -> Ground | None:
     """Return what places the pixels of an image on the earth; None if its grid or its CRS is unknown."""
     if georeference is None or georeference.transform is None:
         return None
@@ -165,26 +171,25 @@ def _find_ground(georeference: Georeference | None, size: tuple[int, int]) -> _G
     longitude, latitude = reproject(centre, crs, WGS84)[0].tolist()
     if not math.isfinite(longitude + latitude):
         longitude = latitude = 0.0  # the image is refused when its first object is placed
-    return _Ground(georeference=georeference, crs=crs, equal_area=equal_area_crs(longitude, latitude))
+    return Ground(georeference=georeference, crs=crs, equal_area=equal_area_crs(longitude, latitude))
 
 
-def _place(outline: Outline, ground: _Ground | None) -> tuple[list[list[Ring]], float | None]:
+def _place(outline: Outline, ground: Ground | None) -> tuple[list[list[Ring]], float | None]:
     """Return polygons of an outer ring and its holes in the coordinates of the file, and the area on a map."""
     if ground is None:
         return [list(polygon) for polygon in outline.polygons], None
     polygons = [[ground.degrees(ring) for ring in polygon] for polygon in outline.polygons]
-    area = math.fsum(
-        ground.area(ring) * (-1 if index else 1) for polygon in outline.polygons for index, ring in enumerate(polygon)
-    )
-    # RFC 7946, section 3.1.6: outer rings counterclockwise, holes clockwise
-    turned = [
-        [
-            ring if (signed_area(ring - ring[0]) > 0) == (index == 0) else ring[::-1]
-            for index, ring in enumerate(polygon)
-        ]
-        for polygon in polygons
+    return [turn_rings(polygon) for polygon in polygons], ground.area_of(outline)
+
+
+def turn_rings(polygon: Sequence[Ring]) -> list[Ring]:
+    """Return a polygon with its outer ring, the first, counterclockwise and its holes clockwise, y growing upwards.
+
+    Source: RFC 7946, section 3.1.6; OGC 06-103r4, section 6.1.11.1.
+    """
+    return [
+        ring if (signed_area(ring - ring[0]) > 0) == (index == 0) else ring[::-1] for index, ring in enumerate(polygon)
     ]
-    return turned, area
 
 
 def _feature(polygons: Sequence[Sequence[np.ndarray]], area: ObjectArea) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_confidence, unscaled
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
+from pixelwise.workflow.evaluation.quantity_scores import QuantityEvaluation
 from pixelwise.workflow.evaluation.splits import ScoreRequest
 from pixelwise.workflow.evaluation.surface_scores import SurfaceEvaluation
 from pixelwise.workflow.evaluation.volume_scores import VolumeEvaluation, read_grids
@@ -42,18 +43,20 @@ def score_masks(model: SegmentationModel, request: ScoreRequest) -> dict[str, An
     annotated = [case for case in cases if case.annotation is not None]
     names, kind, grids = class_names(model.model_card), model.model_card.task, read_grids(dataset, annotated)
     surfaces, volumes = SurfaceEvaluation(annotated, names, kind, grids), VolumeEvaluation(grids, names, kind)
+    quantities = QuantityEvaluation(model.model_card, grids)
 
     def on_prediction(case: Case, truth: np.ndarray, prediction: Prediction) -> None:
         labels = scored_labels(prediction, model.model_card)
         surfaces.add(case, truth, labels)
         volumes.add(case, truth, labels)
+        quantities.add(case, truth, labels)
         image_level.add(truth, confidence.add_image(truth, prediction, model.model_card), model.model_card)
 
     raw = SegmentationModel(unscaled(model.model_card), model.predictor)
     results = count_masks(raw, dataset, cases, progress=request.progress, on_prediction=on_prediction)
     scores = summarise_masks(results, model.model_card, dataset, cases, seed=request.seed)
     scores = surfaces.add_to(image_level.add_to(scores, model.model_card), request.seed)
-    scores = volumes.add_to(scores, request.seed)
+    scores = quantities.add_to(volumes.add_to(scores, request.seed), request.seed)
     return add_confidence(scores, confidence, [model.model_card.conformal_margin] * len(results))
 
 

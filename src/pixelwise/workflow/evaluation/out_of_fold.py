@@ -25,6 +25,7 @@ from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_c
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
 from pixelwise.workflow.evaluation.masks import class_names, count_masks, scored_labels, summarise_masks
+from pixelwise.workflow.evaluation.quantity_scores import QuantityEvaluation
 from pixelwise.workflow.evaluation.surface_scores import SurfaceEvaluation
 from pixelwise.workflow.evaluation.volume_scores import VolumeEvaluation, read_grids
 from pixelwise.workflow.run import Run
@@ -197,6 +198,7 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
     model_cards = request.model_cards()
     names, kind, grids = class_names(model_cards[0]), model_cards[0].task, read_grids(dataset, request.cases)
     surfaces, volumes = SurfaceEvaluation(request.cases, names, kind, grids), VolumeEvaluation(grids, names, kind)
+    quantities = QuantityEvaluation(model_cards[0], grids)
     for index, (number, cases) in enumerate(folds):
         model = as_segmentation_model(request.open_model(number))
         model_card = known = held_out_card(model_cards, index)
@@ -206,6 +208,7 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
             labels = scored_labels(prediction, model_card)
             surfaces.add(case, truth, labels)
             volumes.add(case, truth, labels)
+            quantities.add(case, truth, labels)
             scaled = confidence.add_image(truth, prediction, model_card)
             image_level.add(truth, scaled, model_card)
             _sample_pixels(request.data, truth, scaled, model_card, each, seed)
@@ -217,6 +220,8 @@ def score_mask_folds(request: OutOfFold) -> FoldScores:
         raise ValueError("no folds to score")
     scores = image_level.add_to(summarise_masks(results, model_card, dataset, request.cases, seed=seed), model_card)
     scores = volumes.add_to(surfaces.add_to(scores, seed), seed)
+    numbers = {case.name: number for number, cases in folds for case in cases}
+    scores = quantities.add_to_folds(scores, numbers)
     scores = add_confidence(scores, confidence, _margins(folds, confidence))
     scores["confidence"]["bound"]["margin"] = confidence.margin(range(len(results)))  # of the ensemble
     return scores, headlines

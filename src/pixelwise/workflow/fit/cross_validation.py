@@ -26,6 +26,7 @@ from pixelwise.workflow.evaluation.out_of_fold import (
     common_temperatures,
     evaluate_out_of_fold,
 )
+from pixelwise.workflow.evaluation.quantity_scores import record_of_scores
 from pixelwise.workflow.fit.distillation import train_student
 from pixelwise.workflow.fit.loop import Training
 from pixelwise.workflow.fit.select.tta import TtaGain, describe_tta
@@ -161,6 +162,7 @@ class CrossValidation:
             trained,
             temperatures=common_temperatures(cards),
             conformal_margin=scores["confidence"].get("bound", {}).get("margin"),
+            quantities=record_of_scores(scores),
         )
         summaries = [run.fold(number).read_json("summary.json") for number in range(1, self._count + 1)]
         gains = _mean_gains([summary["averages"] for summary in summaries])

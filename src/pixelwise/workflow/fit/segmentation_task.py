@@ -19,10 +19,12 @@ from pixelwise.sampling.progressive_resizing import low_res_options
 from pixelwise.sampling.volume_patches import VolumeSampler
 from pixelwise.training.losses import balance
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
+from pixelwise.workflow.fit.select.appearance import select_appearance
 from pixelwise.workflow.fit.select.calibration import select_calibration
 from pixelwise.workflow.fit.select.foreground_threshold import CHOSEN, is_membrane_like, select_foreground_threshold
 from pixelwise.workflow.fit.select.min_area import may_choose, select_min_areas
 from pixelwise.workflow.fit.select.object_thresholds import choose_weights, seconds_to_tune, select_object_thresholds
+from pixelwise.workflow.fit.select.quantities import select_quantities
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain
 from pixelwise.workflow.fit.select.validation_predictions import (
     ValidationPrediction,
@@ -86,6 +88,7 @@ class SegmentationTask:
         images_only = config.network.dimensions == 2  # thin borders between regions were only studied in images
         threshold = config.training.tune and images_only and not set(CHOSEN) <= set(self._user_set)
         self._choose_threshold = threshold and is_membrane_like(truths, config.target, config.network.classes)
+        self._reference = [*images, *val_images] if images_only else []
         self._validation = self._make_validation(val_images, device)
 
     def sampler_at(self, progress: float, share: float) -> PatchSampler:
@@ -165,12 +168,16 @@ class SegmentationTask:
         objects = partial(select_object_thresholds, user_set=self._user_set, progress=self._progress)
         # the foreground threshold of membrane-like images has the largest effect, and gets as much time as objects
         threshold = partial(select_foreground_threshold, user_set=self._user_set)
+        appearance = partial(select_appearance, images=self._reference)
         each = None if self._seconds is None else self._seconds / 2
+        short = None if each is None else max(MIN_SECONDS, each / 4)
         selections: list[tuple[bool, float | None, Select]] = [
             (self._tune_objects, self._tuning_seconds, objects),
             (self._choose_threshold, self._tuning_seconds, threshold),
             (self._choose_areas, each, select_min_areas),
             (self._calibrate, each, select_calibration),
+            (self._calibrate, short, select_quantities),
+            (self._calibrate and bool(self._reference), short, appearance),
         ]
         return [(seconds, select) for enabled, seconds, select in selections if enabled]
 

@@ -106,6 +106,8 @@ def predict_large(
         progress.message(f"{image.path.name} is already finished.")
         return [file for file in (image.result, image.table, image.volumes) if file.exists()]
     card = model.model_card
+    if card.quantities is not None:
+        progress.message(f"{image.path.name} is streamed: it has no row in quantities.csv.")
     if model.dimensions == 3:
         return _predict_large_volume(model, image, progress)
     source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)

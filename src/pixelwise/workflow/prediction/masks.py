@@ -163,7 +163,13 @@ def predict_named(
     written.files.append(legend)
     for image in large:
         image.record.unlink(missing_ok=True)
-    return Predictions(tuple(written.files), tuple(failed), confidence=tuple(written.confidence))
+    return Predictions(
+        tuple(written.files),
+        tuple(failed),
+        confidence=tuple(written.confidence),
+        totals=written.totals,
+        outliers=written.outliers,
+    )
 
 
 def _predict_small(

@@ -17,6 +17,7 @@ from pixelwise.datasets.annotations import Bitmap
 from pixelwise.datasets.formats.coco_rle import encode_rle
 from pixelwise.datasets.formats.imagej_roi import roi_library
 from pixelwise.datasets.records import has_background
+from pixelwise.datasets.writers.geopackage import geopackage_bytes
 from pixelwise.datasets.writers.imagej_roi import roi_zip_bytes
 from pixelwise.datasets.writers.map_polygons import AREA_COLUMNS, area_rows, outline_objects
 from pixelwise.datasets.writers.object_table import COLUMNS, Cells, csv_bytes, object_rows
@@ -26,7 +27,7 @@ from pixelwise.errors import BadOption, nearest
 from pixelwise.io.read import Image
 from pixelwise.model_file.model_card import ModelCard
 
-FORMATS = ("geojson", "imagej", "coco", "csv", "polygons")
+FORMATS = ("geojson", "imagej", "coco", "csv", "polygons", "geopackage")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +67,7 @@ def save_objects(
     model_card: ModelCard,
     formats: Sequence[str],
 ) -> SavedObjects:
-    """Write ``NAME.geojson``, ``NAME_rois.zip`` and ``NAME.polygons.geojson``, and measure what all images need."""
+    """Write a file per format, such as ``NAME.geojson`` and ``NAME.gpkg``, and measure what all images need."""
     objects, class_index = number_objects(labels.astype(np.int32), model_card.task, model_card.classes)
     classes = [model_card.classes[index] for index in class_index.tolist()]
     files: list[Path] = []
@@ -78,13 +79,19 @@ def save_objects(
     if "imagej" in formats:
         files.append(folder / f"{name}_rois.zip")
         atomic_write_bytes(files[-1], roi_zip_bytes(objects, classes, class_index.tolist()))
-    areas, messages = list[Cells](), ()
+    areas, messages = list[Cells](), tuple[str, ...]()
     if "polygons" in formats:
         found = outline_objects(objects, classes, georeference=image.georeference, spacing=image.spacing)
         files.append(folder / f"{name}.polygons.geojson")
         atomic_write_bytes(files[-1], found.content)
         first = int(has_background(model_card.task, model_card.classes))
         areas, messages = area_rows(found.areas, model_card.classes[first:]), found.messages
+    if "geopackage" in formats:
+        content, reason = geopackage_bytes(objects, classes, image.georeference)
+        messages = (*messages, *reason)
+        if content is not None:
+            files.append(folder / f"{name}.gpkg")
+            atomic_write_bytes(files[-1], content)
     return SavedObjects(
         areas=areas,
         messages=messages,

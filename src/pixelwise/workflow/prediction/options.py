@@ -20,7 +20,7 @@ class PredictOptions:
         Also write uncertainty maps and the expected Dice.
     save : tuple of str
         Also write the objects for other programs: geojson (QuPath), imagej (ROI sets), coco, csv (physical units),
-        polygons (GeoJSON in longitude and latitude for maps, and areas.csv).
+        polygons (GeoJSON in longitude and latitude for maps, and areas.csv), geopackage (in the CRS of the image).
     symmetries : bool
         Test-time augmentation over the four flips; for classification, the mirror image.
     tta : int, optional

@@ -14,6 +14,8 @@ from pixelwise.io.volumes.names import stem_of, suffix_of
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.outliers import describe_outliers
+from pixelwise.workflow.prediction.quantities import describe_totals
 
 MAX_NAME = 255 - 55  # bytes: file systems take 255; the longest addition is that of a temporary file
 
@@ -41,20 +43,28 @@ class ClassPrediction:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Written files, failed files with their errors, predicted classes (classification), and confidence."""
+    """Written files, failed files with their errors, predicted classes (classification), and what the tables hold.
+
+    `totals` are the rows of ``totals.csv``: how much of each class all images contain; `outliers` those
+    of ``outliers.csv``: whether an image lies outside of what the model was trained on.
+    """
 
     outputs: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
     predictions: tuple[ClassPrediction, ...] = ()
     confidence: tuple[Confidence, ...] = ()
+    totals: tuple[dict[str, Any], ...] = ()
+    outliers: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return one JSON-ready object; `predictions` and `confidence` only if there are any."""
+        """Return one JSON-ready object; the others only if there are any."""
         record: dict[str, Any] = {
             "outputs": [str(path) for path in self.outputs],
             "failed": [{"file": str(path), "text": text} for path, text in self.failed],
         }
         record |= {"predictions": [prediction.to_json() for prediction in self.predictions]} if self.predictions else {}
+        record |= {"totals": list(self.totals)} if self.totals else {}
+        record |= {"outliers": list(self.outliers)} if self.outliers else {}
         return record | ({"confidence": [asdict(row) for row in self.confidence]} if self.confidence else {})
 
     def to_text(self, folder: Path) -> str:
@@ -62,7 +72,8 @@ class Predictions:
         done = f"{pluralise(len(self.outputs), 'file')} written to {folder}"
         if self.predictions:
             done = f"{pluralise(len(self.predictions), 'image')} classified in {self.outputs[0]}"
-        return f"{done}, {pluralise(len(self.failed), 'image')} failed." if self.failed else f"{done}."
+        done += f", {pluralise(len(self.failed), 'image')} failed." if self.failed else "."
+        return "\n".join([done, *describe_totals(self.totals), *describe_outliers(self.outliers)])
 
 
 def check_output_folder(folder: Path, inputs: Sequence[Path]) -> None:

@@ -5,13 +5,14 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
 from pixelwise.atomic_write import atomic_write, atomic_write_json
+from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.io.georeference import choose_mask_nodata
@@ -25,7 +26,10 @@ from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty
 from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.prediction.objects import SavedObjects, save_objects, write_summaries
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.outliers import OUTLIERS, outlier_row, read_outliers, write_outliers
+from pixelwise.workflow.prediction.quantities import quantity_rows, read_totals, write_quantities
 from pixelwise.workflow.prediction.volumes import VolumeFiles, save_volume, write_volume_tables
+from pixelwise.workflow.quantities import count_quantities
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are subsampled
 _TABLE = (
@@ -43,7 +47,7 @@ _TABLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOutputs:
-    """Outputs of one image: files, object table, volumes of the classes, confidence, and warnings.
+    """Outputs of one image: files, object table, volumes, confidence, counts and sizes, outlier tests, and warnings.
 
     `read` are warnings from reading, which many images may share; `notes` are warnings from prediction.
     """
@@ -56,6 +60,8 @@ class ImageOutputs:
     objects: SavedObjects | None
     read: tuple[str, ...]
     notes: tuple[str, ...]
+    quantities: Sequence[Cells] = ()
+    outlier: Cells | None = None
 
 
 @dataclass
@@ -72,6 +78,10 @@ class OutputSummary:
         self.confidence: list[Confidence] = []
         self.objects: list[SavedObjects] = []
         self.volumes: list[VolumeFiles] = []
+        self.quantities: list[Cells] = []
+        self.totals: tuple[dict[str, Any], ...] = ()
+        self.outlier_rows: list[Cells] = []
+        self.outliers: tuple[dict[str, Any], ...] = ()
         self.notes: list[str] = []
         self.read: dict[str, list[str]] = {}  # warning from reading -> images
 
@@ -105,12 +115,15 @@ class OutputSummary:
         if formats := self.options.save:
             objects = save_objects(self.folder, name, path.name, image, labels, self.model_card, formats)
             files += objects.files
+        counts = count_quantities(labels, self.model_card)
         return ImageOutputs(
             image=path.name,
             objects=objects,
             files=tuple(files),
             table=table,
             confidence=confidence,
+            quantities=quantity_rows(path.name, image, counts, self.model_card),
+            outlier=outlier_row(path.name, image.pixels, counts, self.model_card),
             read=image.warnings,
             notes=(
                 *result.warnings,
@@ -137,6 +150,9 @@ class OutputSummary:
             table=None,
             volumes=saved,
             confidence=confidence,
+            quantities=quantity_rows(
+                path.name, image, count_quantities(result.labels, self.model_card), self.model_card
+            ),
             read=image.warnings,
             notes=result.warnings,
         )
@@ -165,6 +181,9 @@ class OutputSummary:
             self.objects.append(saved.objects)
         if saved.volumes is not None:
             self.volumes.append(saved.volumes)
+        self.quantities += saved.quantities
+        if saved.outlier is not None:
+            self.outlier_rows.append(saved.outlier)
         for text in saved.read:
             self.read.setdefault(text, []).append(saved.image)
         self.notes += [f"{saved.image}: {text}" for text in saved.notes]
@@ -188,6 +207,13 @@ class OutputSummary:
         elif self.model_card.task == "instance":
             self.files.append(self.folder / "objects.csv")
             write_table(self.files[-1], self.tables, self.model_card.classes)
+        if self.quantities:
+            self.files += write_quantities(self.folder, self.quantities, self.model_card)
+            self.totals = read_totals(self.files[-1])
+        if self.outlier_rows:
+            self.files.append(self.folder / OUTLIERS)
+            write_outliers(self.files[-1], self.outlier_rows)
+            self.outliers = read_outliers(self.files[-1])
         if self.options.confidence:
             self.files.append(self.folder / "confidence.csv")
             write_confidence(self.files[-1], self.confidence)

@@ -46,6 +46,8 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
         ap = [(threshold, value["mean"], value["pooled"]) for threshold, value in objects["ap"].items()]
         names = ("IoU threshold", "mean over images", "all objects")
         parts.append(html.table(names, ap, "Average precision (AP) of objects"))
+    if quantities := scores.get("quantities"):
+        parts.append(_quantity_table(quantities))
     if images := scores.get("images"):
         parts.append(_detection_table(images))
     if boundaries := values.get("boundaries"):
@@ -56,6 +58,22 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
         caption = "Confusion matrix, in percent of the true pixels"
         parts.append(html.table(("true \\ predicted", *names), shares, caption, digits=1))
     return [*parts, *empty_classes(scores.get("empty", {}))]
+
+
+def _quantity_table(quantities: dict[str, Any]) -> str:
+    """Return the table of counts and sizes, with the coverage of their intervals in percent."""
+    heads = ("class", "", "predicted", "from", "to", "true", "mean error per image", "intervals", "covering, %")
+    keys = ("predicted", "low", "high", "true", "error", "intervals")
+    rows = [
+        (row["name"], unit, *(row[kind].get(key) for key in keys), _percent(row[kind]["share"]))
+        for row in quantities["classes"]
+        for kind, unit in (("objects", "objects"), ("size", quantities["unit"]))
+    ]
+    return html.table(heads, rows, "Counts and sizes, sums over the images", digits=1)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _detection_table(images: dict[str, Any]) -> str:

@@ -27,11 +27,15 @@ MAX_VALUES = 2**27  # probabilities of all images in memory: 512 MB
 
 
 class ValidationPrediction(NamedTuple):
-    """A validation image or volume: ground truth (*size), and uncalibrated probabilities (channels, *size)."""
+    """A validation image or volume: ground truth (*size), and uncalibrated probabilities (channels, *size).
+
+    `whole` is False for a part of a larger image.
+    """
 
     name: str
     truth: np.ndarray
     probabilities: np.ndarray
+    whole: bool = True
 
 
 def seconds_to_predict(budget: float | None) -> float | None:
@@ -73,16 +77,17 @@ def predict_validation(
     limits = seconds, min(MAX_PIXELS, MAX_VALUES // (len(networks) * model_card.network.classes))
     runtimes = [TorchRuntime(network, device) for network in networks]
     images = _predict(runtimes, model_card, dataset, *limits)
-    for name, truth, outputs in progress.track(images, "predicting validation images", cases):
+    for name, truth, whole, outputs in progress.track(images, "predicting validation images", cases):
         for predictions, probabilities in zip(each, outputs, strict=True):
-            predictions.append(ValidationPrediction(name, truth, probabilities))
+            predictions.append(ValidationPrediction(name, truth, probabilities, whole))
     return each
 
 
 def crop_centre(prediction: ValidationPrediction, side: int) -> ValidationPrediction:
     """Return the centre of a prediction, at most `side` pixels along each axis."""
     box = middle_window(prediction.truth.shape, side)
-    return ValidationPrediction(prediction.name, prediction.truth[box], prediction.probabilities[(slice(None), *box)])
+    truth, probabilities = prediction.truth[box], prediction.probabilities[(slice(None), *box)]
+    return ValidationPrediction(prediction.name, truth, probabilities, truth.size == prediction.truth.size)
 
 
 def within_time(predictions: Sequence[ValidationPrediction], seconds: float | None) -> Iterator[ValidationPrediction]:
@@ -134,8 +139,8 @@ def _predict(
     dataset: Dataset,
     seconds: float | None,
     max_pixels: int,
-) -> Iterator[tuple[str, np.ndarray, list[np.ndarray]]]:
-    """Yield name, truth (*size), and the probabilities (channels, *size) of each network.
+) -> Iterator[tuple[str, np.ndarray, bool, list[np.ndarray]]]:
+    """Yield name, truth (*size), whether it is whole, and the probabilities (channels, *size) of each network.
 
     Volumes are at the spacing of the model.
     """
@@ -165,7 +170,8 @@ def _predict(
         start = time.monotonic()
         outputs = [predictor.logits(pixels[(slice(None), *box)], scale) for predictor in predictors]
         truth = labels[box]
-        yield case.name, truth, [probabilities_of(logits, model_card.target) for logits in outputs]
+        whole = truth.size == labels.size
+        yield case.name, truth, whole, [probabilities_of(logits, model_card.target) for logits in outputs]
         pace = max(pace, (time.monotonic() - start) / truth.size)
         done += truth.size
         if done >= max_pixels:
