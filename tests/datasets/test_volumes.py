@@ -195,6 +195,6 @@ def test_commands_for_planes_refuse_volumes(tmp_path: Path) -> None:
 
     root = drawn.folders(tmp_path / "set", (3, 1, 0))
     with pytest.raises(BadDataset, match="volumes"):
-        doctor(root, progress=Progress())
+        doctor(root, fix=tmp_path / "fixed", progress=Progress())
     with pytest.raises(BadDataset, match="volumes"):
         convert(root, to="coco", out=tmp_path / "out", progress=Progress())

@@ -16,7 +16,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.inference.segmentation_model import SegmentationModel
-from pixelwise.labels.targets import class_channels
+from pixelwise.labels.regions import class_probabilities
 from pixelwise.metrics.acquisition import CommitteeVotes, Selection, select_core_set
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
@@ -150,7 +150,7 @@ def committee_votes(committee: Sequence[SegmentationModel], pixels: np.ndarray) 
         probabilities = model.predict_pixels(pixels, probabilities=True).probabilities
         if probabilities is None:
             raise ValueError("no probabilities to compare")
-        votes.add(probabilities[: class_channels(model.model_card.target, len(probabilities))])
+        votes.add(class_probabilities(probabilities, model.model_card.target))
     return votes
 
 

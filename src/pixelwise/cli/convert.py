@@ -11,7 +11,7 @@ from pixelwise.datasets.options import DataOptions
 
 FORMATS = (
     "folders, nnunet, cellpose, stardist, file-per-object, folder-per-class, qupath, imagej, coco, yolo, labelme, voc, "
-    "npy, hdf5 or csv"
+    "npy, hdf5, csv, nifti, nrrd, mha, tiff or ome-zarr"
 )
 
 

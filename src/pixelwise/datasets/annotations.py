@@ -7,6 +7,7 @@ centre, at (column + 0.5, row + 0.5).
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -148,6 +149,14 @@ class AnnotatedImage:
     group: str = ""
 
 
+class NamedRegion(NamedTuple):
+    """A set of mask values with a name, and the value that is written for it."""
+
+    name: str
+    values: tuple[int, ...]
+    written: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnnotatedSet:
     """A data set as a reader found it.
@@ -169,6 +178,8 @@ class AnnotatedSet:
         The shapes or values are objects; None: to be detected.
     fixed_classes : bool
         The classes are those of every data set in the format: the ones that occur in no mask are left out.
+    regions : tuple of NamedRegion
+        Sets of values that overlap or contain one another, in the order in which they are written.
     messages : tuple of str
         What was decided, each with the flag that overrides it, and what was left out.
     """
@@ -181,4 +192,5 @@ class AnnotatedSet:
     ignore_value: int | None = None
     instances: bool | None = None
     fixed_classes: bool = False
+    regions: tuple[NamedRegion, ...] = ()
     messages: tuple[str, ...] = ()

@@ -33,8 +33,10 @@ from pixelwise.datasets.other_files import describe_unread_annotations
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Labelling
+from pixelwise.datasets.regions import find_regions
 from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
+from pixelwise.datasets.slices import with_stacks, with_voxel_size
 from pixelwise.datasets.splitting.assign_splits import assign_splits, check_splits, label_set
 from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
 from pixelwise.errors import BadDataset
@@ -139,6 +141,7 @@ def scan_dataset(
         No folder, no image in it, or neither a readable pair of image and mask nor class folders.
     """
     options, progress = options or DataOptions(), progress or Progress()
+    options, voxel_size = with_voxel_size(root, options)
     annotated = detect_format(root, options)
     classes = read_class_folders(root, options) if annotated is None else None
     if classes is not None:
@@ -148,6 +151,7 @@ def scan_dataset(
         reading = ScanOptions(pages=options.pages)
     else:
         layout, class_table, options, reading = prepare(root, annotated, options)
+    layout = with_stacks(root, layout, options)
     if not layout.pairs:
         only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
@@ -188,8 +192,9 @@ def scan_dataset(
         [*layout.problems, *class_table.problems],
         options,
     )
-    labelling = replace(dataset.labelling, source_classes=reading.classes)
-    messages = (*layout.messages, *orientation, *dataset.messages)
+    regions, about_regions = find_regions(root, dataset.labelling, annotated, options)
+    labelling = replace(dataset.labelling, source_classes=reading.classes, regions=regions)
+    messages = (*layout.messages, *voxel_size, *orientation, *dataset.messages, *about_regions)
     read = replace(reading.read, exif=exif)
     dataset = replace(dataset, labelling=labelling, messages=messages, pages=options.pages, format=name, reading=read)
     if observer is not None:

@@ -121,6 +121,6 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
             raise BadDataset(f"a data set in the format {chosen.key}", "other files", hint, root)
         return chosen.read(root, options)
     affixes = (options.image_prefix, options.image_suffix, options.mask_prefix, options.mask_suffix)
-    named = any(given is not None for given in (options.images, options.masks, *affixes))
+    named = options.stack or any(given is not None for given in (options.images, options.masks, *affixes))
     found = next((f for f in FORMATS if not (named and f.by_folders) and f.recognise(root)), None)
     return None if found is None else found.read(root, options)

@@ -131,9 +131,9 @@ class Dataset:
         return match_channels(stored, self.channels, case.image)
 
     def require_planes(self, work: str) -> None:
-        """Raise `BadDataset` for volumes: `work`, such as "doctor", is for images."""
+        """Raise `BadDataset` for volumes: `work`, such as "forecast", is for images."""
         if self.spatial_dims == 3:
-            hint = "`pixelwise inspect` checks volumes: sizes, geometry, labels and copies."
+            hint = "`pixelwise inspect` and `pixelwise doctor` check volumes."
             raise BadDataset(f"images of two dimensions for {work}", "volumes", hint, self.root)
 
     def read_grid(self, case: Case) -> Grid | None:
@@ -144,7 +144,8 @@ class Dataset:
         BadImage
             The header cannot be read.
         """
-        return probe(case.image, self.reading.exif, volumes=self.reading.volumes and self.pages is None).grid
+        volumes = self.reading.volumes and self.pages is None
+        return self.reading.placed(probe(case.image, self.reading.exif, volumes=volumes).grid)
 
     def read_labels(self, case: Case) -> Int32[np.ndarray, "*size"]:
         """Read the labels of a case that has an annotation, without its image: where it has no data is unknown.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.options import DataOptions, parse_voxel_size
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.scan import ImageScan
 from pixelwise.geometry.grid import describe_spacing
@@ -31,7 +31,10 @@ class OrientedScans(NamedTuple):
 def read_options(options: DataOptions) -> ReadOptions:
     """Return how images are read before the orientation is decided."""
     exif: Orientation = "ignore" if options.exif == "ignore" else "apply"
-    return ReadOptions(exif=exif, nodata=options.nodata, volumes=options.volumes)
+    voxel_size = parse_voxel_size(options.voxel_size)
+    return ReadOptions(
+        exif=exif, nodata=options.nodata, volumes=options.volumes, stack=options.stack, voxel_size=voxel_size
+    )
 
 
 def choose_orientation(scans: Sequence[ImageScan], options: DataOptions) -> OrientedScans:

@@ -167,7 +167,7 @@ def _key(case: Case) -> tuple[str, Path]:
 
 def _view_of(dataset: Dataset) -> Dataset:
     """Return what the arrays of a case depend on."""
-    labelling = _NO_LABELS if dataset.task == "classification" else dataset.labelling
+    labelling = _NO_LABELS if dataset.task == "classification" else replace(dataset.labelling, regions=())
     return replace(dataset, cases=(), messages=(), problems=(), split_made=False, labelling=labelling)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from math import isinf
+from math import inf, isinf
 from typing import Literal
 
 from pixelwise.errors import BadOption
@@ -36,6 +36,10 @@ class DataOptions:
         "binary", "multiclass", "instance" or "classification"; "auto" detects it from the folders and the masks.
     classes : tuple of str
         Class names in the order of their mask values, with or without the background.
+    regions : tuple of str
+        Sets of mask values that overlap or contain one another, each learned by itself, such as
+        ``whole=1+2+3,core=2+3,enhancing=3``, in the order in which masks are written; the first value of each is
+        written.
     ignore_index : int, optional
         Mask value excluded from loss and scores; -1: none.
     foreground : int, optional
@@ -74,6 +78,11 @@ class DataOptions:
         Number of pages of a TIFF stack that are the channels of one image.
     volumes : bool
         The pages of a TIFF stack are the slices of a volume; by default if its metadata name an axis Z.
+    stack : bool
+        Images whose names differ in their last number are the slices of one volume, such as ``case1_z001.png``.
+    voxel_size : str, optional
+        Size of a voxel in millimetres along depth, height and width, such as ``3,1,1``, of volumes whose files do not
+        state it; of slices also as "spacing" in dataset.json.
     format : str
         Format of the data set, such as "nnunet"; "auto" recognises it, "folders" is a plain folder of images and masks.
     """
@@ -86,6 +95,7 @@ class DataOptions:
     mask_suffix: str | None = None
     task: Literal["auto", "binary", "multiclass", "instance", "classification"] = "auto"
     classes: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
     ignore_index: int | None = None
     foreground: int | None = None
     background: int | None = None
@@ -103,18 +113,18 @@ class DataOptions:
     drop_copies: bool = False
     pages: int | None = None
     volumes: bool = False
+    stack: bool = False
+    voxel_size: str | None = None
     format: str = AUTO_FORMAT
 
     def __post_init__(self) -> None:
         """Check the values and their combinations."""
         if not 0 < self.val_share < 1:
             raise BadOption("val_share between 0 and 1", str(self.val_share), "0.2 is usual.")
-        if self.pages is not None and self.pages < 1:
-            raise BadOption("pages of at least 1", str(self.pages), "Leave it out to detect it.")
-        if self.pages is not None and self.volumes:
-            raise BadOption("pages as channels or as slices", "both --pages and --volumes", "Leave out one of them.")
+        self._check_stacks()
         if len(set(self.classes)) != len(self.classes):
             raise BadOption("different class names", ", ".join(self.classes), "Name each class once.")
+        _ = [parse_region(region) for region in self.regions]
         if self.foreground is not None and self.foreground == self.ignore_index:
             raise BadOption("foreground different from ignore_index", str(self.foreground), "Change one of them.")
         if self.foreground is not None and self.task not in ("auto", "binary"):
@@ -128,6 +138,64 @@ class DataOptions:
             raise BadOption(
                 "a regular expression with one group for group_by", str(self.group_by), "Example: '^([^_]+)_'; or none."
             )
+
+    def _check_stacks(self) -> None:
+        """Check what says how pages and files become volumes."""
+        if self.pages is not None and self.pages < 1:
+            raise BadOption("pages of at least 1", str(self.pages), "Leave it out to detect it.")
+        if self.pages is not None and self.volumes:
+            raise BadOption("pages as channels or as slices", "both --pages and --volumes", "Leave out one of them.")
+        if self.stack and (self.pages is not None or self.volumes):
+            got = "both --stack and --pages or --volumes"
+            raise BadOption("one of --stack, --pages and --volumes", got, "Leave out the others.")
+        if self.voxel_size is not None:
+            try:
+                parse_voxel_size(self.voxel_size)
+            except ValueError as error:
+                hint = "Example: --voxel-size 3,1,1 (depth, height, width)."
+                raise BadOption("three positive numbers for --voxel-size", f"`{self.voxel_size}`", hint) from error
+
+
+def parse_region(text: str) -> tuple[str, tuple[int, ...]]:
+    """Return the name and the values of a region.
+
+    Raises
+    ------
+    BadOption
+        It is not written as NAME=VALUE+VALUE.
+
+    Examples
+    --------
+    >>> parse_region("core = 2+3")
+    ('core', (2, 3))
+    """
+    name, equals, values = text.partition("=")
+    parts = [part.strip() for part in values.split("+")]
+    if not equals or not name.strip() or not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+        hint = "Example: --regions whole=1+2+3,core=2+3,enhancing=3."
+        raise BadOption("regions as NAME=VALUE+VALUE", f"`{text}`", hint)
+    return name.strip(), tuple(map(int, parts))
+
+
+def parse_voxel_size(text: str | None) -> tuple[float, ...]:
+    """Return the size of a voxel as numbers; none without a text.
+
+    Raises
+    ------
+    ValueError
+        It is not three positive numbers.
+
+    Examples
+    --------
+    >>> parse_voxel_size("3,1,0.5"), parse_voxel_size(None)
+    ((3.0, 1.0, 0.5), ())
+    """
+    if text is None:
+        return ()
+    sides = tuple(float(part) for part in text.split(","))
+    if len(sides) != 3 or not all(0 < side < inf for side in sides):
+        raise ValueError(text)
+    return sides
 
 
 def _is_number(text: str | None) -> bool:

@@ -12,6 +12,15 @@ BACKGROUND_NAMES = ("background", "bg", "none", "nothing", "other", "rest", "voi
 
 
 @dataclass(frozen=True, kw_only=True)
+class Region:
+    """A set of classes, by their indices, with the class that stands for it in masks."""
+
+    name: str
+    classes: tuple[int, ...]
+    written: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Labelling:
     """The mapping from mask values to classes or objects.
 
@@ -38,6 +47,8 @@ class Labelling:
         Instances: file value of the background; None if every value is an object.
     source_classes : tuple of str
         Annotations that name their classes (shapes, or a mask file per class): the names of the values 1, 2, ...
+    regions : tuple of Region
+        Sets of classes that overlap or contain one another, in the order in which masks are written.
     """
 
     task: Task
@@ -51,6 +62,7 @@ class Labelling:
     alpha: bool = False
     background: int | None = 0
     source_classes: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
 
 
 def has_background(task: str, classes: Sequence[str]) -> bool:

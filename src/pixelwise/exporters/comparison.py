@@ -77,7 +77,7 @@ def compare(runtime: str, predict: PredictBatch, batches: Sequence[ParityBatch],
         logits = max(logits, _difference(outputs.logits, batch.logits))
         expected = export_task.probabilities(batch.logits)
         probabilities = max(probabilities, _difference(outputs.probabilities, expected))
-        classes, torch_classes = export_task.decide(outputs.probabilities), export_task.decide(batch.logits)
+        classes, torch_classes = export_task.decide(outputs.probabilities), export_task.decide(expected)
         changed, total = changed + int((classes != torch_classes).sum()), total + classes.size
         counts.append(export_task.count(batch.truth, classes))
         torch_counts.append(export_task.count(batch.truth, torch_classes))

@@ -92,6 +92,8 @@ class ExportGraph(nn.Module):
         """Return probabilities and logits."""
         if self._classes == self._model_card.network.classes:
             return logits.softmax(1), logits
+        if not self._classes:  # regions
+            return logits.sigmoid(), logits
         # channels after the classes have a sigmoid each (`labels.targets.probabilities_of`)
         classes, rest = logits[:, : self._classes], logits[:, self._classes :]
         return torch.cat([classes.softmax(1), rest.sigmoid()], dim=1), logits

@@ -17,6 +17,7 @@ from pixelwise.exporters.samples import (
     make_feed,
     make_parity_batch,
 )
+from pixelwise.labels.regions import write_regions
 from pixelwise.labels.targets import class_channels, probabilities_of
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 from pixelwise.model_file.model_card import ModelCard
@@ -52,7 +53,8 @@ class SegmentationExport:
         if self._dimensions == 3:
             self.counted, self.calibration_images = "voxels", 16
         self.min_dynamic_side: int | None = model_card.geometry.legal_first
-        self._classes = class_channels(model_card.target, model_card.network.classes)
+        self._softmax = class_channels(model_card.target, model_card.network.classes)
+        self._classes = len(model_card.classes) if model_card.target.regions else self._softmax
 
     def make_parity_batches(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:
         """Return batches of random tiles from a fixed seed, cycling through the samples."""
@@ -83,11 +85,13 @@ class SegmentationExport:
             yield make_feed(draw_crop(sample, sides, self._model_card, rng), self._model_card)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return the softmax over the classes, and the sigmoid of a distance channel."""
+        """Return the softmax over the classes, and the sigmoid of a distance channel or of regions."""
         return probabilities_of(logits, self._model_card.target, channel_axis=1)
 
     def decide(self, values: np.ndarray) -> np.ndarray:
-        """Return the most probable class of each pixel."""
+        """Return the most probable class of each pixel; of regions the class that is written last."""
+        if self._model_card.target.regions:
+            return np.stack([write_regions(image, self._model_card.target) for image in values])
         return values[:, : self._classes].argmax(1)
 
     def count(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -104,18 +108,30 @@ class SegmentationExport:
     def describe(self) -> Description:
         """Return the description of a package: axes of any valid size with their physical scale, and the classes."""
         model_card = self._model_card
-        mixed = self._classes != model_card.network.classes  # a distance channel is not part of the softmax
+        regions = model_card.target.region_names
+        mixed = self._softmax != model_card.network.classes  # a distance channel is not part of the softmax
+        activation = [] if mixed else [{"id": "softmax", "kwargs": {"axis": "channel"}}]
         notes = ["Use whole images if each image is normalised by its own mean and standard deviation."]
         if self._dimensions == 3 and not self._states_halo():
             halo = model_card.geometry.halo
             notes.append(f"Use whole volumes, or tiles that overlap by {2 * halo} voxels, of which half are dropped.")
         if model_card.target.kind != "classes":
             notes.append("Object post-processing is part of pixelwise; other tools get the probabilities only.")
+        if regions:
+            order = ", then ".join(
+                f"{written} where {name} is above {threshold:g}"
+                for name, written, threshold in zip(
+                    regions, model_card.target.region_classes, model_card.target.region_thresholds, strict=True
+                )
+            )
+            notes.append(
+                f"Channels are regions, each with a sigmoid. To write a mask of classes, start with 0; {order}."
+            )
         return Description(
             input_axes=[self._axis(axis, {"size": self._input_size(axis)}) for axis in range(self._dimensions)],
             output_axes=[self._axis(axis, self._output_size(axis)) for axis in range(self._dimensions)],
-            channels=list(CHANNELS.get(model_card.target.kind, model_card.classes)),
-            postprocessing=[] if mixed else [{"id": "softmax", "kwargs": {"axis": "channel"}}],
+            channels=list(regions or CHANNELS.get(model_card.target.kind, model_card.classes)),
+            postprocessing=[{"id": "sigmoid"}] if regions else activation,
             summary=f"Segmentation of {join_names(model_card.classes[1:]) or 'objects'}; {model_card.task}.",
             notes=notes,
             tag="segmentation",

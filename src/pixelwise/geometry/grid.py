@@ -7,7 +7,7 @@ millimetres. ITK and DICOM use LPS+, where x and y have the other sign; readers 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
@@ -108,6 +108,21 @@ class Grid:
         """The spacing in millimetres; None if the unit is unknown."""
         factor = _PER_MILLIMETRE.get(self.unit or "")
         return None if factor is None else tuple(side * factor for side in self.spacing)
+
+    def in_millimetres(self) -> "Grid":
+        """Return the grid in millimetres; as it is if its unit is unknown.
+
+        Examples
+        --------
+        >>> Grid(axes=("y", "x"), spacing=(500.0, 250.0), unit="micrometer").in_millimetres().spacing
+        (0.5, 0.25)
+        """
+        factor = _PER_MILLIMETRE.get(self.unit or "")
+        if factor is None or self.unit == "millimeter":
+            return self
+        origin = None if self.origin is None else tuple(value * factor for value in self.origin)
+        spacing = tuple(side * factor for side in self.spacing)
+        return replace(self, spacing=spacing, origin=origin, unit="millimeter")
 
     @property
     def turn(self) -> "Turn":

@@ -1,6 +1,7 @@
 """Images, masks and volumes in memory, their headers, and the options of reading them."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -27,20 +28,35 @@ class ReadOptions:
         GDAL_NODATA tag of each TIFF.
     volumes : bool
         The pages of a TIFF are the slices of a volume, also where its metadata do not say so.
+    stack : bool
+        Images whose names differ in their last number are the slices of one volume.
+    voxel_size : tuple of float
+        Millimetres along depth, height and width, of volumes whose files state no unit; empty if unknown.
     """
 
     exif: Orientation = "apply"
     nodata: str | None = None
     volumes: bool = False
+    stack: bool = False
+    voxel_size: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Validate the value of missing pixels."""
+        """Validate the value of missing pixels, and the size of a voxel."""
+        if self.voxel_size and (len(self.voxel_size) != 3 or not all(0 < side < math.inf for side in self.voxel_size)):
+            hint = "Give millimetres along depth, height and width."
+            raise BadOption("three positive numbers for --voxel-size", f"{self.voxel_size}", hint)
         if self.nodata not in (None, "none"):
             try:
                 float(self.nodata)
             except ValueError as error:
                 hint = "Give the value of pixels without a measurement."
                 raise BadOption("a number, nan or none for --nodata", f"`{self.nodata}`", hint) from error
+
+    def placed(self, grid: Grid | None) -> Grid | None:
+        """Return the grid of a volume, with the given size of a voxel if the file states no unit."""
+        if grid is None or grid.unit is not None or not self.voxel_size:
+            return grid
+        return replace(grid, spacing=self.voxel_size, unit="millimeter")
 
     def nodata_of(self, header: Header) -> float | None:
         """Return the value that stands for missing pixels in a file; None if there is none."""

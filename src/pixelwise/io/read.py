@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.geometry.grid import Grid
+from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.array_paths import ARRAY_KINDS
 from pixelwise.io.arrays import decode_array, read_array_header
 from pixelwise.io.georeference import Georeference
@@ -33,6 +33,7 @@ from pixelwise.io.sample_values import alpha_kind, apply_palette, invert, to_int
 from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.volumes.names import VOLUME_SUFFIXES
 from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume, read_volume_header
+from pixelwise.io.volumes.slices import slice_files, stack_images, stack_masks
 from pixelwise.io.volumes.stack import stack_grid
 from pixelwise.io.volumes.volume import Volume, VolumeHeader
 from pixelwise.io.write import gif_bytes, mask_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
@@ -87,6 +88,9 @@ def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> 
     BadImage
         The file is not a supported image. Damage after the header is not detected.
     """
+    if files := slice_files(path):
+        first = probe(files[0], exif)
+        return replace(first, depth=len(files), grid=Grid(axes=VOLUME_AXES, spacing=(1.0, 1.0, 1.0)))
     if (kind := folder_format(path)) is not None:
         return _volume_info(read_volume_header(path, kind))
     file, kind = open_image_file(path)
@@ -112,13 +116,15 @@ def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> 
 
 
 def volume_format(path: Path) -> str | None:
-    """Return the format of a volume whose grid a result can keep, such as "NIfTI"; None for planes and TIFF stacks.
+    """Return the format of a volume whose grid a result can keep, such as "NIfTI"; None for planes and stacks of them.
 
     Raises
     ------
     BadImage
         Not an image.
     """
+    if slice_files(path):
+        return None
     if (kind := folder_format(path)) is not None:
         return kind
     file, kind = open_image_file(path)
@@ -184,6 +190,8 @@ def read_image(
         missing; integers that float32 cannot represent exactly.
     """
     options = options or ReadOptions()
+    if files := slice_files(path):
+        return stack_images([read_image(file, channels=channels, options=options) for file in files], files, options)
     stored = _read(path, pages, max_pixels, options.exif, channels, size, volumes=options.volumes)
     if isinstance(stored, Volume):
         return _volume_image(path, stored, options)
@@ -200,7 +208,7 @@ def read_image(
         samples = samples[:-1]
     grid = None
     if _is_stack(header, pages, options.volumes):
-        samples, grid = _stacked(samples, header.pages), stack_grid(header)
+        samples, grid = _stacked(samples, header.pages), options.placed(stack_grid(header))
     pixels, missing = to_pixels(samples, path, options.nodata_of(header))
     if pixels.size > 1 and pixels.min() == pixels.max():
         messages += (f"all pixels have the same value ({pixels.flat[0]})",)
@@ -226,7 +234,7 @@ def _volume_image(path: Path, volume: Volume, options: ReadOptions) -> Image:
         warnings=messages,
         missing=missing,
         dtype=header.dtype,
-        grid=volume.grid,
+        grid=options.placed(volume.grid),
         stored_orientation=header.grid.orientation,
     )
 
@@ -277,6 +285,8 @@ def read_mask(
     BadImage
         Not a readable image, several pages that are no volume, neither one channel nor RGB, or not integers.
     """
+    if files := slice_files(path):
+        return stack_masks([read_mask(file, max_pixels=max_pixels, exif=exif) for file in files], files)
     stored = _read(path, None, max_pixels, exif, volumes=volumes)
     if isinstance(stored, Volume):
         return _volume_mask(path, stored.samples, stored.grid, stored.header.warnings)

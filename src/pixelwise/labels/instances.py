@@ -26,6 +26,7 @@ from scipy import ndimage
 from pixelwise.geometry.tiles import Span
 from pixelwise.labels.label_image import components
 from pixelwise.labels.postprocess import fill_holes, remove_small_objects, remove_small_regions
+from pixelwise.labels.regions import write_regions
 from pixelwise.labels.run_lengths import row_strips
 from pixelwise.labels.split_regions import cut_lines, erode
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, splits_regions
@@ -88,10 +89,15 @@ def most_probable_class(
 
 
 def class_of(probabilities: Float[np.ndarray, " channels *size"], options: TargetOptions) -> UInt8[np.ndarray, "*size"]:
-    """Return the class of each pixel: the most probable one, or of two classes the second above its threshold.
+    """Return the class of each pixel.
+
+    The most probable one; of two classes the second above its threshold; with regions that of the last one above its
+    threshold.
 
     Logits can be passed instead if `most_probable_wins`.
     """
+    if options.regions:
+        return write_regions(probabilities, options)
     if len(probabilities) != 2 or most_probable_wins(options):
         return most_probable_class(probabilities)
     return (probabilities[1] > options.foreground_threshold).view(np.uint8)

@@ -9,6 +9,9 @@
 
 The distance is the last channel, a number between 0 and 1 for each pixel (`edge_distance`). Softmax applies to the
 first `class_channels` channels, the logistic function to the rest; `probabilities_of` applies both.
+
+Kind "classes" with `regions`, sets of classes that overlap or contain one another, has a channel with a logistic
+function per region (nnU-Net, region-based training). The target stays the class map: `labels.regions`.
 """
 
 from dataclasses import dataclass
@@ -47,6 +50,10 @@ class TargetOptions:
 
     `class_areas` is for kind "classes" with a background class 0: the minimum area of each class in pixels; smaller
     connected regions become class 0. Empty disables small-region removal.
+
+    `regions` is for kind "classes" with a background class 0: the classes of each region, in the order in which they
+    are written. `region_names` are their names, `region_classes` the class that is written where the probability of a
+    region is above its entry in `region_thresholds`.
     """
 
     kind: Literal["classes", "components", "boundary", "distance"] = "classes"
@@ -58,9 +65,14 @@ class TargetOptions:
     class_areas: tuple[int, ...] = ()
     split_threshold: float = 0.95
     split_depth: int = 0
+    regions: tuple[tuple[int, ...], ...] = ()
+    region_names: tuple[str, ...] = ()
+    region_classes: tuple[int, ...] = ()
+    region_thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Validate thresholds and widths."""
+        """Validate thresholds, widths and regions."""
+        self._check_regions()
         for name in ("seed_threshold", "foreground_threshold", "split_threshold"):
             if not 0 < getattr(self, name) < 1:
                 raise BadOption(f"target.{name} between 0 and 1", f"{getattr(self, name)}", "Try 0.5.")
@@ -79,9 +91,33 @@ class TargetOptions:
             hint = "Set 0 for the background and a minimum area in pixels for every other class, or omit it."
             raise BadOption('target.class_areas for kind "classes", 0 first, then 0 or more', got, hint)
 
+    def _check_regions(self) -> None:
+        each = (self.region_names, self.region_classes, self.region_thresholds if self.regions else ())
+        lengths = [len(self.regions), *map(len, each)]  # thresholds may be set before the regions are known
+        if len(set(lengths)) > 1:
+            expected = "as many target.region_names, region_classes and region_thresholds as target.regions"
+            raise BadOption(expected, ", ".join(map(str, lengths)), "Give one of each per region, in their order.")
+        if not self.regions:
+            return
+        members = [index for region in self.regions for index in region]
+        hint = "Omit them: they are those of the data set (--regions)."
+        if self.kind != "classes" or not all(self.regions) or min(members, default=0) < 1 or max(members) >= IGNORE:
+            got = f"{[list(region) for region in self.regions]} for kind {self.kind}"
+            raise BadOption('target.regions of class numbers from 1, for kind "classes"', got, hint)
+        if len(set(self.region_classes)) < len(self.regions) or not set(self.region_classes) <= set(members):
+            raise BadOption("another class of target.regions for each region", f"{list(self.region_classes)}", hint)
+        if not all(0 < threshold < 1 for threshold in self.region_thresholds):
+            got = f"{list(self.region_thresholds)}"
+            raise BadOption("target.region_thresholds between 0 and 1", got, "Try 0.5 for each.")
+        if self.split_depth or self.foreground_threshold != 0.5:
+            got = f"foreground_threshold {self.foreground_threshold}, split_depth {self.split_depth}"
+            raise BadOption("target.foreground_threshold 0.5 and split_depth 0 with regions", got, "Omit them.")
+
 
 def target_classes(options: TargetOptions, classes: int) -> int:
-    """Return the number of target classes for masks of `classes` classes."""
+    """Return the number of target classes for masks of `classes` classes; with regions that of the regions."""
+    if options.regions:
+        return len(options.regions)
     return {"classes": classes, "components": 2, "boundary": 3, "distance": 3}[options.kind]
 
 
@@ -93,7 +129,7 @@ def target_channels(options: TargetOptions, classes: int) -> int:
     BadOption
         More than two classes, with a threshold or splitting that needs two.
     """
-    if options.kind == "classes" and classes > 2 and not most_probable_wins(options):
+    if options.kind == "classes" and classes > 2 and not options.regions and not most_probable_wins(options):
         name, usual = ("split_depth", 0) if splits_regions(options) else ("foreground_threshold", 0.5)
         got = f"{getattr(options, name)} for {classes} classes"
         raise BadOption(f"target.{name} {usual} for masks of more than two classes", got, "Omit it.")
@@ -112,12 +148,13 @@ def splits_regions(options: TargetOptions) -> bool:
 
 def most_probable_wins(options: TargetOptions) -> bool:
     """Return whether each pixel gets its most probable class, so that logits can replace probabilities."""
-    return options.kind == "classes" and options.foreground_threshold == 0.5 and not splits_regions(options)
+    whole = options.foreground_threshold == 0.5 and not splits_regions(options)
+    return options.kind == "classes" and whole and not options.regions
 
 
 def class_channels(options: TargetOptions, channels: int) -> int:
-    """Return how many of the `channels` of the logits are classes; they come first and share a softmax."""
-    return channels - (options.kind == "distance")
+    """Return how many of the `channels` of the logits share a softmax; they come first, and are none with regions."""
+    return 0 if options.regions else channels - (options.kind == "distance")
 
 
 def probabilities_of(
@@ -130,8 +167,10 @@ def probabilities_of(
     """Convert logits to probabilities: softmax over the classes, the logistic function over the distance.
 
     The logits of the classes are divided by the temperatures first. `channel_axis` is 0 for (channels, *size), 1 for a
-    batch.
+    batch. With regions the logistic function applies to all channels, without a temperature.
     """
+    if options.regions:
+        return expit(logits)
     channels = logits.shape[channel_axis]
     classes = class_channels(options, channels)
     first = (slice(None),) * channel_axis + (slice(None, classes),)

@@ -205,6 +205,7 @@ def _is_possible_target(card: ModelCard) -> bool:
     fits = card.task == "classification" or target_channels(target, len(card.classes)) == card.network.classes
     return (
         fits
+        and all(index < len(card.classes) for region in target.regions for index in region)
         and all(0 <= area <= MAX_AREA for area in (target.min_area, *areas))
         and max(target.separate, target.boundary_width) <= MAX_SIDE
         and len(areas) in (0, len(card.classes))

@@ -37,6 +37,8 @@ class LossOptions:
         For classification only (`classification_loss`).
     distance : float
         Weight of the distance loss; for targets of kind "distance" only.
+    regions : tuple of tuple of int
+        The classes of each region, those of the target: the loss is then `region_loss`.
     """
 
     cross_entropy: float = 1.0
@@ -49,6 +51,7 @@ class LossOptions:
     border_sigma: float = 5.0
     label_smoothing: float = 0.0
     distance: float = 1.0
+    regions: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that weights are not negative or all zero, and that weight maps have a cross-entropy to apply to."""
@@ -65,6 +68,9 @@ class LossOptions:
         if self.border_weight and not self.cross_entropy:
             hint = "Set loss.cross_entropy=1, or loss.border_weight=0."
             raise BadOption("a cross-entropy that loss.border_weight can weight", "loss.cross_entropy 0", hint)
+        if self.regions and (self.balanced or self.class_weights):
+            got = f"balanced {self.balanced}, class_weights {list(self.class_weights)}"
+            raise BadOption("no class weights in the loss of regions", got, "Omit them.")
         if self.balanced and self.class_weights:
             got = f"both balanced and class_weights {self.class_weights}"
             raise BadOption("loss.balanced or loss.class_weights", got, "Leave one of them out.")
@@ -119,6 +125,8 @@ def segmentation_loss(
     BadOption
         The number of class weights differs from the number of classes.
     """
+    if options.regions:
+        return region_loss(logits, target, options, weights)
     classes = logits.shape[1]
     if options.class_weights and len(options.class_weights) != classes:
         got = f"{len(options.class_weights)} for {classes} classes"
@@ -135,6 +143,52 @@ def segmentation_loss(
     if options.dice:
         first = 0 if options.dice_background or classes == 1 else 1
         total = total + options.dice * _dice_loss(log_probabilities.exp(), index, valid, options.batch_dice, first)
+    return total
+
+
+def region_loss(
+    logits: Float[Tensor, "batch regions *size"],
+    target: UInt8[Tensor, "batch *size"] | Int64[Tensor, "batch *size"],
+    options: LossOptions,
+    weights: Float[Tensor, "batch *size"] | None = None,
+) -> Float[Tensor, ""]:
+    """Return the weighted sum of binary cross-entropy and soft Dice loss of regions, which may overlap.
+
+    Both are means over the regions; ignored pixels count for none, and without other pixels the loss and its gradient
+    are 0. `weights` are those of `segmentation_loss`. The loss of nnU-Net's region-based training.
+
+    Parameters
+    ----------
+    logits : (batch, regions, *size) float
+    target : (batch, *size) integer
+        Class map.
+    options : LossOptions
+        `regions` are the classes of each region.
+    weights : (batch, *size) float, optional
+
+    Examples
+    --------
+    >>> options = LossOptions(regions=((1, 2), (2,)))
+    >>> target = torch.tensor([[[0, 1, 2, 255]]], dtype=torch.uint8)
+    >>> logits = torch.tensor([[[[-9.0, 9, 9, 9]], [[-9, -9, 9, 9]]]])
+    >>> bool(region_loss(logits, target, options) < 0.001), bool(region_loss(-logits, target, options) > 9)
+    (True, True)
+    """
+    valid = target != IGNORE
+    if not bool(valid.any()):
+        return logits.sum() * 0.0
+    table = torch.zeros((IGNORE + 1, len(options.regions)), dtype=logits.dtype, device=logits.device)
+    for number, region in enumerate(options.regions):
+        table[list(region), number] = 1
+    truth = table[target.long()].movedim(-1, 1)  # rows of ignored pixels are 0
+    mask = valid.unsqueeze(1).to(logits.dtype)
+    total = logits.new_zeros(())
+    if options.cross_entropy:
+        each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
+        scale = mask[:, 0] if weights is None else mask[:, 0] * (1 + weights)
+        total = total + options.cross_entropy * (each * scale).sum() / scale.sum()
+    if options.dice:
+        total = total + options.dice * _mean_dice_loss(logits.sigmoid() * mask, truth, options.batch_dice)
     return total
 
 
@@ -164,9 +218,11 @@ def distillation_loss(
 
     The first `classes` channels share a softmax; each further channel has a sigmoid. Equal logits give 0.
     """
-    student = functional.log_softmax(logits[:, :classes], dim=1)
-    teacher = functional.log_softmax(teacher_logits[:, :classes], dim=1)
-    loss = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(1).mean()
+    loss = logits.new_zeros(())
+    if classes:
+        student = functional.log_softmax(logits[:, :classes], dim=1)
+        teacher = functional.log_softmax(teacher_logits[:, :classes], dim=1)
+        loss = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(1).mean()
     if classes == logits.shape[1]:
         return loss
     rest = teacher_logits[:, classes:].sigmoid()
@@ -198,12 +254,16 @@ def _dice_loss(probabilities: Tensor, index: Tensor, valid: Tensor, pooled: bool
     # zeros_like keeps the memory format (channels last); scattering the mask leaves ignored pixels 0
     truth = torch.zeros_like(probabilities).scatter_(1, index.clamp(max=classes - 1).unsqueeze(1), mask)
     predicted = probabilities if bool(valid.all()) else probabilities * mask
-    predicted, truth = predicted[:, first:], truth[:, first:]
-    axes = tuple(range(2, probabilities.ndim))
+    return _mean_dice_loss(predicted[:, first:], truth[:, first:], pooled)
+
+
+def _mean_dice_loss(predicted: Tensor, truth: Tensor, pooled: bool) -> Tensor:
+    """Return 1 - mean soft Dice over the channels that occur in the batch; both are 0 where pixels are ignored."""
+    axes = tuple(range(2, predicted.ndim))
     axes = (0, *axes) if pooled else axes
     intersection = (predicted * truth).sum(axes)
     pixels = truth.sum(axes)
     dice = (2 * intersection + SMOOTHING) / (predicted.sum(axes) + pixels + SMOOTHING)
     # absent classes have no overlap to measure; the cross-entropy penalises their false positives
     present = pixels > 0
-    return (1 - dice[present]).mean() if bool(present.any()) else probabilities.sum() * 0.0
+    return (1 - dice[present]).mean() if bool(present.any()) else predicted.sum() * 0.0

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
 from pixelwise.datasets.records import has_background
-from pixelwise.labels.targets import IGNORE, class_channels
+from pixelwise.labels.regions import class_probabilities
+from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.calibration import dice_lower_bound, expected_dice
 from pixelwise.metrics.detection import image_score
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
@@ -52,7 +53,7 @@ def uncertainty_map(
 
     For objects the classes are those of the target: background, object and possibly boundary.
     """
-    confidence = probabilities[: class_channels(model_card.target, len(probabilities))].max(axis=0)
+    confidence = class_probabilities(probabilities, model_card.target).max(axis=0)
     return np.rint(TOP * (1 - confidence.astype(np.float32))).clip(0, TOP).astype(np.uint8)
 
 
@@ -84,15 +85,15 @@ def confidence_of(
     model_card: ModelCard,
 ) -> Confidence:
     """Return the confidence of the model in one image."""
-    dice = expected_dice_of(labels, probabilities, model_card)
-    margin = model_card.conformal_margin
-    confidence = probabilities[: class_channels(model_card.target, len(probabilities))].max(axis=0)
+    classes = class_probabilities(probabilities, model_card.target)
+    dice = expected_dice_of(labels, classes, model_card)
+    margin, confidence = model_card.conformal_margin, classes.max(axis=0)
     return Confidence(
         image=image,
         dice=dice,
         bound=None if dice is None or margin is None else dice_lower_bound(dice, margin),
         uncertainty=1 - float(confidence.mean(dtype=np.float64)),
-        scores=image_scores(probabilities, model_card),
+        scores=image_scores(classes, model_card),
     )
 
 

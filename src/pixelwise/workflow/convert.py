@@ -6,7 +6,8 @@ from typing import Any
 
 from pixelwise.atomic_write import new_folder
 from pixelwise.datasets.dataset import DataOptions, Dataset, detect_dataset
-from pixelwise.datasets.writers.labelled_set import LabelledSet, groups_lost
+from pixelwise.datasets.writers.labelled_set import LabelledSet, groups_lost, regions_lost
+from pixelwise.datasets.writers.nnunet import write_nnunet
 from pixelwise.datasets.writers.registry import WRITERS, Writer
 from pixelwise.errors import BadOption, OutputFailed, nearest
 from pixelwise.progress import Console, Progress
@@ -67,7 +68,8 @@ def convert(
         A data set as `train` reads it; it is never written to.
     to : str
         "folders", "nnunet", "cellpose", "stardist", "file-per-object", "folder-per-class", "qupath", "imagej", "coco",
-        "yolo", "labelme", "voc", "npy", "hdf5" or "csv".
+        "yolo", "labelme", "voc", "npy", "hdf5" or "csv"; of volumes "folders", "nnunet", "nifti", "nrrd", "mha", "tiff"
+        or "ome-zarr".
     out : path
         A new or empty folder. It gets its name when everything is written: a stopped conversion leaves nothing there.
     progress : Progress, optional
@@ -84,7 +86,8 @@ def convert(
     BadOption
         An unknown format or option.
     BadDataset
-        The data set has problems that stop a training, or classes of whole images instead of masks.
+        The data set has problems that stop a training, classes of whole images instead of masks, or images of another
+        dimension than the format.
     OutputFailed
         `out` is inside the data set, is not empty, or cannot be written.
 
@@ -107,7 +110,9 @@ def convert(
     progress.message(*dataset.messages)
     data = LabelledSet(dataset=dataset, progress=progress)
     with new_folder(target) as folder_to_fill:
-        losses = (*writer.write(data, folder_to_fill), *groups_lost(dataset))
+        write = writer.write if dataset.spatial_dims == 2 else writer.write_volumes
+        regions = () if writer.write is write_nnunet else regions_lost(dataset)
+        losses = (*write(data, folder_to_fill), *groups_lost(dataset), *regions)
     return Conversion(folder=target, format=writer.name, dataset=dataset, losses=losses)
 
 

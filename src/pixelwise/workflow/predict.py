@@ -7,6 +7,7 @@ from pathlib import Path
 from pixelwise.datasets.images.files import describe_folders, find_images
 from pixelwise.errors import DiskFull
 from pixelwise.inference.load import AnyModel, find_model, find_model_card, open_model
+from pixelwise.io.volumes.slices import group_slices
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -67,7 +68,9 @@ def predict(
     check_output_folder(folder, [Path(path) for path in inputs])
     try:
         model_file = find_model(run)
-        return task_of(find_model_card(model_file)).predict(model_file, paths, folder, options, progress)
+        card = find_model_card(model_file)
+        paths = group_slices(paths) if card.reading.stack else paths
+        return task_of(card).predict(model_file, paths, folder, options, progress)
     except DiskFull as error:
         hint = "Free some space, then run the same command again with --overwrite."
         raise DiskFull(error.expected, error.got, hint, error.path) from error

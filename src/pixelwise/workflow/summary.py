@@ -105,6 +105,7 @@ def _list_mask_scores(scores: dict[str, Any]) -> list[str]:
     for row in scores["classes"]:
         numbers = f"{_number(row['dice']):>6}  {_number(row['iou']):>6}  {_number(row['precision']):>9}"
         lines.append(f"  {row['name']:<{width}}  {numbers}  {_number(row['recall']):>6}")
+    lines += _list_regions(values.get("regions"))
     pixels = values["pixels"]
     classes = pluralise(pixels["classes_in_mean_dice"], "class")
     lines.append(
@@ -118,6 +119,20 @@ def _list_mask_scores(scores: dict[str, Any]) -> list[str]:
         lines += ["  boundaries", *_list(boundaries)]
     lines += [*_list_surfaces(values.get("surfaces")), *_list_volumes(values.get("volumes"))]
     return [*lines, *list_quantities(scores.get("quantities"))]
+
+
+def _list_regions(regions: dict[str, Any] | None) -> list[str]:
+    """Return a line per region with its scores; none for records without them."""
+    if not regions:
+        return []
+    width = max(len(row["name"]) for row in regions["classes"])
+    lines = [f"  regions (mean Dice {_number(regions['mean_dice'])})"]
+    for row in regions["classes"]:
+        lines.append(
+            f"    {row['name']:<{width}}  Dice {_number(row['dice'])}{_format_interval(row['dice_interval'])}, "
+            f"IoU {_number(row['iou'])}, precision {_number(row['precision'])}, recall {_number(row['recall'])}"
+        )
+    return lines
 
 
 def _list_surfaces(surfaces: dict[str, Any] | None) -> list[str]:

@@ -157,6 +157,7 @@ def train(
         dataset = detect_dataset(root, options, seed, progress)
         progress.message(*dataset.messages)
         task = task_of(dataset)
+        _check_folds(dataset, folds)
         assignment = assign_folds(dataset, folds, seed) if folds is not None else None
         if assignment is not None:
             dataset = merge_train_val(dataset)
@@ -231,6 +232,12 @@ def _go_on(
 
 def _cross_validate(run: Run, dataset: Dataset, task: FoldTask, device: str, progress: Progress) -> None:
     CrossValidation(run, dataset, task, device, progress).go()
+
+
+def _check_folds(dataset: Dataset, folds: int | None) -> None:
+    """Raise BadOption for folds of a data set with regions: what they are for, calibration, is of exclusive classes."""
+    if folds is not None and dataset.labelling.regions:
+        raise BadOption("one training for regions", f"{folds} folds", "Leave out --folds.")
 
 
 def _check_processes(*, limited: bool, folds: object, on: bool) -> None:

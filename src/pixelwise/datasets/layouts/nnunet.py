@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
+from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile, NamedRegion
 from pixelwise.datasets.layouts.image_folders import find_base, images_in, list_names
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
@@ -28,11 +28,12 @@ _FOLDERS: tuple[tuple[Split, str, str], ...] = (("train", "imagesTr", "labelsTr"
 
 @dataclass(frozen=True, kw_only=True)
 class _Description:
-    """What dataset.json states: classes with their values, ignore value, names of the channels."""
+    """What dataset.json states: classes with their values, ignore value, names of the channels, regions."""
 
     classes: dict[str, int]
     ignore_value: int | None
     channels: tuple[str, ...]
+    regions: tuple[NamedRegion, ...] = ()
 
 
 def recognise(root: Path) -> bool:
@@ -46,7 +47,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     Raises
     ------
     BadDataset
-        dataset.json is malformed or describes regions; an image lacks a channel file.
+        dataset.json is malformed; an image lacks a channel file.
     """
     base = find_base(root, _has_format) or root
     path = base / "dataset.json"
@@ -85,6 +86,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         values=tuple(description.classes.values()),
         ignore_value=description.ignore_value,
         instances=False,
+        regions=description.regions,
         messages=tuple(messages),
     )
 
@@ -106,19 +108,47 @@ def _describe(path: Path) -> _Description:
     if not isinstance(labels, dict):
         raise BadDataset("labels as names and values", type(labels).__name__, "Correct dataset.json.", path)
     values: dict[str, int] = {}
+    channels: Any = content.get("channel_names", content.get("modality", {}))
+    names = tuple(map(str, cast(dict[str, Any], channels).values())) if isinstance(channels, dict) else ()
+    if "regions_class_order" in content:
+        return _describe_regions(path, cast(dict[str, Any], labels), content["regions_class_order"], names)
     for key, value in cast(dict[str, Any], labels).items():
         if isinstance(value, list):
-            hint = "Regions overlap; write one value per class, as label files have them, or use --format folders."
-            raise BadDataset("one value per class", f"the region {key} of several values", hint, path)
+            hint = "Add regions_class_order: the value that is written for each region, in their order."
+            raise BadDataset("regions_class_order", f"the region {key} of several values without it", hint, path)
         name, number = (str(value), key) if key.isdecimal() and not str(value).isdecimal() else (key, value)
         if not str(number).isdecimal():
             raise BadDataset("a whole number per class", f"{name}: {number}", "Correct dataset.json.", path)
         values[name] = int(number)
     ignore = next((value for name, value in values.items() if name.casefold() == "ignore"), None)
-    channels: Any = content.get("channel_names", content.get("modality", {}))
-    names = tuple(map(str, cast(dict[str, Any], channels).values())) if isinstance(channels, dict) else ()
     classes = {name: value for name, value in values.items() if value not in (0, ignore)}
     return _Description(classes=classes, ignore_value=ignore, channels=names)
+
+
+def _describe_regions(path: Path, labels: dict[str, Any], order: Any, channels: tuple[str, ...]) -> _Description:
+    """Return the regions, and a class for each of their values: named like a region of this value alone, or by it."""
+    hint = "Correct dataset.json: labels as NAME: VALUE or [VALUES], regions_class_order as [VALUES]."
+    sets = {name: [value] if isinstance(value, int) else value for name, value in labels.items()}
+    lists = [*sets.values(), order]
+    if not all(isinstance(one, list) and one and all(_is_number(value) for value in one) for one in lists):
+        raise BadDataset("regions as lists of whole numbers", "something else", hint, path)
+    ignore = next((values[0] for name, values in sets.items() if name.casefold() == "ignore"), None)
+    stated = {name: values for name, values in sets.items() if values not in ([0], [ignore])}
+    if len(order) != len(stated):
+        got = f"{len(order)} for {len(stated)} regions"
+        raise BadDataset("a value in regions_class_order for each region", got, hint, path)
+    regions = tuple(
+        NamedRegion(name, tuple(dict.fromkeys(values)), written)
+        for (name, values), written in zip(stated.items(), order, strict=True)
+    )
+    alone = {region.values[0]: region.name for region in regions if len(region.values) == 1}
+    values = sorted({value for region in regions for value in region.values})
+    classes = {alone.get(value, f"class_{value}"): value for value in values}
+    return _Description(classes=classes, ignore_value=ignore, channels=channels, regions=regions)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _load(path: Path) -> dict[str, Any]:

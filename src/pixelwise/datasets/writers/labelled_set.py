@@ -13,6 +13,7 @@ from jaxtyping import Int32, Num
 from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.records import Colour, Split, Task, has_background
 from pixelwise.errors import BadDataset, PixelwiseError
+from pixelwise.geometry.grid import Grid
 from pixelwise.io.headers import open_image_file
 from pixelwise.io.read import read_header
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
@@ -36,22 +37,28 @@ class LabelledImage:
         Unique in the set, without folders.
     source : Path
         The image file.
-    pixels : (channels, height, width) array
-    labels : (height, width) int32 array
+    pixels : (channels, height, width) array, or (channels, depth, height, width) of a volume
+    labels : (height, width) or (depth, height, width) int32 array
         Class indices with 255 for ignored pixels, or object numbers with -1, as `Dataset.read` returns them.
     split : str or None
         None if the data set has no given split.
     spacing : (float, float) or None
         Micrometres per pixel, (y, x).
+    channel_files : tuple of Path
+        Files of one channel each, in order, if the image is stored so.
+    grid : Grid or None
+        Of a volume: where its voxels are, on the axes of `pixels`.
     """
 
     name: str
     flat_name: str
     source: Path
-    pixels: Num[np.ndarray, "channels height width"]
-    labels: Int32[np.ndarray, "height width"]
+    pixels: Num[np.ndarray, " channels *size"]
+    labels: Int32[np.ndarray, "*size"]
     split: Split | None = None
     spacing: tuple[float, float] | None = None
+    channel_files: tuple[Path, ...] = ()
+    grid: Grid | None = None
 
     def path(self, *before: str) -> Path:
         """Return the name as a relative path below the folder of its split, if any, and other folders."""
@@ -76,7 +83,6 @@ class LabelledSet:
         if self.task == "classification":
             got, hint = "classes of whole images", "A folder per class is what other programs read, too."
             raise BadDataset("images with masks", got, hint, self.dataset.root)
-        self.dataset.require_planes("the formats of convert")
 
     @property
     def task(self) -> Task:
@@ -128,6 +134,7 @@ class LabelledSet:
         pixels, labels = self.dataset.read(case)
         if not isinstance(labels, np.ndarray):
             raise BadDataset("a mask for each image", f"none for {case.name}", "Leave it out.", self.dataset.root)
+        volumes = self.dataset.spatial_dims == 3
         return LabelledImage(
             name=name,
             flat_name=flat_name,
@@ -135,7 +142,9 @@ class LabelledSet:
             pixels=pixels,
             labels=labels,
             split=given_split(self.dataset, case.split),
-            spacing=spacing_of(case.image),
+            spacing=None if volumes else spacing_of(case.image),
+            channel_files=case.channel_files,
+            grid=self.dataset.read_grid(case) if volumes else None,
         )
 
     def describe_losses(self, losses: Iterable[Iterable[str]]) -> tuple[str, ...]:
@@ -194,6 +203,12 @@ def spacing_of(path: Path) -> tuple[float, float] | None:
         return None
     spacing = header.spacing
     return (spacing[1], spacing[0]) if spacing is not None and header.orientation >= 5 else spacing
+
+
+def regions_lost(dataset: Dataset) -> Sequence[str]:
+    """Return a sentence if classes overlap as regions, which most formats cannot state."""
+    names = ", ".join(region.name for region in dataset.labelling.regions)
+    return (f"The regions {names} are not written; use --regions again.",) if names else ()
 
 
 def groups_lost(dataset: Dataset) -> Sequence[str]:

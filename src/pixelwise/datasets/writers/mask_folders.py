@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int32, Int64, Integer
 
 from pixelwise.atomic_write import atomic_write_json, atomic_write_text
 from pixelwise.datasets.masks.class_table import parse_table
@@ -16,7 +16,7 @@ from pixelwise.datasets.writers.objects import class_losses, objects_of
 from pixelwise.io.read import SUFFIXES, mask_bytes, write_labels
 from pixelwise.labels.targets import IGNORE
 
-_IGNORED_OBJECT = 65_535  # the highest 16-bit number
+IGNORED_OBJECT = 65_535  # the highest 16-bit number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +99,16 @@ def numbers_of(data: LabelledSet, image: LabelledImage) -> tuple[Integer[np.ndar
     """Return labels without negative values, bytes for classes, and the value of ignored pixels, 0 if there is none."""
     if data.task != "instance":
         return image.labels.astype(np.uint8), IGNORE
-    labels = image.labels.astype(np.int64)
-    if (taken := labels == _IGNORED_OBJECT).any():
-        labels[taken] = labels.max() + 1
-    ignored = image.labels == data.ignored
-    labels[ignored] = _IGNORED_OBJECT
-    return labels, _IGNORED_OBJECT if ignored.any() else 0
+    return number_ignored(image.labels, data.ignored)
+
+
+def number_ignored(labels: Int32[np.ndarray, "*size"], ignored_value: int) -> tuple[Int64[np.ndarray, "*size"], int]:
+    """Return object numbers with a number for ignored pixels, and that number; 0 if no pixel is ignored."""
+    numbers, ignored = labels.astype(np.int64), labels == ignored_value
+    if (taken := numbers == IGNORED_OBJECT).any():
+        numbers[taken] = numbers.max() + 1
+    numbers[ignored] = IGNORED_OBJECT
+    return numbers, IGNORED_OBJECT if ignored.any() else 0
 
 
 def _class_table(data: LabelledSet) -> str:

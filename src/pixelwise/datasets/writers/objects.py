@@ -66,7 +66,7 @@ def number_objects(
     return objects, np.array(class_index)
 
 
-def classes_of(data: LabelledSet, image: LabelledImage) -> tuple[Int32[np.ndarray, "height width"], tuple[str, ...]]:
+def classes_of(data: LabelledSet, image: LabelledImage) -> tuple[Int32[np.ndarray, "*size"], tuple[str, ...]]:
     """Return class indices with 255 for ignored pixels, and what was lost."""
     if data.task != "instance":
         return image.labels, ()

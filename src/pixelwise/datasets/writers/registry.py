@@ -14,6 +14,21 @@ from pixelwise.datasets.writers.mask_folders import write_cellpose, write_folder
 from pixelwise.datasets.writers.nnunet import write_nnunet
 from pixelwise.datasets.writers.object_table import write_table
 from pixelwise.datasets.writers.qupath import write_qupath
+from pixelwise.datasets.writers.volumes import write_volumes
+from pixelwise.errors import BadDataset
+
+WriteSet = Callable[[LabelledSet, Path], tuple[str, ...]]
+
+
+def refuse_volumes(data: LabelledSet, out: Path) -> tuple[str, ...]:
+    """Raise `BadDataset`: the format is for images."""
+    names = ", ".join(writer.name for writer in WRITERS if writer.write_volumes is not refuse_volumes)
+    raise BadDataset("images of two dimensions for this format", "volumes", f"Use --to {names}.", data.dataset.root)
+
+
+def _refuse_images(data: LabelledSet, out: Path) -> tuple[str, ...]:
+    """Raise `BadDataset`: the format is for volumes."""
+    raise BadDataset("volumes for this format", "images of two dimensions", "Use --to folders.", data.dataset.root)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +42,20 @@ class Writer:
     title : str
     write : callable
         Writes a data set into an empty folder, and returns a sentence for each thing that the format does not hold.
+    write_volumes : callable
+        The same for a data set of volumes.
     """
 
     name: str
     title: str
-    write: Callable[[LabelledSet, Path], tuple[str, ...]]
+    write: WriteSet
+    write_volumes: WriteSet = refuse_volumes
 
 
 _VOC_OBJECTS = "SegmentationClass is read first: use --task instance for the objects in SegmentationObject."
 WRITERS = (
-    Writer(name="folders", title="folders of images and masks", write=write_folders),
-    Writer(name="nnunet", title="nnU-Net v2 raw data", write=write_nnunet),
+    Writer(name="folders", title="folders of images and masks", write=write_folders, write_volumes=write_volumes()),
+    Writer(name="nnunet", title="nnU-Net v2 raw data", write=write_nnunet, write_volumes=write_nnunet),
     Writer(name="cellpose", title="Cellpose training data", write=write_cellpose),
     Writer(name="stardist", title="StarDist training data", write=write_stardist),
     Writer(name="file-per-object", title="a mask per object (Data Science Bowl 2018)", write=write_file_per_object),
@@ -51,4 +69,11 @@ WRITERS = (
     Writer(name="npy", title="NumPy arrays in folders", write=write_npy),
     Writer(name="hdf5", title="an HDF5 file per image", write=write_hdf5),
     Writer(name="csv", title="table of objects", write=write_table),
+    Writer(name="nifti", title="volumes as NIfTI", write=_refuse_images, write_volumes=write_volumes(".nii.gz")),
+    Writer(name="nrrd", title="volumes as NRRD", write=_refuse_images, write_volumes=write_volumes(".nrrd")),
+    Writer(name="mha", title="volumes as MetaImage", write=_refuse_images, write_volumes=write_volumes(".mha")),
+    Writer(name="tiff", title="volumes as TIFF stacks", write=_refuse_images, write_volumes=write_volumes(".tif")),
+    Writer(
+        name="ome-zarr", title="volumes as OME-Zarr", write=_refuse_images, write_volumes=write_volumes(".ome.zarr")
+    ),
 )

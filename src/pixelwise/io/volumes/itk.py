@@ -70,25 +70,29 @@ def _is_dicom(path: Path) -> bool:
 
 
 def itk_bytes(
-    labels: Num[np.ndarray, "depth height width"], suffix: str, grid: Grid, like: tuple[Path, str] | None
+    samples: Num[np.ndarray, "channels depth height width"], suffix: str, grid: Grid, like: tuple[Path, str] | None
 ) -> bytes:
-    """Return stored labels (not turned) as an NRRD or MetaImage file in one piece, compressed.
+    """Return stored samples (not turned) as an NRRD or MetaImage file in one piece, compressed.
 
     Parameters
     ----------
-    labels : (depth, height, width) array
+    samples : (channels, depth, height, width) array
+        Several channels become the components of each voxel.
     suffix : str
         ".nrrd" or ".mha".
     grid : Grid
-        The place of the labels, used without `like`.
+        The place of the samples, used without `like`; written in millimetres, which these formats mean.
     like : (Path, str), optional
         A file of ITK on the same grid, and its format: spacing, origin and direction are copied as they are.
     """
     sitk = _sitk()
-    image = sitk.GetImageFromArray(np.ascontiguousarray(labels))
+    several = len(samples) > 1
+    array = np.moveaxis(samples, 0, -1) if several else samples[0]
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=several)
     if like is None:
-        affine = _LPS @ grid.affine
-        spacing = np.array(grid.spacing[::-1])
+        placed = grid.in_millimetres()
+        affine = _LPS @ placed.affine
+        spacing = np.array(placed.spacing[::-1])
         image.SetSpacing([float(side) for side in spacing])
         image.SetOrigin([float(value) for value in affine[:3, 3]])
         image.SetDirection([float(value) for value in (affine[:3, :3] / spacing).ravel()])
@@ -99,7 +103,7 @@ def itk_bytes(
         image.SetOrigin(origin.tolist())
         image.SetDirection(direction.ravel().tolist())
     with TemporaryDirectory() as folder:
-        temporary = Path(folder) / f"labels{suffix}"
+        temporary = Path(folder) / f"volume{suffix}"
         sitk.WriteImage(image, str(temporary), useCompression=True)
         return temporary.read_bytes()
 

@@ -72,6 +72,7 @@ def nifti_bytes(
     array = np.asfortranarray(samples.transpose(3, 2, 1, 0))
     array = array[..., 0] if len(samples) == 1 else array
     if like is None:
+        grid = grid if grid.unit in _NAMES else grid.in_millimetres()
         image = nibabel.Nifti1Image(array, grid.affine)
         image.header.set_xyzt_units(_NAMES.get(grid.unit or "", "unknown"))
         known = int(grid.direction is not None)

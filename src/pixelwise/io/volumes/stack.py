@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from jaxtyping import Integer
+from jaxtyping import Num
 
 from pixelwise.atomic_write import atomic_write
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.headers import Header
 
 _MICROMETRE = "micrometer"
+_IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 
 
 def stack_grid(header: Header) -> Grid:
@@ -26,8 +27,8 @@ def stack_grid(header: Header) -> Grid:
     return Grid(axes=VOLUME_AXES, spacing=(header.slice_spacing, *header.spacing), unit=_MICROMETRE)
 
 
-def write_stack(path: Path, labels: Integer[np.ndarray, "depth height width"], grid: Grid) -> None:
-    """Write a label volume as a TIFF stack of ImageJ, or, where its numbers need 32 bits, as a plain one.
+def write_stack(path: Path, samples: Num[np.ndarray, "channels depth height width"], grid: Grid) -> None:
+    """Write a volume as a TIFF stack of ImageJ, or, where ImageJ lacks the type of its numbers, as OME-TIFF.
 
     Raises
     ------
@@ -36,23 +37,24 @@ def write_stack(path: Path, labels: Integer[np.ndarray, "depth height width"], g
     """
     millimetres = grid.millimetres
     scale = None if millimetres is None else tuple(1000 * side for side in millimetres)
-    wide = labels.dtype.itemsize > 2
+    wide = samples.dtype.name not in _IMAGEJ_TYPES
+    axes, pages = ("ZYX", samples[0]) if len(samples) == 1 else ("ZCYX", samples.swapaxes(0, 1))
     distances: dict[str, object] = {} if scale is None else {"spacing": scale[0], "unit": "um"}
     atomic_write(
         path,
         lambda file: tifffile.imwrite(
             file,
-            labels,
+            np.ascontiguousarray(pages),
             imagej=not wide,
             ome=wide,
             photometric="minisblack",
-            metadata={"axes": "ZYX", **distances} if not wide else _ome(scale),
+            metadata={"axes": axes, **distances} if not wide else _ome(axes, scale),
             resolution=None if scale is None or wide else (1 / scale[2], 1 / scale[1]),
         ),
     )
 
 
-def _ome(scale: tuple[float, ...] | None) -> dict[str, object]:
+def _ome(axes: str, scale: tuple[float, ...] | None) -> dict[str, object]:
     """Return the metadata of OME-TIFF, whose default unit is the micrometre."""
     sizes = {} if scale is None else {f"PhysicalSize{axis}": side for axis, side in zip("ZYX", scale, strict=True)}
-    return {"axes": "ZYX", **sizes}
+    return {"axes": axes, **sizes}

@@ -1,4 +1,4 @@
-"""Write label volumes in the format and on the grid of their image."""
+"""Write volumes and label volumes, in the format and on the grid of their image."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from pixelwise.io.volumes.nifti import compressed, nifti_bytes
 from pixelwise.io.volumes.read import read_volume_header
 from pixelwise.io.volumes.stack import write_stack
 from pixelwise.io.volumes.volume import VolumeHeader
-from pixelwise.io.volumes.zarr import write_zarr_labels
+from pixelwise.io.volumes.zarr import write_zarr_volume
 
 WRITTEN = (".nii.gz", ".nii", ".nrrd", ".mha", ".tif", ".ome.zarr")
 _LIKE = {".nhdr": ".nrrd", ".mhd": ".mha", ".tiff": ".tif", ".zarr": ".ome.zarr"}
@@ -90,7 +90,10 @@ def write_labels_like(
 def write_volume_like(
     path: Path, samples: Num[np.ndarray, "channels depth height width"], grid: Grid, like: tuple[Path, str] | None
 ) -> Path:
-    """Write samples such as probabilities as NIfTI, the channels on the fourth axis; see `write_labels_like`."""
+    """Write samples such as those of an image, or probabilities; see `write_labels_like`.
+
+    Channels are the fourth axis of NIfTI, the components of a voxel in NRRD and MetaImage, and an axis C otherwise.
+    """
     source = None if like is None else _Source(*like, read_volume_header(*like))
     if source is not None:
         samples, grid = source.header.grid.turn.undo(samples), source.header.grid
@@ -112,13 +115,14 @@ def _write(
         like = source.path if source is not None and kind == "NIfTI" else None
         content = nifti_bytes(samples, grid, like, labels=labels)
         atomic_write_bytes(path, compressed(content) if suffix == ".nii.gz" else content)
-    elif suffix in _ITK and labels:
-        same = source is not None and kind == _ITK[suffix]
-        atomic_write_bytes(path, itk_bytes(samples[0], suffix, grid, (source.path, kind) if same and source else None))
-    elif suffix == ".tif" and labels:
-        write_stack(path, samples[0], grid)
-    elif suffix == ".ome.zarr" and labels:
-        write_zarr_labels(path, samples[0], grid, source.path if source is not None and kind == "OME-Zarr" else None)
+    elif suffix in _ITK:
+        same = source is not None and kind in _ITK.values()
+        atomic_write_bytes(path, itk_bytes(samples, suffix, grid, (source.path, kind) if same and source else None))
+    elif suffix == ".tif":
+        write_stack(path, samples, grid)
+    elif suffix == ".ome.zarr":
+        zarr = source.path if source is not None and kind == "OME-Zarr" else None
+        write_zarr_volume(path, samples, grid, zarr, labels=labels)
     else:
         raise BadOption(f"a name ending in {', '.join(WRITTEN)}", path.name, "Choose one of them.", path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Num
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
@@ -66,31 +66,38 @@ def read_zarr_volume(path: Path) -> Volume:
     return turned_volume(header, ordered.reshape(header.shape))
 
 
-def write_zarr_labels(
-    path: Path, labels: Integer[np.ndarray, "depth height width"], grid: Grid, like: Path | None = None
+def write_zarr_volume(
+    path: Path,
+    samples: Num[np.ndarray, "channels depth height width"],
+    grid: Grid,
+    like: Path | None = None,
+    *,
+    labels: bool,
 ) -> None:
-    """Write a label volume as OME-Zarr of NGFF 0.5, renamed to its name when complete; an existing one is replaced.
+    """Write a volume as OME-Zarr of NGFF 0.5, renamed to its name when complete; an existing one is replaced.
 
-    With `like`, an OME-Zarr volume on the same grid, its translation is kept too.
+    Several channels are the axis c. With `like`, an OME-Zarr volume on the same grid, its translation is kept too.
 
     Raises
     ------
     OutputFailed
         The folder cannot be written.
     """
+    several = len(samples) > 1
+    values = samples if several else samples[0]
     with new_store(path) as group:
         array = group.create_array(
             "0",
-            shape=labels.shape,
-            dtype=labels.dtype,
-            chunks=tuple(min(_CHUNK, side) for side in labels.shape),
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=((1,) if several else ()) + tuple(min(_CHUNK, side) for side in samples.shape[1:]),
             fill_value=0,
-            dimension_names=VOLUME_AXES,
+            dimension_names=("c", *VOLUME_AXES) if several else VOLUME_AXES,
             config={"write_empty_chunks": True},
             compressors=zarr_library().codecs.ZstdCodec(),
         )
-        array[...] = labels
-        group.attrs.update({"ome": _attributes(grid, like)})
+        array[...] = values
+        group.attrs.update({"ome": _attributes(grid, like, several=several, labels=labels)})
 
 
 def _grid(level: MultiscaleLevel) -> tuple[Grid, tuple[str, ...]]:
@@ -106,21 +113,17 @@ def _grid(level: MultiscaleLevel) -> tuple[Grid, tuple[str, ...]]:
     return Grid(axes=VOLUME_AXES, spacing=spacing, unit=next(iter(stated), None)), ()
 
 
-def _attributes(grid: Grid, like: Path | None) -> dict[str, Any]:
+def _attributes(grid: Grid, like: Path | None, *, several: bool, labels: bool) -> dict[str, Any]:
     unit = {} if grid.unit is None else {"unit": grid.unit}
-    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": list(grid.spacing)}]
+    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * several + list(grid.spacing)}]
     if like is not None:
         level = find_level(like)
         offsets = dict(zip(level.axes, level.translation, strict=True))
-        translation = [offsets.get(axis, 0.0) for axis in VOLUME_AXES]
+        translation = [0.0] * several + [offsets.get(axis, 0.0) for axis in VOLUME_AXES]
         transforms += [{"type": "translation", "translation": translation}] if any(translation) else []
-    return {
-        "version": "0.5",
-        "multiscales": [
-            {
-                "axes": [{"name": name, "type": "space"} | unit for name in VOLUME_AXES],
-                "datasets": [{"path": "0", "coordinateTransformations": transforms}],
-            }
-        ],
-        "image-label": {"version": "0.5"},
+    channel = [{"name": "c", "type": "channel"}] if several else []
+    multiscale = {
+        "axes": [*channel, *({"name": name, "type": "space"} | unit for name in VOLUME_AXES)],
+        "datasets": [{"path": "0", "coordinateTransformations": transforms}],
     }
+    return {"version": "0.5", "multiscales": [multiscale]} | ({"image-label": {"version": "0.5"}} if labels else {})

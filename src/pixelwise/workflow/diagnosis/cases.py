@@ -24,6 +24,7 @@ from pixelwise.datasets.masks.mapping import ignore_missing
 from pixelwise.datasets.masks.measure import pack
 from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.scan import digest
+from pixelwise.datasets.slices import with_stacks
 from pixelwise.errors import PixelwiseError, printable
 from pixelwise.io.read import read_mask
 from pixelwise.labels.targets import IGNORE
@@ -69,7 +70,7 @@ def find_pairs(dataset: Dataset, options: DataOptions) -> tuple[Pair, ...]:
         return ()
     annotated = detect_format(dataset.root, options)
     layout = read_layout(dataset.root, options) if annotated is None else prepare(dataset.root, annotated, options)[0]
-    return layout.pairs
+    return with_stacks(dataset.root, layout, options).pairs
 
 
 def read_view(dataset: Dataset, item: Case | Pair) -> np.ndarray:

@@ -34,6 +34,7 @@ from pixelwise.workflow.diagnosis.mask_findings import (
     content_findings,
     two_masks,
 )
+from pixelwise.workflow.diagnosis.volumes import examine_volumes
 
 SHOWN = 40  # findings that the text lists
 # a spoilt image fits no mask, and any mask may seem to fit it better
@@ -137,12 +138,13 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
     Raises
     ------
     BadDataset
-        No readable pair of image and mask, and no class folders; or volumes.
+        No readable pair of image and mask, and no class folders.
     """
     observer = CaseObserver(observe_case, with_one_foreground)
     dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress, observer))
-    dataset.require_planes("doctor")
     pairs = find_pairs(dataset, options)
+    if dataset.spatial_dims == 3:
+        return _diagnosis(dataset, pairs, *examine_volumes(dataset, pairs, progress))
     folder = folder_findings(dataset, pairs)
     cases = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
     usable = len(cases)
@@ -158,10 +160,16 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
         findings += [one for one in found if one.case not in spoilt or one.kind not in _BY_COMPARISON]
     findings += [*_without_repeats(folder, findings), *images]
     findings += wrong_endings(root, _files(examined, pairs))
+    return _diagnosis(dataset, pairs, findings, messages)
+
+
+def _diagnosis(
+    dataset: Dataset, pairs: tuple[Pair, ...], findings: Sequence[Finding], messages: Sequence[str]
+) -> Diagnosis:
+    """Return a diagnosis with its findings in order."""
     order = {kind: position for position, kind in enumerate(KINDS)}
-    findings.sort(key=lambda one: (one.severity != "hard", order[one.kind], one.files))
-    messages = [*dataset.messages, *messages]
-    return Diagnosis(dataset=dataset, findings=tuple(findings), messages=tuple(messages), pairs=pairs)
+    ordered = sorted(findings, key=lambda one: (one.severity != "hard", order[one.kind], one.files))
+    return Diagnosis(dataset=dataset, findings=tuple(ordered), messages=(*dataset.messages, *messages), pairs=pairs)
 
 
 def _unreadable(

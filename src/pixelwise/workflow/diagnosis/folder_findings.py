@@ -34,6 +34,7 @@ _KINDS = {
     "orphan mask": "orphan mask",
     "unreadable image": "unreadable file",
     "unreadable mask": "unreadable file",
+    "geometry mismatch": "geometry mismatch",
     "mask is the image": "mask is the image",
     "duplicate across splits": "duplicate across splits",
     "group across splits": "group across splits",
@@ -118,7 +119,7 @@ def _plain_finding(problem: Problem, pair: Pair | None, root: Path, image: str |
 def _sizes(
     problems: Sequence[Problem], by_image: dict[str, Pair]
 ) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the sizes of images and masks that differ, from their headers."""
+    """Return the sizes of images and masks that differ, from their headers; not those of volumes."""
     sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     for problem in problems:
         pair = by_image.get(problem.file)
@@ -126,6 +127,8 @@ def _sizes(
         if problem.kind != "size mismatch" or pair is None or mask is None:
             continue
         image, other = probe(pair.image), probe(mask)
+        if image.depth is not None or other.depth is not None:
+            continue  # what would undo the difference is known for planes only
         sizes[problem.file] = (image.height, image.width), (other.height, other.width)
     return sizes
 

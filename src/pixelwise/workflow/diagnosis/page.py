@@ -12,14 +12,23 @@ from pixelwise.datasets.checks.reduced import boundaries
 from pixelwise.datasets.checks.steps import apply_steps
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
-from pixelwise.errors import BadImage
+from pixelwise.datasets.images.missing_pixels import filled
+from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
 from pixelwise.workflow.annotation_errors.page import annotation_sections
-from pixelwise.workflow.diagnosis.cases import mask_path, read_fixable, read_view, relative, steps_for_labels
+from pixelwise.workflow.diagnosis.cases import (
+    mask_path,
+    pair_case,
+    read_fixable,
+    read_view,
+    relative,
+    steps_for_labels,
+)
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis
 from pixelwise.workflow.painting import stretch
+from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.reporting.pictures import shrink
 
@@ -71,6 +80,8 @@ def _pictures(dataset: Dataset, finding: Finding, pairs: dict[str, Pair]) -> lis
     """Return the image, the image with the outlines of its mask, and the same after the fix."""
     pair = next((pairs[file] for file in finding.files if file in pairs), None)
     image = pair.image if pair is not None else dataset.root / finding.files[0] if finding.files else None
+    if pair is not None and dataset.spatial_dims == 3:
+        return _volume_pictures(dataset, pair)
     if image is None or not image.is_file():
         return []
     try:
@@ -86,6 +97,25 @@ def _pictures(dataset: Dataset, finding: Finding, pairs: dict[str, Pair]) -> lis
                 panels["after the fix"] = outlined(view, apply_steps(values, steps), _AFTER)
     except BadImage as error:
         return [html.paragraphs([str(error)])]
+    return _figures(panels)
+
+
+def _volume_pictures(dataset: Dataset, pair: Pair) -> list[str]:
+    """Return three planes and a maximum projection, and the same with the outlines of the mask."""
+    try:
+        case = pair_case(pair)
+        image, labels = dataset.read_image(case), dataset.read_labels(case)
+    except PixelwiseError as error:
+        return [html.paragraphs([str(error)])]
+    pixels, fits = filled(image.pixels), image.pixels.shape[1:] == labels.shape
+    views = choose_planes(labels if fits else np.zeros(pixels.shape[1:], np.int32), image.grid)
+    panels = {"three planes, and the maximum along depth": stretch(views.draw(pixels))}
+    if fits:
+        panels["mask on the image"] = outlined(next(iter(panels.values())), views.draw(labels), _BEFORE)
+    return _figures(panels)
+
+
+def _figures(panels: dict[str, np.ndarray]) -> list[str]:
     figures = [
         html.picture(png_bytes(np.moveaxis(shrink(panel), -1, 0)), "png", caption) for caption, panel in panels.items()
     ]

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from pixelwise.inference.segmentation_model import Prediction
-from pixelwise.labels.targets import IGNORE, class_channels, encode
+from pixelwise.labels.regions import class_probabilities
+from pixelwise.labels.targets import IGNORE, encode
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.metrics.calibration import (
     LEVEL,
@@ -49,14 +50,14 @@ class ConfidenceEvaluation:
         """
         if prediction.probabilities is None:
             raise ValueError("no probabilities to evaluate")
-        classes = class_channels(model_card.target, len(prediction.probabilities))
+        each = class_probabilities(prediction.probabilities, model_card.target)
         target = encode(truth, model_card.target).ravel()
         known = np.flatnonzero(target != IGNORE)
         if len(known) > MAX_PIXELS:
             known = np.random.default_rng(len(self.expected)).choice(known, MAX_PIXELS, replace=False)
-        probabilities = prediction.probabilities[:classes].reshape(classes, -1)[:, known].T
+        probabilities = each.reshape(len(each), -1)[:, known].T
         self.add(probabilities, target[known], model_card.temperatures)
-        scaled = scale_image_probabilities(prediction.probabilities[:classes], model_card.temperatures)
+        scaled = scale_image_probabilities(each, model_card.temperatures)
         self.expected.append(expected_dice_of(prediction.labels, scaled, model_card))
         self.actual.append(true_dice(truth, prediction.labels, model_card))
         return replace(prediction, probabilities=scaled)

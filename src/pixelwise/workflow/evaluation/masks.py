@@ -22,6 +22,7 @@ from pixelwise.workflow.evaluation.confidence import ConfidenceEvaluation, add_c
 from pixelwise.workflow.evaluation.image_level import ImageLevelEvaluation
 from pixelwise.workflow.evaluation.mask_scores import CaseResult, score_case, summarise
 from pixelwise.workflow.evaluation.quantity_scores import QuantityEvaluation
+from pixelwise.workflow.evaluation.region_scores import add_regions, regions_of
 from pixelwise.workflow.evaluation.splits import ScoreRequest
 from pixelwise.workflow.evaluation.surface_scores import SurfaceEvaluation
 from pixelwise.workflow.evaluation.volume_scores import VolumeEvaluation, read_grids
@@ -42,7 +43,9 @@ def score_masks(model: SegmentationModel, request: ScoreRequest) -> dict[str, An
     dataset, cases = request.dataset, request.cases
     annotated = [case for case in cases if case.annotation is not None]
     names, kind, grids = class_names(model.model_card), model.model_card.task, read_grids(dataset, annotated)
-    surfaces, volumes = SurfaceEvaluation(annotated, names, kind, grids), VolumeEvaluation(grids, names, kind)
+    regions = regions_of(model.model_card.target)
+    surfaces = SurfaceEvaluation(annotated, names, kind, grids, regions)
+    volumes = VolumeEvaluation(grids, names, kind, regions)
     quantities = QuantityEvaluation(model.model_card, grids)
 
     def on_prediction(case: Case, truth: np.ndarray, prediction: Prediction) -> None:
@@ -109,6 +112,7 @@ def summarise_masks(
     annotated = [case for case in cases if case.annotation is not None]
     first = int(has_background(labelling.task, names))
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
+    scores = add_regions(scores, results, model_card.target, seed)
     for row, case in zip(scores["cases"], annotated, strict=True):
         files = (case.image, *(() if dataset.format else files_of_annotation(case.annotation)))
         row["files"] = [str(path.resolve()) for path in files]  # for the report

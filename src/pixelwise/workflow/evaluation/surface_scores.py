@@ -40,10 +40,17 @@ class SurfaceEvaluation:
         For "instance" all objects together are the one class.
     grids : mapping, optional
         Of volumes: the grid of each case by its name.
+    regions : mapping, optional
+        Sets of classes by name, which are scored beside the classes.
     """
 
     def __init__(
-        self, cases: Sequence[Case], classes: Sequence[str], task: str, grids: Mapping[str, Grid] | None = None
+        self,
+        cases: Sequence[Case],
+        classes: Sequence[str],
+        task: str,
+        grids: Mapping[str, Grid] | None = None,
+        regions: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         spacings: dict[str, tuple[float, ...] | None] = {
             case.name: grids[case.name].millimetres if grids else spacing_of(case.image) for case in cases
@@ -54,7 +61,9 @@ class SurfaceEvaluation:
             self._spacings = {}
         self._tolerance = max((max(spacing) for spacing in self._spacings.values()), default=1.0)
         self._task = task
-        self._classes = list(enumerate(classes))[int(has_background(task, classes)) :]
+        first = int(has_background(task, classes))
+        named = {name: (index,) for index, name in list(enumerate(classes))[first:]}
+        self._classes = [(members, name) for name, members in (named | dict(regions or {})).items()]
         self._rows: dict[str, dict[str, dict[str, float | None]]] = {}
         self._too_large = 0
 
@@ -67,8 +76,8 @@ class SurfaceEvaluation:
         if self._task == "instance":
             truth, predicted = (truth > 0).astype(np.uint8), (predicted > 0).astype(np.uint8)
         row: dict[str, dict[str, float | None]] = {}
-        for index, name in self._classes:
-            masks = [(mask == index) & ~ignored for mask in (truth, predicted)]
+        for members, name in self._classes:
+            masks = [np.isin(mask, members) & ~ignored for mask in (truth, predicted)]
             found = surface_distances(*masks, spacing=self._spacings.get(case.name))
             values = found.hausdorff(95), found.average(), found.surface_dice(self._tolerance)
             row[name] = dict(zip(SCORES, values, strict=True))

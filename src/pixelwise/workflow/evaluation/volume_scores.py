@@ -37,16 +37,26 @@ class VolumeEvaluation:
     classes : sequence of str
     task : {"binary", "multiclass", "instance"}
         For "instance" all objects together are the one class.
+    regions : mapping, optional
+        Sets of classes by name, which are measured beside the classes.
     """
 
-    def __init__(self, grids: Mapping[str, Grid], classes: Sequence[str], task: str) -> None:
+    def __init__(
+        self,
+        grids: Mapping[str, Grid],
+        classes: Sequence[str],
+        task: str,
+        regions: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
         self._sizes = {
             name: float(np.prod(grid.millimetres)) / _MILLILITRE
             for name, grid in grids.items()
             if grid.millimetres is not None
         }
         self._task = task
-        self._classes = list(enumerate(classes))[int(has_background(task, classes)) :]
+        first = int(has_background(task, classes))
+        named = {name: (index,) for index, name in list(enumerate(classes))[first:]}
+        self._classes = [(members, name) for name, members in (named | dict(regions or {})).items()]
         self._rows: dict[str, dict[str, tuple[float, float]]] = {}
 
     def add(self, case: Case, truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> None:
@@ -57,9 +67,9 @@ class VolumeEvaluation:
         known = truth >= 0 if self._task == "instance" else truth != IGNORE
         labels = [(mask > 0) if self._task == "instance" else mask for mask in (truth, predicted)]
         self._rows[case.name] = {
-            name: (size * float(np.count_nonzero(labels[0][known] == index)),
-                   size * float(np.count_nonzero(labels[1][known] == index)))
-            for index, name in self._classes
+            name: (size * float(np.isin(labels[0][known], members).sum()),
+                   size * float(np.isin(labels[1][known], members).sum()))
+            for members, name in self._classes
         }  # fmt: skip
 
     def add_to(self, scores: dict[str, Any], seed: int) -> dict[str, Any]:

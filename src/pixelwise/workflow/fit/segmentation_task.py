@@ -56,7 +56,9 @@ class SegmentationTask:
         instance = config.target.kind != "classes" and dataset.labelling.task == "instance"
         self._tune_objects = config.training.tune and instance
         self._tuning_seconds = seconds_to_tune(config.training.available_time)
-        self._calibrate, self._seconds = config.training.tune, seconds_to_predict(config.training.available_time)
+        # temperatures are those of a softmax
+        self._calibrate = config.training.tune and not config.target.regions
+        self._seconds = seconds_to_predict(config.training.available_time)
         self.score_name = validation_dice(config.target.kind)
         read = partial(
             read_training_images,
@@ -249,6 +251,7 @@ class SegmentationTask:
     def _make_validation(self, images: Sequence[TrainingImage], device: str) -> Validation:
         """Return the validation with as many pixels as its share of the training time allows."""
         config, labelling = self._run.config, self._dataset.labelling
+        regions = config.target.regions
         steps = config.training.steps * VALIDATION_SHARE / VALIDATIONS
         pixels = int(steps * FORWARD_PASSES_PER_STEP * config.patches.pixels)
         return Validation(
@@ -259,8 +262,9 @@ class SegmentationTask:
             max(pixels, 64 * 1024),
             self._run.snapshots,
             make_palette(config.target.kind, labelling.colours),
-            scored=class_channels(config.target, config.network.classes),
+            scored=len(labelling.classes) if regions else class_channels(config.target, config.network.classes),
             first=int(config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),
+            target=config.target,
         )
 
 

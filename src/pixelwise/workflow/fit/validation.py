@@ -12,7 +12,8 @@ from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.inference.predictor import Predictor
 from pixelwise.io.read import png_bytes, write_mask
-from pixelwise.labels.targets import IGNORE
+from pixelwise.labels.regions import region_matrices, write_regions
+from pixelwise.labels.targets import IGNORE, TargetOptions
 from pixelwise.metrics.semantic import confusion, means_of, stacked_scores
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain, TtaResult, compare, ordered_symmetries
@@ -43,7 +44,9 @@ class Validation:
     first : int
         The first class that is scored: 1 if class 0 is the background, else 0.
     scored : int, optional
-        Number of leading channels that are classes; by default all.
+        Number of classes: those of the leading channels; by default all.
+    target : TargetOptions, optional
+        With regions the mean Dice is that of the regions.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class Validation:
         palette: Sequence[tuple[int, int, int]],
         first: int = 1,
         scored: int | None = None,
+        target: TargetOptions | None = None,
     ) -> None:
+        self._target = target if target is not None and target.regions else None
         self._first, self._scored = first, classes if scored is None else scored
         self._classes, self._geometry, self._device = classes, geometry, device
         self._folder, self._palette = folder, palette
@@ -98,14 +103,19 @@ class Validation:
                 total = total + predictor.logits(image.pixels, image.scale)
                 if count in results:
                     seconds = time.perf_counter() - began
-                    predicted = total[: self._scored].argmax(0).astype(np.uint8)
+                    predicted = self._decide(np.asarray(total))
                     results[count].add(confusion(image.target, predicted, self._scored).ravel(), seconds)
         return compare(results, lambda rows: self._mean_dice(rows.astype(np.int64)))
 
     def _mean_dice(self, matrices: np.ndarray) -> np.ndarray:
-        """Return the mean Dice of each confusion matrix; 0 if it is undefined."""
-        stacked = stacked_scores(matrices.reshape(-1, self._scored, self._scored))
-        return np.nan_to_num(means_of(stacked.dice[:, self._first :]))
+        """Return the mean Dice of each confusion matrix, over classes or regions; 0 if it is undefined."""
+        matrices = matrices.reshape(-1, self._scored, self._scored)
+        if self._target is None:
+            dice = stacked_scores(matrices).dice[:, self._first :]
+        else:
+            tables = [np.stack(region_matrices(matrix, self._target)) for matrix in matrices]
+            dice = np.stack([stacked_scores(table).dice[:, 1] for table in tables])
+        return np.nan_to_num(means_of(dice))
 
     def start_snapshots(self) -> None:
         """Write the image and the ground truth of the snapshot patch; of a volume those of one slice."""
@@ -125,7 +135,13 @@ class Validation:
     def _predict(self, network: nn.Module, image: TrainingImage) -> np.ndarray:
         runtime = TorchRuntime(network, self._device)
         predictor = Predictor(runtime, self._geometry, self._classes, TILE[self._axes])
-        return predictor.logits(image.pixels, image.scale)[: self._scored].argmax(0).astype(np.uint8)
+        return self._decide(predictor.logits(image.pixels, image.scale))
+
+    def _decide(self, logits: np.ndarray) -> np.ndarray:
+        """Return the most probable class of each pixel, or that of the last region above its threshold."""
+        if self._target is not None:
+            return write_regions(logits, self._target, logits=True)
+        return logits[: self._scored].argmax(0).astype(np.uint8)
 
 
 def _subset(images: Sequence[TrainingImage], max_pixels: int) -> list[TrainingImage]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pixelwise.errors import BadModel
 from pixelwise.explain.crop import crop_for_masks
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import probabilities_of
@@ -35,6 +36,9 @@ class MaskAttribution:
     def resolve(self, logits: np.ndarray) -> AttributionTarget:
         """Return the requested class, or the one predicted at the pixel, or the most frequent foreground class."""
         model_card, crop, request = self._model_card, self.crop, self._request
+        if model_card.target.regions:
+            hint = "Use pixelwise.explain.grad_cam.GradCam in Python with the channel of a region."
+            raise BadModel("a model of exclusive classes", "one of regions", hint)
         names = TARGETS.get(model_card.target.kind, model_card.classes)
         requested = index_of(request.class_name, names)
         predicted = logits[: len(names), *crop.keep].argmax(0)

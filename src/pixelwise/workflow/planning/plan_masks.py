@@ -144,6 +144,7 @@ def _task(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     return {
         "target.kind": (kind, why),
         "target.min_area": (smallest, area_why),
+        **_regions(labels),
         "network.name": ("unet", "A U-Net with padded convolutions: the output has the size of the input."),
         "network.in_channels": (fingerprint.channels, f"The images have {pluralise(fingerprint.channels, 'channel')}."),
         "network.normalisation": (
@@ -151,6 +152,22 @@ def _task(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
             "Can be fused into convolutions after training and keeps tiled prediction exact.",
         ),
         **_normalisation(inputs),
+    }
+
+
+def _regions(labels: Labelling) -> Choices:
+    """Choose the regions of the target, and of the loss: those of the data set."""
+    regions = labels.regions
+    if not regions:
+        return {}
+    why = "The regions of the data set (--regions), in the order in which masks are written."
+    members = tuple(region.classes for region in regions)
+    return {
+        "target.regions": (members, why),
+        "target.region_names": (tuple(region.name for region in regions), why),
+        "target.region_classes": (tuple(region.written for region in regions), why),
+        "target.region_thresholds": ((0.5,) * len(regions), "As likely inside as outside."),
+        "loss.regions": (members, "Those of the target: binary cross-entropy and Dice per region."),
     }
 
 
@@ -297,7 +314,7 @@ def _loss(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     rarer = labels.task == "binary" and shares[0] < shares[1]
     if rarer:
         why_background = "Class 0 is rarer and harder to segment: its Dice is included."
-    weights, why = _class_weights(shares, background)
+    weights, why = ((), "None: regions overlap.") if config.loss.regions else _class_weights(shares, background)
     if config.loss.balanced:
         weights, why = (), "Computed from the training targets: see balanced."
     return {

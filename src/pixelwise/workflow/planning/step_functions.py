@@ -2,6 +2,7 @@
 
 import torch
 
+from pixelwise.labels.regions import count_classes
 from pixelwise.labels.targets import class_channels
 from pixelwise.networks.architectures import build
 from pixelwise.runtimes.machine import use_threads
@@ -28,9 +29,11 @@ def make_patch_step(device: str) -> MakeStep:
         full, reduced = config.patches, scale_batch(config.patches, share, geometry)
         size = reduced.batch, *reduced.size
         images = torch.randn(size[0], config.network.in_channels, *size[1:])
-        classes = class_channels(config.target, config.network.classes)
+        regions = config.target.regions
+        classes = count_classes(config.target) if regions else class_channels(config.target, config.network.classes)
         # a weight map costs almost nothing, a distance adds a loss term
-        weights, distances = (torch.zeros(size), torch.rand(size)) if classes < config.network.classes else (None, None)
+        distance = config.target.kind == "distance"
+        weights, distances = (torch.zeros(size), torch.rand(size)) if distance else (None, None)
         batch = Batch(images, torch.randint(classes, size, dtype=torch.uint8), weights, distances)
         threads = threads_of_step(config, torch.get_num_threads()) if device == "cpu" else 0
         return _make_step(config, device, batch, threads), reduced.pixels / full.pixels

@@ -8,7 +8,7 @@ import numpy as np
 
 from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.dataset import Case, Dataset, Example, Labelling, find_case
-from pixelwise.datasets.records import has_background
+from pixelwise.datasets.records import Region, has_background
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.io.read import png_bytes, probe
 from pixelwise.model_file.model_card import ModelCard
@@ -33,6 +33,11 @@ def mask_scores(scores: dict[str, Any]) -> list[str]:
     rows = [(r["name"], r["dice"], r["iou"], r["precision"], r["recall"], r["pixels"]) for r in scores["classes"]]
     parts = [html.table(names, rows, "Over all pixels of the data set")]
     values = scores["scores"]
+    if regions := values.get("regions"):
+        heads = ("name", "dice", "iou", "precision", "recall", "dice_per_image")
+        rows = [tuple(row[key] for key in heads) for row in regions["classes"]]
+        names = ("region", "Dice", "IoU", "precision", "recall", "Dice per image")
+        parts.append(html.table(names, rows, "Regions"))
     if volumes:
         rows = [
             tuple(row[key] for key in ("name", "true", "predicted", "difference", "error"))
@@ -186,6 +191,10 @@ def _labelling_of(scores: dict[str, Any]) -> Labelling:
     stored: dict[str, Any] = scores["labelling"]
     record: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
     record["colours"] = tuple(tuple(colour) for colour in stored["colours"])
+    regions: list[dict[str, Any]] = stored.get("regions", [])
+    record["regions"] = tuple(
+        Region(name=r["name"], classes=tuple(r["classes"]), written=r["written"]) for r in regions
+    )
     return Labelling(**record)
 
 
@@ -193,8 +202,8 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
     model_card, objects = model.model_card, model.model_card.task == "instance"
     pixels, labels = _read_case(run, model_card, scores, row)
     truth = np.asarray(labels, np.int32)
-    volumes = model_card.reading.volumes
-    grid = probe(Path(row["files"][0]), volumes=volumes).grid if pixels.ndim == 4 else None
+    reading, image = model_card.reading, Path(row["files"][0])
+    grid = reading.placed(probe(image, volumes=reading.volumes).grid) if pixels.ndim == 4 else None
     spacing = None if grid is None else grid.millimetres
     predicted = model.predict_pixels(pixels, spacing=spacing).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":

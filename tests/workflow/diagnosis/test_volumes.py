@@ -1,0 +1,143 @@
+"""doctor on volumes: every planted fault is found, and nothing in a set without faults."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import drawn_volumes as drawn
+from pixelwise.datasets.options import DataOptions
+from pixelwise.progress import Progress
+from pixelwise.workflow.diagnosis import mask_findings
+from pixelwise.workflow.diagnosis.diagnosis import Diagnosis, diagnose
+from pixelwise.workflow.doctor import doctor
+
+pytest.importorskip("nibabel")
+
+COUNT, SHAPE = 9, (30, 40, 36)
+AFFINE = np.diag([1.0, 1.0, 1.5, 1.0])
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def body(seed: int) -> Pair:
+    """A bright ellipsoid (1) beside a dark box (2), at places that differ, in smooth noise."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices(SHAPE)
+    centre = np.array([12, 14, 22]) + rng.uniform(-4, 4, 3)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[((z - centre[0]) / 6) ** 2 + ((y - centre[1]) / 8) ** 2 + ((x - centre[2]) / 5) ** 2 < 1] = 1
+    corner = (np.array([16, 24, 6]) + rng.uniform(-3, 3, 3)).astype(int)
+    box = tuple(slice(first, first + side) for first, side in zip(corner, (8, 9, 12), strict=True))
+    labels[box] = np.where(labels[box], labels[box], 2)
+    noise = ndimage.gaussian_filter(rng.standard_normal(SHAPE), 1) * 120
+    return (noise + 500 + np.array([0, 260, -220])[labels]).astype(np.int16), labels
+
+
+def write(root: Path, change: Callable[[list[Pair]], None] = lambda pairs: None) -> Path:
+    pairs = [body(number) for number in range(COUNT)]
+    change(pairs)
+    for number, (image, labels) in enumerate(pairs):
+        drawn.save_nifti(root / "images" / f"case_{number}.nii.gz", image, AFFINE)
+        drawn.save_nifti(root / "masks" / f"case_{number}.nii.gz", np.ascontiguousarray(labels), AFFINE)
+    return root
+
+
+def found(root: Path) -> Diagnosis:
+    return diagnose(root, DataOptions(task="multiclass"), Progress())
+
+
+def kinds(diagnosis: Diagnosis) -> dict[str, set[str]]:
+    """The kinds of hard faults, with the cases that have them."""
+    result: dict[str, set[str]] = {}
+    for finding in diagnosis.hard:
+        result.setdefault(finding.kind, set()).add(finding.case)
+    return result
+
+
+def mask_of(case: int, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[list[Pair]], None]:
+    def apply(pairs: list[Pair]) -> None:
+        pairs[case] = pairs[case][0], change(pairs[case][1])
+
+    return apply
+
+
+def shift(mask: np.ndarray) -> np.ndarray:
+    return np.roll(mask, 7, axis=1)
+
+
+def exchange(pairs: list[Pair]) -> None:
+    pairs[2], pairs[5] = (pairs[2][0], pairs[5][1]), (pairs[5][0], pairs[2][1])
+
+
+def copy(pairs: list[Pair]) -> None:
+    pairs[2] = pairs[2][0], pairs[5][1]
+
+
+def test_a_set_without_faults(tmp_path: Path) -> None:
+    diagnosis = found(write(tmp_path))
+    assert diagnosis.findings == ()
+    assert any("across depth" in message for message in diagnosis.messages)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cases", "change"),
+    [
+        pytest.param("flipped mask", {3}, mask_of(3, lambda mask: mask[:, :, ::-1]), marks=pytest.mark.slow),
+        ("flipped mask", {3}, mask_of(3, lambda mask: mask[:, ::-1])),
+        pytest.param("flipped mask", {3}, mask_of(3, lambda mask: mask[::-1]), marks=pytest.mark.slow),
+        pytest.param("shifted mask", {3}, mask_of(3, shift), marks=pytest.mark.slow),
+        ("exchanged mask", {2, 5}, exchange),
+        pytest.param("copied mask", {2}, copy, marks=pytest.mark.slow),
+        pytest.param("constant mask", {4}, mask_of(4, np.ones_like), marks=pytest.mark.slow),
+    ],
+    ids=["width", "height", "depth", "shift", "exchange", "copy", "constant"],
+)
+def test_planted_faults(tmp_path: Path, kind: str, cases: set[int], change: Callable[[list[Pair]], None]) -> None:
+    assert kinds(found(write(tmp_path, change))) == {kind: {f"case_{number}" for number in cases}}
+
+
+@pytest.mark.slow
+def test_an_empty_mask_is_reported(tmp_path: Path) -> None:
+    diagnosis = found(write(tmp_path, mask_of(4, np.zeros_like)))
+    assert [(one.case, one.kind in ("empty mask", "small mask")) for one in diagnosis.findings] == [("case_4", True)]
+
+
+def test_without_the_comparison_a_flip_goes_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control of the comparison of planes."""
+    monkeypatch.setattr(mask_findings, "_MIN_CASES", COUNT + 1)
+    assert kinds(found(write(tmp_path, mask_of(3, lambda mask: mask[:, ::-1])))) == {}
+
+
+def test_grids_spacing_files_and_values(tmp_path: Path) -> None:
+    root = write(tmp_path)
+    _, labels = body(1)
+    moved = AFFINE.copy()
+    moved[:3, 3] = 5
+    drawn.save_nifti(root / "masks" / "case_1.nii.gz", labels, moved)
+    (root / "masks" / "case_2.nii.gz").unlink()
+    (root / "images" / "case_3.nii.gz").unlink()
+    damaged = root / "images" / "case_4.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    for name, volume in (("images", body(6)[0]), ("masks", body(6)[1])):
+        drawn.save_nifti(root / name / "case_6.nii.gz", volume, np.diag([1.0, 1.0, 6.0, 1.0]))
+    drawn.save_nifti(root / "masks" / "case_7.nii.gz", body(7)[1].transpose(1, 0, 2), AFFINE)
+    diagnosis = found(root)
+    by_kind = {finding.kind: finding.files for finding in diagnosis.findings}
+    assert "images/case_1.nii.gz" in by_kind["geometry mismatch"]
+    assert by_kind["missing mask"] == ("images/case_2.nii.gz",)
+    assert by_kind["orphan mask"] == ("masks/case_3.nii.gz",)
+    assert by_kind["unreadable file"] == ("images/case_4.nii.gz",)
+    assert by_kind["mixed spacing"] == ("images/case_6.nii.gz",)
+    assert by_kind["unusable file"][0] == "images/case_7.nii.gz"
+    assert not any(finding.fixable for finding in diagnosis.findings)
+
+
+def test_the_page_shows_three_planes(tmp_path: Path) -> None:
+    root, page = write(tmp_path / "data", mask_of(3, lambda mask: mask[:, ::-1])), tmp_path / "page.html"
+    diagnosis = doctor(root, html=page, task="multiclass", progress=Progress())
+    text = page.read_text("utf-8")
+    assert diagnosis.exit_code == 6
+    assert "three planes" in text
+    assert "mask on the image" in text
