@@ -1,9 +1,10 @@
 """What needs a GPU: the speed of prediction, and a few minutes of training on each real set. One command, one table.
 
-    PYTHONPATH=src python benchmarks/gpu.py --data ../shared/data --out runs/gpu [--sets chase_db1] [--budget 3m]
+    PYTHONPATH=src python benchmarks/gpu.py --data ../shared/data --out runs/gpu [--sets chase_db1] [--minutes 8]
 
-Needs the repository, the data and a CUDA device, and nothing else: no peers, no network. Without a device it says so
-and exits with 2. Sets that are not under --data are left out. What is measured:
+Needs the repository, the data and a CUDA device, and nothing else: no peers, no network. What is missing is listed at
+once, before anything is measured, and the exit code is 2. Sets that are not under --data are left out. The sets share
+what --minutes leave beside the speed of prediction; --budget gives each of them its own. What is measured:
 
 * prediction: images per second of a padded U-Net of base 64 (1 channel, 2 classes, random weights, batch normalisation
   folded) on 512 x 512 in bfloat16, and the share of the card's own rate of bfloat16 matrix products of 8192 x 8192,
@@ -15,7 +16,8 @@ Bars are printed beside what was reached. Times are medians; the card may be sha
 """
 
 import argparse
-import importlib
+import importlib.util
+import os
 import shutil
 import statistics
 import subprocess
@@ -51,6 +53,11 @@ NEEDED = (
     "typer",
 )
 NO_DEVICE = 2
+PYTHON, TORCH = (3, 11), (2, 8)  # the oldest releases that are tried
+DISK = 2_000_000_000  # bytes of the runs of all sets
+SPEED_SECONDS = 60  # of measuring the speed of prediction
+SET_SECONDS = 30  # of a set besides its training: starts, prediction, scores
+LEAST_BUDGET = 20  # seconds, below which a training says nothing
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", default=",".join(MEASURES))
-    parser.add_argument("--budget", type=seconds_in, default="3m", help="of each set: 90s, 3m")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of the whole command")
+    parser.add_argument("--budget", type=seconds_in, help="of each set: 90s, 3m; by default what --minutes leave")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-speed", action="store_true", help="only the sets")
     chosen = parser.parse_args()
-    check_machine()
+    names = [name for name in chosen.sets.split(",") if name]
+    missing = find_problems(names, chosen.data, chosen.out)
+    if missing:
+        print(f"Nothing was measured. {len(missing)} missing:", file=sys.stderr)
+        print(*(f"  - {problem}" for problem in missing), sep="\n", file=sys.stderr)
+        sys.exit(NO_DEVICE)
+    describe_machine()
+    present = [name for name in names if (chosen.data / name).exists()]
+    budget = chosen.budget or budget_of_each(len(present), 60 * chosen.minutes, with_speed=not chosen.no_speed)
     rows: list[Row] = []
 
     def note(new: Sequence[Row]) -> None:
@@ -93,35 +109,72 @@ def main() -> None:
         note(speed("cuda"))
     place = Place(data=chosen.data.resolve(), out=chosen.out.resolve())
     failed: list[str] = []
-    for name in chosen.sets.split(","):
-        if not (place.data / name).exists():
-            print(f"{name}: not under {place.data}, left out", file=sys.stderr)
-            continue
+    for name in (name for name in names if name not in present):
+        print(f"{name}: not under {place.data}, left out", file=sys.stderr)
+    for name in present:
         try:
-            note(train_and_score(name, place, chosen.budget, chosen.seed, "cuda"))
+            note(train_and_score(name, place, budget, chosen.seed, "cuda"))
         except (subprocess.CalledProcessError, OSError, ValueError) as error:
             print(f"{name}: failed: {error}", file=sys.stderr)
             failed.append(name)
     sys.exit(1 if failed else 0)
 
 
-def check_machine() -> None:
-    """End with 2, in plain words, where there is no CUDA device or a package is missing."""
-    missing: list[str] = []
-    for name in NEEDED:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            missing.append(name)
-    if missing:
-        print(f"Packages that pixelwise needs are missing: {', '.join(missing)}.", file=sys.stderr)
-        sys.exit(NO_DEVICE)
+def find_problems(names: Sequence[str], data: Path, out: Path) -> list[str]:
+    """Return everything that is missing, a sentence each: packages, a card, the data, room for the results."""
+    problems = [f"{name}: pip install {name}" for name in NEEDED if importlib.util.find_spec(name) is None]
+    if sys.version_info < PYTHON:
+        problems.append(f"Python {'.'.join(map(str, PYTHON))} or later; this is {sys.version.split()[0]}")
+    if importlib.util.find_spec("torch") is not None:
+        problems += _card_problems()
+    unknown = [name for name in names if name not in MEASURES]
+    problems += [f"a set of this name: {name}; known are {', '.join(MEASURES)}" for name in unknown]
+    if not any((data / name).exists() for name in names):
+        problems.append(f"data: none of {', '.join(names)} is under {data}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(out).free
+        if free < DISK:
+            problems.append(f"room in {out}: {DISK / 1e9:.0f} GB; {free / 1e9:.1f} GB are free")
+        if not os.access(out, os.W_OK):
+            problems.append(f"the right to write into {out}")
+    except OSError as error:
+        problems.append(f"a folder for the results: {out} cannot be made ({error.strerror})")
+    return problems
+
+
+def _card_problems() -> list[str]:
     import torch
 
+    version = tuple(int(number) for number in torch.__version__.split("+")[0].split(".")[:2])
+    problems: list[str] = []
+    if version < TORCH:
+        problems.append(f"torch {'.'.join(map(str, TORCH))} or later; this is {torch.__version__}")
     if not torch.cuda.is_available():
-        print("No CUDA device was found: nothing was measured.", file=sys.stderr)
-        sys.exit(NO_DEVICE)
+        build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        return [*problems, f"a CUDA device: torch {torch.__version__} ({build}) finds none"]
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        problems.append(f"units for bfloat16: {torch.cuda.get_device_name(0)} has none")
+    return problems
+
+
+def describe_machine() -> None:
+    """Print the card and the versions."""
+    import torch
+
     print(f"{torch.cuda.get_device_name(0)}, torch {torch.__version__}, Python {sys.version.split()[0]}\n", flush=True)
+
+
+def budget_of_each(sets: int, seconds: float, *, with_speed: bool) -> int:
+    """Return the seconds of training of each set, so that everything ends in time.
+
+    Examples
+    --------
+    >>> budget_of_each(5, 480, with_speed=True), budget_of_each(1, 60, with_speed=True)
+    (54, 20)
+    """
+    left = seconds - (SPEED_SECONDS if with_speed else 0)
+    return max(LEAST_BUDGET, int(left / max(1, sets)) - SET_SECONDS)
 
 
 def speed(device: str, base: int = BASE, side: int = SIDE, matrix: int = MATRIX) -> list[Row]:

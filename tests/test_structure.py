@@ -37,7 +37,7 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "pyproj": {"io/map_crs.py"},
     "rasterio": {"io/map_crs.py"},
     "roifile": {"datasets/formats/imagej_roi.py"},
-    "onnx": {"exporters/to_onnx.py", "runtimes/onnx.py"},
+    "onnx": {"exporters/to_onnx.py", "runtimes/onnx.py", "runtimes/onnx_shapes.py"},
     "onnxruntime": {"runtimes/onnx.py"},
     "openvino": {"runtimes/openvino.py"},
     "nncf": {"exporters/to_openvino.py"},

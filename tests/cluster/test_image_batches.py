@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.cluster.image_batches import batch_starts, group_images
-from pixelwise.inference.predictor import BATCH, Job, Predictor
+from pixelwise.inference.predictor import BATCH, Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
+from pixelwise.inference.tile_reading import Job
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.sampling.normalise import Scale
 from tiny import write_model

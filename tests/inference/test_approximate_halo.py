@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from pixelwise.errors import BadOption
-from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
-from pixelwise.inference.predictor import Job, Predictor
+from pixelwise.inference.approximate_halo import smallest_halo
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.tile_reading import Job
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build, with_defaults_where_unread
 from pixelwise.runtimes.torch import TorchRuntime
@@ -31,7 +32,7 @@ def error(of: Predictor, job: Job, halo: int) -> float:
     source = job.source
     assert isinstance(source, InMemoryReader)
     exact = of.logits(source.pixels, job.scale)
-    result = with_geometry(of, replace(of.geometry, halo=halo)).logits(source.pixels, job.scale)
+    result = of.with_geometry(replace(of.geometry, halo=halo)).logits(source.pixels, job.scale)
     return float(np.abs(exact - result).max())
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
 from pixelwise.inference.blending import Blender, blend_overlap
-from pixelwise.inference.predictor import Job, Predictor
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.tile_reading import Job
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.runtimes.torch import TorchRuntime

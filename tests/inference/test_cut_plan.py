@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exports import make_network
-from pixelwise.geometry.tiles import tile_grid
-from pixelwise.inference.cut_plan import _uncut_pixels
+from pixelwise.geometry.tiles import read_pixels, tile_grid
 from pixelwise.runtimes.torch import TorchRuntime
 
 STAGES = TorchRuntime(make_network()[0]).stages
@@ -16,4 +15,4 @@ def test_the_pixels_of_all_tiles_are_those_of_the_grid(height: int, width: int, 
     assert STAGES is not None
     reads = [tile.read for tile in tile_grid((height, width), core, STAGES.geometry)]
     expected = sum((rows[1] - rows[0]) * (columns[1] - columns[0]) for rows, columns in reads)
-    assert _uncut_pixels(STAGES, (height, width), core) == expected
+    assert read_pixels((height, width), core, STAGES.geometry) == expected

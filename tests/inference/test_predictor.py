@@ -11,7 +11,9 @@ from torch import nn
 
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import SYMMETRIES
-from pixelwise.inference.predictor import Job, MemoryBudget, Predictor, read_mirrored
+from pixelwise.inference.memory import MemoryBudget
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.tile_reading import Job, read_mirrored
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter

@@ -18,7 +18,9 @@ from pixelwise.geometry.symmetries import IDENTITY, SYMMETRIES
 from pixelwise.geometry.tiles import Span
 from pixelwise.inference import cut_plan
 from pixelwise.inference.cut_plan import CutPlan
-from pixelwise.inference.predictor import Job, MemoryBudget, Predictor
+from pixelwise.inference.memory import MASK_BYTES, MemoryBudget, tile_budget
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.tile_reading import Job
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
@@ -93,7 +95,9 @@ def test_a_cut_network_equals_the_whole(options: dict[str, Any], data: st.DataOb
     built = network_of(**options)
     stages = built[1].stages
     assert stages is not None
-    sets = [cuts for n in range(1, stages.deepest) for cuts in combinations(range(1, stages.deepest), n)]
+    levels = stages.cut_levels
+    assert levels[-1] == stages.deepest, "the coarsest map is a cut too"
+    sets = [cuts for n in range(1, len(levels) + 1) for cuts in combinations(levels, n)]
     cuts = data.draw(st.sampled_from(sets))
     size = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 90)))
     region, core = data.draw(st.integers(32, 256)), data.draw(st.integers(32, 128))
@@ -179,6 +183,28 @@ def test_regions_alike_are_counted_once_with_the_same_sums(size: int, region: in
     for index, found in enumerate(cut_plan._lengths(steps, choices, size, padded, region)):
         areas = [spans[index] for spans in each]
         assert found == cut_plan._length(steps[index], choices[index], areas, [1] * len(areas), padded)
+
+
+def test_a_cut_at_the_coarsest_map_keeps_it_without_a_copy() -> None:
+    network, runtime = network_of(encoder="resnet18", base=1)
+    stages = runtime.stages
+    assert stages is not None
+    plan = plan_of(runtime, (3, stages.deepest), 256, 64)
+    assert [step.identity for step in plan.steps] == [False, False, True, False, False]
+    for cuts in ((stages.deepest,), (1, 3, stages.deepest)):
+        assert difference((network, runtime), (150, 130), cuts, 128, 64) < 1e-12
+
+
+def test_a_deeper_encoder_costs_little_more_than_its_layers() -> None:
+    """The bar is 1.3 times the plain loop, within 1.5 GB of the process."""
+    network = build(NetworkOptions(in_channels=3, classes=2, encoder="resnet50", base=16))
+    budget = tile_budget(16, image_pixel=MASK_BYTES)
+    plan = Predictor(TorchRuntime(network), network.geometry(), 2, 512, memory_budget=budget).plan((4096, 4096))
+    assert plan is not None
+    stages = TorchRuntime(network).stages
+    assert stages is not None
+    assert plan.work < 1.3 * 4096**2 * stages.cost(subgraphs_at([])[0]).work
+    assert plan.bytes <= 2**30
 
 
 def deep_work() -> float:

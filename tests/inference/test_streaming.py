@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import tifffile
 import torch
 
 from pixelwise.errors import OutputFailed
+from pixelwise.inference import predictor as predictors
 from pixelwise.inference import streaming_instances
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
@@ -26,6 +28,7 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.model_file import save_model
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
+from pixelwise.runtimes.torch import TorchRuntime
 from tiny import make_recipe
 
 
@@ -203,15 +206,55 @@ def test_an_image_of_one_tile(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "mask.tif"), model.predict_pixels(pixels[None]).labels)
 
 
-def test_networks_with_whole_image_layers_are_blended(tmp_path: Path) -> None:
+def test_networks_with_whole_image_layers_are_exact(tmp_path: Path) -> None:
     pixels = picture(150, 170)
     model = model_of(tmp_path, normalisation="instance")
-    source = open_windows(save(tmp_path / "image.tif", pixels))
-    streamed = stream(model, source, tmp_path / "mask.tif")
-    source.close()
+    messages = MessageRecorder()
+    with closing(open_windows(save(tmp_path / "image.tif", pixels))) as source:
+        streamed = stream(model, source, tmp_path / "mask.tif", progress=messages)
+    assert streamed.computed == 9
+    assert any(text.startswith("Exact") for text in messages.sentences)
+    assert "blending" not in {name for name, size in streamed.memory.terms.items() if size}
+    whole = SegmentationModel(model.model_card, model.predictor.with_core(1000)).predict_pixels(pixels[None]).labels
+    mask = read(tmp_path / "mask.tif")
+    assert np.array_equal(mask, model.predict_pixels(pixels[None]).labels)
+    assert np.mean(mask != whole) < 1e-4, "up to rounding"
+    assert 0.1 < whole.mean() < 0.9
+
+
+def test_statistics_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(tmp_path, normalisation="group")
+    image = save(tmp_path / "image.tif", picture(150, 170))
+    with closing(open_windows(image)) as source:
+        stream(model, source, tmp_path / "whole.tif")
+    calls, compute = iter(range(100)), TorchRuntime.__call__
+
+    def interrupted(runtime: TorchRuntime, tiles: np.ndarray) -> np.ndarray:
+        if next(calls) == 6:
+            raise KeyboardInterrupt
+        return compute(runtime, tiles)
+
+    with closing(open_windows(image)) as source, monkeypatch.context() as patch:
+        patch.setattr(TorchRuntime, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stream(model, source, tmp_path / "mask.tif")
+    with closing(open_windows(image)) as source, monkeypatch.context() as patch:
+        patch.setattr(Predictor, "measure", None)
+        streamed = stream(model, source, tmp_path / "mask.tif")
+    assert streamed.resumed > 0
+    assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+def test_networks_whose_statistics_cost_too_much_are_blended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictors, "MAX_RATIO", 0.0)
+    pixels, messages = picture(150, 170), MessageRecorder()
+    model = model_of(tmp_path, normalisation="instance")
+    with closing(open_windows(save(tmp_path / "image.tif", pixels))) as source:
+        streamed = stream(model, source, tmp_path / "mask.tif", progress=messages)
     assert streamed.computed == 9
     assert np.array_equal(read(tmp_path / "mask.tif"), model.predict_pixels(pixels[None]).labels)
     assert streamed.memory.terms["blending"] > 0
+    assert any("times as much" in text for text in messages.sentences)
 
 
 class InterruptedRuntime:

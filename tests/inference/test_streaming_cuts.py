@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from inference.test_streaming import MessageRecorder, balanced_network, picture, read, save
-from pixelwise.inference.predictor import MemoryBudget, Predictor
+from pixelwise.inference.memory import MemoryBudget
+from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, StreamResult, stream_image
 from pixelwise.io.windows import open_windows

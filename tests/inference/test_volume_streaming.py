@@ -171,6 +171,22 @@ def test_tiles_fit_into_the_memory(tmp_path: Path, options: dict[str, Any], memo
     assert any("blended" in text for text in messages.sentences) == ("normalisation" in options)
 
 
+def test_volumes_with_whole_image_normalisation_are_exact(tmp_path: Path) -> None:
+    model, messages = model_of(tmp_path, normalisation="instance"), MessageRecorder()
+    pixels = drawn_volume()
+    source = open_volume_windows(save(tmp_path / "volume.ome.zarr", pixels), channels=1)
+    result = stream(model, source, tmp_path / "labels.ome.zarr", progress=messages)
+    assert result.computed == 2 * 3 * 2
+    assert any(text.startswith("Exact") for text in messages.sentences)
+    whole = SegmentationModel(model.model_card, model.predictor.with_core(1000))
+    expected = whole.predict_pixels(pixels[None], spacing=(2.0, 0.5, 0.5)).labels
+    assert 0.1 < expected.mean() < 0.9
+    assert (labels_of(tmp_path / "labels.ome.zarr") != expected).mean() < 1e-3, "rounding at most"
+    blended = SegmentationModel(model.model_card, model.predictor.without_statistics())
+    other = blended.predict_pixels(pixels[None], spacing=(2.0, 0.5, 0.5)).labels
+    assert (other != expected).mean() > 1e-3, "control: blended tiles"
+
+
 def test_a_large_volume_of_another_spacing_is_refused(tmp_path: Path) -> None:
     model = model_of(tmp_path)
     source = open_volume_windows(save(tmp_path / "volume.ome.zarr", drawn_volume(), (2.0, 1.0, 1.0)), channels=1)

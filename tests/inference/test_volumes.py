@@ -17,7 +17,8 @@ from pixelwise.errors import BadImage, BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import VOLUME_FLIPS, tta_symmetries
 from pixelwise.inference.cut_plan import MIN_VOLUME_MEMORY
-from pixelwise.inference.predictor import MemoryBudget, Predictor
+from pixelwise.inference.memory import MemoryBudget
+from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter

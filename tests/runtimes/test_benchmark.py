@@ -197,3 +197,23 @@ def test_a_cut_network_may_be_faster_than_faster_whole_tiles(
     model = load_model_for_prediction(path, device="cpu", runtime="auto", largest=largest, progress=heard)
     assert ("torch" if isinstance(model.predictor.runtime, TorchRuntime) else "onnx") == chosen
     assert ("Override with --runtime" in heard.text.partition("cut")[2]) == (chosen == "torch")
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.9, "torch"), (0.05, "onnx")])
+def test_exact_tiles_with_whole_image_normalisation_need_torch(
+    seconds: float, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(*arguments: object) -> tuple[RuntimeChoice, Callable[[np.ndarray], np.ndarray]]:
+        return RuntimeChoice(name="onnx", seconds={"torch": 1.0, "onnx": seconds}, cached=True), runtime(0.0)()
+
+    monkeypatch.setattr(make_runtime, "choose_runtime", choose)
+    model_card = make_recipe(base=8, normalisation="instance")
+    path = tmp_path / "model.safetensors"
+    save_model(path, build(model_card.network), model_card)
+    heard = Heard()
+    model = load_model_for_prediction(path, device="cpu", runtime="auto", largest=(1024, 1024), progress=heard)
+    assert ("torch" if isinstance(model.predictor.runtime, TorchRuntime) else "onnx") == chosen
+    tiling = model.tiling((1024, 1024))
+    assert tiling is not None
+    assert (tiling.plan is not None) == (chosen == "torch")
+    assert ("whole-image layers" in heard.text) == (chosen == "torch")

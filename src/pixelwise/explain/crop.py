@@ -7,7 +7,7 @@ from jaxtyping import Float32, Num
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import tile_grid
-from pixelwise.inference.predictor import read_mirrored
+from pixelwise.inference.tile_reading import read_mirrored
 from pixelwise.model_file.model_file import ModelCard
 from pixelwise.networks.models import Classifier, Network
 from pixelwise.sampling.normalise import intensity_scale

@@ -108,7 +108,8 @@ def export_model(
         comparisons = [compare(name, predict, batches, export_task) for name, predict in runtimes]
         limits = limits_of(kind, export_task)
         check(comparisons, limits, path)
-        return _publish(temporary, path, kind, comparisons, limits, batches)
+        exact = model_card.geometry.exact or model_card.view is not None
+        return _publish(temporary, path, kind, comparisons, limits, batches, exact=exact)
 
 
 def _write(path: Path, kind: str, network: AnyNetwork, model_card: ModelCard, material: ExportImages) -> None:
@@ -154,13 +155,15 @@ def _publish(
     comparisons: Sequence[Comparison],
     limits: Limits,
     batches: Sequence[ParityBatch],
+    *,
+    exact: bool,
 ) -> ExportResult:
     """Write parity data and parity report, then move the checked files to their final paths, the main file last."""
     sources, targets = model_files(temporary), model_files(path)
     write_parity_data(path, batches)
     named = {target.name: source for source, target in zip(sources, targets, strict=True)}
     versions = {name: version(name) for name in ("torch", *FORMATS[kind].packages)}
-    write_parity_report(path, kind, named, comparisons, limits, batches, versions)
+    write_parity_report(path, kind, named, comparisons, limits, batches, versions, exact=exact)
     for source, target in zip(reversed(sources), reversed(targets), strict=True):
         atomic_write_bytes(target, source.read_bytes())
     return ExportResult(

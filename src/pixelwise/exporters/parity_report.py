@@ -90,14 +90,20 @@ def write_parity_report(
     limits: Limits,
     batches: Sequence[ParityBatch],
     versions: Mapping[str, str],
+    *,
+    exact: bool = True,
 ) -> None:
-    """Write the parity report of the export at `path`; `files` maps their names to their current paths."""
+    """Write the parity report of the export at `path`; `files` maps their names to their current paths.
+
+    `exact` states whether tiles of the graph give the logits of the whole image.
+    """
     parity_report = {
         "file": path.name,
         "format": kind,
         "sha256": {name: digest(file) for name, file in files.items()},
         "data_sha256": digest(parity_data_path(path)),
         "reference": "torch, float32, batch normalisation folded",
+        "tiles": "exact" if exact else "blended, because the graph normalises over the whole image",
         "input_shapes": [list(batch.image.shape) for batch in batches],
         "limits": asdict(limits),
         "results": [asdict(comparison) for comparison in comparisons],

@@ -17,12 +17,16 @@ from pixelwise.geometry.tiles import Tile
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A subgraph to compute: its halo, the multiple at which its tiles start, and its cost per pixel."""
+    """A subgraph to compute: its halo, the multiple at which its tiles start, and its cost per pixel.
+
+    `identity`: it has no layers, so that its output is its input.
+    """
 
     subgraph: Subgraph
     halo: int
     multiple: int
     cost: Cost
+    identity: bool = False
 
 
 def make_step(stages: NetworkStages, subgraph: Subgraph) -> Step:
@@ -32,6 +36,7 @@ def make_step(stages: NetworkStages, subgraph: Subgraph) -> Step:
         halo=stages.halo(subgraph),
         multiple=stages.step_of(subgraph),
         cost=stages.cost(subgraph),
+        identity=stages.is_identity(subgraph),
     )
 
 

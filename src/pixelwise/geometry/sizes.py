@@ -197,6 +197,18 @@ def derive_axes_geometry(layer_graph: LayerGraph, dimensions: int, exact: bool =
     )
 
 
+def as_exact(geometry: Geometry) -> Geometry:
+    """Return the geometry of a network whose normalisations no longer depend on the whole image.
+
+    Examples
+    --------
+    >>> conv = LayerSpec(name="conv", kind="convolution", kernel=3, padding=1)
+    >>> as_exact(derive_geometry([conv], exact=False)).exact
+    True
+    """
+    return replace(geometry, exact=True, axes=tuple(replace(axis, exact=True) for axis in geometry.axes))
+
+
 def derive_classifier_geometry(layer_graph: LayerGraph) -> Geometry:
     """Derive the sizes of a classifier, which accepts any size that leaves a pixel in every map.
 

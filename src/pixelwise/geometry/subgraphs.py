@@ -94,6 +94,8 @@ class NetworkStages:
         Name by which the decoder uses the map of each level.
     dimensions : {2, 3}
         Spatial axes of the maps.
+    cuts_bottom : bool
+        Whether the network can also be cut at its coarsest map, which exported graphs do not name.
     """
 
     geometry: Geometry
@@ -105,6 +107,12 @@ class NetworkStages:
     start: LayerGraph
     skips: tuple[str, ...]
     dimensions: int = 2
+    cuts_bottom: bool = False
+
+    @property
+    def cut_levels(self) -> range:
+        """The levels at which the network can be cut."""
+        return range(1, self.deepest + self.cuts_bottom)
 
     @property
     def deepest(self) -> int:
@@ -143,6 +151,10 @@ class NetworkStages:
         for level in reversed(range(subgraph.target, first)):
             graph += self.decoder[level]
         return graph
+
+    def is_identity(self, subgraph: Subgraph) -> bool:
+        """Return whether a subgraph has no layers: a cut at the coarsest map of a network without a centre block."""
+        return not any(isinstance(element, LayerSpec) for element in self.layer_graph(subgraph))
 
     def step_of(self, subgraph: Subgraph) -> int:
         """Return the stride of the coarsest map of a subgraph: its tiles start at multiples of it."""
@@ -203,31 +215,33 @@ def count_cost(layer_graph: LayerGraph, inputs: Mapping[str, Size], dimensions: 
     >>> count_cost([conv], {"": (1, 2)}).values
     6.0
     """
-    maps: dict[str, Size] = dict(inputs)
-    current: Size = maps.get(MAIN, (1.0, 0))
+    sizes: list[Size] = list(inputs.values())
+    maps = {name: number for number, name in enumerate(inputs)}  # by number: one map may have several names
+    current = maps.get(MAIN, -1)
     last_use = {e.name: index for index, e in enumerate(layer_graph) if isinstance(e, Branch | Merge)}
     work = peak = 0.0
     for index, element in enumerate(layer_graph):
         if isinstance(element, Save):
             maps[element.name] = current
-            continue
-        result, products = _result(element, current, maps, dimensions)
-        waiting = _values((shape for name, shape in maps.items() if last_use.get(name, -1) >= index), dimensions)
-        if not isinstance(element, Branch):
-            moved = _values([current, result], dimensions)
+        elif isinstance(element, Branch):
+            current = maps[element.name]
+        else:
+            known = {name: sizes[number] for name, number in maps.items()}
+            result, products = _result(element, sizes[current], known, dimensions)
+            moved = _values([sizes[current], result], dimensions)
+            waiting = {number for name, number in maps.items() if last_use.get(name, -1) >= index} - {current}
             work += products + VALUE_WORK * moved
-            peak = max(peak, waiting + moved)
-        current = result
+            peak = max(peak, _values((sizes[number] for number in waiting), dimensions) + moved)
+            sizes.append(result)
+            current = len(sizes) - 1
     return Cost(work, peak)
 
 
 def _result(
-    element: LayerSpec | Branch | Merge, current: Size, maps: Mapping[str, Size], dimensions: int
+    element: LayerSpec | Merge, current: Size, maps: Mapping[str, Size], dimensions: int
 ) -> tuple[Size, int | float]:
     """Return stride and channels after a layer, and its multiply-adds per pixel of the image."""
     stride, channels = current
-    if isinstance(element, Branch):
-        return maps[element.name], 0.0
     if isinstance(element, Merge):
         return (stride, channels + maps[element.name][1] if element.how == "concatenated" else channels), 0.0
     result = stride / element.stride if element.up else stride * element.stride

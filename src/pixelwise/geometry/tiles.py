@@ -139,6 +139,33 @@ def blended_grid(size: tuple[int, ...], core: Side, geometry: Geometry, overlap:
     return [_tile(spans) for spans in product(*axes)]
 
 
+def read_pixels(size: Sequence[int], core: Side, geometry: Geometry, overlap: Side = 0) -> int:
+    """Return how many pixels all tiles of an image read together, halos included.
+
+    Parameters
+    ----------
+    size : sequence of int
+    core, geometry
+        As in `tile_grid`.
+    overlap : int or sequence of int
+        As in `blended_grid`.
+
+    Examples
+    --------
+    >>> geometry = Geometry(
+    ...     total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18
+    ... )
+    >>> read_pixels((100, 100), 100, geometry), read_pixels((100, 100), (52, 100), geometry)
+    (10000, 11600)
+    """
+    pixels = 1
+    axes = zip(size, per_axis(core, len(size)), per_axis(overlap, len(size)), strict=True)
+    for axis, (side, core_side, shared) in enumerate(axes):  # a grid reads a product of its axes
+        reads = [read for read, _, _ in _spans(side, core_side, geometry.along(axis), shared)]
+        pixels *= sum(stop - start for start, stop in reads)
+    return pixels
+
+
 def blend_weights(span: Span, cell: Span, size: int, overlap: int) -> Float64[np.ndarray, " length"]:
     """Return the blending weights along one axis of a tile with valid region `span` around its grid `cell`.
 

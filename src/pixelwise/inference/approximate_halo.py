@@ -12,7 +12,8 @@ import numpy as np
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.tiles import tile_grid
-from pixelwise.inference.predictor import Job, Predictor, read_mirrored
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.tile_reading import Job, read_mirrored
 from pixelwise.text import pluralise
 
 MAX_TILES = 12  # tiles that are compared, spread over the images
@@ -87,13 +88,6 @@ def smallest_halo(predictor: Predictor, jobs: Sequence[Job], tolerance: float) -
     else:
         difference, changed = 0.0, 0.0
     return HaloChoice(replace(geometry, halo=halo), geometry.halo, difference, changed, len(tiles))
-
-
-def with_geometry(predictor: Predictor, geometry: Geometry) -> Predictor:
-    """Return the same predictor with another geometry."""
-    runtime, classes, core = predictor.runtime, predictor.classes, predictor.core
-    symmetries, batch, budget = predictor.symmetries, predictor.batch, predictor.memory_budget
-    return Predictor(runtime, geometry, classes, core, symmetries, batch=batch, memory_budget=budget)
 
 
 def _seam_error(

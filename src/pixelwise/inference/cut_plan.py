@@ -13,12 +13,13 @@ from itertools import combinations
 from pixelwise.geometry.layer_graph import Span
 from pixelwise.geometry.regions import Step, cut_span, make_step, output_spans, read_span
 from pixelwise.geometry.subgraphs import Cost, MapKey, NetworkStages, Subgraph, subgraphs_at
-from pixelwise.geometry.tiles import Side, padded_sizes, per_axis, tile_grid
+from pixelwise.geometry.tiles import Side, padded_sizes, read_pixels
 
 MAX_FRACTION = 0.6  # of the work of tiles of the whole network, above which it is not cut
-REGIONS = (16384, 8192, 6144, 4096, 3072, 2048, 1024)  # sides of regions, in pixels of the image
-CORES = (4096, 2048, 1024, 512, 256)  # sides of the valid regions of tiles, in pixels of the image
-IMAGE_CORES = (1024, 512, 256)  # the same for tiles that read the image, several of which wait in queues
+REGIONS = (16384, 8192, 6144, 5120, 4096, 3072, 2560, 2048, 1536, 1024)  # sides of regions, in pixels of the image
+# sides of the valid regions of tiles, in pixels of the image
+CORES = (4096, 3584, 3072, 2560, 2048, 1536, 1280, 1024, 768, 512, 384, 256)
+IMAGE_CORES = (1024, 896, 768, 640, 512, 384, 256)  # the same for tiles that read the image: several wait in queues
 VOLUME_REGIONS = (512, 448, 384, 320, 256, 224, 192, 160, 128, 96, 64)  # the same for volumes, in voxels
 VOLUME_CORES = (384, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
 VOLUME_IMAGE_CORES = (192, 160, 128, 112, 96, 80, 64, 48, 32)
@@ -112,11 +113,11 @@ def plan_cuts(
     """
     best: CutPlan | None = None
     whole = _step(stages, Subgraph(0, 0)).cost
-    uncut = whole.work * _uncut_pixels(stages, size, core)
+    uncut = whole.work * read_pixels(size, core, stages.geometry)
     limit = math.inf if required else MAX_FRACTION * uncut
     memory = max(memory, MIN_MEMORY if stages.dimensions == 2 else MIN_VOLUME_MEMORY)
     padded = padded_sizes(size, stages.geometry)
-    for cuts in _cut_sets(stages.deepest):
+    for cuts in _cut_sets(stages.cut_levels):
         steps = tuple(_step(stages, subgraph) for subgraph in subgraphs_at(cuts))
         for region in _regions(padded, last_core or stages.geometry.total_stride, stages.dimensions):
             plan = _plan(stages, steps, size, padded, region, memory, last_core)
@@ -131,24 +132,15 @@ def _step(stages: NetworkStages, subgraph: Subgraph) -> Step:
     return make_step(stages, subgraph)
 
 
-def _cut_sets(deepest: int) -> Iterator[tuple[int, ...]]:
-    for count in range(1, deepest):
-        yield from combinations(range(1, deepest), count)
+def _cut_sets(levels: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    for count in range(1, len(levels) + 1):
+        yield from combinations(levels, count)
 
 
 def _regions(padded: tuple[int, ...], multiple: int, dimensions: int) -> Iterator[int]:
     yield -(-max(padded) // multiple) * multiple
     sides = REGIONS if dimensions == 2 else VOLUME_REGIONS
     yield from (side // multiple * multiple for side in sides if multiple <= side < max(padded))
-
-
-def _uncut_pixels(stages: NetworkStages, size: tuple[int, ...], core: Side) -> int:
-    """Return how many pixels all tiles of the whole network read."""
-    pixels = 1
-    for side, core_side in zip(size, per_axis(core, len(size)), strict=True):  # a grid reads a product of its axes
-        reads = [tile.read[0] for tile in tile_grid((side,), core_side, stages.geometry)]
-        pixels *= sum(stop - start for start, stop in reads)
-    return pixels
 
 
 def _tile_bytes(cost: Cost, pixels: int) -> int:
@@ -177,6 +169,10 @@ def _plan(
         if key != ("decoder", 0):
             values = stages.channels_of(key) / stages.strides[key[1]] ** stages.dimensions
             kept[key] = VALUE_BYTES * values * math.prod(axis.output for axis in axes)
+        if step.identity:
+            kept.pop(step.subgraph.inputs[0], None)  # the map goes on under another name
+            cores.append(choices[index][0])
+            continue
         free = memory - sum(kept.values())
         tiles = ((c, _tile_bytes(step.cost, math.prod(axis.tile[c] for axis in axes))) for c in choices[index])
         core, used = next(((c, size) for c, size in tiles if size <= free), (0, 0))

@@ -9,7 +9,9 @@ from pathlib import Path
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadModel
 from pixelwise.exporters.parity_report import digest
-from pixelwise.inference.predictor import Predictor, tile_budget
+from pixelwise.inference.memory import tile_budget
+from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.whole_image import MAX_RATIO
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import AnyNetwork
 from pixelwise.progress import Progress
@@ -93,7 +95,15 @@ def _fastest(
         return runtime
     torch = TorchRuntime(network)
     classes, budget = model_card.network.classes, tile_budget(model_card.network.base, dimensions)
-    plan = Predictor(torch, geometry, classes, model_card.tile, memory_budget=budget).plan(largest)
+    predictor = Predictor(torch, geometry, classes, model_card.tile, memory_budget=budget, statistics_budget=budget)
+    tiling = predictor.tiling(largest)
+    if tiling is not None:
+        fraction = tiling.ratio / MAX_RATIO
+        if tiling.plan is None or choice.seconds["torch"] * fraction >= choice.seconds[choice.name]:
+            return runtime
+        progress.message("Runtime torch: it measures the whole-image layers of the network. Override with --runtime.")
+        return torch
+    plan = predictor.plan(largest)
     if plan is None or choice.seconds["torch"] * plan.fraction >= choice.seconds[choice.name]:
         return runtime
     message = (

@@ -1,41 +1,30 @@
 """Tiled prediction of logits with batches, test-time augmentation and bounded memory."""
 
-import math
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
 
-from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.sizes import Geometry, as_exact
+from pixelwise.geometry.statistics_passes import network_work, plan_statistics
 from pixelwise.geometry.symmetries import IDENTITY, Symmetry, TtaInputs
-from pixelwise.geometry.tiles import (
-    Side,
-    Span,
-    Tile,
-    mirror_indices,
-    padded_sizes,
-    per_axis,
-    tile_grid,
-)
+from pixelwise.geometry.tiles import Side, Span, Tile, padded_sizes, per_axis, read_pixels, tile_grid
 from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
 from pixelwise.inference.cut_plan import MIN_VOLUME_MEMORY, CutPlan, plan_cuts
-from pixelwise.inference.staged import RegionTile, StagedImage, count_windows, region_tiles
+from pixelwise.inference.memory import MemoryBudget
+from pixelwise.inference.staged import StagedImage, count_windows, region_tiles
+from pixelwise.inference.tile_reading import Job, ReadTile, TileBatch, in_memory, make_batch, read_mirrored
 from pixelwise.inference.tile_shape import fit_tile, read_voxels, shrink_tile
-from pixelwise.io.volumes.windows import InMemoryVolume, VolumeReader
-from pixelwise.io.windows import ImageReader, InMemoryReader
-from pixelwise.runtimes.base import Runtime, StagedRuntime
+from pixelwise.inference.whole_image import MAX_RATIO, Advance, Measuring, Tiling, count_tiles, measure_statistics
+from pixelwise.runtimes.base import MeasuringRuntime, Runtime, StagedRuntime
+from pixelwise.runtimes.statistics import ChannelStatistics, neutral_statistics
 from pixelwise.sampling.normalise import Scale
 
 BATCH = 8  # batch size of small images
 CORE_STEP = 256  # pixels by which tiles grow within the memory budget
-TILE_BYTES = 2**30  # memory budget of the activations of a tile and the post-processing of the image
-VOLUME_BYTES = 5 * 2**29  # the same for volumes, whose halo is a larger part of a tile
-DECODING_BYTES = 8  # per pixel of an image with instance segmentation
 BATCH_PIXELS = 2**19  # maximum pixels of a batch: larger batches are not faster and take more memory
-
-Reader = ImageReader | VolumeReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,64 +35,6 @@ class PredictionOptions:
     """
 
     tta: TtaInputs = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryBudget:
-    """Bytes that a prediction may use, and its bytes per pixel of the image and per pixel of the input of a tile."""
-
-    bytes: int
-    image_pixel: int
-    tile_pixel: int
-
-    def side(self, size: tuple[int, int]) -> int:
-        """Return the side of the largest tile input for an image of `size`."""
-        return math.isqrt(self.pixels(size))
-
-    def pixels(self, size: tuple[int, ...]) -> int:
-        """Return the number of pixels of the largest tile input for an image of `size`."""
-        return self.left(size) // self.tile_pixel
-
-    def left(self, size: tuple[int, ...]) -> int:
-        """Return the bytes left beside an image of `size`."""
-        return max(0, self.bytes - self.image_pixel * math.prod(size))
-
-
-def tile_budget(base: int, dimensions: int = 2) -> MemoryBudget:
-    """Return the memory budget of tiles.
-
-    A U-Net of base width b has about 8 b activations per pixel, and per voxel 6 b and 18 more: measured for widths of 4
-    to 32.
-    """
-    if dimensions == 3:
-        return MemoryBudget(bytes=VOLUME_BYTES, image_pixel=DECODING_BYTES, tile_pixel=4 * (6 * base + 18))
-    return MemoryBudget(bytes=TILE_BYTES, image_pixel=DECODING_BYTES, tile_pixel=8 * 4 * base)
-
-
-@dataclass(frozen=True)
-class Job:
-    """An image to predict: its reader, its intensity scale, and the windows that are already done."""
-
-    source: Reader
-    scale: Scale
-    done: Collection[tuple[Span, ...]] = ()
-
-
-class ReadTile(NamedTuple):
-    """Tile `number` of `job` with its normalised input (channels, *size)."""
-
-    job: Job
-    number: int
-    tile: Tile
-    window: np.ndarray
-    part: RegionTile | None = None  # of a cut network
-
-
-class TileBatch(NamedTuple):
-    """A batch of tiles: `stack` (tiles, channels, *size) holds the windows of `items`."""
-
-    items: list[ReadTile]
-    stack: np.ndarray
 
 
 class Predictor:
@@ -128,6 +59,11 @@ class Predictor:
         it, and if tiles are not exact, the size is `core`. Within it deep networks are cut (see `cut_plan`).
     window : int, optional
         Side of the windows of a cut network; by default chosen.
+    statistics_budget : MemoryBudget, optional
+        Within it the statistics of instance and group normalisation are measured over the whole image before its tiles,
+        which are then exact instead of blended, unless that costs too much (see `whole_image`).
+    measuring : Measuring, optional
+        How they are measured for an image; until then `runtime` has neutral statistics, and serves for planning.
 
     Notes
     -----
@@ -147,31 +83,139 @@ class Predictor:
         batch: int = 1,
         memory_budget: MemoryBudget | None = None,
         window: int | None = None,
+        statistics_budget: MemoryBudget | None = None,
+        measuring: Measuring | None = None,
     ) -> None:
         self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
         self.symmetries, self.batch, self.memory_budget, self.window = symmetries, batch, memory_budget, window
+        self.statistics_budget, self._measuring = statistics_budget, measuring
         self._plans: dict[tuple[int, ...], CutPlan | None] = {}
+        self._neutral: Runtime | None = None  # of all sizes: it has a copy of the network
+        self._tilings: dict[tuple[tuple[int, ...], int | None], tuple[Tiling, Predictor]] = {}
 
     def overlap(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Return how many pixels the tiles of a large image extend into their neighbours; 0 if tiles are exact."""
-        return blend_overlap(self.core_of(size), self.geometry, len(size))
+        exact = self.exact_for(size)
+        return exact.overlap(size) if exact is not self else self._blend_overlap(size)
+
+    def _blend_overlap(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        return blend_overlap(self._own_core(size), self.geometry, len(size))
 
     def with_core(self, core: Side) -> "Predictor":
         """Return the same predictor with a fixed tile size."""
-        runtime, geometry, classes = self.runtime, self.geometry, self.classes
-        return Predictor(runtime, geometry, classes, core, self.symmetries, batch=self.batch)
+        return self._with(core=core, memory_budget=None, window=None)
+
+    def with_geometry(self, geometry: Geometry) -> "Predictor":
+        """Return the same predictor with another geometry."""
+        return self._with(geometry=geometry, window=None)
 
     def with_window(self, window: int, memory: int) -> "Predictor":
         """Return the same predictor for images that are not in memory, with windows of `window` pixels if it is cut."""
         budget = self.memory_budget and replace(
             self.memory_budget, bytes=min(memory, self.memory_budget.bytes), image_pixel=0
         )
-        runtime, geometry, classes, core = self.runtime, self.geometry, self.classes, self.core
-        symmetries, batch = self.symmetries, self.batch
-        return Predictor(runtime, geometry, classes, core, symmetries, batch=batch, memory_budget=budget, window=window)
+        return self._with(memory_budget=budget, window=window)
+
+    def without_statistics(self) -> "Predictor":
+        """Return the same predictor, whose tiles are blended if it has whole-image layers."""
+        return self._with(statistics_budget=None)
+
+    def _with(self, **changes: Any) -> "Predictor":
+        fields: dict[str, Any] = {
+            "runtime": self.runtime,
+            "geometry": self.geometry,
+            "classes": self.classes,
+            "core": self.core,
+            "symmetries": self.symmetries,
+            "batch": self.batch,
+            "memory_budget": self.memory_budget,
+            "window": self.window,
+            "statistics_budget": self.statistics_budget,
+            "measuring": self._measuring,
+        }
+        return Predictor(**(fields | changes))
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the statistics of an image must be measured before its tiles."""
+        return self._measuring is not None
+
+    def exact_for(self, size: tuple[int, ...], memory: int | None = None) -> "Predictor":
+        """Return a predictor whose tiles are exact for an image of `size`, or this one if they would cost too much.
+
+        If this predictor has whole-image layers, the other one `needs_statistics`. `memory` is that for maps of the
+        whole image in bytes; by default that of `statistics_budget`.
+        """
+        return self._choose_tiling(size, memory)[1]
+
+    def tiling(self, size: tuple[int, ...], memory: int | None = None) -> Tiling | None:
+        """Return how an image is tiled by a network with whole-image layers; None if there is nothing to choose."""
+        return self._choose_tiling(size, memory)[0]
+
+    def measure(self, job: Job, advance: Advance | None = None) -> list[ChannelStatistics]:
+        """Return the statistics of an image, for a predictor that `needs_statistics`."""
+        layers = None if self._measuring is None else self._measuring.runtime.whole_image
+        if self._measuring is None or layers is None:
+            raise ValueError("a predictor whose tiles do not depend on statistics")
+
+        def read(window: tuple[Span, ...]) -> np.ndarray:
+            return job.scale.apply(read_mirrored(job.source, window))
+
+        padded = padded_sizes(job.source.shape[1:], self.geometry)
+        return measure_statistics(layers, self._measuring.plan, padded, read, advance)
+
+    def with_statistics(self, statistics: Sequence[ChannelStatistics]) -> "Predictor":
+        """Return the predictor of an image with the result of `measure`."""
+        if self._measuring is None:
+            raise ValueError("a predictor whose tiles do not depend on statistics")
+        return self._with(runtime=self._measuring.runtime.with_statistics(statistics), measuring=None)
+
+    def count_passes(self, size: tuple[int, ...]) -> int:
+        """Return the number of tiles of all passes of `measure`."""
+        return 0 if self._measuring is None else count_tiles(self._measuring.plan, padded_sizes(size, self.geometry))
+
+    def _choose_tiling(self, size: tuple[int, ...], memory: int | None) -> tuple[Tiling | None, "Predictor"]:
+        if self.geometry.exact or self._is_one_tile(size):
+            return None, self
+        if (size, memory) not in self._tilings:
+            self._tilings[size, memory] = self._find_tiling(size, memory)
+        return self._tilings[size, memory]
+
+    def _find_tiling(self, size: tuple[int, ...], memory: int | None) -> tuple[Tiling, "Predictor"]:
+        """Compare the cost of exact tiles with that of blended ones."""
+        if self.statistics_budget is None:
+            return Tiling(None, reason="without memory to measure them over the image"), self
+        if tuple(self.symmetries) != (IDENTITY,):
+            return Tiling(None, reason="test-time augmentation would measure them for each input"), self
+        runtime = self.runtime
+        if not isinstance(runtime, MeasuringRuntime) or runtime.whole_image is None:
+            return Tiling(None, reason="they are measured only for runs, in PyTorch and float32"), self
+        graph, padded = runtime.whole_image.graph, padded_sizes(size, self.geometry)
+        plan = plan_statistics(graph, padded, self.statistics_budget.left(size) if memory is None else memory)
+        if plan is None:
+            return Tiling(None, reason="measuring them does not fit into memory"), self
+        if self._neutral is None:
+            self._neutral = runtime.with_statistics(neutral_statistics(graph))
+        exact = self._with(
+            runtime=self._neutral,
+            geometry=as_exact(self.geometry),
+            measuring=Measuring(runtime, plan),
+        )
+        cut = exact.plan(size)
+        tiles = read_pixels(size, exact.core_of(size), exact.geometry) * (1.0 if cut is None else cut.fraction)
+        blended = read_pixels(size, self._own_core(size), self.geometry, self._blend_overlap(size))
+        ratio = (plan.work / network_work(graph) + tiles) / blended
+        if ratio > MAX_RATIO:
+            return Tiling(None, ratio, f"exact tiles would cost {ratio:.1f} times as much"), self
+        return Tiling(plan, ratio), exact
 
     def core_of(self, size: tuple[int, ...]) -> Side:
         """Return the side of the valid region of a tile for an image of `size`, (height, width) or with depth."""
+        exact = self.exact_for(size)
+        return exact.core_of(size) if exact is not self else self._own_core(size)
+
+    def _own_core(self, size: tuple[int, ...]) -> Side:
+        """Return the side for the tiles of this predictor, which are blended if they are not exact."""
         budget = self.memory_budget
         if budget is None or self._is_one_tile(size):
             return self.core
@@ -190,6 +234,9 @@ class Predictor:
 
         It is cut where that saves much work (see `cut_plan`), for images larger than a tile within a memory budget.
         """
+        exact = self.exact_for(size)
+        if exact is not self:
+            return exact.plan(size)
         runtime, budget = self.runtime, self.memory_budget
         if budget is None or self._is_one_tile(size) or tuple(self.symmetries) != (IDENTITY,):
             return None
@@ -242,6 +289,11 @@ class Predictor:
         """Read and normalise the tiles of images, one image after the other. May run in a separate thread."""
         for job in jobs:
             size = job.source.shape[1:]
+            exact = self.exact_for(size)
+            if exact.needs_statistics:
+                measured = exact.with_statistics(exact.measure(job))
+                yield from (tile._replace(runtime=measured.runtime) for tile in measured.read_tiles([job]))
+                continue
             plan = self.plan(size)
             if plan is not None:
                 padded = padded_sizes(size, self.geometry)
@@ -261,15 +313,16 @@ class Predictor:
         size = first or self.batch
         for tile in tiles:
             alone = tile.part is not None
-            if group and (alone or tile.window.shape != group[0].window.shape):
-                yield _batch(group)
+            other = group and (tile.window.shape != group[0].window.shape or tile.runtime is not group[0].runtime)
+            if group and (alone or other):
+                yield make_batch(group)
                 group, size = [], self.batch
             group.append(tile)
             if alone or len(group) >= min(size, self.batch_size(tile.window[0].size)):  # do not wait for the next tile
-                yield _batch(group)
+                yield make_batch(group)
                 group, size = [], self.batch
         if group:
-            yield _batch(group)
+            yield make_batch(group)
 
     def compute(self, batches: Iterable[TileBatch]) -> Generator[tuple[Job, LogitsWindow], None, None]:
         """Yield the logits of tiles, window by window, in the order of the tiles."""
@@ -282,14 +335,14 @@ class Predictor:
         blenders: dict[int, Blender] = {}
         image: StagedImage | None = None
         for batch in batches:
-            part = batch.items[0].part
+            part, runtime = batch.items[0].part, batch.items[0].runtime or self.runtime
             if part is not None:
                 job, tile = batch.items[0].job, batch.items[0].tile
-                image = self._staged_image(job) if part.first or image is None else image
+                image = self._staged_image(job, runtime) if part.first or image is None else image
                 yield [(job, window) for window in image.add(part, tile, batch.stack)]
                 del batch
                 continue
-            logits = self._predict(batch.stack)
+            logits = self._predict(batch.stack, runtime)
             yield [
                 (item.job, window)
                 for item, tile_logits in zip(batch.items, logits, strict=True)
@@ -297,12 +350,12 @@ class Predictor:
             ]
             del batch, logits  # frees their memory while waiting for the next batch
 
-    def _staged_image(self, job: Job) -> StagedImage:
+    def _staged_image(self, job: Job, runtime: Runtime) -> StagedImage:
         size = job.source.shape[1:]
         plan = self.plan(size)
-        if plan is None or not isinstance(self.runtime, StagedRuntime):
+        if plan is None or not isinstance(runtime, StagedRuntime):
             raise ValueError("a tile of a cut network without its plan")
-        return StagedImage(self.runtime, plan, padded_sizes(size, self.geometry))
+        return StagedImage(runtime, plan, padded_sizes(size, self.geometry))
 
     def _complete_windows(
         self, item: ReadTile, logits: Float[np.ndarray, " classes *size"], blenders: dict[int, Blender]
@@ -341,38 +394,11 @@ class Predictor:
         size = job.source.shape[1:]
         return Blender(size, self.core_of(size), self.geometry, self.overlap(size), job.done)
 
-    def _predict(self, stack: np.ndarray) -> Float[np.ndarray, "tiles classes *size"]:
+    def _predict(self, stack: np.ndarray, runtime: Runtime) -> Float[np.ndarray, "tiles classes *size"]:
         total: np.ndarray | None = None
         for symmetry in self.symmetries:
-            logits = symmetry.invert(self.runtime(np.ascontiguousarray(symmetry.apply(stack))))
+            logits = symmetry.invert(runtime(np.ascontiguousarray(symmetry.apply(stack))))
             total = logits if total is None else total + logits
         if total is None:
             raise ValueError("symmetries must not be empty")
         return total if len(self.symmetries) == 1 else total / len(self.symmetries)
-
-
-def _batch(group: list[ReadTile]) -> TileBatch:
-    """Stack the windows; the items become views, so that each window is stored once."""
-    if len(group) == 1:
-        return TileBatch(group, group[0].window[None])
-    stack = np.stack([item.window for item in group])
-    return TileBatch([item._replace(window=window) for item, window in zip(group, stack, strict=True)], stack)
-
-
-def in_memory(pixels: Num[np.ndarray, " channels *size"]) -> Reader:
-    """Return the reader of an image or a volume in memory."""
-    return InMemoryReader(pixels) if pixels.ndim == 3 else InMemoryVolume(pixels)
-
-
-def read_mirrored(
-    pixels: Num[np.ndarray, " channels *size"] | Reader, window: tuple[Span, ...]
-) -> Num[np.ndarray, " channels *window_size"]:
-    """Read a window that may extend beyond the image, with reflection padding of any width."""
-    source = in_memory(pixels) if isinstance(pixels, np.ndarray) else pixels
-    size = source.shape[1:]
-    if all(start >= 0 and stop <= side for (start, stop), side in zip(window, size, strict=True)):
-        return source.read(*window)
-    indices = [mirror_indices(*span, side) for span, side in zip(window, size, strict=True)]
-    near = [(int(index.min()), int(index.max()) + 1) for index in indices]
-    local = (index - first for index, (first, _) in zip(indices, near, strict=True))
-    return source.read(*near)[(slice(None), *np.ix_(*local))]

@@ -14,9 +14,12 @@ from pixelwise.geometry.symmetries import tta_symmetries
 from pixelwise.inference.arrays import check_axes, read_array, warn_of_scale
 from pixelwise.inference.blending import LogitsWindow
 from pixelwise.inference.load_runtime import load_runtime
+from pixelwise.inference.memory import DECODING_BYTES, MASK_BYTES, tile_budget
 from pixelwise.inference.pipeline import prefetch
-from pixelwise.inference.predictor import BATCH, Job, Predictor, in_memory, tile_budget
+from pixelwise.inference.predictor import BATCH, Predictor
 from pixelwise.inference.spacing_change import Spacing, SpacingChange, find_spacing_change
+from pixelwise.inference.tile_reading import Job, in_memory
+from pixelwise.inference.whole_image import Tiling
 from pixelwise.labels.instances import start_decoding
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
@@ -276,6 +279,10 @@ class SegmentationModel:
         change = find_spacing_change(size, spacing, self._target_spacing)
         return self.predictor.count(size if change is None else change.model_size)
 
+    def tiling(self, size: tuple[int, ...]) -> Tiling | None:
+        """Return how an image is tiled if the network has whole-image layers; None if there is nothing to choose."""
+        return self.predictor.tiling(size)
+
     @property
     def _target_spacing(self) -> Spacing | None:
         """The spacing to which volumes are resampled; images are not."""
@@ -353,8 +360,17 @@ def load_model_for_prediction(
         raise BadModel("a segmentation model", "a classification model", "Use another model.", Path(path))
     network = model_card.network
     symmetries = tta_symmetries(model_card.tta if tta is None else tta, network.dimensions)
-    core, budget = (tile, None) if tile else (model_card.tile, tile_budget(network.base, network.dimensions))
+    decoding = MASK_BYTES if most_probable_wins(model_card.target) else DECODING_BYTES
+    budget = tile_budget(network.base, network.dimensions, decoding)
     geometry, classes = model_card.geometry, network.classes
-    return SegmentationModel(
-        model_card, Predictor(loaded, geometry, classes, core, symmetries, batch=BATCH, memory_budget=budget)
+    predictor = Predictor(
+        loaded,
+        geometry,
+        classes,
+        tile or model_card.tile,
+        symmetries,
+        batch=BATCH,
+        memory_budget=None if tile else budget,
+        statistics_budget=budget,
     )
+    return SegmentationModel(model_card, predictor)

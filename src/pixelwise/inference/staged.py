@@ -127,6 +127,10 @@ class StagedImage:
     def _compute_inner(self, areas: tuple[Area, ...]) -> None:
         """Compute the steps between the first and the last one."""
         for index in range(1, len(self._plan.steps) - 1):
+            subgraph = self._plan.steps[index].subgraph
+            if self._plan.steps[index].identity:
+                self._maps[subgraph.output] = self._maps.pop(subgraph.inputs[0])
+                continue
             for tile in step_tiles(self._plan.steps[index], areas[index], self._plan.cores[index], self._padded):
                 self._compute(index, areas[index], tile)
             for key in self._expired[index]:

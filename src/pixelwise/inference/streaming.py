@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -19,11 +19,13 @@ from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
-from pixelwise.inference.predictor import Job, Predictor, ReadTile
+from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory, pack
 from pixelwise.inference.streaming_masks import Fill, finish_mask, keep
+from pixelwise.inference.tile_reading import Job, ReadTile
 from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
+from pixelwise.inference.whole_image import Tiling
 from pixelwise.io.georeference import choose_mask_nodata
 from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, Window, finish
 from pixelwise.io.sample_values import mark_missing
@@ -34,6 +36,7 @@ from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabil
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import release_memory
+from pixelwise.runtimes.statistics import statistics_from_json, statistics_to_json
 from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
@@ -42,7 +45,7 @@ DEPTH = 2  # length of the queues between reader, network and writer
 _VERSION = 2  # of the journal: 2 marks missing pixels in maps
 _FILE_TILE = 256  # default side of the tiles of the file
 _MEMORY = 1100 * 2**20  # limit of the peak memory of the process when the tile size is chosen
-_CUT_MEMORY = 900 * 2**20  # for the maps and a tile of a cut network
+_CUT_MEMORY = 1000 * 2**20  # for the maps and a tile of a cut network
 _WINDOW = 512  # side of the windows of a cut network, a multiple of the tiles of the file
 
 
@@ -90,6 +93,7 @@ class Stream:
     dtype: Literal["uint8", "uint16"]
     cut: CutPlan | None
     nodata: int | None
+    tiling: Tiling | None
 
     def blended(self, size: tuple[int, ...]) -> bool:
         """Return whether neighbouring tiles of an image of `size` depend on each other."""
@@ -137,11 +141,7 @@ def stream_image(
         side = predictor.core if cut is None else _WINDOW
         progress.message(f"{pluralise(predictor.count(size), 'tile')} of {side} pixels per side. {plan}")
         progress.message(*([] if cut is None else [str(cut)]))
-        overlap = max(predictor.overlap(size))
-        if overlap:
-            progress.message(
-                f"Approximate, because the network has whole-image layers: tiles are blended over {2 * overlap} pixels."
-            )
+        progress.message(*([] if stream.tiling is None else [str(stream.tiling)]))
         if not masks:
             progress.message("Each object takes about 250 more bytes.")
         resumed = len(tiles.done)
@@ -193,14 +193,18 @@ def open_stream(
     final = _is_final(model_card.target)
     tile_path = path if final else path.with_name(f"{path.name}.decided")
     nodata = _mask_nodata(model_card, source) if model_card.target.kind == "classes" else None
+    size = source.shape[1:]
+    tiling = predictor.tiling(size, _CUT_MEMORY)
+    predictor = choose_exact(predictor, size, _CUT_MEMORY)
     streamed = predictor.with_window(_WINDOW, _CUT_MEMORY)
-    cut = None if options.core else streamed.plan(source.shape[1:])
+    cut = None if options.core else streamed.plan(size)
     predictor = predictor if cut is None else streamed
     more = {"version": _VERSION, "given": identity, "core": options.core, "sampled": options.sampled}
     digest = stream_identity(model_card, predictor, source, cut, **more)
     tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options, notes or {})
     try:
         scale = _scale(model_card, source, tiles, options, progress)
+        predictor = with_measured_statistics(predictor, Job(source, scale), tiles, progress)
     except BadImage:  # it cannot be finished later
         tiles.discard()
         raise
@@ -209,8 +213,49 @@ def open_stream(
         raise
     fill = _filler(source, nodata) if final else keep
     return Stream(
-        tiles=tiles, predictor=predictor, scale=scale, decide=decide, fill=fill, dtype=dtype, cut=cut, nodata=nodata
+        tiles=tiles,
+        predictor=predictor,
+        scale=scale,
+        decide=decide,
+        fill=fill,
+        dtype=dtype,
+        cut=cut,
+        nodata=nodata,
+        tiling=tiling,
     )
+
+
+@runtime_checkable
+class Notes(Protocol):
+    """What was measured of an image, in the journal of its tiles."""
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """The notes by name."""
+        ...
+
+    def note(self, name: str, value: Any, /) -> None:
+        """Write a note."""
+        ...
+
+
+def choose_exact(predictor: Predictor, size: tuple[int, ...], memory: int) -> Predictor:
+    """Return the predictor for an image that is not in memory, with exact tiles if they do not cost too much."""
+    exact = predictor.exact_for(size, memory)
+    return exact if exact.needs_statistics or exact.geometry.exact else predictor.without_statistics()
+
+
+def with_measured_statistics(predictor: Predictor, job: Job, tiles: Notes, progress: Progress) -> Predictor:
+    """Return the predictor with the statistics of an image, from the journal or from passes over the image."""
+    if not predictor.needs_statistics:
+        return predictor
+    stored = tiles.notes.get("statistics")
+    if stored is not None:
+        return predictor.with_statistics(statistics_from_json(stored))
+    with progress.bar("measuring statistics", predictor.count_passes(job.source.shape[1:])) as advance:
+        statistics = predictor.measure(job, advance)
+    tiles.note("statistics", statistics_to_json(statistics))
+    return predictor.with_statistics(statistics)
 
 
 def compute_tiles(stream: Stream, job: Job, progress: Progress) -> int:

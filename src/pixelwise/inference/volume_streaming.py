@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.errors import BadImage
+from pixelwise.geometry.tile_shape import fit_tile, shrink_tile
 from pixelwise.geometry.tiles import Side, per_axis
 from pixelwise.inference.arrays import check_axes, warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MIB
-from pixelwise.inference.predictor import Job, Predictor
+from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.spacing_change import find_spacing_change
 from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
-from pixelwise.inference.streaming import compute_windows, decider
-from pixelwise.inference.tile_shape import fit_tile, shrink_tile
+from pixelwise.inference.streaming import choose_exact, compute_windows, decider, with_measured_statistics
+from pixelwise.inference.tile_reading import Job
 from pixelwise.inference.volume_objects import finish_volume
 from pixelwise.io.volumes.label_tiles import VolumeTiles
 from pixelwise.io.volumes.windows import VolumeReader
@@ -90,7 +91,8 @@ def stream_volume(
     _check_spacing(model_card, source)
     size = source.shape[1:]
     dtype, decide = decider(model_card.target)
-    predictor, side = _with_tiles(predictor, size, memory)
+    tiling = predictor.tiling(size, memory)
+    predictor, side = _with_tiles(choose_exact(predictor, size, memory), size, memory)
     final = model_card.target.kind == "classes" and not any(model_card.target.class_areas)
     final = final and not model_card.target.split_depth
     more = {"version": _VERSION, "given": identity, "side": side}
@@ -103,12 +105,12 @@ def stream_volume(
     )
     try:
         scale = _scale(model_card, source, tiles, progress)
+        predictor = with_measured_statistics(predictor, Job(source, scale), tiles, progress)
         windows = predictor.windows(size)
         resumed = sum(window in tiles.done for window in windows)
         sides = " x ".join(str(length) for length in per_axis(side, 3))
         progress.message(f"{pluralise(len(windows), 'tile')} of {sides} voxels.")
-        if any(predictor.overlap(size)):
-            progress.message("Approximate, because the network has whole-image layers: tiles are blended.")
+        progress.message(*([] if tiling is None else [str(tiling)]))
         job = Job(source, scale, tiles.done)
         computed = compute_windows(predictor, job, tiles.write, decide, progress, resumed)
         result, count = (tiles, 0) if final else finish_volume(tiles, model_card.target, path, progress)

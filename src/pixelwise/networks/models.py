@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, along, sizes_along, sizes_with_remainder
-from pixelwise.geometry.sizes import Geometry, derive_axes_geometry, derive_classifier_geometry
+from pixelwise.geometry.sizes import Geometry, as_exact, derive_axes_geometry, derive_classifier_geometry
 from pixelwise.networks.blocks import Head
 from pixelwise.networks.decoders import NestedDecoder
 from pixelwise.networks.encoders import Encoder
@@ -104,6 +104,10 @@ class Segmenter(nn.Module):
     def geometry(self) -> Geometry:
         """Return stride, receptive field, halo, border and valid sizes, derived from the layers."""
         return self._geometry
+
+    def make_exact(self) -> None:
+        """Note that no layer depends on the whole image any more: the statistics of all normalisations are fixed."""
+        self._geometry = as_exact(self._geometry)
 
     def layers(self, size: int) -> tuple[Layer, ...]:
         """Return a row per layer for an input of a valid `size` along each axis.

@@ -116,6 +116,7 @@ def _stages(network: Segmenter, encoder: StageEncoder, decoder: UNetDecoder, blo
         start=decoder.start_graph(),
         skips=(_IMAGE, *(str(level - shift) for level in range(1, deepest + 1))),
         dimensions=network.dimensions,
+        cuts_bottom=True,
     )
 
 

@@ -9,7 +9,7 @@ the model normalises each image by its own mean and standard deviation, which a 
 takes them as `mean` and `std` (batch, channels); all other normalisation is part of the graph.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -18,8 +18,11 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from pixelwise.errors import PixelwiseError, printable
+from pixelwise.geometry.layer_graph import Span
+from pixelwise.geometry.statistics_passes import Operation, StatisticsPass
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model
+from pixelwise.runtimes.statistics import ChannelStatistics, Moments
 
 INPUTS = ("image", "mean", "std")
 PROBABILITIES, LOGITS = "probabilities", "logits"
@@ -52,6 +55,40 @@ class StagedRuntime(Runtime, Protocol):
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph for its inputs, in any memory layout."""
+        ...
+
+
+@runtime_checkable
+class WholeImageLayers(Protocol):
+    """Measures the statistics of the whole-image normalisations of a network (see `geometry.statistics_passes`)."""
+
+    @property
+    def graph(self) -> tuple[Operation, ...]:
+        """The operations of the network."""
+        ...
+
+    def measure(
+        self,
+        step: StatisticsPass,
+        inputs: Mapping[int, Float[np.ndarray, "one _ *_"]],
+        keep: Sequence[Span],
+        statistics: Mapping[int, ChannelStatistics],
+    ) -> tuple[Moments, dict[int, np.ndarray]]:
+        """Compute a tile of a pass; return the moments of its target, and the values to store."""
+        ...
+
+
+@runtime_checkable
+class MeasuringRuntime(Runtime, Protocol):
+    """A runtime that also measures and fixes the statistics of whole-image normalisations."""
+
+    @property
+    def whole_image(self) -> WholeImageLayers | None:
+        """How they are measured; None if there are none, or if that is not possible."""
+        ...
+
+    def with_statistics(self, statistics: Sequence[ChannelStatistics]) -> Runtime:
+        """Return a runtime of the network with fixed statistics."""
         ...
 
 

@@ -52,13 +52,14 @@ class CudaGraphRunner:
     ----------
     forward : callable
         Batch -> outputs on a CUDA device; a pure function without data-dependent control flow.
-    record : callable
-        (forward, batch) -> replay function. Each replay overwrites the outputs of the previous one.
+    record : callable, optional
+        (forward, batch) -> replay function; by default `record_graph`. Each replay overwrites the outputs of the
+        previous one.
     """
 
-    def __init__(self, forward: Forward, record: Recorder = record_graph) -> None:
+    def __init__(self, forward: Forward, record: Recorder | None = None) -> None:
         self._forward = forward
-        self._record: Recorder | None = record  # None once it has failed
+        self._record: Recorder | None = record or record_graph  # None once it has failed
         self._calls: Counter[tuple[int, ...]] = Counter()
         self._recorded: dict[tuple[int, ...], Forward] = {}  # in order of last use
 

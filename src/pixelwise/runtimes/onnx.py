@@ -5,8 +5,11 @@ the variable that disables this once, at import (microsoft/onnxruntime pull requ
 """
 
 import os
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -14,11 +17,16 @@ from jaxtyping import Float
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
 
+from pixelwise.errors import PixelwiseError
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import LOGITS, METADATA, Images, Outputs, PerChannel, check_logits, computing, graph_inputs
+from pixelwise.runtimes.graph_memory import Estimate, MemoryCheck
 from pixelwise.runtimes.graph_stages import STAGES, map_name, read_stages_text, subgraph_inputs
+
+if TYPE_CHECKING:
+    from pixelwise.runtimes.onnx_shapes import OnnxShapes
 
 ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
 
@@ -47,8 +55,13 @@ class OnnxRuntime:
         path = path or (source if isinstance(source, Path) else Path("model.onnx"))
         onnxruntime.disable_telemetry_events()
         self._threads = threads or usable_threads()
+        self._check_memory = MemoryCheck(path, _estimate_of(source))
+        self._checks: dict[Subgraph, MemoryCheck] = {}
         try:
+            self._check_memory({})
             self._session = _session(source if isinstance(source, bytes) else str(source), self._threads)
+        except PixelwiseError:
+            raise
         except Exception as error:  # the errors of the library have no common base class
             raise invalid_model(
                 path, f"a graph that ONNX Runtime cannot load ({str(error).splitlines()[0]})"
@@ -72,6 +85,7 @@ class OnnxRuntime:
         """Return the logits as float32, without computing the softmax."""
         inputs = graph_inputs(self._names, tiles)
         with computing(self._path, "ONNX Runtime"):
+            self._check_memory({name: value.shape for name, value in inputs.items()})
             logits = np.asarray(self._session.run([LOGITS], inputs, self._run_options)[0])
         return check_logits(logits, tiles, self.model_card, self._path)
 
@@ -88,7 +102,10 @@ class OnnxRuntime:
         output = map_name(subgraph.output)
         with computing(self._path, "ONNX Runtime"):
             if subgraph not in self._subgraphs:
-                self._subgraphs[subgraph] = _session(self._cut(list(inputs), output), self._threads)
+                cut = self._cut(list(inputs), output)
+                self._checks[subgraph] = MemoryCheck(self._path, _estimate_of(cut))
+                self._subgraphs[subgraph] = _session(cut, self._threads)
+            self._checks[subgraph]({name: value.shape for name, value in inputs.items()})
             return np.asarray(self._subgraphs[subgraph].run([output], inputs)[0])
 
     def _cut(self, inputs: list[str], output: str) -> bytes:
@@ -110,6 +127,24 @@ class OnnxRuntime:
     def all_outputs(self, image: Images) -> list[np.ndarray]:
         """Return all outputs of the file, in its order, for unscaled images."""
         return [np.asarray(value) for value in self._session.run(None, graph_inputs(self._names, image))]
+
+
+def _estimate_of(source: Path | bytes) -> Estimate:
+    """Return how the memory of a graph is estimated, which needs the package `onnx`; the graph is read when needed."""
+
+    @cache
+    def shapes() -> "OnnxShapes | None":
+        if find_spec("onnx") is None:
+            return None
+        from pixelwise.runtimes.onnx_shapes import OnnxShapes
+
+        return OnnxShapes(source)
+
+    def estimate(inputs: Mapping[str, Sequence[int]]) -> int | None:
+        graph = shapes()
+        return None if graph is None else graph.bytes(inputs)
+
+    return estimate
 
 
 def _session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:

@@ -3,8 +3,9 @@
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import cached_property
 from typing import Literal, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pixelwise.device import find_device
 from pixelwise.errors import BadOption
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.networks.subgraphs import staged
@@ -19,6 +21,8 @@ from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.runtimes.cuda_graphs import CudaGraphRunner
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
+from pixelwise.runtimes.statistics import ChannelStatistics
+from pixelwise.runtimes.whole_image import WholeImageNetwork, record_whole_image
 
 
 class TorchRuntime:
@@ -53,24 +57,27 @@ class TorchRuntime:
         *,
         compiled: bool = False,
     ) -> None:
-        if device == "cpu":
+        self._device = find_device(device)
+        if self._device.name == "cpu":
             torch.set_num_threads(min(torch.get_num_threads(), usable_threads()))
         folded = fold_batch_norm(deepcopy(network).eval())
         self._layout = channels_last(folded)
-        folded = folded.to(device=device, memory_format=self._layout)  # type: ignore[call-overload]
+        folded = folded.to(device=self._device.place, memory_format=self._layout)  # type: ignore[call-overload]
         self._network: Callable[[Tensor], Tensor] = _compile(folded, device) if compiled else folded
-        self._device, self._bfloat16 = device, precision == "bf16"
+        self._bfloat16 = precision == "bf16"
         self._dtype = next(network.parameters()).dtype
-        # on other devices the halo costs less than moving maps to and fro
-        self._staged = staged(folded) if device == "cpu" and precision == "fp32" and not compiled else None
-        self._compute = CudaGraphRunner(self._forward) if device == "cuda" else self._forward
+        plain = precision == "fp32" and not compiled
+        # elsewhere the halo costs less than moving maps to and fro
+        self._staged = staged(folded) if plain and self._device.near_memory else None
+        self._compute = CudaGraphRunner(self._forward) if self._device.graphs else self._forward
+        self._measurable = folded if plain and self._device.float64 else None
 
     def __call__(
         self, tiles: Float[np.ndarray, "batch channels *size"]
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, in the floating-point type of the weights."""
         with torch.inference_mode():
-            batch = torch.from_numpy(tiles).to(device=self._device, dtype=self._dtype)
+            batch = torch.from_numpy(tiles).to(device=self._device.place, dtype=self._dtype)
             logits = self._compute(batch.contiguous(memory_format=self._layout))
             # contiguous, because post-processing is twenty times slower in channels-last format
             return logits.to(self._dtype).contiguous().cpu().numpy()
@@ -99,11 +106,28 @@ class TorchRuntime:
             # as in `__call__`: only maps stay in channels-last format
             return (output.contiguous() if subgraph.output == ("decoder", 0) else output).numpy()
 
+    @cached_property
+    def whole_image(self) -> WholeImageNetwork | None:
+        """The network, if it has whole-image normalisations whose statistics can be measured."""
+        return None if self._measurable is None else record_whole_image(self._measurable, self._layout)
+
+    def with_statistics(self, statistics: Sequence[ChannelStatistics]) -> "TorchRuntime":
+        """Return a runtime of the network with fixed statistics of its normalisations.
+
+        Raises
+        ------
+        ValueError
+            They cannot be measured.
+        """
+        if self.whole_image is None:
+            raise ValueError("a network without whole-image normalisations")
+        return TorchRuntime(self.whole_image.fix(statistics), self._device.name)
+
     def _forward(self, batch: Tensor) -> Tensor:
         if not self._bfloat16:
             return self._network(batch)
         # cached casts of autocast would be freed before a captured graph is replayed
-        with torch.autocast(self._device, torch.bfloat16, cache_enabled=self._device != "cuda"):
+        with torch.autocast(self._device.place, torch.bfloat16, cache_enabled=not self._device.graphs):
             return self._network(batch)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pixelwise.device import find_device
 from pixelwise.errors import BadOption
 from pixelwise.networks.models import Network
 from pixelwise.training.batch import Batch
@@ -151,7 +152,7 @@ class Learner:
     ) -> None:
         self.team = team or Team()
         self.team.own_slots(options.slots)  # refuses numbers that do not fit
-        self.options, self.loss, self.device = options, loss, torch.device(device)
+        self.options, self.loss, self.device = options, loss, torch.device(find_device(device).place)
         self._frozen_steps, self._teacher = unfreeze_step, teacher
         if teacher is not None:
             teacher.network.to(self.device)

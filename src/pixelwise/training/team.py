@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from pixelwise.device import find_device
 from pixelwise.errors import BadOption, Interrupted
 
 LOST_SECONDS = 60.0  # without an answer, after which a process counts as lost
@@ -103,7 +104,8 @@ class TorchTeam(Team):
     """
 
     def __init__(self, device: str = "cpu", seconds: float = LOST_SECONDS) -> None:
-        backend = "nccl" if device == "cuda" and dist.is_nccl_available() else "gloo"
+        found = find_device(device)
+        backend = found.collective
         if not dist.is_initialized():
             store = os.environ.get(STORE)  # a file where the processes meet; by default at the address of torchrun
             dist.init_process_group(
@@ -114,7 +116,7 @@ class TorchTeam(Team):
                 timeout=timedelta(seconds=_START_SECONDS),
             )
         super().__init__(dist.get_rank(), dist.get_world_size())
-        self._device = torch.device(device if backend == "nccl" else "cpu")
+        self._device = torch.device(found.place if backend == "nccl" else "cpu")
         limit = timedelta(seconds=seconds)
         self._all: Any = dist.new_group(backend=backend, timeout=limit)
         # every process makes every group, in the same order

@@ -71,6 +71,20 @@ def test_a_budget_is_filled_at_the_measured_speed() -> None:
     assert config.network.depth == 4
 
 
+def test_a_graphics_card_gets_larger_patches_and_batches() -> None:
+    card = replace(ground(), machine=Machine(device="cuda", threads=4, memory=2**36))
+    config = plan(TrainingBudget(seconds=600.0), on=card)
+    assert config.patches.height == config.patches.width == 512
+    assert config.patches.batch == 16
+    assert config.training.precision == "float32", "the probe finds bfloat16 no faster"
+
+    def halved(config: Config, baseline: Config | None = None) -> float:
+        return quick(config) / (2 if config.training.precision == "bfloat16" else 1)
+
+    faster = make_plan(card, TrainingBudget(seconds=600.0), 0, Settings.parse(()), halved)
+    assert faster.training.precision == "bfloat16"
+
+
 def test_less_time_makes_a_smaller_network() -> None:
     short, long = plan(TrainingBudget(seconds=60.0)), plan(TrainingBudget(seconds=36_000.0))
     assert short.network.base < plan(TrainingBudget(seconds=600.0)).network.base < long.network.base

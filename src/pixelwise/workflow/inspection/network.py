@@ -133,7 +133,7 @@ class InspectedNetwork:
                 f"Exact tiles need a halo of {geometry.halo}"
                 + (f" and lose a border of {geometry.margin}." if geometry.margin else ".")
                 if geometry.exact
-                else "Tiles are not exact: a layer depends on the whole image."
+                else "Tiles are exact once the statistics of the whole image are measured, and blended otherwise."
             )
         return [*lines, f"Options: {', '.join(facts['reads'])}."]
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseError
-from pixelwise.inference.approximate_halo import smallest_halo, with_geometry
+from pixelwise.inference.approximate_halo import smallest_halo
 from pixelwise.inference.load import find_model_card
 from pixelwise.inference.pipeline import ordered_map
-from pixelwise.inference.predictor import BATCH, Job
+from pixelwise.inference.predictor import BATCH
 from pixelwise.inference.segmentation_model import PendingPrediction, SegmentationModel, load_model_for_prediction
+from pixelwise.inference.tile_reading import Job
 from pixelwise.io.label_writer import check_format
 from pixelwise.io.read import MAX_PIXELS, Image, probe
 from pixelwise.io.windows import MAX_PIXELS_WINDOWED, open_windows
@@ -187,6 +188,8 @@ def _predict_small(
     reported = len(failed)
     # finding objects holds the GIL: four threads take twice the CPU time of one; only writing runs in parallel
     lock = Lock()
+    tiling = model.tiling(max((size for _, size in named.values()), key=math.prod)) if largest else None
+    progress.message(*([] if tiling is None else [str(tiling)]))
 
     def save(item: tuple[LoadedImage, PendingPrediction]) -> ImageOutputs:
         (name, path, image), decoding = item
@@ -266,7 +269,7 @@ def _with_smaller_halo(
     for job in jobs:
         job.source.close()
     progress.message(str(choice))
-    return SegmentationModel(model.model_card, with_geometry(model.predictor, choice.geometry))
+    return SegmentationModel(model.model_card, model.predictor.with_geometry(choice.geometry))
 
 
 def _spacing(image: Image) -> tuple[float, ...] | None:
