@@ -46,11 +46,11 @@ def main() -> None:
 
 def row(name: str, family: str, run: Path) -> str:
     """Return a row of the table in Markdown."""
-    scores = json.loads((run / "scores.json").read_text())
+    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     plan = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     patches, head, pixels = plan["patches"], scores["headline"], scores["scores"]["pixels"]
     drawn = f"{patches['batch']} of {patches['height']} x {patches['width']}"
-    seconds = f"{float((run / 'seconds.txt').read_text()):.0f}"
+    seconds = f"{float((run / 'seconds.txt').read_text(encoding='utf-8')):.0f}"
     interval = f"{head['low']:.4f}-{head['high']:.4f}" if head["low"] is not None else ""
     cells = [name, scores["split"], family, plan["network"]["base"], drawn, plan["training"]["steps"], seconds]
     cells += [f"{pixels['mean_dice']:.4f}", interval, f"{pixels['mean_iou']:.4f}"]

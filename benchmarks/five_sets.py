@@ -51,20 +51,20 @@ def run_set(data: Path, run: Path, budget: str, words: Sequence[str] = ()) -> bo
 def train_set(data: Path, run: Path, budget: str, words: Sequence[str] = ()) -> None:
     """Train one set, or continue its training; seconds.txt, the time of all attempts, appears when it is finished."""
     so_far = run / "seconds_so_far.txt"
-    earlier = float(so_far.read_text()) if so_far.exists() else 0.0
+    earlier = float(so_far.read_text(encoding="utf-8")) if so_far.exists() else 0.0
     how = ["--resume"] if (run / "config.yaml").exists() else ["--budget", budget, *words]
     started = time.monotonic()
     try:
         subprocess.run([*COMMAND, "train", str(data), "--out", str(run), *how], check=True)
     finally:
         if (run / "config.yaml").exists():  # a refused training leaves no folder
-            so_far.write_text(f"{earlier + time.monotonic() - started:.1f}")
+            so_far.write_text(f"{earlier + time.monotonic() - started:.1f}", encoding="utf-8")
     so_far.rename(run / "seconds.txt")
 
 
 def row(name: str, run: Path) -> str:
     """Return a row of the table in Markdown."""
-    scores = json.loads((run / "scores.json").read_text())
+    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     head, found = scores["headline"], scores["scores"]
     facts = {"mean Dice": found["pixels"]["mean_dice"], "mean IoU": found["pixels"]["mean_iou"]}
     if objects := found.get("objects"):
@@ -72,7 +72,7 @@ def row(name: str, run: Path) -> str:
     if boundaries := found.get("boundaries"):
         facts |= {"V_rand": boundaries["v_rand"], "V_info": boundaries["v_info"]}
     others = ", ".join(f"{key} {value:.4f}" for key, value in facts.items() if value is not None)
-    seconds = float((run / "seconds.txt").read_text())
+    seconds = float((run / "seconds.txt").read_text(encoding="utf-8"))
     interval = f"{head['low']:.4f}-{head['high']:.4f}" if head["low"] is not None else ""
     images = len(scores["cases"])
     cells = (name, scores["split"], images, f"{seconds:.0f}", head["name"], f"{head['value']:.4f}", interval, others)

@@ -134,8 +134,8 @@ def predict(folder: Path, image: Path, out: Path, extra: list[str], stop: int | 
     code = os.waitstatus_to_exitcode(status)
     child.returncode = code
     if code not in (0, -signal.SIGKILL):
-        raise SystemExit(f"predict ended with {code}:\n{messages.read_text()}")
-    return Process(seconds, usage.ru_maxrss * unit / 1e9, code, messages.read_text())
+        raise SystemExit(f"predict ended with {code}:\n{messages.read_text(encoding='utf-8')}")
+    return Process(seconds, usage.ru_maxrss * unit / 1e9, code, messages.read_text(encoding="utf-8"))
 
 
 def written(out: Path) -> int:
@@ -145,7 +145,7 @@ def written(out: Path) -> int:
 
 def tiles_of(messages: Path) -> int:
     """Return how many tiles the image has: what predict told."""
-    line = next(line for line in messages.read_text().splitlines() if " tiles of " in line)
+    line = next(line for line in messages.read_text(encoding="utf-8").splitlines() if " tiles of " in line)
     return int(line.split()[0].replace(",", ""))
 
 

@@ -122,7 +122,7 @@ def read_run(folder: Path) -> dict[str, bytes]:
     """Return what a training has learned: model, last checkpoint, snapshots, and its curve without the clock."""
     run = folder / "run"
     last = max((run / "checkpoints").glob("step-*"))
-    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text(encoding="utf-8").splitlines()]
     curve = "\n".join(",".join(row[:1] + row[2:]) for row in rows).encode()
     names = [run / "model.safetensors", *last.glob("*.safetensors"), *(run / "snapshots").glob("*.png")]
     return {"curve": curve, **{str(path.relative_to(run)): path.read_bytes() for path in names}}
@@ -227,7 +227,9 @@ def measure(scenario: Scenario, folder: Path) -> Reference:
         code, operations = run_process(words, place)
         seconds = time.monotonic() - began
         if code not in DONE:
-            raise SystemExit(f"an undisturbed process ended with {code}:\n{Path(f'{place}.txt').read_text()[-2000:]}")
+            raise SystemExit(
+                f"an undisturbed process ended with {code}:\n{Path(f'{place}.txt').read_text(encoding='utf-8')[-2000:]}"
+            )
         each.append(scenario.results(place))
     same = {name: content for name, content in each[0].items() if each[1].get(name) == content}
     if differing := sorted(set(each[0]) - set(same)):
@@ -250,7 +252,7 @@ def attempt(scenario: Scenario, reference: Reference, place: Path, rng: random.R
         if code in DONE:
             break
         if code != -signal.SIGKILL:
-            return f"exit code {code}: {Path(f'{place}.txt').read_text().strip().splitlines()[-1]}"
+            return f"exit code {code}: {Path(f'{place}.txt').read_text(encoding='utf-8').strip().splitlines()[-1]}"
         ended = True
     results = scenario.results(place)
     wrong = [name for name, content in reference.results.items() if results.get(name) != content]
@@ -275,7 +277,7 @@ def run_campaign(folder: Path, kills: int, seed: int, only: Sequence[str] = ()) 
     (folder / "base").mkdir()
     code, _ = run_process(["train", data, "--out", folder / "base" / "run", *SETTINGS], folder / "base")
     if code not in DONE:
-        raise SystemExit(Path(f"{folder / 'base'}.txt").read_text()[-2000:])
+        raise SystemExit(Path(f"{folder / 'base'}.txt").read_text(encoding="utf-8")[-2000:])
     run_process(["evaluate", folder / "base" / "run", data], folder / "base")
     chosen = {
         name: one for name, one in make_scenarios(data, folder / "base" / "run").items() if not only or name in only

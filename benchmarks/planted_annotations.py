@@ -67,15 +67,17 @@ def plant(source: Path, folder: Path, *, layout: str, images: int, share: float,
         values = table[mask].astype(np.uint16 if layout == "objects" else np.uint8)
         Image.fromarray(values).save(folder / "masks" / name)
     if layout == "classes":
-        (folder / "classes.txt").write_text("".join(f"{index} {name}\n" for index, name in enumerate(CLASSES)))
+        (folder / "classes.txt").write_text(
+            "".join(f"{index} {name}\n" for index, name in enumerate(CLASSES)), encoding="utf-8"
+        )
     record = {"objects": len(objects), "planted": [asdict(error) for error in planted]}
-    (folder / "planted.json").write_text(json.dumps(record))
+    (folder / "planted.json").write_text(json.dumps(record), encoding="utf-8")
     return planted
 
 
 def read_planted(folder: Path) -> tuple[int, list[PlantedError]]:
     """Return the number of objects before, and the errors, of a folder that `plant` wrote."""
-    record = json.loads((folder / "planted.json").read_text())
+    record = json.loads((folder / "planted.json").read_text(encoding="utf-8"))
     errors = [PlantedError(one["name"], one["kind"], tuple(one["box"])) for one in record["planted"]]
     return record["objects"], errors
 

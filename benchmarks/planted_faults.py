@@ -115,8 +115,12 @@ def plant(
             shutil.copyfile(tables / name, folder / name)
     values = set().union(*(np.unique(read(masks[name])).tolist() for name in names))
     order = random.permutation(names).tolist()
-    table = json.loads((tables / "dataset.json").read_text()) if (tables / "dataset.json").is_file() else {}
-    names_table = (tables / "classes.txt").read_text() if (tables / "classes.txt").is_file() else "0 background"
+    table = (
+        json.loads((tables / "dataset.json").read_text(encoding="utf-8")) if (tables / "dataset.json").is_file() else {}
+    )
+    names_table = (
+        (tables / "classes.txt").read_text(encoding="utf-8") if (tables / "classes.txt").is_file() else "0 background"
+    )
     background = "background" in names_table.splitlines()[0] or table.get("task") in ("binary", "instance")
     world = _World(
         planted=Planted(folder),

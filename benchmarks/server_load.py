@@ -62,7 +62,7 @@ class Server:
 
     def __init__(self, model: Path, folder: Path) -> None:
         token = folder / "token"
-        token.write_text(TOKEN)
+        token.write_text(TOKEN, encoding="utf-8")
         words = ["serve", str(model), "--out", str(folder / "project"), "--port", "0", "--no-browser"]
         words += ["--token-file", str(token), "--requests-per-second", "100000"]
         self.process = subprocess.Popen(
@@ -94,8 +94,11 @@ class Server:
 
     def memory(self) -> float:
         """Return the resident memory of server and workers in MB."""
-        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in [str(self.process.pid), *pids]]
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="utf-8").split()
+        pages = [
+            int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+            for pid in [str(self.process.pid), *pids]
+        ]
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ class Server:
 
     def memory(self) -> float:
         """Return the memory of the server process in MB."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def close(self) -> None:

@@ -69,7 +69,7 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         token = project.with_suffix(".token")
-        token.write_text(TOKEN)
+        token.write_text(TOKEN, encoding="utf-8")
         words = ["serve", str(model), str(data), "--out", str(project), "--port", str(self.port), "--no-browser"]
         self._command = [sys.executable, "-m", "pixelwise", *words, "--token-file", str(token)]
         self._log = project.with_suffix(".log").open("ab")
@@ -123,7 +123,7 @@ class Server:
         """Return the process id of a worker."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         try:
-            for pid in children.read_text().split():
+            for pid in children.read_text(encoding="utf-8").split():
                 if f"workers.{name}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     return int(pid)
         except OSError:
@@ -250,7 +250,7 @@ class Campaign:
             return self.server.worker(victim)
         if job["state"] != "running":
             return None
-        pid = json.loads((self.project / "jobs" / f"{job['id']}.json").read_text())["pid"]
+        pid = json.loads((self.project / "jobs" / f"{job['id']}.json").read_text(encoding="utf-8"))["pid"]
         return pid if Path(f"/proc/{pid}/cmdline").is_file() else None
 
     def _paint(self) -> None:

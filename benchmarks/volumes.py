@@ -78,7 +78,7 @@ def run_cell(contender: str, minutes: float, seed: int, place: Path, chosen: arg
         timed(command, chosen.cores, place / f"{name}.log")
         for name, command in zip(("train", "predict"), (train, predict), strict=True)
     ]
-    record.write_text(json.dumps({"train": seconds[0], "predict": seconds[1]}))
+    record.write_text(json.dumps({"train": seconds[0], "predict": seconds[1]}), encoding="utf-8")
 
 
 def timed(command: list[object], cores: str, log: Path) -> float:
@@ -88,7 +88,7 @@ def timed(command: list[object], cores: str, log: Path) -> float:
     words = list(map(str, command))
     words = ["taskset", "-c", cores, *words] if shutil.which("taskset") else words
     began = time.monotonic()
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         result = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
     if result.returncode:
         sys.exit(f"{' '.join(words)} failed with {result.returncode}; see {log}")
@@ -97,7 +97,7 @@ def timed(command: list[object], cores: str, log: Path) -> float:
 
 def row(contender: str, minutes: float, seed: int, place: Path, data: Path) -> str:
     """Return a row of the table."""
-    times = json.loads((place / "times.json").read_text())
+    times = json.loads((place / "times.json").read_text(encoding="utf-8"))
     scores = score(place / "masks", data / "test" / "masks")
     low, high = interval(scores.mean(1))
     each = ", ".join(f"{value:.4f}" for value in scores.mean(0))

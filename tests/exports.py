@@ -96,6 +96,7 @@ def make_material(samples: Sequence[Sample] | None = None) -> ExportImages:
 def write_export(folder: Path, kind: str = "onnx", scale: Normalisation | None = None, *, photos: bool = False) -> Path:
     """Write the export of `make_network(scale)`, or of `make_photo_network()`, with its parity report."""
     for name, content in _export_once(kind, scale, photos).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder / FORMATS[kind].place
 
@@ -106,7 +107,8 @@ def _export_once(kind: str, scale: Normalisation | None, photos: bool) -> dict[s
     material = make_material(make_photo_samples(8) if photos else None)
     with TemporaryDirectory() as folder:
         export_model(network, model_card, kind, Path(folder) / FORMATS[kind].place, material)
-        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def write_photo_run(folder: Path, data: Path | None) -> Run:

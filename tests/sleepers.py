@@ -48,7 +48,7 @@ def make_job(out: Path, units: Iterable[dict[str, Any]], times: LeaseTimes = QUI
 def attempts(job: Job) -> list[tuple[int, str]]:
     """Unit and process of all attempts so far."""
     log = Path(job.settings["log"])
-    rows = [line.split() for line in log.read_text().splitlines()] if log.is_file() else []
+    rows = [line.split() for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
     return [(int(unit), process) for unit, process in rows]
 
 
@@ -108,7 +108,7 @@ def check_complete(job: Job, units: range) -> None:
     assert {path.name for path in job.out.glob("*.bin")} == {f"{number:04d}.bin" for number in units}
     assert all((job.out / f"{number:04d}.bin").read_bytes() == content_of(number) for number in units)
     rows = "".join(f"{number},{number * number}\n" for number in units)
-    assert (job.out / "all.csv").read_text() == f"unit,square\n{rows}"
+    assert (job.out / "all.csv").read_text(encoding="utf-8") == f"unit,square\n{rows}"
     subprocess.run(["sha256sum", "--check", "--quiet", "_SUCCESS"], cwd=job.out, check=True)
     assert not list(job.out.rglob("*.part"))
 
@@ -117,7 +117,7 @@ def write_program(folder: Path) -> Path:
     """Write a program `pixelwise` of which `pixelwise worker OUT ...` computes such jobs; return its folder."""
     program = folder / "bin" / "pixelwise"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" "{__file__}" "$@"\n')
+    program.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" "{__file__}" "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     return program.parent
 

@@ -33,16 +33,16 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path: Path) 
     atomic_write_text(target, "old")
     with pytest.raises(RuntimeError, match="killed"):
         atomic_write(target, half)
-    assert target.read_text() == "old"
+    assert target.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
 def test_control_a_plain_write_destroys_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
-    target.write_text("old")
+    target.write_text("old", encoding="utf-8")
     with pytest.raises(RuntimeError, match="killed"), target.open("wb") as file:
         half(file)
-    assert target.read_text() == "half"
+    assert target.read_text(encoding="utf-8") == "half"
 
 
 def test_a_place_that_is_a_folder_is_refused(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_place_that_is_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_way_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("")
+    (tmp_path / "a").write_text("", encoding="utf-8")
     with pytest.raises(OutputFailed, match="Choose another folder with --out"):
         atomic_write_text(tmp_path / "a" / "b.txt", "text")
 

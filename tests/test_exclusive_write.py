@@ -46,7 +46,7 @@ def test_the_first_of_several_processes_wins_every_name(tmp_path: Path) -> None:
     won = {number: set(racer.communicate()[0].split()) for number, racer in enumerate(racers)}
     assert sum(len(names) for names in won.values()) == 200, "every name was won once"
     for number, names in won.items():
-        assert {(tmp_path / name).read_text() for name in names} <= {str(number)}
+        assert {(tmp_path / name).read_text(encoding="utf-8") for name in names} <= {str(number)}
     assert len(list(tmp_path.iterdir())) == 200, "no temporary file is left"
 
 
@@ -110,18 +110,18 @@ def test_a_full_disk_has_its_own_error_and_leaves_nothing(tmp_path: Path) -> Non
 
 
 def test_a_link_whose_answer_was_lost_counts_as_made(tmp_path: Path) -> None:
-    (tmp_path / "source").write_text("x")
+    (tmp_path / "source").write_text("x", encoding="utf-8")
     assert link_new(tmp_path / "source", tmp_path / "target")
     assert link_new(tmp_path / "source", tmp_path / "target"), "the call is repeated"
-    (tmp_path / "other").write_text("y")
+    (tmp_path / "other").write_text("y", encoding="utf-8")
     assert not link_new(tmp_path / "other", tmp_path / "target")
 
 
 def test_a_rename_refuses_a_name_that_exists(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name, encoding="utf-8")
     assert not rename_new(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_text() == "b"
+    assert (tmp_path / "b").read_text(encoding="utf-8") == "b"
 
 
 def test_threads_of_one_process_do_not_share_a_temporary_file(tmp_path: Path) -> None:

@@ -44,11 +44,11 @@ def test_waiting_threads_sleep_unless_the_user_wants_otherwise(monkeypatch: pyte
 def groups(root: Path, listing: str, **files: str) -> Path:
     """Draw the files that control groups show: `listing` is /proc/self/cgroup, the others lie below /sys/fs/cgroup."""
     (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/cgroup").write_text(listing)
+    (root / "proc/self/cgroup").write_text(listing, encoding="utf-8")
     for name, text in files.items():
         path = root / "sys/fs/cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return root
 
 

@@ -1,8 +1,5 @@
 """Text that many messages share: the version, numbers with their nouns, and shell commands."""
 
-import re
-import shlex
-
 __version__ = "0.1.0"
 _ES_ENDINGS = ("s", "x", "ch", "sh")  # nouns with these endings take -es
 
@@ -24,9 +21,11 @@ def pluralise(count: int, one: str, many: str = "") -> str:
 def _plural(noun: str) -> str:
     if noun.endswith(_ES_ENDINGS):
         return f"{noun}es"
-    return f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{noun}s"
+    return f"{noun[:-1]}ies" if noun[-1:] == "y" and noun[-2:-1] not in "aeiou" else f"{noun}s"
 
 
 def command(*words: object) -> str:
     """Return a pixelwise command line, quoted for the shell."""
+    import shlex  # not for the version alone
+
     return shlex.join(["pixelwise", *map(str, words)])

@@ -324,7 +324,7 @@ def test_invalid_folders_and_options_are_rejected_before_any_work(discs: Path, t
     with pytest.raises(OutputFailed, match="nothing is ever written next to your images"):
         run_forecast(discs, discs / "data/ahead")
     (tmp_path / "taken").mkdir()
-    (tmp_path / "taken/letter.txt").write_text("mine")
+    (tmp_path / "taken/letter.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputFailed, match="expected a new or empty folder, or that of a forecast"):
         run_forecast(discs, tmp_path / "taken")
     with pytest.raises(BadOption, match=r"expected positive numbers of masks for --more; got 10, 0"):

@@ -97,13 +97,13 @@ def test_a_watch_that_counts_nothing_has_no_mean() -> None:
 
 def test_runnable_threads_are_read_without_the_one_that_asks(tmp_path: Path) -> None:
     path = tmp_path / "loadavg"
-    path.write_text("1.88 0.64 0.27 6/116 7579\n")
+    path.write_text("1.88 0.64 0.27 6/116 7579\n", encoding="utf-8")
     assert runnable(path) == 5
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "1 2 3 x/y 4"])
 def test_what_cannot_be_read_is_not_known(tmp_path: Path, text: str) -> None:
     path = tmp_path / "loadavg"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert runnable(path) is None
     assert runnable(tmp_path / "missing") is None

@@ -86,13 +86,13 @@ def test_overrun_is_a_share_of_the_budget() -> None:
 
 def test_facts_of_a_run_are_those_that_it_tells(tmp_path: Path) -> None:
     summary = {"steps": 7, "measuring_seconds": 2.5, "best": 0.4, "cpu_share": 0.3, "outcome": {"kind": "short"}}
-    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     expected = {"steps": 7, "measuring_s": 2.5, "validation": 0.4, "cpu_share": 0.3, "outcome": "short"}
     assert facts_of_run(tmp_path) == expected
 
 
 def test_a_run_without_a_summary_has_the_steps_and_the_best_score_of_its_rows(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_text("step,val_score\n10,0.5\n20,0.4\n30,\n")
+    (tmp_path / "metrics.csv").write_text("step,val_score\n10,0.5\n20,0.4\n30,\n", encoding="utf-8")
     facts = facts_of_run(tmp_path)
     assert (facts["steps"], facts["validation"], facts["measuring_s"]) == (30, 0.5, None)
 
@@ -105,7 +105,7 @@ def test_facts_of_a_run_that_left_nothing_are_unknown(tmp_path: Path) -> None:
 def test_the_demo_is_scored_by_the_mean_ap_of_its_last_run(tmp_path: Path) -> None:
     run = tmp_path / "run-1"
     run.mkdir()
-    (run / "scores.json").write_text(json.dumps({"scores": {"objects": {"mean_ap": 0.81}}}))
+    (run / "scores.json").write_text(json.dumps({"scores": {"objects": {"mean_ap": 0.81}}}), encoding="utf-8")
     assert facts_of_demo(tmp_path)["score"] == 0.81
 
 

@@ -20,7 +20,7 @@ LOG: list[tuple[int, dict[str, Any]]] = [
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     (tmp_path / "0001").mkdir()
-    (tmp_path / "0001" / "metrics.csv").write_text("step,val_score\n5,0.5\n")
+    (tmp_path / "0001" / "metrics.csv").write_text("step,val_score\n5,0.5\n", encoding="utf-8")
     return tmp_path
 
 

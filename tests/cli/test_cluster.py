@@ -40,7 +40,7 @@ def test_a_job_is_made_shown_and_computed(words: list[str], tmp_path: Path) -> N
 
 
 def test_failures_are_listed_with_their_exit_code(words: list[str], tmp_path: Path) -> None:
-    (tmp_path / "images" / "bad.png").write_text("hello")
+    (tmp_path / "images" / "bad.png").write_text("hello", encoding="utf-8")
     run, out = CliRunner(), str(tmp_path / "out")
     run.invoke(app, [*words, "--on", "none"])
     run.invoke(app, ["worker", out])

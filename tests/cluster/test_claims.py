@@ -80,7 +80,7 @@ def test_of_two_that_claim_at_once_one_wins(job: Job) -> None:
 def test_a_torn_claim_counts_as_a_failed_attempt(job: Job) -> None:
     folder = job.folder / "tries" / "000"
     folder.mkdir(parents=True)
-    (folder / "000000.1.json").write_text("{")
+    (folder / "000000.1.json").write_text("{", encoding="utf-8")
     (folder / ".000000.2.json.x.part").touch()
     attempts = Claims(job, "").attempts(0, 0.0)
     assert [claim.number for claim in attempts.failed] == [1]
@@ -112,7 +112,7 @@ def test_a_process_of_this_machine_that_ended_is_dead_at_once(job: Job) -> None:
     with Heartbeat(job) as worker:
         host = worker.facts.process.partition("-")[0]
         gone = f"{host}-{2**22 + 1}-0123abcd"  # above the largest process number
-        (job.folder / "workers" / f"{gone}.json").write_text("{}")
+        (job.folder / "workers" / f"{gone}.json").write_text("{}", encoding="utf-8")
         assert not Lives(job).is_alive(gone, worker.now())
 
 

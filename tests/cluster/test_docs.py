@@ -28,7 +28,7 @@ def test_the_example_for_a_workstation_runs(tmp_path: Path) -> None:
         write_image(tmp_path / "scans" / f"{number}.png", np.full((1, 20, 20), number, np.uint8))
     program = tmp_path / "bin" / "pixelwise"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pixelwise "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pixelwise "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(["sh", "-e", "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True)

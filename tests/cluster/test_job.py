@@ -59,7 +59,7 @@ def test_a_folder_without_a_job(tmp_path: Path) -> None:
     "text", ["", "[]", "{}", '{"format": 1}', '{"format": 99}', '{"format": 1, "after": {"x": 1}}']
 )
 def test_a_damaged_record_is_one_line(text: str, tmp_path: Path) -> None:
-    make_job(tmp_path, [{}]).folder.joinpath("job.json").write_text(text)
+    make_job(tmp_path, [{}]).folder.joinpath("job.json").write_text(text, encoding="utf-8")
     with pytest.raises(BadRun) as caught:
         open_job(tmp_path)
     assert "\n" not in str(caught.value)

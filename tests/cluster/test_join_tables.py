@@ -39,7 +39,7 @@ def test_the_header_is_that_of_the_first_part_with_rows(tmp_path: Path) -> None:
         write_csv(tmp_path / "b.csv", [["image", "score"], ["x", "1"]]),
     ]
     join_parts("confidence.csv", parts, tmp_path / "all.csv")
-    assert (tmp_path / "all.csv").read_text() == "image,score\nx,1\n"
+    assert (tmp_path / "all.csv").read_text(encoding="utf-8") == "image,score\nx,1\n"
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
@@ -56,9 +56,9 @@ def test_images_and_annotations_are_numbered_again(order: list[int], tmp_path: P
     documents = [document(["a", "b"], [2, 2]), document(["c"], [1])]
     parts = [tmp_path / f"{number}.json" for number in order]
     for number in (0, 1):
-        (tmp_path / f"{number}.json").write_text(json.dumps(documents[number]))
+        (tmp_path / f"{number}.json").write_text(json.dumps(documents[number]), encoding="utf-8")
     join_parts("coco.json", parts, tmp_path / "coco.json")
-    joined = json.loads((tmp_path / "coco.json").read_text())
+    joined = json.loads((tmp_path / "coco.json").read_text(encoding="utf-8"))
     names = {image["id"]: image["file_name"] for image in joined["images"]}
     assert sorted(names) == [1, 2, 3]
     assert [entry["id"] for entry in joined["annotations"]] == [1, 2, 3]

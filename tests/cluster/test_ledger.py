@@ -19,7 +19,7 @@ def computed(job: Job, unit: int, worker: str, content: str = "x", **more: Any) 
     work = job.folder / "work" / worker / str(unit)
     for inner, name in ((OUTPUTS, f"{unit}.txt"), (PARTS, "t.csv")):
         (work / inner).mkdir(parents=True, exist_ok=True)
-        (work / inner / name).write_text(content)
+        (work / inner / name).write_text(content, encoding="utf-8")
     return Outcome(
         unit=unit,
         worker=worker,
@@ -39,11 +39,11 @@ def test_the_first_outcome_counts(tmp_path: Path) -> None:
     before = (job.out / "1.txt").stat()
     assert not ledger.record(computed(job, 1, "b", "other"))
     after = (job.out / "1.txt").stat()
-    assert (job.out / "1.txt").read_text() == "first"
+    assert (job.out / "1.txt").read_text(encoding="utf-8") == "first"
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert ledger.read(1).worker == "a"
     assert ledger.scan().tolist() == [False, True]
-    assert ledger.part(1, "t.csv").read_text() == "first"
+    assert ledger.part(1, "t.csv").read_text(encoding="utf-8") == "first"
 
 
 def test_control_without_exclusivity_the_second_replaces_the_first(
@@ -58,7 +58,7 @@ def test_control_without_exclusivity_the_second_replaces_the_first(
     monkeypatch.setattr(module, "link_new", lambda source, target: source.replace(target) is not None)
     for worker in ("a", "b"):
         assert Ledger(job).record(computed(job, 0, worker, worker))
-    assert (job.out / "0.txt").read_text() == "b"
+    assert (job.out / "0.txt").read_text(encoding="utf-8") == "b"
 
 
 def test_what_a_process_killed_while_publishing_left_is_completed(
@@ -71,7 +71,7 @@ def test_what_a_process_killed_while_publishing_left_is_completed(
         ledger.record(computed(job, 0, "a"))
     assert not (job.out / "0.txt").exists()
     ledger.complete()
-    assert (job.out / "0.txt").read_text() == "x"
+    assert (job.out / "0.txt").read_text(encoding="utf-8") == "x"
     assert not list((job.folder / "work").rglob("*.txt"))
     ledger.complete()
 
@@ -88,10 +88,10 @@ def test_files_that_are_nowhere_are_an_error(tmp_path: Path, monkeypatch: pytest
 
 def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
     job = make_job(tmp_path, [{}])
-    (job.out / "0.txt").write_text("of the user")
+    (job.out / "0.txt").write_text("of the user", encoding="utf-8")
     with pytest.raises(OutputFailed, match="another file of that name"):
         Ledger(job).record(computed(job, 0, "a"))
-    assert (job.out / "0.txt").read_text() == "of the user"
+    assert (job.out / "0.txt").read_text(encoding="utf-8") == "of the user"
 
 
 def test_units_of_several_folders_are_found(tmp_path: Path) -> None:
@@ -129,6 +129,6 @@ def test_a_damaged_outcome_is_one_line(tmp_path: Path) -> None:
     job = make_job(tmp_path, [{}])
     ledger = Ledger(job)
     ledger.record(Outcome(unit=0, worker="w", seconds=0.0))
-    (job.folder / "done" / "000" / "000000.json").write_text("{")
+    (job.folder / "done" / "000" / "000000.json").write_text("{", encoding="utf-8")
     with pytest.raises(BadRun, match="the outcome of a unit"):
         ledger.read(0)

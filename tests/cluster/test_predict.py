@@ -40,7 +40,7 @@ def images(tmp_path: Path, rng: np.random.Generator) -> Path:
     for number, shape in enumerate(sizes):
         write_image(folder / f"{number}.png", rng.integers(0, 256, (1, *shape)).astype(np.uint8))
     write_image(folder / "more" / "0.tif", rng.integers(0, 256, (1, 30, 30)).astype(np.uint8))
-    (folder / "broken.png").write_text("hello")
+    (folder / "broken.png").write_text("hello", encoding="utf-8")
     write_image(folder / ("é" * 120 + ".png"), np.zeros((1, 8, 8), np.uint8))
     return folder
 
@@ -165,10 +165,10 @@ def test_another_model_or_other_images_need_another_folder(tmp_path: Path, image
 def test_old_results_are_kept(tmp_path: Path, images: Path) -> None:
     write_model(tmp_path / "model.safetensors")
     (tmp_path / "many").mkdir()
-    (tmp_path / "many" / "1.png").write_text("old")
+    (tmp_path / "many" / "1.png").write_text("old", encoding="utf-8")
     with pytest.raises(OutputFailed, match="without existing results"):
         make(tmp_path, images)
-    assert (tmp_path / "many" / "1.png").read_text() == "old"
+    assert (tmp_path / "many" / "1.png").read_text(encoding="utf-8") == "old"
     with pytest.raises(BadOption, match="--overwrite"):
         make(tmp_path, images, overwrite=True)
     with pytest.raises(BadOption, match="--tolerance"):
@@ -178,7 +178,9 @@ def test_old_results_are_kept(tmp_path: Path, images: Path) -> None:
 def test_a_worker_of_another_version_is_refused(tmp_path: Path, images: Path) -> None:
     write_model(tmp_path / "model.safetensors")
     record = make(tmp_path, images).job.folder / "job.json"
-    record.write_text(record.read_text().replace('"pixelwise": "', '"pixelwise": "9.'))
+    record.write_text(
+        record.read_text(encoding="utf-8").replace('"pixelwise": "', '"pixelwise": "9.'), encoding="utf-8"
+    )
     with pytest.raises(BadRun, match="Install the same version"):
         run_worker(tmp_path / "many")
 
@@ -192,9 +194,9 @@ def test_a_worker_of_another_machine_says_so(tmp_path: Path, images: Path) -> No
 
     write_model(tmp_path / "model.safetensors")
     record = make(tmp_path, images).job.folder / "job.json"
-    value = json.loads(record.read_text())
+    value = json.loads(record.read_text(encoding="utf-8"))
     value["settings"]["machine"]["processor"] = "another one"
-    record.write_text(json.dumps(value))
+    record.write_text(json.dumps(value), encoding="utf-8")
     run_worker(tmp_path / "many", progress=Heard())
     assert any("differs" in text and "processor" in text for text in Heard.texts)
 
@@ -205,7 +207,7 @@ def test_the_records_name_every_output_once(tmp_path: Path, images: Path) -> Non
     run_worker(tmp_path / "many")
     files = [file.name for outcome in Ledger(open_job(tmp_path / "many")).outcomes() for file in outcome.files]
     assert len(files) == len(set(files))
-    listed = [line.split("  ")[1] for line in (tmp_path / "many" / "_SUCCESS").read_text().splitlines()]
+    listed = [line.split("  ")[1] for line in (tmp_path / "many" / "_SUCCESS").read_text(encoding="utf-8").splitlines()]
     assert sorted(listed) == sorted(contents(tmp_path / "many"))
 
 

@@ -63,7 +63,7 @@ def test_one_two_and_four_processes_write_the_same_model(data: Path, tmp_path: P
         assert first(data, tmp_path / str(ranks), "--ranks", str(ranks)).wait() in DONE
         models.add(model(tmp_path / str(ranks)))
     assert len(models) == 1
-    rows = [(tmp_path / ranks / "metrics.csv").read_text().splitlines() for ranks in ("1", "2")]
+    rows = [(tmp_path / ranks / "metrics.csv").read_text(encoding="utf-8").splitlines() for ranks in ("1", "2")]
     assert len(rows[0]) == len(rows[1])
 
 
@@ -98,7 +98,7 @@ def test_a_killed_process_is_noticed_and_the_training_goes_on_by_itself(data: Pa
 
 
 def children(process: int) -> list[str]:
-    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def supervise(
     program = (sys.executable, "-c", FAKE.format(folder=str(folder), codes=codes, checkpoints=checkpoints))
     request = RankRequest(words=("train", "data"), folder=folder, supervise=supervise, program=program)
     code = train_in_processes(request, Progress())
-    return code, [path.read_text() for path in sorted(folder.glob("call-*"))]
+    return code, [path.read_text(encoding="utf-8") for path in sorted(folder.glob("call-*"))]
 
 
 def test_a_training_is_continued_until_it_ends(tmp_path: Path) -> None:

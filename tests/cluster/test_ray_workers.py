@@ -275,7 +275,9 @@ def test_a_stopped_program_ends_its_workers_and_the_same_one_goes_on(shell: str,
     assert launcher.wait(300)
     wait_until(lambda: not Lives(job).alive(), 60)
     assert not job.sealed
-    assert not list((job.folder / "tries").rglob("*.json")), "units that were dropped do not count as failed"
+    # what Ray kills because it did not end soon enough leaves an attempt without an error
+    errors = [json.loads(path.read_bytes())["error"] for path in (job.folder / "tries").rglob("*.json")]
+    assert not any(errors), "units that were dropped do not count as failed"
     assert subprocess.run(words, check=False).returncode == 0
     check_complete(job, range(40))
 

@@ -68,7 +68,7 @@ class Cluster:
         text = CONFIGURATION.format(host=platform.node().partition(".")[0], folder=folder)
         if plugins := os.environ.get("SLURM_PLUGIN_DIR"):
             text += f"PluginDir={plugins}\n"
-        configuration.write_text(text)
+        configuration.write_text(text, encoding="utf-8")
         self.environment = {**os.environ, "SLURM_CONF": str(configuration)}
         self.daemons = {"slurmctld": self._start("slurmctld", "-D")}
         for node in ("n1", "n2"):

@@ -117,7 +117,7 @@ ROWS = (
         "dataset", "refuse", ("NaN", "case_0")),
     Row(68, "colours without a table", corrupted(lambda r: None, draw=coloured), "dataset", "refuse",
         ("table of colours", "255,0,0", "classes.txt")),
-    Row(68, "an unknown colour", corrupted(lambda r: (r / "classes.txt").write_text("0 a 0,0,0\n1 b 255,0,0\n"),
+    Row(68, "unknown colour", corrupted(lambda r: (r / "classes.txt").write_text("0 a 0,0,0\n1 b 255,0,0\n", "utf-8"),
                                          draw=coloured),
         "dataset", "refuse", ("unknown colours", "0,0,255")),
     Row(69, "all masks empty", corrupted(lambda r: None, draw=lambda s: mask(s, 0)), "dataset", "refuse",
@@ -166,7 +166,7 @@ ROWS = (
     Row(1, "no such path", lambda folder: folder / "nowhere", "dataset", "refuse", ("a path that does not exist",)),
     Row(2, "empty file", corrupted(lambda r: (r / CASE).write_bytes(b"")), "dataset", "refuse",
         ("case_0.png", "a readable image")),
-    Row(3, "text called png", corrupted(lambda r: (r / MASK).write_text("not a picture, to be sure")), "dataset",
+    Row(3, "text called png", corrupted(lambda r: (r / MASK).write_text("not a picture", encoding="utf-8")), "dataset",
         "refuse", ("a readable mask",)),
     Row(56, "channels mixed", corrupted(lambda r: [tifffile.imwrite(r / f"images/case_{i}.tif", image(i, (4, *SIZE)),
                                                                  photometric="minisblack", planarconfig="separate") or

@@ -67,7 +67,7 @@ def test_a_wrapping_folder_and_folders_inside_a_class(tmp_path: Path) -> None:
     class_folders(tmp_path / "data" / "photos", 3)
     save(tmp_path / "data" / "photos" / "disc" / "more" / "0000.png", picture("disc", 50))
     (tmp_path / "data" / "photos" / "notes").mkdir()
-    (tmp_path / "data" / "photos" / "notes" / "readme.txt").write_text("mine")
+    (tmp_path / "data" / "photos" / "notes" / "readme.txt").write_text("mine", encoding="utf-8")
     data = detect_dataset(tmp_path / "data")
     assert "The class folders are in photos." in data.messages
     assert any(text.startswith("notes contains no images") for text in data.messages)
@@ -137,7 +137,10 @@ BAD: dict[str, tuple[Corrupt, str]] = {
     "empty class": (lambda root: (root / "cross").mkdir(), "empty class folder"),
     "one class and an empty one": (lone, "empty class folder"),
     "outside": (lambda root: save(root / "loose.png", picture("disc", 77)), "image outside a class"),
-    "unreadable": (lambda root: (root / "disc" / "broken.png").write_text("hello"), "unreadable image"),
+    "unreadable": (
+        lambda root: (root / "disc" / "broken.png").write_text("hello", encoding="utf-8"),
+        "unreadable image",
+    ),
     "five channels": (
         lambda root: write_image(root / "disc" / "many.tif", np.zeros((5, 24, 24), np.uint8)),
         "mixed channels",

@@ -126,7 +126,7 @@ def test_channels_are_repeated_or_refused(tmp_path: Path) -> None:
 def test_images_of_a_file_or_folder(tmp_path: Path) -> None:
     for name in ("s10.png", "s9.PNG", ".s1.png"):
         save(tmp_path / "a" / name, image(0))
-    (tmp_path / "a/notes.txt").write_text("x")
+    (tmp_path / "a/notes.txt").write_text("x", encoding="utf-8")
     assert [path.name for path in find_images(tmp_path / "a")] == ["s9.PNG", "s10.png"]
     assert [path.name for path in find_images(tmp_path)] == ["s9.PNG", "s10.png"]
     assert find_images(tmp_path / "a/s10.png") == [tmp_path / "a/s10.png"]

@@ -18,7 +18,7 @@ Corrupt = Callable[[Path], object]
 
 
 def table(root: Path) -> None:
-    (root / "classes.txt").write_text("0 ground\n255 cell\n")
+    (root / "classes.txt").write_text("0 ground\n255 cell\n", encoding="utf-8")
 
 
 def four_channels(root: Path) -> None:

@@ -47,7 +47,9 @@ def test_nnunet_with_a_file_per_channel(tmp_path: Path) -> None:
             drawn.save_nifti(tmp_path / "imagesTr" / name, image + channel, drawn.OBLIQUE)
         drawn.save_nifti(tmp_path / "labelsTr" / f"case_{number:03}.nii.gz", labels, drawn.OBLIQUE)
     content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "ball": 1, "box": 2}}
-    (tmp_path / "dataset.json").write_text(json.dumps({**content, "numTraining": 3, "file_ending": ".nii.gz"}))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({**content, "numTraining": 3, "file_ending": ".nii.gz"}), encoding="utf-8"
+    )
     dataset = load_dataset(tmp_path)
     assert dataset.classes == ("background", "ball", "box")
     assert (dataset.channels, dataset.spatial_dims) == (2, 3)
@@ -66,7 +68,7 @@ def test_decathlon_with_modalities_in_the_fourth_axis(tmp_path: Path) -> None:
         nibabel.save(nibabel.Nifti1Image(both, drawn.OBLIQUE), tmp_path / "imagesTr" / f"liver_{number}.nii.gz")
         drawn.save_nifti(tmp_path / "labelsTr" / f"liver_{number}.nii.gz", labels, drawn.OBLIQUE)
     content = {"modality": {"0": "MRI", "1": "MRI"}, "labels": {"0": "background", "1": "liver", "2": "tumour"}}
-    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
     dataset = load_dataset(tmp_path)
     assert dataset.classes == ("background", "liver", "tumour")
     assert dataset.channels == 2

@@ -59,23 +59,23 @@ def test_what_was_written_is_read(exported: Path) -> None:
 )
 def test_reports_about_something_else_are_refused(changes: dict[str, Any], exported: Path) -> None:
     path = parity_report_path(exported)
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
     with pytest.raises(BadModel):
         read_parity_report(exported)
 
 
 def test_mutated_reports_are_read_or_refused(exported: Path) -> None:
     path = parity_report_path(exported)
-    original = json.loads(path.read_text())
+    original = json.loads(path.read_text(encoding="utf-8"))
 
     @examples(60)
     @given(at=st.sampled_from(places(original)), new=st.sampled_from([*ODD, "[" * 50_000, "x" * 5_000]))
     def check(at: tuple[Any, ...], new: Any) -> None:
-        path.write_text(json.dumps(replaced(original, at, new)))
+        path.write_text(json.dumps(replaced(original, at, new)), encoding="utf-8")
         accept_or_refuse(lambda: read_parity_report(exported))
 
     check()
-    path.write_text("[" * 100_000)
+    path.write_text("[" * 100_000, encoding="utf-8")
     assert not accept_or_refuse(lambda: read_parity_report(exported))
 
 
@@ -109,9 +109,9 @@ DATA: dict[str, Callable[[], bytes]] = {
 def test_damaged_data_are_refused(name: str, exported: Path) -> None:
     path = parity_data_path(exported)
     path.write_bytes(DATA[name]())
-    report = json.loads(parity_report_path(exported).read_text())
+    report = json.loads(parity_report_path(exported).read_text(encoding="utf-8"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    parity_report_path(exported).write_text(json.dumps(report | {"data_sha256": digest}))
+    parity_report_path(exported).write_text(json.dumps(report | {"data_sha256": digest}), encoding="utf-8")
     assert read_parity_report(exported), "its digest is right"
     with pytest.raises(BadModel, match="parity data"):
         read_parity_data(exported)

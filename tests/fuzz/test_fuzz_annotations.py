@@ -41,7 +41,7 @@ def _written(name: str, **drawn: Any) -> Callable[[Path], Path]:
 def _one_file(name: str, content: Any) -> Callable[[Path], Path]:
     def make(root: Path) -> Path:
         save(root / "set" / "a.png", image(0))
-        (root / "set" / name).write_text(content if isinstance(content, str) else json.dumps(content))
+        (root / "set" / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
         return root / "set"
 
     return make
@@ -61,7 +61,9 @@ _ANNOTATIONS = (".json", ".geojson", ".txt", ".xml", ".yaml", ".csv", ".roi", ".
 
 def _files(root: Path) -> list[Path]:
     if not list(root.rglob("classes.txt")) and not _annotated(root):
-        (root / "classes.txt").write_text("0 background 0,0,0\n1 cell 255,0,0\n2 nucleus 0,0,255\n3 rest\n")
+        (root / "classes.txt").write_text(
+            "0 background 0,0,0\n1 cell 255,0,0\n2 nucleus 0,0,255\n3 rest\n", encoding="utf-8"
+        )
     return _annotated(root) or sorted(root.rglob("classes.txt"))
 
 
@@ -143,7 +145,7 @@ def test_mutated_configurations_are_read_or_refused(tmp_path: Path) -> None:
 )
 def test_deep_and_active_yaml_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert not accept_or_refuse(lambda: load_config(path))
     archive = _package(tmp_path / "model.zip", text)
     assert not accept_or_refuse(lambda: check_package(archive))
@@ -152,5 +154,5 @@ def test_deep_and_active_yaml_is_refused(text: str, tmp_path: Path) -> None:
 def _package(path: Path, description: str) -> Path:
     folder = path.with_suffix("")
     folder.mkdir()
-    (folder / "rdf.yaml").write_text(description)
+    (folder / "rdf.yaml").write_text(description, encoding="utf-8")
     return Path(shutil.make_archive(str(folder), "zip", folder))

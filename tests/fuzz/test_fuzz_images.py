@@ -157,16 +157,16 @@ def test_odd_zarr_metadata_are_read_or_refused(file: str, tmp_path: Path) -> Non
     store = tmp_path / "a.zarr"
     array = zarr.create_array(store / "0", data=PIXELS, chunks=(16, 16), zarr_format=2)
     assert array.shape == PIXELS.shape
-    (store / ".zgroup").write_text('{"zarr_format": 2}')
-    (store / ".zattrs").write_text(json.dumps(ATTRIBUTES))
+    (store / ".zgroup").write_text('{"zarr_format": 2}', encoding="utf-8")
+    (store / ".zattrs").write_text(json.dumps(ATTRIBUTES), encoding="utf-8")
     assert accept_or_refuse(lambda: read_windows(store))
     path = store / file if file == ".zattrs" else store / "0" / file
-    original = json.loads(path.read_text())
+    original = json.loads(path.read_text(encoding="utf-8"))
 
     @examples(60)
     @given(at=st.sampled_from(places(original)), new=st.sampled_from(ODD))
     def check(at: tuple[Any, ...], new: Any) -> None:
-        path.write_text(json.dumps(replaced(original, at, new)))
+        path.write_text(json.dumps(replaced(original, at, new)), encoding="utf-8")
         accept_or_refuse(lambda: read_windows(store))
 
     check()

@@ -115,7 +115,7 @@ def test_classification_cards_are_accepted() -> None:
 def test_odd_manifests_fall_back_to_the_older_checkpoint(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state_of(10))
     manifest = save_checkpoint(tmp_path, state_of(20)) / MANIFEST
-    original = json.loads(manifest.read_text())
+    original = json.loads(manifest.read_text(encoding="utf-8"))
     texts = ["[1]", '{"step":12,"files":[1]}', "[" * 100_000, '{"step":1}', "null", "", '{"step":[],"files":{}}']
     texts += ['{"step":1e400,"files":{}}', '{"step":-1,"files":{}}']
 
@@ -129,7 +129,7 @@ def test_odd_manifests_fall_back_to_the_older_checkpoint(tmp_path: Path) -> None
         )
     )
     def check(text: str) -> None:
-        manifest.write_text(text)
+        manifest.write_text(text, encoding="utf-8")
         result, warnings = newest_checkpoint(tmp_path)
         assert result is not None
         assert (result.step, len(warnings)) in ((10, 1), (20, 0))

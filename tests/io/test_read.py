@@ -152,7 +152,7 @@ class TestWritersRefuse:
         assert not list(tmp_path.iterdir())
 
     def test_place(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("")
+        (tmp_path / "file").write_text("", encoding="utf-8")
         with pytest.raises(OutputFailed):
             write_labels(tmp_path / "file" / "a.png", np.zeros((2, 2), np.int32))
 

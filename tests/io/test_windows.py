@@ -260,14 +260,14 @@ def test_hostile_zarr_stores_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match=r"expected a path inside the store; got `../type/0`"):
         open_windows(folder)
     folder = zarr_image(tmp_path / "chunks", GRAY, "yx", "0.5")
-    meta = json.loads((folder / "0" / "zarr.json").read_text())
+    meta = json.loads((folder / "0" / "zarr.json").read_text(encoding="utf-8"))
     meta["chunk_grid"]["configuration"]["chunk_shape"] = [100_000, 100_000]
-    (folder / "0" / "zarr.json").write_text(json.dumps(meta))
+    (folder / "0" / "zarr.json").write_text(json.dumps(meta), encoding="utf-8")
     with pytest.raises(BadImage, match="expected chunks below 1 GiB"):
         open_windows(folder)
     empty = tmp_path / "empty"
     empty.mkdir()
-    (empty / "zarr.json").write_text("{}")
+    (empty / "zarr.json").write_text("{}", encoding="utf-8")
     with pytest.raises(BadImage, match="got a store without a multiscale image"):
         open_windows(empty)
 

@@ -144,7 +144,7 @@ def as_deep_json(path: Path) -> None:
         (as_doubled_key, "a file of another kind"),
         (as_deep_json, "a file of another kind"),
         (lambda path: path.write_bytes(b""), "an empty file"),
-        (lambda path: path.write_text("hello, I am no model"), "a file of another kind"),
+        (lambda path: path.write_text("hello, I am no model", encoding="utf-8"), "a file of another kind"),
     ],
 )
 def test_foreign_files_are_rejected(tmp_path: Path, write: Callable[[Path], Any], words: str) -> None:

@@ -117,7 +117,7 @@ def test_other_thread_counts_and_damaged_entries_are_measured_again(
     monkeypatch.undo()
     monkeypatch.setenv("PIXELWISE_CACHE", str(cache))
     for entry in (cache / "runtimes").iterdir():
-        entry.write_text("{")
+        entry.write_text("{", encoding="utf-8")
     assert cached_choice("model", SHAPE) is None
 
 

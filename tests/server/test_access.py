@@ -1,13 +1,15 @@
 """Who gets in: token, one-time link, Host and Origin; what every answer carries."""
 
+import asyncio
 import base64
 import hashlib
 import re
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from pixelwise.server.access import SECURITY_HEADERS, VIEWER_STYLE, Access
+from pixelwise.server.access import SECURITY_HEADERS, VIEWER_STYLE, Access, AccessMiddleware
 from pixelwise.server.page_routes import read_static_files
 
 HOST = "127.0.0.1:8117"
@@ -116,3 +118,33 @@ def test_the_interface_is_described(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/predict", "/v2/models/{model}/infer", "/metrics"} <= paths.keys()
     assert "http" not in client.get("/docs").text.replace("http-equiv", ""), "nothing comes from elsewhere"
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["waiting", "already answering"])
+def test_work_that_is_cancelled_because_the_server_stops(started: bool) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def work(scope: Any, receive: Any, send: Any) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(60)
+
+    async def stop() -> None:
+        access = Access("127.0.0.1", 8117, token="a-token-for-tests-only")
+        headers = [(b"host", HOST.encode()), (b"authorization", b"Bearer a-token-for-tests-only")]
+        scope = {"type": "http", "method": "GET", "path": "/v2", "headers": headers}
+        task = asyncio.create_task(AccessMiddleware(work, access, lambda *_: None)(scope, receive, send))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(stop())
+    statuses = [message["status"] for message in sent if message["type"] == "http.response.start"]
+    assert statuses == ([200] if started else [503])

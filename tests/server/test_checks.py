@@ -49,7 +49,7 @@ def test_findings_belong_to_images(checks: Checks) -> None:
     ]
     done(checks, "check", Path())
     job = checks._jobs.jobs["0001"]  # pyright: ignore[reportPrivateUsage]
-    checks._jobs.result_path(job).write_text(json.dumps({"findings": found}))  # pyright: ignore[reportPrivateUsage]
+    checks._jobs.result_path(job).write_text(json.dumps({"findings": found}), encoding="utf-8")  # pyright: ignore[reportPrivateUsage]
     shown = checks.to_json()
     ids = {image.name: image.id for image in checks._project.images.values()}  # pyright: ignore[reportPrivateUsage]
     assert [one["image"] for one in shown["findings"]] == [ids["a"], ids["c"], None]

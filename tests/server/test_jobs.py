@@ -169,7 +169,7 @@ def test_what_a_killed_server_announced_is_not_announced_again(tmp_path: Path) -
     file, log = tmp_path / "p" / "jobs" / "0001.json", tmp_path / "p" / "events.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:-1]))
-    assert json.loads(file.read_text())["state"] == "done"
+    assert json.loads(file.read_text(encoding="utf-8"))["state"] == "done"
 
     async def look(jobs: Jobs, done: list[Job]) -> list[Job]:
         return done
@@ -177,7 +177,7 @@ def test_what_a_killed_server_announced_is_not_announced_again(tmp_path: Path) -
     done, after = with_jobs(tmp_path / "p", look)
     assert done == [job]
     assert after == events
-    file.write_text(file.read_text().replace('"done"', '"running"'))
+    file.write_text(file.read_text(encoding="utf-8").replace('"done"', '"running"'), encoding="utf-8")
     _, after = with_jobs(tmp_path / "p", lambda jobs, done: until(jobs, "0001", "done"))
     assert [event for event in after if event["kind"] == "metrics"] == [e for e in events if e["kind"] == "metrics"]
 
@@ -190,7 +190,7 @@ def test_rows_that_are_written_again_are_announced_once(tmp_path: Path) -> None:
         jobs.jobs["0001"] = Job(id="0001", kind="train", command=(), folder=str(run), started=0.0)
         for steps in ((10, 20, 30), (10, 20), (10, 20, 25, 30, 40)):
             rows = "".join(f"{step},0.5\n" for step in steps)
-            (run / "metrics.csv").write_text(f"step,val_score\n{rows}")
+            (run / "metrics.csv").write_text(f"step,val_score\n{rows}", encoding="utf-8")
             jobs._announce("0001")  # pyright: ignore[reportPrivateUsage]
 
     _, events = with_jobs(tmp_path / "p", use)

@@ -50,7 +50,7 @@ def test_results_are_found(tmp_path: Path) -> None:
     for image, model in (("a", "m"), ("a", "n"), ("b", "m")):
         folder = project.result_folder(image, model)
         folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps({"files": {"mask": "mask.png"}}))
+        (folder / "result.json").write_text(json.dumps({"files": {"mask": "mask.png"}}), encoding="utf-8")
     project.result_folder("b", ".m.part").mkdir()
     assert project.results() == {"a": ["m", "n"], "b": ["m"]}
     assert project.results("b") == {"b": ["m"]}

@@ -60,11 +60,13 @@ def test_control_without_checksums_the_flipped_bit_is_not_detected(
 
     import json
 
-    sha = json.loads((tmp_path / "step-00000020" / MANIFEST).read_text())["files"]["weights.safetensors"]["sha256"]
+    sha = json.loads((tmp_path / "step-00000020" / MANIFEST).read_text(encoding="utf-8"))["files"][
+        "weights.safetensors"
+    ]["sha256"]
     manifest = tmp_path / "step-00000020" / MANIFEST
-    text = json.loads(manifest.read_text())
+    text = json.loads(manifest.read_text(encoding="utf-8"))
     text["files"]["state.json"]["sha256"] = sha
-    manifest.write_text(json.dumps(text))
+    manifest.write_text(json.dumps(text), encoding="utf-8")
     monkeypatch.setattr(module.hashlib, "sha256", lambda _: ConstantHash())
     result, _ = newest_checkpoint(tmp_path)
     assert result is not None
@@ -73,7 +75,9 @@ def test_control_without_checksums_the_flipped_bit_is_not_detected(
 
 def test_a_manifest_cannot_refer_to_other_folders(tmp_path: Path) -> None:
     manifest = save_checkpoint(tmp_path, state_of(5)) / MANIFEST
-    manifest.write_text(manifest.read_text().replace("weights.safetensors", "../../secret"))
+    manifest.write_text(
+        manifest.read_text(encoding="utf-8").replace("weights.safetensors", "../../secret"), encoding="utf-8"
+    )
     result, warnings = newest_checkpoint(tmp_path)
     assert result is None
     assert "points outside the checkpoint" in warnings[0]

@@ -13,7 +13,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for kind, name, size in (("steps", "a.json", 10), ("steps", "b.json", 20), ("weights", "w.safetensors", 3000)):
         (tmp_path / kind).mkdir(exist_ok=True)
         (tmp_path / kind / name).write_bytes(bytes(size))
-    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
     return tmp_path
 
 

@@ -95,7 +95,7 @@ def run(trained: Run, tmp_path: Path) -> Run:
 def learned(run: Run) -> dict[str, bytes]:
     """Collect what a finished run has learned: the model, the last state, the curve without its clock."""
     last = sorted(run.checkpoints.glob("step-*"))[-1]
-    rows = [line.split(",") for line in run.metrics_path.read_text().splitlines()]
+    rows = [line.split(",") for line in run.metrics_path.read_text(encoding="utf-8").splitlines()]
     curve = "\n".join(",".join(row[:1] + row[2:]) for row in rows).encode()
     states = {f"{last.name}/{path.name}": path.read_bytes() for path in last.glob("*.safetensors")}
     return {"model": run.model_path.read_bytes(), "curve": curve, **states}
@@ -158,7 +158,7 @@ def test_control_photos_drawn_from_the_start_again_end_in_other_bits(data: Path,
 
 def test_scores_are_far_above_chance_and_agree_with_themselves(run: Run, data: Path) -> None:
     scores = evaluate(run.folder, data, progress=Progress())
-    assert scores == json.loads(run.scores_path.read_text())
+    assert scores == json.loads(run.scores_path.read_text(encoding="utf-8"))
     assert (scores["split"], scores["task"], scores["headline"]["name"]) == ("test", "classification", "top_1")
     top = scores["scores"]["images"]["top_1"]
     assert top > 0.8, "a third is random for three classes"
@@ -222,7 +222,7 @@ def mixed(tmp_path: Path) -> Path:
     save(folder / "alpha.png", np.dstack([disc, np.full(disc.shape[:2], 200, np.uint8)]))
     save(folder / "deep.tif", np.asarray(Image.fromarray(disc).convert("L")).astype(np.uint16) * 257)
     save(folder / "thin.png", picture("disc", 5003, (6, 90)))
-    (folder / "broken.png").write_text("hello")
+    (folder / "broken.png").write_text("hello", encoding="utf-8")
     return folder
 
 
@@ -381,7 +381,9 @@ def test_a_run_without_a_model_yet_is_told(tmp_path: Path) -> None:
 
 def test_class_folders_follow_their_own_plan_file(trained: Run, data: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
-    plan.write_text(trained.config_path.read_text().replace(f"  steps: {STEPS}", "  steps: 2"))
+    plan.write_text(
+        trained.config_path.read_text(encoding="utf-8").replace(f"  steps: {STEPS}", "  steps: 2"), encoding="utf-8"
+    )
     again = train(data, out=tmp_path / "again", config=plan, progress=Progress())
     assert again.config.training.steps == 2
     assert again.config.classification == trained.config.classification

@@ -97,9 +97,9 @@ def test_comments_change_nothing(tmp_path: Path, how: str) -> None:
     path = tmp_path / "config.yaml"
     config = apply_settings(Config(), Settings.parse(["preset=unet2015", "target.seed_threshold=0.7"]))
     save_config(path, with_settings(config, {"target.min_area": 7}, {"target.min_area": "A tenth."}))
-    before, text = load_config(path), path.read_text()
-    path.write_text(COMMENTS[how](text))
-    assert path.read_text() != text
+    before, text = load_config(path), path.read_text(encoding="utf-8")
+    path.write_text(COMMENTS[how](text), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
     assert load_config(path) == before
     assert before.user_set == {"target.seed_threshold"}
 
@@ -111,7 +111,7 @@ def test_an_edited_value_is_the_users(tmp_path: Path) -> None:
         reasons={"network.depth": "16 pixels are left at the bottom.", "network.base": "It is wide."},
     )
     save_config(path, config)
-    path.write_text(path.read_text().replace("  depth: 4", "  depth: 3"))
+    path.write_text(path.read_text(encoding="utf-8").replace("  depth: 4", "  depth: 3"), encoding="utf-8")
     loaded = with_reasons(load_config(path), reasons_to_json(config))
     assert loaded.network == NetworkOptions(depth=3)
     assert loaded.origins == {"network.base": "user", "network.depth": "file"}

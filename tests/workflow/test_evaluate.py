@@ -228,13 +228,13 @@ def test_masks_with_fewer_classes_are_read_in_the_models_classes(make_run: Calla
         write_mask(folder / "masks" / f"{stem}.png", moved.astype(np.uint8), PALETTE)
     run = make_run(model_card("multiclass", names, (0, 1, 2, 3), "classes"))
     legend = "0 background\n1 leaf\n3 soil\n"
-    (tmp_path / "data" / "classes.txt").write_text(legend)
+    (tmp_path / "data" / "classes.txt").write_text(legend, encoding="utf-8")
     scores = evaluate(run.folder, tmp_path / "data")
     assert [row["dice"] for row in scores["classes"]] == [1.0, 1.0, None, 1.0]
     assert scores["scores"]["pixels"]["classes_in_mean_iou"] == 3
     assert scores["scores"]["pixels"]["classes_in_mean_dice"] == 2  # leaf and soil
     assert scores["empty"]["classes_nowhere"] == ["stem"]
-    (tmp_path / "data" / "classes.txt").write_text(legend.replace("leaf", "car"))
+    (tmp_path / "data" / "classes.txt").write_text(legend.replace("leaf", "car"), encoding="utf-8")
     with pytest.raises(BadDataset, match=r"the model's classes \(background, leaf, stem, soil\); got background, car"):
         evaluate(run.folder, tmp_path / "data")
 

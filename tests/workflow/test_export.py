@@ -131,7 +131,7 @@ def run_as_stranger(tmp_path: Path, *words: Path) -> str:
     """Run a script in which torch and pixelwise cannot be imported."""
     for name in ("torch", "pixelwise"):
         (tmp_path / "none").mkdir(exist_ok=True)
-        (tmp_path / "none" / f"{name}.py").write_text("raise ImportError('not here')")
+        (tmp_path / "none" / f"{name}.py").write_text("raise ImportError('not here')", encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "none")}
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -93,6 +93,6 @@ def test_each_fold_is_asked(tmp_path: Path) -> None:
 
 def test_a_damaged_summary_is_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    run.summary_path.write_text("[")
+    run.summary_path.write_text("[", encoding="utf-8")
     with pytest.raises(BadRun, match="summary"):
         assert run.warnings

@@ -52,7 +52,7 @@ def test_masks_are_indexed_pictures_of_the_original_size(tmp_path: Path, images:
         assert mask.palette is not None
         assert mask.palette[1] == (255, 255, 255)
         assert np.array_equal(mask.values, model.predict(pixels[0]))
-    classes = json.loads((tmp_path / "out" / "classes.json").read_text())
+    classes = json.loads((tmp_path / "out" / "classes.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in classes["classes"]] == ["background", "object"]
     assert listing(images) == ["a.png", "b.tif", "c.png"]
 
@@ -90,7 +90,7 @@ def test_probabilities_and_overlays_on_request(tmp_path: Path, images: Path) -> 
 
 
 def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path, images: Path) -> None:
-    (images / "broken.png").write_text("hello")
+    (images / "broken.png").write_text("hello", encoding="utf-8")
     result = run(tmp_path, images)
     ((path, text),) = result.failed
     assert path.name == "broken.png"
@@ -101,7 +101,7 @@ def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path, images: Path) 
 def test_nothing_but_bad_files_is_told_file_by_file(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for name in ("a.png", "b.png"):
-        (tmp_path / "images" / name).write_text("hello")
+        (tmp_path / "images" / name).write_text("hello", encoding="utf-8")
     result = run(tmp_path, tmp_path / "images")
     assert [path.name for path, _ in result.failed] == ["a.png", "b.png"]
     assert listing(tmp_path / "out") == ["classes.json"]
@@ -162,10 +162,10 @@ def test_results_that_are_there_are_kept_unless_told(tmp_path: Path, images: Pat
 
 
 def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path: Path, images: Path) -> None:
-    (tmp_path / "out").write_text("mine")
+    (tmp_path / "out").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputFailed, match="expected a writable path"):
         run(tmp_path, images)
-    assert (tmp_path / "out").read_text() == "mine"
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
 
 
 def test_equal_stems_get_different_names(tmp_path: Path, images: Path, rng: np.random.Generator) -> None:

@@ -183,7 +183,7 @@ def test_the_outcome_of_a_training_comes_first(tmp_path: Path, kind: str, shown:
 
 
 def empty(path: str) -> Callable[[Run], object]:
-    return lambda run: (run.folder / path).write_text("")
+    return lambda run: (run.folder / path).write_text("", encoding="utf-8")
 
 
 def gone(path: str) -> Callable[[Run], object]:
@@ -191,7 +191,7 @@ def gone(path: str) -> Callable[[Run], object]:
 
 
 def holds(path: str, text: str) -> Callable[[Run], object]:
-    return lambda run: (run.folder / path).write_text(text)
+    return lambda run: (run.folder / path).write_text(text, encoding="utf-8")
 
 
 SMALL_FRAME = np.zeros((20, 32), np.uint8)
@@ -237,7 +237,7 @@ def test_a_damaged_piece_costs_its_own_section(tmp_path: Path, name: str) -> Non
 )
 def test_odd_metrics_do_not_matter(tmp_path: Path, metrics: str) -> None:
     run = write_run(tmp_path / "run")
-    run.metrics_path.write_text(metrics)
+    run.metrics_path.write_text(metrics, encoding="utf-8")
     text = report(run.folder, progress=Progress()).read_text("utf-8")
     assert "could not be shown" not in text
     assert ("data:image/svg+xml" in text) == (metrics.count(".") == 1 and metrics.startswith("step"))
@@ -245,7 +245,7 @@ def test_odd_metrics_do_not_matter(tmp_path: Path, metrics: str) -> None:
 
 def test_curves_show_the_columns_there_are(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    path.write_text("step,train_loss,val_loss,images_per_second\n1,0.5,0.6,\n2,0.4,,31\n")
+    path.write_text("step,train_loss,val_loss,images_per_second\n1,0.5,0.6,\n2,0.4,,31\n", encoding="utf-8")
     rows = read_metrics(path)
     assert rows == [
         {"step": 1, "train_loss": 0.5, "val_loss": 0.6},

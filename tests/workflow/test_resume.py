@@ -69,7 +69,7 @@ def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 def files(run: Path) -> dict[str, bytes]:
     """Collect what a finished run has learned: the model, the last state, the curve without its clock."""
     last = sorted((run / "checkpoints").glob("step-*"))[-1]
-    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text(encoding="utf-8").splitlines()]
     curve = "\n".join(",".join(row[:1] + row[2:]) for row in rows).encode()
     states = {f"{last.name}/{path.name}": path.read_bytes() for path in last.glob("*.safetensors")}
     frames = {path.name: path.read_bytes() for path in (run / "snapshots").glob("*.png")}
@@ -188,7 +188,7 @@ def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     code, messages = finish(first(data, tmp_path))
     assert code == 2
     assert "expected a new or empty folder for the run; got an existing one" in messages

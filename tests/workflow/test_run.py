@@ -17,7 +17,10 @@ def test_a_run_is_opened_as_it_was_made(tmp_path: Path) -> None:
     assert again.splits["cases"]["train"] == ["train/a"]
     assert again.environment["threads"] == 1
     assert again.fingerprint["intensity_range"] == [[0, 255]]
-    assert again.metrics_path.read_text().splitlines()[0] == "step,seconds,train_loss,val_score,learning_rate,skipped"
+    assert (
+        again.metrics_path.read_text(encoding="utf-8").splitlines()[0]
+        == "step,seconds,train_loss,val_score,learning_rate,skipped"
+    )
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -25,23 +28,23 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         Run.open(tmp_path / "nowhere")
     with pytest.raises(BadRun, match=r"got a folder without config\.yaml"):
         Run.open(tmp_path)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(BadRun, match="got a file"):
         Run.open(tmp_path / "file")
 
 
 def test_damaged_records_are_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    (run.folder / "splits.json").write_text("{")
+    (run.folder / "splits.json").write_text("{", encoding="utf-8")
     with pytest.raises(BadRun, match=r"splits\.json: expected splits\.json of a run"):
         _ = run.splits
-    (run.folder / "splits.json").write_text("[]")
+    (run.folder / "splits.json").write_text("[]", encoding="utf-8")
     with pytest.raises(BadRun, match="got list"):
         _ = run.splits
 
 
 def test_a_taken_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputFailed, match="Choose another --out"):
         Run.create(tmp_path, Config(), {})
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
@@ -79,7 +82,7 @@ def test_a_run_that_was_stopped_before_its_config_is_replaced(stopped: Run) -> N
 
 
 def test_control_what_else_is_there_is_kept(stopped: Run) -> None:
-    (stopped.folder / "notes.txt").write_text("mine")
+    (stopped.folder / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputFailed, match="an existing one"):
         Run.create(stopped.folder, Config(), {})
 
@@ -100,7 +103,7 @@ def test_one_training_at_a_time(tmp_path: Path) -> None:
 def test_missing_numbers_leave_empty_fields(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     run.write_metrics([{"step": 1, "train_loss": None, "val_score": 0.25}])
-    assert run.metrics_path.read_text() == "step,train_loss,val_score\n1,,0.25\n"
+    assert run.metrics_path.read_text(encoding="utf-8") == "step,train_loss,val_score\n1,,0.25\n"
 
 
 def test_a_run_inside_the_data_is_refused(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_mistakes_are_named(word: str, messages: str) -> None:
 )
 def test_edited_files_with_mistakes_are_refused(tmp_path: Path, text: str, messages: str) -> None:
     path = tmp_path / "plan.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(BadOption) as caught:
         load_config(path)
     assert messages in str(caught.value)
@@ -90,7 +90,7 @@ def test_a_preset_is_written_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     config = settled("preset=unet2015", "network.base=16")
     save_config(path, config)
-    assert "preset: unet2015\n" in path.read_text()
+    assert "preset: unet2015\n" in path.read_text(encoding="utf-8")
     loaded = load_config(path)
     assert (values_of(loaded), loaded.origins, loaded.preset) == (values_of(config), config.origins, "unet2015")
     assert set(config.origins.values()) == {"preset", "user"}
@@ -98,7 +98,7 @@ def test_a_preset_is_written_and_read_back(tmp_path: Path) -> None:
 
 def test_what_a_file_leaves_out_comes_from_its_preset(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    path.write_text("preset: unet2015\nnetwork:\n  base: 16\n")
+    path.write_text("preset: unet2015\nnetwork:\n  base: 16\n", encoding="utf-8")
     config = load_config(path)
     assert (config.network.name, config.network.base, config.training.momentum) == ("unet2015", 16, 0.99)
     assert config.user_set == {"network.base"}
@@ -110,18 +110,19 @@ def test_a_file_that_leaves_settings_out_is_told_from_a_whole_plan(tmp_path: Pat
     path = tmp_path / "plan.yaml"
     save_config(path, settled("preset=unet2015", "network.base=8"))
     assert Settings.from_file(path).complete
-    path.write_text("preset: unet2015\nnetwork:\n  base: 8\n  classes: 3\ndata:\n  val_share: 0.4\n")
+    path.write_text("preset: unet2015\nnetwork:\n  base: 8\n  classes: 3\ndata:\n  val_share: 0.4\n", encoding="utf-8")
     assert not Settings.from_file(path).complete
 
 
 def test_a_value_in_a_file_is_the_users_unless_the_file_says_that_it_was_planned(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     sections = "target:\n  seed_threshold: 0.7\n  foreground_threshold: 0.6\n  min_area: 9\n"
-    path.write_text(sections)
+    path.write_text(sections, encoding="utf-8")
     assert set(Settings.from_file(path).origins.values()) == {"file"}
     written = "origins:\n  user:\n    target: {seed_threshold: 0.7}\n"
     path.write_text(
-        f"{sections}{written}  planned:\n    target: {{foreground_threshold: 0.6, min_area: 3, kind: boundary}}\n"
+        f"{sections}{written}  planned:\n    target: {{foreground_threshold: 0.6, min_area: 3, kind: boundary}}\n",
+        encoding="utf-8",
     )
     settings = Settings.from_file(path)
     assert settings.origins == {

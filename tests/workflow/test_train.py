@@ -75,7 +75,7 @@ def test_an_option_that_the_network_does_not_read_is_refused_before_any_work(
 
 def test_an_option_in_a_file_that_its_network_does_not_read_is_refused(tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
-    plan.write_text("network:\n  name: unet2015\n  depth: 3\n")
+    plan.write_text("network:\n  name: unet2015\n  depth: 3\n", encoding="utf-8")
     with pytest.raises(BadOption, match="that unet2015 reads"):
         train(tmp_path / "no data here", out=tmp_path / "run", config=plan, progress=Progress())
 
@@ -122,7 +122,7 @@ def test_a_folder_becomes_a_run(data: Path, tmp_path: Path) -> None:
 def test_a_plan_can_be_edited_and_trained_again(data: Path, tmp_path: Path) -> None:
     first = learn(data, tmp_path / "first", steps=2)
     plan = tmp_path / "plan.yaml"
-    plan.write_text(first.config_path.read_text().replace("  steps: 2", "  steps: 3"))
+    plan.write_text(first.config_path.read_text(encoding="utf-8").replace("  steps: 2", "  steps: 3"), encoding="utf-8")
     second = train(data, out=tmp_path / "second", config=plan, progress=Progress())
     assert second.config.training.steps == 3
     assert second.config.network == first.config.network
@@ -183,7 +183,7 @@ def test_patience_is_counted_once_the_details_are_learned(
     run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)
     end = f"the last {ended - 1} validations were no better than the best."
     assert f"Stopped early after step {ended} of 20: {end}" in listener.messages
-    assert run.metrics_path.read_text().splitlines()[-1].startswith(f"{ended},")
+    assert run.metrics_path.read_text(encoding="utf-8").splitlines()[-1].startswith(f"{ended},")
 
 
 def test_nothing_is_written_beside_the_images(data: Path, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from jaxtyping import Float, Num
 from pixelwise.geometry.sizes import Geometry, as_exact
 from pixelwise.geometry.statistics_passes import network_work, plan_statistics
 from pixelwise.geometry.symmetries import IDENTITY, Symmetry, TtaInputs
+from pixelwise.geometry.tile_shape import fit_tile, read_voxels, shrink_tile
 from pixelwise.geometry.tiles import Side, Span, Tile, padded_sizes, per_axis, read_pixels, tile_grid
 from pixelwise.inference.blending import Blender, LogitsWindow, blend_overlap
 from pixelwise.inference.cut_plan import MIN_VOLUME_MEMORY, CutPlan, plan_cuts
 from pixelwise.inference.memory import MemoryBudget
 from pixelwise.inference.staged import StagedImage, count_windows, region_tiles
 from pixelwise.inference.tile_reading import Job, ReadTile, TileBatch, in_memory, make_batch, read_mirrored
-from pixelwise.inference.tile_shape import fit_tile, read_voxels, shrink_tile
 from pixelwise.inference.whole_image import MAX_RATIO, Advance, Measuring, Tiling, count_tiles, measure_statistics
 from pixelwise.runtimes.base import MeasuringRuntime, Runtime, StagedRuntime
 from pixelwise.runtimes.statistics import ChannelStatistics, neutral_statistics

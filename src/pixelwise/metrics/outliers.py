@@ -3,8 +3,8 @@
 * **Distance**: Mahalanobis (Lee et al. 2018, arXiv 1807.03888, equation 2, with one class), with the covariance shrunk
   towards a multiple of the identity (Ledoit and Wolf 2004, doi 10.1016/S0047-259X(03)00096-4), because there may be
   fewer images than features.
-* **p-value**: the rank of a distance among those of reference images that were left out of the statistics, in turns
-  (Bates et al. 2023, arXiv 2104.08279, "Testing for outliers with conformal p-values"; left out in turns as in Vovk
+* **p-value**: the rank of a distance among those of reference images that were left out of the statistics, fold by fold
+  (Bates et al. 2023, arXiv 2104.08279, "Testing for outliers with conformal p-values"; left out as in Vovk
   2015, arXiv 1208.0806). Of images like the reference at most the fraction alpha has a p-value of at most alpha.
 """
 

@@ -123,7 +123,7 @@ def make_normalisation(name: NormalisationName, channels: int, dimensions: int =
     name : {"batch", "group", "instance", "none"}
         "batch": statistics of each channel over the batch in training, running ones in inference. "instance": of each
         channel of each image. "group": of each image over groups of about 8 channels. The latter two depend on the
-        whole image, so that tiles are not exact.
+        whole image, whose statistics prediction measures before its tiles.
     channels : int
         Channels of the map.
     dimensions : {2, 3}

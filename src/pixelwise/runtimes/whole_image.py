@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Span
 from pixelwise.geometry.statistics_passes import Operation, StatisticsPass
-from pixelwise.networks.blocks import BATCH_NORMS
+from pixelwise.networks.layers import BATCH_NORMS
 from pixelwise.networks.models import AnyNetwork, Segmenter
-from pixelwise.networks.recording import Recording, record, sample_sides
+from pixelwise.runtimes.recording import Recording, record, sample_sides
 from pixelwise.runtimes.statistics import ChannelStatistics, Moments
 
 Norm = nn.GroupNorm | nn.InstanceNorm2d | nn.InstanceNorm3d

@@ -4,6 +4,7 @@ Other users of the machine, and pages of other sites in the user's browser, can 
 keeps out the first, the checks of Host (DNS rebinding) and Origin (cross-site requests) the second.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import secrets
@@ -152,9 +153,12 @@ class AccessMiddleware:
             return
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
+        started = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
@@ -163,13 +167,21 @@ class AccessMiddleware:
                 self._on_answer(scope["method"], scope["path"], message["status"])
             await send(message)
 
+        async def refuse(failure: Failure) -> None:
+            answer = JSONResponse(failure.body(request_id), failure.status, failure.headers())
+            await answer(scope, receive, send_with_headers)
+
         try:
             self._access.check(scope["method"], scope["path"], Headers(scope=scope))
         except Failure as failure:
-            answer = JSONResponse(failure.body(request_id), failure.status, failure.headers())
-            await answer(scope, receive, send_with_headers)
+            await refuse(failure)
             return
-        await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the server stops before the work is finished
+            if not started:
+                await refuse(Failure(503, "draining", "The server is stopping.", retry_after=5))
+            raise
 
 
 def _split_host(host: str) -> tuple[str, int | None]:

@@ -68,7 +68,7 @@ async def receive_image(request: Request, folder: Path, ticket: Ticket) -> Path:
 
 
 def with_volume_suffix(file: Path, name: str) -> Path:
-    """Return a received file under the suffix of a volume, if its client named one; some formats are told by it."""
+    """Return a received file under the suffix of a volume, if its client named one; which tells some formats apart."""
     suffix = next((end for end in VOLUME_SUFFIXES if name.casefold().endswith(end)), "")
     return file.rename(file.with_name(f"image{suffix}")) if suffix else file
 

@@ -22,7 +22,7 @@ _TYPES = {
 def add_page_routes(app: FastAPI, studio: Studio | None = None) -> None:
     """Add the page, its files and the page of the interface.
 
-    With the page, the browser is told to ask for the first image, which it then opens (RFC 8288).
+    With the page, the browser asks for the first image, which it then opens (RFC 8288).
     """
     static = read_static_files()
     tags = {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"' for name, (content, _) in static.items()}

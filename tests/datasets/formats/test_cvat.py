@@ -102,5 +102,5 @@ def test_malformed_files_are_refused_by_line(tmp_path: Path, old: str, new: str,
 
 
 def test_other_xml_is_not_taken_for_cvat(tmp_path: Path) -> None:
-    (tmp_path / "a.xml").write_text("<annotation><filename>a.jpg</filename></annotation>")
+    (tmp_path / "a.xml").write_text("<annotation><filename>a.jpg</filename></annotation>", encoding="utf-8")
     assert not cvat.recognise(tmp_path)

@@ -118,7 +118,7 @@ def test_any_value_may_be_wrong(
             container[key] = copy.deepcopy(data.draw(st.sampled_from(VALUES)))
         elif isinstance(container, dict):
             del container[key]
-    (root / "a.json").write_text(json.dumps(changed))
+    (root / "a.json").write_text(json.dumps(changed), encoding="utf-8")
     assert "\n" not in read_all(format_, root)
 
 

@@ -89,7 +89,7 @@ def test_labels_of_the_whole_folder_become_classes(tmp_path: Path) -> None:
     drawn = labels_of(dataset)["a"]
     assert drawn[0, 0] in (-1, 255)
     assert drawn[5, 5] == 0
-    (root / "labels.txt").write_text("__ignore__\n_background_\nb\nz\na\n")
+    (root / "labels.txt").write_text("__ignore__\n_background_\nb\nz\na\n", encoding="utf-8")
     assert labelme.read(root, OPTIONS).classes == ("b", "z", "a")
 
 

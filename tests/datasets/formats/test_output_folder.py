@@ -23,7 +23,7 @@ def place(dataset: AnnotatedSet, out: Path) -> list[str]:
 
 def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
     with new_folder(tmp_path / "out") as folder:
-        (folder / "a").write_text("x")
+        (folder / "a").write_text("x", encoding="utf-8")
         assert not (tmp_path / "out").exists()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
     with pytest.raises(OutputFailed), new_folder(tmp_path / "out"):
@@ -33,7 +33,7 @@ def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_folder_that_failed(tmp_path: Path) -> None:
     def fail() -> None:
         with new_folder(tmp_path / "out") as folder:
-            (folder / "a").write_text("x")
+            (folder / "a").write_text("x", encoding="utf-8")
             raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):

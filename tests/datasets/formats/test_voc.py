@@ -37,7 +37,7 @@ def folder(root: Path, names: str = "abcd", base: str = "VOCdevkit/VOC2012") -> 
 
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def test_lists_give_splits_and_class_names(tmp_path: Path) -> None:

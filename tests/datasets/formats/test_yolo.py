@@ -57,8 +57,8 @@ def test_splits_as_lists_of_images(tmp_path: Path) -> None:
     rows = {"images/a.png": f"0 {SQUARE}", "images/b.png": f"0 {SQUARE}", "images/c.png": f"0 {SQUARE}"}
     config = {"path": "/foreign", "train": ["train.txt"], "val": "val.txt", "names": ["dog"]}
     root = write(tmp_path, rows, config)
-    (root / "train.txt").write_text("/foreign/images/a.png\n./images/c.png\n")
-    (root / "val.txt").write_text("./images/b.png\n")
+    (root / "train.txt").write_text("/foreign/images/a.png\n./images/c.png\n", encoding="utf-8")
+    (root / "val.txt").write_text("./images/b.png\n", encoding="utf-8")
     assert {member.name: member.split for member in yolo.read(root, OPTIONS).images} == {
         "train/a": "train", "train/c": "train", "val/b": "val",
     }  # fmt: skip
@@ -71,7 +71,7 @@ def test_without_data_yaml_and_with_labels_beside_images(tmp_path: Path) -> None
     assert dataset.classes == ("class 3",)
     assert any("--classes" in message for message in dataset.messages)
     assert labels_of(dataset)["b"].max() == 0
-    (root / "classes.txt").write_text("a\nb\nc\nd\n")
+    (root / "classes.txt").write_text("a\nb\nc\nd\n", encoding="utf-8")
     assert yolo.read(root, OPTIONS).classes == ("a", "b", "c", "d")
     beside = write(tmp_path / "beside", {"a.png": f"0 {SQUARE}"}, {"names": ["dog"], "train": ".", "val": "."})
     assert np.array_equal(labels_of(yolo.read(beside, OPTIONS))["a"], expected(1))
@@ -143,7 +143,7 @@ def test_paths_outside_the_folder_are_not_read(tmp_path: Path) -> None:
 
 def test_text_that_is_no_label_is_not_taken_for_yolo(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels/readme.txt").write_text("0 is the background\n")
+    (tmp_path / "labels/readme.txt").write_text("0 is the background\n", encoding="utf-8")
     assert not yolo.recognise(tmp_path)
 
 

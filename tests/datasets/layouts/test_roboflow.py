@@ -23,7 +23,7 @@ def masks(root: Path, table: str = TABLE) -> Path:
         mask[2:5, 2:5], mask[8:12, 8:12] = 1, 4
         save(root / split / f"a_jpg.rf.{seed}.jpg", image(seed))
         save(root / split / f"a_jpg.rf.{seed}_mask.png", mask)
-        (root / split / "_classes.csv").write_text(table)
+        (root / split / "_classes.csv").write_text(table, encoding="utf-8")
     return root
 
 
@@ -40,7 +40,7 @@ def test_masks_with_their_table(tmp_path: Path) -> None:
 
 def test_missing_masks_and_different_tables_are_refused(tmp_path: Path) -> None:
     root = masks(tmp_path)
-    (root / "train/_classes.csv").write_text(TABLE.replace("dog", "cow"))
+    (root / "train/_classes.csv").write_text(TABLE.replace("dog", "cow"), encoding="utf-8")
     with pytest.raises(BadDataset, match="same classes"):
         roboflow.read(root, OPTIONS)
     masks(tmp_path)
@@ -68,7 +68,7 @@ def test_the_coco_export_is_coco(tmp_path: Path) -> None:
                 {"id": 0, "image_id": 0, "category_id": 1, "segmentation": [[4, 4, 10, 4, 10, 9, 4, 9]], "iscrowd": 0}
             ],
         }
-        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(document))
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(document), encoding="utf-8")
     dataset = coco.read(tmp_path, OPTIONS)
     assert coco.recognise(tmp_path)
     assert dataset.classes == ("dog",)
@@ -79,9 +79,9 @@ def test_the_yolo_export_is_yolo(tmp_path: Path) -> None:
     for seed, split in enumerate(("train", "valid")):
         save(tmp_path / split / "images" / f"a.rf.{seed}.jpg", image(seed))
         (tmp_path / split / "labels").mkdir()
-        (tmp_path / split / "labels" / f"a.rf.{seed}.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+        (tmp_path / split / "labels" / f"a.rf.{seed}.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n", encoding="utf-8")
     text = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\n\nnc: 1\nnames: ['dog']\n"
-    (tmp_path / "data.yaml").write_text(text)
+    (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
     dataset = yolo.read(tmp_path, OPTIONS)
     assert yolo.recognise(tmp_path)
     assert [member.split for member in dataset.images] == ["train", "val"]

@@ -92,7 +92,7 @@ def test_255_is_a_class_by_default(tmp_path: Path) -> None:
 
 def test_ignore_comes_from_the_name_of_a_class_and_can_be_switched_off(tmp_path: Path) -> None:
     pairs(tmp_path, draw=several(1, 2))
-    (tmp_path / "classes.txt").write_text("0 ground\n1 tree\n2 void\n")
+    (tmp_path / "classes.txt").write_text("0 ground\n1 tree\n2 void\n", encoding="utf-8")
     assert label(tmp_path).ignore_value == 2
     assert label(tmp_path).classes == ("ground", "tree")
     assert label(tmp_path, ignore_index=-1).classes == ("ground", "tree", "void")
@@ -127,7 +127,7 @@ COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
 def test_colours_with_a_table_are_classes(tmp_path: Path, name: str, text: str) -> None:
     pairs(tmp_path, draw=lambda seed: COLOURS[several(1, 2)(seed)])
     save(tmp_path / "masks/case_5.png", np.zeros((*SIZE, 3), np.uint8))  # all black: gray, yet coded by colour
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     result = label(tmp_path)
     assert result.coded_by_colour
     assert result.task == "multiclass"
@@ -163,7 +163,7 @@ def test_invalid_tables_are_refused(text: str) -> None:
 
 
 def test_an_unreadable_class_table_is_a_problem_and_ignored(tmp_path: Path) -> None:
-    (tmp_path / "dataset.json").write_text("{")
+    (tmp_path / "dataset.json").write_text("{", encoding="utf-8")
     (tmp_path / "classes.txt").write_bytes(b"\xff\xfe\x00")
     class_table = read_class_table(tmp_path)
     assert class_table.entries == ()
@@ -177,7 +177,7 @@ def test_an_unreadable_class_table_is_a_problem_and_ignored(tmp_path: Path) -> N
      '{"classes": {"0": "background", "1": "tree"}}'],
 )  # fmt: skip
 def test_names_from_json(tmp_path: Path, text: str) -> None:
-    (tmp_path / "dataset.json").write_text(text)
+    (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
     assert label(pairs(tmp_path, draw=lambda seed: mask(seed, 1))).classes == ("background", "tree")
 
 

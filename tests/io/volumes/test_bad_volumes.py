@@ -76,7 +76,7 @@ def test_a_grid_without_three_directions(volume: Path) -> None:
 )
 def test_data_of_nrrd_in_other_files(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.nrrd"
-    path.write_text(f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n{line}\n\n")
+    path.write_text(f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n{line}\n\n", encoding="utf-8")
     with pytest.raises(BadImage, match="same file or folder"):
         read_image(path)
 
@@ -84,14 +84,14 @@ def test_data_of_nrrd_in_other_files(tmp_path: Path, line: str) -> None:
 def test_data_of_metaimage_in_other_folders(tmp_path: Path) -> None:
     path = tmp_path / "a.mhd"
     lines = ["ObjectType = Image", "NDims = 3", "DimSize = 4 4 4", "ElementType = MET_UCHAR"]
-    path.write_text("\n".join([*lines, "ElementDataFile = /etc/passwd", ""]))
+    path.write_text("\n".join([*lines, "ElementDataFile = /etc/passwd", ""]), encoding="utf-8")
     with pytest.raises(BadImage, match="same file or folder"):
         read_image(path)
 
 
 def test_a_nrrd_of_a_huge_size(tmp_path: Path) -> None:
     path = tmp_path / "a.nrrd"
-    path.write_text("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 9000 9000 9000\nencoding: raw\n\n")
+    path.write_text("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 9000 9000 9000\nencoding: raw\n\n", encoding="utf-8")
     with pytest.raises(BadImage, match="at most"):
         read_image(path)
 

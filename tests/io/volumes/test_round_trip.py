@@ -127,7 +127,9 @@ def test_zarr(tmp_path: Path) -> None:
     assert again.grid == image.grid
     np.testing.assert_array_equal(again.values, volume % 3)
     validate_zarr_store(str(target))
-    (transform,) = json.loads((target / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]["datasets"]
+    (transform,) = json.loads((target / "zarr.json").read_text(encoding="utf-8"))["attributes"]["ome"]["multiscales"][
+        0
+    ]["datasets"]
     assert transform["coordinateTransformations"] == [
         {"type": "scale", "scale": [4.0, 0.5, 0.25]},
         {"type": "translation", "translation": [7.5, 2.0, 0.0]},

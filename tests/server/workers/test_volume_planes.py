@@ -13,7 +13,7 @@ from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.read import probe, read_image
 from pixelwise.io.volumes.windows import InMemoryVolume
-from pixelwise.io.volumes.zarr import write_zarr_labels
+from pixelwise.io.volumes.write import write_labels_like
 from pixelwise.server.workers import volume_planes
 from pixelwise.server.workers.volume_planes import (
     MAX_STRETCH,
@@ -99,7 +99,7 @@ def write_volumes(folder: Path) -> dict[str, Path]:
     """The same volume as a stack and as OME-Zarr, and a turned one as NIfTI and NRRD."""
     volume, labels = draw()
     tifffile.imwrite(folder / "a.tif", volume, imagej=True, metadata={"axes": "ZYX"}, photometric="minisblack")
-    write_zarr_labels(folder / "a.ome.zarr", labels, Grid(axes=VOLUME_AXES, spacing=(2.0, 1.0, 1.0), unit="micrometer"))
+    write_labels_like(folder / "a.ome.zarr", labels, Grid(axes=VOLUME_AXES, spacing=(2.0, 1.0, 1.0), unit="micrometer"))
     save_nifti(folder / "a.nii.gz", volume, OBLIQUE)
     save_itk(folder / "a.nrrd", volume, OBLIQUE)
     return {path.name: path for path in folder.iterdir()}

@@ -73,6 +73,11 @@ def without(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str
     return [{key: value for key, value in row.items() if key not in names} for row in rows]
 
 
+def counts_of(case: dict[str, Any]) -> list[tuple[float, float]]:
+    """Predicted and true numbers and sizes of each class, without their intervals."""
+    return [(row[kind]["predicted"], row[kind]["true"]) for row in case["quantities"] for kind in ("objects", "size")]
+
+
 def plain(run: Run) -> SegmentationModel | ClassificationModel:
     """The model of a run, not calibrated."""
     model = load(run.folder)
@@ -121,10 +126,12 @@ def test_scores_out_of_fold_are_those_of_the_network_that_left_the_image_out(
     matrix = np.zeros((2, 2), np.int64)
     for number in range(1, FOLDS + 1):
         alone = evaluate(run.fold(number).folder, discs, split="val", progress=Progress())
-        # the confidence is judged with the temperatures and margins of the other folds
-        others = ("fold", "predicted_dice", "dice_lower_bound")
+        # the confidence is judged with the temperatures and margins of the other folds, and so are counts and sizes
+        others = ("fold", "predicted_dice", "dice_lower_bound", "quantities")
         mine = [case for case in scores["cases"] if case["fold"] == number]
         assert sorted(without(mine, others), key=str) == sorted(without(alone["cases"], others), key=str)
+        counted = [{case["name"]: counts_of(case) for case in cases} for cases in (mine, alone["cases"])]
+        assert counted[0] == counted[1]
         assert scores["folds"][number - 1]["value"] == alone["headline"]["value"]
         matrix += np.array(alone["confusion"])
     assert scores["confusion"] == matrix.tolist()

@@ -161,7 +161,7 @@ def test_deep_supervision_is_trained_and_predicted(cells: Path, tmp_path: Path) 
 
 
 def _rows(run: Run) -> list[dict[str, float]]:
-    head, *rows = [line.split(",") for line in run.metrics_path.read_text().splitlines()]
+    head, *rows = [line.split(",") for line in run.metrics_path.read_text(encoding="utf-8").splitlines()]
     return [{name: float(cell) for name, cell in zip(head, row, strict=True) if cell} for row in rows]
 
 

@@ -39,9 +39,9 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
     )  # fmt: skip
     assert tuned.pop() == {"kind", "seed_threshold"}
     plan = tmp_path / "plan.yaml"
-    text = first.config_path.read_text()
+    text = first.config_path.read_text(encoding="utf-8")
     assert "  # " in text
-    plan.write_text(re.sub(r"(?m)^( *)#.*$", r"\1# Set by you.", text))
+    plan.write_text(re.sub(r"(?m)^( *)#.*$", r"\1# Set by you.", text), encoding="utf-8")
     again = train(tmp_path / "cells", out=tmp_path / "again", config=plan, progress=Progress())
     assert again.config.origins == first.config.origins
     assert tuned.pop() == {"kind", "seed_threshold"}, "comments have no effect"
@@ -49,7 +49,7 @@ def test_what_the_user_has_set_in_words_or_in_a_file_is_not_tuned(
         r"(?m)^  foreground_threshold: .*$", "  foreground_threshold: 0.61", re.sub(r"(?m)^ *#.*\n", "", text)
     )
     assert changed == 1
-    plan.write_text(bare)
+    plan.write_text(bare, encoding="utf-8")
     edited = train(tmp_path / "cells", out=tmp_path / "edited", config=plan, progress=Progress())
     assert tuned.pop() == {"kind", "seed_threshold", "foreground_threshold"}
     assert edited.config.origins["target.foreground_threshold"] == "file"

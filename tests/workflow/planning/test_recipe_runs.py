@@ -79,7 +79,7 @@ def test_the_preset_as_a_word_on_images_smaller_than_its_tile(
 def test_the_preset_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: Path) -> None:
     word = learn(cells, tmp_path / "word", "preset=unet2015", *SMALL)
     plan = tmp_path / "plan.yaml"
-    plan.write_text("preset: unet2015\nnetwork:\n  base: 2\ntraining:\n  precision: float32\n")
+    plan.write_text("preset: unet2015\nnetwork:\n  base: 2\ntraining:\n  precision: float32\n", encoding="utf-8")
     file = learn(cells, tmp_path / "file", config=plan)
     assert values_of(file.config) == values_of(word.config)
     assert file.config.user_set == word.config.user_set == {"network.base", "training.precision"}
@@ -91,7 +91,7 @@ def test_the_preset_in_a_file_is_planned_as_the_word_is(cells: Path, tmp_path: P
 
 def test_words_stand_above_the_file(cells: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
-    plan.write_text("preset: unet2015\nnetwork:\n  base: 2\ntraining:\n  steps: 1\n")
+    plan.write_text("preset: unet2015\nnetwork:\n  base: 2\ntraining:\n  steps: 1\n", encoding="utf-8")
     run = train(cells, out=tmp_path / "run", config=plan, overrides=("network=unet",), progress=Progress())
     assert (run.config.network.name, run.config.network.base, run.config.training.steps) == ("unet", 2, 1)
     assert run.config.training.budget is None  # a number of steps of one's own is no start for a proposed budget

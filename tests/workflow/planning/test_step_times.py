@@ -123,5 +123,5 @@ def test_another_machine_or_version_measures_anew(cache: Path, monkeypatch: pyte
 
 def test_a_damaged_file_in_the_cache_is_measured_anew(cache: Path) -> None:
     Machine().probe(60.0, keep=True)(PLAIN)
-    next(cache.iterdir()).write_text("{")
+    next(cache.iterdir()).write_text("{", encoding="utf-8")
     assert Machine().probe(60.0, keep=True)(PLAIN) == pytest.approx(4.0)

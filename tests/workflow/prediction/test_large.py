@@ -134,7 +134,7 @@ def test_a_stopped_command_is_continued_by_the_same_command(world: Path, monkeyp
 def test_another_model_does_not_continue(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(world)
     (world / "out" / ".b.tif.journal").touch()
-    (world / "out" / ".a.tif.done").write_text("another command")
+    (world / "out" / ".a.tif.done").write_text("another command", encoding="utf-8")
     written: list[str] = []
     write = TileFile.write
 
@@ -223,7 +223,7 @@ def test_the_weights_of_an_openvino_export_belong_to_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph, weights = tmp_path / "model.xml", tmp_path / "model.bin"
-    graph.write_text("<net/>")
+    graph.write_text("<net/>", encoding="utf-8")
     weights.write_bytes(b"old weights")
     before = large.model_digest(graph)
     weights.write_bytes(b"new weights")
@@ -246,7 +246,7 @@ def test_tiles_of_a_tiff_are_compressed_as_wished(world: Path, chosen: str | Non
 @pytest.mark.parametrize(("chosen", "codec"), [(None, "zstd"), ("zstd", "zstd"), ("deflate", "gzip")])
 def test_chunks_of_zarr_are_compressed_as_wished(world: Path, chosen: str | None, codec: str) -> None:
     run(world, format="zarr", compression=chosen)
-    meta = json.loads((world / "out" / "a.ome.zarr" / "0" / "zarr.json").read_text())
+    meta = json.loads((world / "out" / "a.ome.zarr" / "0" / "zarr.json").read_text(encoding="utf-8"))
     (sharding,) = meta["codecs"]
     assert codec in [inner["name"] for inner in sharding["configuration"]["codecs"]]
     model: Any = load(world / "model.safetensors")

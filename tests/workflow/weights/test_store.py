@@ -76,7 +76,7 @@ def test_weights_are_downloaded_once_checked_converted_and_cached(server: Served
     assert all(torch.equal(tensors[name], value) for name, value in TENSORS.items())
     assert (origin.source, origin.licence, origin.sha256) == ("somebody's weights", "a licence", DIGEST)
     assert (origin.mean, origin.std) == (MEAN, STD)
-    record = json.loads(path.with_suffix(".json").read_text())
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert (record["sha256"], record["known_beforehand"]) == (DIGEST, known == 64)
     assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".safetensors"]
     assert fetch_weights(published, Progress()) == path
@@ -172,7 +172,7 @@ def test_a_stored_file_that_changed_is_refused(server: Served, cache: Path) -> N
     with pytest.raises(BadWeights, match="another SHA-256") as caught:
         fetch_weights(published, Progress())
     assert "Remove it" in caught.value.hint
-    path.with_suffix(".json").write_text("{}")
+    path.with_suffix(".json").write_text("{}", encoding="utf-8")
     with pytest.raises(BadWeights, match="the record of a stored file"):
         fetch_weights(published, Progress())
 

@@ -85,7 +85,7 @@ def to_shapes(image: AnnotatedImage, dataset: AnnotatedSet) -> Shapes:
         return _join(("", mask) for mask in map(_read_binary, annotation.paths))
     if isinstance(annotation, ClassMasks):
         joined = _join((name, _read_binary(path)) for name, path in annotation.masks)
-        ignored = () if annotation.ignored is None else _join([("", _read_binary(annotation.ignored))]).shapes
+        ignored = () if annotation.ignored is None else _join(iter([("", _read_binary(annotation.ignored))])).shapes
         return replace(joined, shapes=(*joined.shapes, *(replace(shape, ignore=True) for shape in ignored)))
     mask = read_mask(annotation.path)
     colours = tuple(red << 16 | green << 8 | blue for red, green, blue in dataset.colours)

@@ -202,7 +202,9 @@ def test_a_training_writes_what_it_chose_into_the_model_file(
     after, before = score_of(run, cells, model_card.target), score_of(run, cells, planned)
     assert after > before
     assert float(model_card.trained["validation_mean_ap"]) == pytest.approx(after, abs=2e-3)
-    assert model_card.trained["thresholds"].split(". ")[0] in report(run, progress=Progress()).read_text()
+    assert model_card.trained["thresholds"].split(". ")[0] in report(run, progress=Progress()).read_text(
+        encoding="utf-8"
+    )
     # settings of the user do not change, and without tuning none do
     own = ("target.min_area=7", "target.seed_threshold=0.45")
     kept, _ = learn(cells, tmp_path / "own", f"target.kind={kind}", *own, steps=2)

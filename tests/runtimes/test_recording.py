@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.networks.recording import record
+from pixelwise.runtimes.recording import record
 
 NETWORKS = ["unet", "resunet", "attention_unet", "unetplusplus", "resencunet", "vnet"]
 

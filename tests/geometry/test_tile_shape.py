@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.geometry.sizes import Geometry
+from pixelwise.geometry.tile_shape import fit_tile, shrink_tile
 from pixelwise.geometry.tiles import tile_grid
-from pixelwise.inference.tile_shape import fit_tile, shrink_tile
 
 AXIS = Geometry(total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18)
 
