@@ -28,6 +28,8 @@ class VolumeSampler(PatchSampler):
     Examples
     --------
     >>> from pixelwise.sampling.augment import NO_AUGMENTATION
+    >>> from pixelwise.sampling.normalise import Scale
+    >>> from pixelwise.sampling.patches import PatchOptions
     >>> volume, target = np.zeros((1, 9, 20, 20)), np.zeros((9, 20, 20), np.uint8)
     >>> options = PatchOptions(depth=8, height=16, width=16, batch=2)
     >>> sampler = VolumeSampler([volume], [target], [Scale(np.ones(1), np.zeros(1))], options, NO_AUGMENTATION, 0)
