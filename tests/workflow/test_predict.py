@@ -143,7 +143,7 @@ def test_the_first_image_is_computed_alone_and_others_together(
         return compute(self, tiles)
 
     monkeypatch.setattr(TorchRuntime, "__call__", noted)
-    run(tmp_path, tmp_path / "images")
+    run(tmp_path, tmp_path / "images", runtime="torch")
     assert batches == [1, 8, 8, 3]
 
 
