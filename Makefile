@@ -1,13 +1,16 @@
 # make demo: set up, train on drawn cells, score, show a report.   make test: set up, run every check.
+# make slow: the tests that `make test` leaves out.   make coverage: lines and branches that all tests run.
 PYTHON ?= python3
 BIN := .venv/bin
 # more torch threads than cores only make the parallel test processes wait for each other
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+# neighbours stay in one process, which builds their fixtures once; who has nothing left takes from the others
+PYTEST := $(TEST_ENV) $(BIN)/pytest --numprocesses auto --dist worksteal
 
 # one after the other, even under make -j: everything stands on setup
 .NOTPARALLEL:
 
-.PHONY: demo test setup lint types layers tests package clean
+.PHONY: demo test setup lint types layers tests slow coverage package clean
 
 demo: setup
 	$(BIN)/pixelwise demo
@@ -34,7 +37,15 @@ layers:
 	$(BIN)/lint-imports
 
 tests:
-	$(TEST_ENV) $(BIN)/pytest --numprocesses auto
+	$(PYTEST) -m 'not slow'
+
+# these check the types of all arguments, not of arrays alone
+slow: setup
+	$(PYTEST) -m slow --jaxtyping-packages=pixelwise,beartype.beartype
+
+# of all tests, in this process and the threads of it; htmlcov/ shows the lines
+coverage: setup
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=json --cov-report=html
 
 package:
 	rm -rf dist build/bare
@@ -44,4 +55,4 @@ package:
 	build/bare/bin/pixelwise --help
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .coverage* coverage.json htmlcov

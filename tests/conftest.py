@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import array_checks
+
+array_checks.install()
+
 # The same examples every time: a red test must stay red until it is mended. No deadline: shared machines stall.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")

@@ -1,17 +1,20 @@
 """Tiny networks of both kinds, masks and whole images, and the samples for the parity checks of their exports."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 import torch
 
 from pixelwise.exporters.export import ExportImages, export_model
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.samples import Sample
+from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.architectures import build, with_defaults_where_unread
@@ -24,6 +27,7 @@ from pixelwise.workflow.run import Run
 from tiny import make_photo_recipe, make_recipe, write_model
 
 DATASET = Normalisation(kind="dataset", mean=(110.0,), std=(45.0,))
+_GRAPHS: dict[str, bytes] = {}
 
 
 class Heard(Progress):
@@ -35,6 +39,24 @@ class Heard(Progress):
     def message(self, *sentences: str) -> None:
         """Keep sentences, a line each."""
         self.text += "".join(f"{sentence}\n" for sentence in sentences)
+
+
+def graph_of(network: torch.nn.Module, card: ModelCard, *, metadata: ModelCard | None = None) -> bytes:
+    """Return `onnx_bytes`, which takes seconds and depends on nothing else, once for equal networks."""
+    digest = hashlib.sha256(repr((card, metadata or card)).encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.detach().numpy().tobytes())
+    if digest.hexdigest() not in _GRAPHS:
+        _GRAPHS[digest.hexdigest()] = onnx_bytes(network, card, metadata=metadata)  # type: ignore[arg-type]
+    return _GRAPHS[digest.hexdigest()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs_made_once() -> Generator[None]:
+    """Let exports share the graphs of equal networks, in every module that imports this fixture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pixelwise.exporters.export.onnx_bytes", graph_of)
+        yield
 
 
 def make_network(scale: Normalisation | None = None, **network: object) -> tuple[Segmenter, ModelCard]:

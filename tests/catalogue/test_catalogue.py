@@ -38,8 +38,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def is_slow(entry: Entry, command: str) -> bool:
-    """Return whether a cell takes long, or is one of many that compute: training, and predicting by windows."""
-    computes = command in ("train", "predict --format tiff") and entry.expected(command) == "ok"
+    """Return whether a cell takes long, or is one of many that compute with a network what others compute too."""
+    computes = command in ("train", "evaluate", "export", "predict --format tiff") and entry.expected(command) == "ok"
     return command in entry.slow or (computes and entry.name not in ALWAYS)
 
 

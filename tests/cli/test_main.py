@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from command_line import run_here
 from fuzz.mutations import limited
 from pixelwise.cli import main
 from pixelwise.cli.overview import COMMANDS, overview
@@ -149,7 +150,7 @@ def test_a_pipe_as_a_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     for words in (("report", str(tmp_path)), ("evaluate", str(tmp_path), str(tmp_path))):
-        result = pixelwise(*words)
+        result = run_here(*words)
         assert result.returncode == 2
         assert "expected a run folder; got a folder without config.yaml" in result.stderr
 
@@ -279,7 +280,7 @@ def pairs(tmp_path: Path, rng: np.random.Generator) -> Callable[[], Path]:
 
 
 def test_json_is_one_object_on_standard_output(pairs: Callable[[], Path], tmp_path: Path) -> None:
-    result = pixelwise("inspect", str(pairs()), "--json", "--out", str(tmp_path / "sheet.png"))
+    result = run_here("inspect", str(pairs()), "--json", "--out", str(tmp_path / "sheet.png"))
     assert result.returncode == 0, result.stderr
     data = json.loads(result.stdout)
     assert data["task"] == "binary"
@@ -290,7 +291,7 @@ def test_json_is_one_object_on_standard_output(pairs: Callable[[], Path], tmp_pa
 
 
 def test_an_unknown_network_is_an_error_with_the_known_ones() -> None:
-    result = pixelwise("inspect", "resunets")
+    result = run_here("inspect", "resunets")
     assert result.returncode == 2
     assert "`resunets`" in result.stderr
     assert "unet2015, unet" in result.stderr
@@ -298,14 +299,14 @@ def test_an_unknown_network_is_an_error_with_the_known_ones() -> None:
 
 
 def test_networks_are_listed_and_drawn(tmp_path: Path) -> None:
-    listed = pixelwise("inspect", "--list", "--json")
+    listed = run_here("inspect", "--list", "--json")
     assert "unetplusplus" in [network["name"] for network in json.loads(listed.stdout)["networks"]]
-    drawn = pixelwise("inspect", "unet", "depth=2", "--size", "64", "--out", str(tmp_path / "u.svg"))
+    drawn = run_here("inspect", "unet", "depth=2", "--size", "64", "--out", str(tmp_path / "u.svg"))
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "u.svg").is_file()
     assert (tmp_path / "u.png").is_file()
     for words, got in ((("inspect",), "neither"), (("inspect", "unet", "--list"), "both")):
-        refused = pixelwise(*words, cwd=tmp_path)
+        refused = run_here(*words, cwd=tmp_path)
         assert refused.returncode == 2
         assert f"expected a data folder, a run folder or a network, or --list; got {got}." in refused.stderr
 
@@ -314,7 +315,7 @@ def test_inspecting_unusable_data_lists_the_problems_and_exits_with_2(tmp_path: 
     for name in ("a", "b"):
         write_image(tmp_path / "data" / "images" / f"{name}.png", np.full((1, 20, 20), 7, np.uint8))
         write_image(tmp_path / "data" / "masks" / f"{name}.png", np.zeros((1, 20, 21), np.uint8))
-    result = pixelwise("inspect", str(tmp_path / "data"), "--json", cwd=tmp_path)
+    result = run_here("inspect", str(tmp_path / "data"), "--json", cwd=tmp_path)
     assert result.returncode == 2
     assert {problem["kind"] for problem in json.loads(result.stdout)["problems"]} >= {"size mismatch"}
 

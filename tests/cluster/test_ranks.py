@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from pixelwise.cluster.ranks import RankRequest, train_in_processes, without_fla
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadOption
 from pixelwise.progress import Progress
+from pixelwise.workflow.train import train
 from sleepers import wait_until
 
 SETTINGS = (
@@ -57,13 +59,16 @@ def model(out: Path) -> str:
     return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
 
 
-def test_one_two_and_four_processes_write_the_same_model(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("several", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_several_processes_write_the_model_of_one(data: Path, tmp_path: Path, several: int) -> None:
     models: set[str] = set()
-    for ranks in (1, 2, 4):
+    for ranks in (1, several):
         assert first(data, tmp_path / str(ranks), "--ranks", str(ranks)).wait() in DONE
         models.add(model(tmp_path / str(ranks)))
     assert len(models) == 1
-    rows = [(tmp_path / ranks / "metrics.csv").read_text(encoding="utf-8").splitlines() for ranks in ("1", "2")]
+    rows = [
+        (tmp_path / ranks / "metrics.csv").read_text(encoding="utf-8").splitlines() for ranks in ("1", str(several))
+    ]
     assert len(rows[0]) == len(rows[1])
 
 
@@ -102,19 +107,22 @@ def children(process: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        (("--budget", "60s"), "--steps"),
-        (("--steps", "4", "--folds", "2"), "folds"),
-        (("--steps", "4"), "training.slots"),
-    ],
+    ("limits", "text"), [({"budget": "60s"}, "--steps"), ({"steps": 4, "folds": 2}, "folds")], ids=str
 )
 def test_what_several_processes_cannot_share(
-    data: Path, tmp_path: Path, words: tuple[str, ...], text: str, capfd: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, limits: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ("train", str(data), "--out", str(tmp_path / "run"), *words)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadOption, match=text):
+        train(data, out=tmp_path / "run", progress=Progress(), **limits)
+
+
+def test_a_refusal_of_several_processes_ends_the_command(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ("train", str(data), "--out", str(tmp_path / "run"), "--steps", "4")
     assert train_in_processes(RankRequest(words=command, folder=tmp_path / "run", ranks=2), Progress()) == 2
-    assert text in capfd.readouterr().err
+    assert "training.slots" in capfd.readouterr().err
 
 
 FAKE = """

@@ -36,9 +36,12 @@ RAY = Path(sys.executable).with_name("ray")
 TOKEN = "0123456789abcdef" * 4
 
 
+needs_ray = pytest.mark.skipif(not RAY.is_file(), reason="needs Ray")
+
+
 def on_a_cluster(test: Callable[..., None]) -> Callable[..., None]:
     """Mark a test that starts the processes of a cluster."""
-    return pytest.mark.slow(pytest.mark.skipif(not RAY.is_file(), reason="needs Ray")(test))
+    return pytest.mark.slow(needs_ray(test))
 
 
 def node(name: str, cores: float, *, alive: bool = True) -> dict[str, Any]:
@@ -248,7 +251,7 @@ def test_a_frozen_worker_that_wakes_changes_nothing(
         check_complete(job, range(12))
 
 
-@on_a_cluster
+@needs_ray
 def test_a_prediction_on_ray_is_that_of_one_process(shell: str, tmp_path: Path, rng: np.random.Generator) -> None:
     write_model(tmp_path / "model.safetensors")
     for number in range(6):

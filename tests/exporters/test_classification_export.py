@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from exports import make_material, make_photo_network, make_photo_samples
+from exports import graph_of, graphs_made_once, make_material, make_photo_network, make_photo_samples
 from pixelwise.errors import ExportFailed
 from pixelwise.exporters import export as exports
 from pixelwise.exporters.classification_export import UNKNOWN, ClassificationExport
@@ -19,7 +19,6 @@ from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.formats import FORMATS
 from pixelwise.exporters.parity_report import read_parity_data
 from pixelwise.exporters.samples import ParityBatch
-from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.exporters.verification import verify_export
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Outputs
@@ -30,6 +29,7 @@ from pixelwise.sampling.normalise import Normalisation, intensity_scale
 from pixelwise.sampling.resize_crop import View
 from tiny import make_photo_recipe
 
+__all__ = ["graphs_made_once"]
 ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
 
 
@@ -83,7 +83,7 @@ def test_each_image_is_scored_once_with_the_crop_of_prediction() -> None:
 def test_all_runtimes_agree_for_every_network(network: dict[str, object], free: bool, tmp_path: Path) -> None:
     torchs, model_card = make_photo_network(View(side=40, shorter=40), **network)
     path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(torchs, model_card))
+    path.write_bytes(graph_of(torchs, model_card))
     assert OnnxRuntime(path).model_card == model_card
     for batch, rows, columns in ((1, 40, 40), (3, 40, 40), *(((2, 47, 71), (1, 64, 34)) if free else ())):
         photos = np.random.default_rng(1).integers(0, 255, (batch, 3, rows, columns)).astype(np.uint8)
@@ -108,7 +108,7 @@ def test_networks_without_dynamic_sizes_have_a_static_size() -> None:
     assert min_dynamic_side(224, name="vgg16_bn") is None
     assert min_dynamic_side(224, name="resnet50", shortcut="D") is None
     torchs, model_card = make_photo_network(View(side=32, shorter=32), name="resnet18")
-    shape = onnx.load_from_string(onnx_bytes(torchs, model_card)).graph.input[0].type.tensor_type.shape.dim
+    shape = onnx.load_from_string(graph_of(torchs, model_card)).graph.input[0].type.tensor_type.shape.dim
     assert [side.dim_value for side in shape[1:]] == [3, 32, 32]
     assert shape[0].dim_param, "the batch is dynamic all the same"
 

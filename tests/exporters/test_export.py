@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exports import DATASET, make_material, make_network, make_samples
+from exports import DATASET, graphs_made_once, make_material, make_network, make_samples
 from pixelwise.errors import BadModel, BadOption, ExportFailed
 from pixelwise.exporters import export as exports
 from pixelwise.exporters.comparison import Comparison, compare
@@ -28,6 +28,7 @@ from pixelwise.runtimes.base import Outputs
 from pixelwise.sampling.normalise import Normalisation
 from tiny import make_recipe
 
+__all__ = ["graphs_made_once"]
 ANY_LOSS = Limits(difference=None, probability_difference=None, disagreement=None, score_loss=100.0)
 EXACT, QUANTISED = SegmentationExport.exact, SegmentationExport.quantised
 

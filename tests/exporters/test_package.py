@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import yaml
 
-from exports import make_material, make_network, make_photo_network, make_photo_samples
+from exports import graphs_made_once, make_material, make_network, make_photo_network, make_photo_samples
 from pixelwise.errors import BadModel, ExportFailed
 from pixelwise.exporters.export import export_model
 from pixelwise.exporters.package import check_package
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.model_file.model_card import ModelCard
 
+__all__ = ["graphs_made_once"]
 Contents = dict[str, bytes]
 
 

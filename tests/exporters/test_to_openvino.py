@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-from exports import DATASET, make_material, make_network
+from exports import DATASET, graph_of, graphs_made_once, make_material, make_network
 from pixelwise.exporters import to_openvino
 from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export import export_model
 from pixelwise.exporters.segmentation_export import SegmentationExport
-from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.runtimes.openvino import OpenVinoRuntime, openvino
+
+__all__ = ["graphs_made_once"]
 
 
 def largest_error(folder: Path) -> float:
     """Return the relative error of int8 on a bright tile, calibrated with 15 dark ones."""
     network, model_card = make_network(DATASET)
-    graph, rng = onnx_bytes(network, model_card), np.random.default_rng(0)
+    graph, rng = graph_of(network, model_card), np.random.default_rng(0)
     shape = (1, model_card.channels, 64, 64)
     dark = [{"image": rng.uniform(0, 20, shape).astype(np.float32)} for _ in range(15)]
     bright = {"image": rng.uniform(0, 4000, shape).astype(np.float32)}
@@ -44,7 +45,7 @@ def gap_to_normalised_tiles(path: Path) -> float:
     image = rng.integers(0, 4000, (4, model_card.channels, 64, 64)).astype(np.float32)
     mean, std = image.mean((2, 3)), image.std((2, 3))
     feeds = [{"image": i[None], "mean": m[None], "std": s[None]} for i, m, s in zip(image, mean, std, strict=True)]
-    to_openvino.write_openvino_int8(path, onnx_bytes(network, model_card), model_card, feeds)
+    to_openvino.write_openvino_int8(path, graph_of(network, model_card), model_card, feeds)
     runtime = OpenVinoRuntime(path)
     whole = runtime.outputs(image, mean, std).logits
     scaled = (image - mean[:, :, None, None]) / std[:, :, None, None]

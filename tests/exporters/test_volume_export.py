@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from exporters.test_export import ANY_LOSS
+from exports import graphs_made_once
 from pixelwise.exporters.export import ExportImages, export_model
 from pixelwise.exporters.export_task import export_task_of
 from pixelwise.exporters.formats import FORMATS
@@ -28,6 +29,7 @@ from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation
 from tiny import make_recipe
 
+__all__ = ["graphs_made_once"]
 THICK = {"strides": ((1, 2, 2),), "kernels": ((1, 3, 3), (3, 3, 3))}
 LIMITED = Normalisation(kind="dataset", mean=(110.0,), std=(45.0,), clip=((20.0, 200.0),))
 

@@ -357,7 +357,6 @@ def child(folder: Path, out: Path, die: int = 0, core: int = 64) -> "subprocess.
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
 
-@pytest.mark.slow
 def test_a_killed_prediction_resumes_to_the_same_file(tmp_path: Path) -> None:
     save(tmp_path / "image.tif", picture(210, 330))
     model_of(tmp_path)
@@ -370,8 +369,7 @@ def test_a_killed_prediction_resumes_to_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "mask.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["classes", "boundary"])
+@pytest.mark.parametrize("kind", ["classes", pytest.param("boundary", marks=pytest.mark.slow)])
 def test_memory_stays_below_the_bound(tmp_path: Path, kind: str) -> None:
     save(tmp_path / "image.tif", picture(3000, 6000))
     model_of(tmp_path, kind, base=8)

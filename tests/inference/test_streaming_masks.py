@@ -8,8 +8,8 @@ import pytest
 from scipy import ndimage
 
 from pixelwise.inference import streaming_instances
-from pixelwise.inference.streaming import decider
 from pixelwise.inference.streaming_masks import finish_mask
+from pixelwise.inference.streaming_tiles import decider
 from pixelwise.io.label_writer import TiledLayout, TileFile
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions

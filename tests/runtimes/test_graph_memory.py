@@ -7,9 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exports import make_network
+from exports import graph_of, make_network
 from pixelwise.errors import BadModel
-from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.runtimes import graph_memory
 from pixelwise.runtimes.graph_memory import GIB, GraphOperation, MemoryCheck, available_memory, peak_bytes
 from pixelwise.runtimes.onnx import OnnxRuntime
@@ -19,7 +18,7 @@ from pixelwise.runtimes.openvino import OpenVinoRuntime
 def hungry(path: Path, side: int, *, constant: bool = True) -> Path:
     """Write an export that makes zeros of (1, 2, side, side), or of `side` times the image, and averages them."""
     network, model_card = make_network()
-    model = onnx.load_from_string(onnx_bytes(network, model_card))
+    model = onnx.load_from_string(graph_of(network, model_card))
     graph = model.graph
     logits = next(value for value in graph.output if value.name == "logits")
     for node in graph.node:
@@ -63,7 +62,7 @@ def test_a_hungry_graph_is_refused(runtime: type[OnnxRuntime], tmp_path: Path) -
 def test_the_estimate_grows_with_the_tile(runtime: type[OnnxRuntime], tmp_path: Path) -> None:
     network, model_card = make_network()
     path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(network, model_card))
+    path.write_bytes(graph_of(network, model_card))
     loaded = runtime(path)
     estimate = loaded._check_memory._estimate
     shapes = {side: {"image": (1, 1, side, side), "mean": (1, 1), "std": (1, 1)} for side in (64, 128)}
@@ -116,7 +115,7 @@ def test_available_memory_respects_the_control_group(tmp_path: Path) -> None:
 
 def test_logits_of_another_shape_are_refused_by_both(tmp_path: Path) -> None:
     network, model_card = make_network()
-    model = onnx.load_from_string(onnx_bytes(network, model_card))
+    model = onnx.load_from_string(graph_of(network, model_card))
     for node in model.graph.node:
         node.output[:] = ["plain" if name == "logits" else name for name in node.output]
         node.input[:] = ["plain" if name == "logits" else name for name in node.input]

@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from exports import make_network
+from exports import graph_of, make_network
 from inference.test_predictor import PLAIN
 from inference.test_staged import NETWORKS, Planned, plan_of
 from pixelwise.errors import BadModel
-from pixelwise.exporters.to_onnx import onnx_bytes
 from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
 from pixelwise.geometry.subgraphs import NetworkStages, subgraphs_at
 from pixelwise.inference.predictor import Predictor
@@ -36,17 +37,28 @@ def stages_of(**options: Any) -> NetworkStages:
 def exported(kind: str, folder: Path, **options: Any) -> StagedRuntime:
     """Export a network with random weights and open the file."""
     network, model_card = make_network(**options)
-    graph = onnx_bytes(network, model_card)
+    graph = graph_of(network, model_card)
     if kind == "onnx":
         return OnnxRuntime(graph)
     path = folder / "model.xml"
     if kind == "openvino":
         write_openvino(path, graph, model_card)
     else:
-        tile = tiles(model_card.channels)
-        ones = np.ones((len(tile), model_card.channels), np.float32)
-        write_openvino_int8(path, graph, model_card, [{"image": tile, "mean": 0 * ones, "std": ones}])
+        for name, content in quantised_files(tuple(options.items())).items():
+            (folder / name).write_bytes(content)
     return OpenVinoRuntime(path)
+
+
+@cache
+def quantised_files(options: tuple[tuple[str, Any], ...]) -> dict[str, bytes]:
+    """Return the files of a network in int8 by name; its calibration takes seconds."""
+    network, model_card = make_network(**dict(options))
+    tile = tiles(model_card.channels)
+    ones = np.ones((len(tile), model_card.channels), np.float32)
+    with TemporaryDirectory() as folder:
+        path, feed = Path(folder) / "model.xml", {"image": tile, "mean": 0 * ones, "std": ones}
+        write_openvino_int8(path, graph_of(network, model_card), model_card, [feed])
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 
 def tiles(channels: int = 1) -> np.ndarray:
@@ -96,7 +108,7 @@ def test_an_image_in_tiles_of_a_cut_file_equals_the_whole_image(kind: str, tmp_p
 
 
 def test_tiles_of_a_cut_quantised_file_do_not_depend_on_their_size(tmp_path: Path) -> None:
-    runtime = exported("openvino-int8", tmp_path, encoder="resnet18", base=2, depth=4)
+    runtime = exported("openvino-int8", tmp_path, encoder="resnet18", base=8, depth=4)
     stages = runtime.stages
     assert stages is not None
     pixels = np.random.default_rng(1).random((1, 200, 130)).astype(np.float32)
@@ -118,7 +130,7 @@ def test_stages_survive_a_file(options: dict[str, Any]) -> None:
 
 def test_networks_that_cannot_be_cut_are_exported_without_stages() -> None:
     network, model_card = make_network(name="unet2015", base=2)
-    assert OnnxRuntime(onnx_bytes(network, model_card)).stages is None
+    assert OnnxRuntime(graph_of(network, model_card)).stages is None
 
 
 def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -169,7 +181,7 @@ def test_damaged_stages_are_refused(text: str) -> None:
 
 def test_a_graph_without_the_maps_of_its_stages_is_refused(tmp_path: Path) -> None:
     network, model_card = make_network(encoder="resnet18", base=2, depth=4)
-    renamed = onnx_bytes(network, model_card).replace(b"encoder_map_2", b"encoder_map_X")
+    renamed = graph_of(network, model_card).replace(b"encoder_map_2", b"encoder_map_X")
     (tmp_path / "model.onnx").write_bytes(renamed)
     with pytest.raises(BadModel, match="maps"):
         OpenVinoRuntime(tmp_path / "model.onnx")
@@ -177,7 +189,7 @@ def test_a_graph_without_the_maps_of_its_stages_is_refused(tmp_path: Path) -> No
 
 def test_subgraphs_are_those_of_torch() -> None:
     network, model_card = make_network(encoder="resnet18", base=2, depth=4)
-    found, runtime = staged(network), OnnxRuntime(onnx_bytes(network, model_card))
+    found, runtime = staged(network), OnnxRuntime(graph_of(network, model_card))
     assert found is not None
     with torch.inference_mode():
         expected = {key: value.numpy() for key, value in found.maps(torch.from_numpy(tiles())).items()}

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exports import make_network
-from pixelwise.exporters.to_onnx import onnx_bytes
+from exports import graph_of, make_network
 from pixelwise.exporters.to_openvino import write_openvino, write_openvino_int8
 from pixelwise.runtimes import openvino
 from pixelwise.runtimes.openvino import OpenVinoRuntime, read_graph, split_concatenated_convolutions
@@ -27,7 +26,7 @@ def concatenations(graph: Any) -> int:
 def test_concatenated_convolutions_are_split(upsampling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, model_card = make_network(upsampling=upsampling)
     path = tmp_path / "model.xml"
-    write_openvino(path, onnx_bytes(network, model_card), model_card)
+    write_openvino(path, graph_of(network, model_card), model_card)
     graph = read_graph(path)
     before, convolutions = concatenations(graph), count(graph, "Convolution")
     assert before == model_card.network.depth, "one in each stage of the decoder"
@@ -45,7 +44,7 @@ def test_quantised_graphs_are_not_changed(tmp_path: Path) -> None:
     tile = np.random.default_rng(0).normal(size=(1, model_card.channels, 64, 64)).astype(np.float32)
     flat = np.zeros((1, model_card.channels), np.float32), np.ones((1, model_card.channels), np.float32)
     feed = {"image": tile, "mean": flat[0], "std": flat[1]}
-    write_openvino_int8(tmp_path / "model.xml", onnx_bytes(network, model_card), model_card, [feed])
+    write_openvino_int8(tmp_path / "model.xml", graph_of(network, model_card), model_card, [feed])
     graph = read_graph(tmp_path / "model.xml")
     before = concatenations(graph)
     split_concatenated_convolutions(graph)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from command_line import run_here
 from drawn import pairs, save
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadDataset, BadModel, BadOption, OutputFailed
@@ -284,22 +285,13 @@ def test_the_table_on_request_and_what_belongs_to_masks(run: Run, mixed: Path, t
 
 
 def test_the_command_line_tells_classes_as_json(run: Run, mixed: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pixelwise",
-        "predict",
-        str(run.folder),
-        str(mixed),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    result = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120, check=False)
+    words = ("predict", run.folder, mixed, "--out", tmp_path / "out")
+    result = run_here(*words, "--json")
     assert result.returncode == 3, "one file failed"
     value = json.loads(result.stdout)
     assert len(value["predictions"]) == 6
     assert {row["class"] for row in value["predictions"]} <= set(SHAPES)
-    result = subprocess.run([*command, "--overwrite"], capture_output=True, text=True, timeout=120, check=False)
+    result = run_here(*words, "--overwrite")
     assert re.fullmatch(r"6 images classified in .*predictions\.csv, 1 image failed\.\n", result.stdout)
 
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from pixelwise.progress import Progress
 from pixelwise.workflow.demo import demo
 
@@ -18,10 +16,9 @@ class Listener(Progress):
         self.messages += sentences
 
 
-@pytest.mark.slow
 def test_the_demo_ends_with_scores_and_where_to_look(tmp_path: Path) -> None:
     listener = Listener()
-    run = demo(tmp_path / "demo", steps=60, progress=listener)
+    run = demo(tmp_path / "demo", steps=20, progress=listener)
     text = "\n".join(listener.messages)
     assert "images, test split, 6 images: mean AP" in text
     assert f"Report: {run.report_path}" in text

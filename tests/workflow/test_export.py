@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from drawn import pairs
-from exports import Heard, draw_photos, write_photo_run, write_trained_run
+from exports import Heard, draw_photos, graphs_made_once, write_photo_run, write_trained_run
 from pixelwise.errors import BadDataset, BadOption, BadRun
 from pixelwise.io.read import read_image, read_mask, write_image
 from pixelwise.model_file.model_card import ModelCard
@@ -23,6 +23,7 @@ from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.verify import verify
 from tiny import make_recipe
 
+__all__ = ["graphs_made_once"]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLE, PHOTO_EXAMPLE = EXAMPLES / "run_onnx.py", EXAMPLES / "classify_onnx.py"
 

@@ -70,7 +70,6 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(data, out=out, steps=120, overrides=SETTINGS, device="cpu", progress=Progress())
 
 
-@pytest.mark.slow
 def test_the_model_card_has_the_regions(run: Run) -> None:
     card = read_model_card(run.model_path)
     assert card.target.region_names == ("whole", "core", "enhancing")
@@ -80,7 +79,6 @@ def test_the_model_card_has_the_regions(run: Run) -> None:
     assert run.config.loss.regions == card.target.regions
 
 
-@pytest.mark.slow
 def test_every_region_is_scored(run: Run, data: Path) -> None:
     scores = evaluate(run.folder, data, split="test", progress=Progress())
     rows = {row["name"]: row for row in scores["scores"]["regions"]["classes"]}
@@ -91,7 +89,6 @@ def test_every_region_is_scored(run: Run, data: Path) -> None:
     assert set(scores["cases"][0]["regions"]) == set(rows)
 
 
-@pytest.mark.slow
 def test_masks_are_written_region_by_region(run: Run, data: Path, tmp_path: Path) -> None:
     found = predict(run.folder, [data / "imagesTs"], tmp_path / "out", progress=Progress())
     assert not found.failed
@@ -107,7 +104,6 @@ def test_masks_are_written_region_by_region(run: Run, data: Path, tmp_path: Path
     assert report(run.folder, progress=Progress()).exists()
 
 
-@pytest.mark.slow
 def test_exports_predict_the_same(run: Run, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     exported = export(run.folder, out=tmp_path / "model.onnx", progress=Progress())
@@ -117,7 +113,6 @@ def test_exports_predict_the_same(run: Run, data: Path, tmp_path: Path) -> None:
         assert (masks[0] != masks[1]).mean() < 1e-3
 
 
-@pytest.mark.slow
 def test_what_is_for_exclusive_classes_is_refused(run: Run, data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="--folds"):
         train(data, out=tmp_path / "folds", steps=4, folds=2, device="cpu", progress=Progress())

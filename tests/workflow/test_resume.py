@@ -104,7 +104,15 @@ MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "before the first checkpoint",
+        pytest.param("while a checkpoint is written", marks=pytest.mark.slow),
+        "after a checkpoint",
+        pytest.param("while validating", marks=pytest.mark.slow),
+    ],
+)
 def test_kill_minus_nine_and_go_on(data: Path, tmp_path: Path, straight: dict[str, bytes], moment: str) -> None:
     out = tmp_path / "run"
     process = first(data, out)
@@ -116,7 +124,9 @@ def test_kill_minus_nine_and_go_on(data: Path, tmp_path: Path, straight: dict[st
     assert files(out) == straight
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=lambda n: n.name
+)
 def test_a_request_to_stop_saves_and_says_how_to_go_on(
     data: Path, tmp_path: Path, straight: dict[str, bytes], number: signal.Signals
 ) -> None:

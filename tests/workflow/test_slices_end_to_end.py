@@ -40,7 +40,6 @@ def write(root: Path) -> Path:
     return root
 
 
-@pytest.mark.slow
 def test_slices_are_volumes_from_training_to_prediction(tmp_path: Path) -> None:
     data, options = write(tmp_path / "data"), DataOptions(task="multiclass", stack=True, voxel_size="2,1,1")
     out = tmp_path / "run"

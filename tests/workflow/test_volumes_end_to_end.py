@@ -54,7 +54,6 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(data, out=out, steps=STEPS, overrides=SETTINGS, device="cpu", progress=Progress())
 
 
-@pytest.mark.slow
 def test_a_model_of_volumes_is_trained_and_says_what_prediction_needs(run: Run) -> None:
     card = read_model_card(run.model_path)
     assert (card.network.dimensions, card.spacing, card.classes[0]) == (3, None, "background")
@@ -66,7 +65,6 @@ def test_a_model_of_volumes_is_trained_and_says_what_prediction_needs(run: Run) 
     assert {"image.png", "truth.png"} < set(pictures)
 
 
-@pytest.mark.slow
 def test_masks_lie_on_their_images(run: Run, data: Path, tmp_path: Path) -> None:
     predict(run.folder, [data / "test" / "images"], tmp_path / "out", progress=Progress())
     found = sorted((tmp_path / "out").rglob("case*.nii.gz"))
@@ -84,7 +82,6 @@ def test_masks_lie_on_their_images(run: Run, data: Path, tmp_path: Path) -> None
         assert np.mean(dice) > 0.5, dice
 
 
-@pytest.mark.slow
 def test_scores_and_report(run: Run, data: Path) -> None:
     scores = evaluate(run.folder, data, split="test", progress=Progress())
     assert scores["mean_dice"] > 0.5 if "mean_dice" in scores else scores
@@ -92,7 +89,6 @@ def test_scores_and_report(run: Run, data: Path) -> None:
     assert run.report_path.is_file()
 
 
-@pytest.mark.slow
 def test_a_stopped_training_continues_exactly(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kwargs: dict[str, Any] = {"device": "cpu", "progress": Progress()}
     whole = train(data, out=tmp_path / "whole", steps=10, overrides=SETTINGS, **kwargs)
@@ -113,7 +109,6 @@ def test_a_stopped_training_continues_exactly(data: Path, tmp_path: Path, monkey
     assert continued.model_path.read_bytes() == whole.model_path.read_bytes()
 
 
-@pytest.mark.slow
 def test_volumes_of_other_voxel_sizes_are_resampled_and_masks_are_not(tmp_path: Path) -> None:
     """Two voxel sizes: the model has the median one, masks the size and place of their images."""
     for number in range(6):

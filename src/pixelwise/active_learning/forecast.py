@@ -21,7 +21,7 @@ from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.metrics.learning_curve import project_learning_curve
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import choose_device
-from pixelwise.runtimes.malloc import keep_large_blocks
+from pixelwise.runtimes.malloc import large_blocks
 from pixelwise.text import pluralise
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.planning.choices import TrainingBudget, propose_seconds
@@ -34,6 +34,7 @@ MORE = (10, 50)
 DEADLINE_FACTOR = 1.05  # times the budget: a dispensable training that would end later is skipped
 
 
+@large_blocks()
 def forecast(
     data: Path | str,
     *,
@@ -95,7 +96,6 @@ def forecast(
     """
     started = time.monotonic()
     progress = progress or Console()
-    keep_large_blocks()
     settings, more = Settings().with_data(options).merged(Settings.parse(overrides)), _check_more(more)
     refuse_unread(settings)
     root = Path(data)

@@ -4,44 +4,40 @@ A killed process is resumed by the next one with the same inputs: tiles on disk 
 is identical byte for byte to that of an uninterrupted process.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Integer
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import per_axis
 from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
-from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
-from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory, pack
+from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory
 from pixelwise.inference.streaming_masks import Fill, finish_mask, keep
-from pixelwise.inference.tile_reading import Job, ReadTile
+from pixelwise.inference.streaming_tiles import DEPTH, choose_exact, compute_windows, decider, with_measured_statistics
+from pixelwise.inference.tile_reading import Job
 from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
 from pixelwise.inference.whole_image import Tiling
 from pixelwise.io.georeference import choose_mask_nodata
 from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, Window, finish
 from pixelwise.io.sample_values import mark_missing
 from pixelwise.io.windows import ImageReader
-from pixelwise.labels.instances import class_of, foreground_of, most_probable_class, seeds_of
 from pixelwise.labels.region_properties import ObjectTable
-from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits_regions
+from pixelwise.labels.targets import TargetOptions, splits_regions
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import release_memory
-from pixelwise.runtimes.statistics import statistics_from_json, statistics_to_json
 from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
-DEPTH = 2  # length of the queues between reader, network and writer
 _VERSION = 2  # of the journal: 2 marks missing pixels in maps
 _FILE_TILE = 256  # default side of the tiles of the file
 _MEMORY = 1100 * 2**20  # limit of the peak memory of the process when the tile size is chosen
@@ -225,39 +221,6 @@ def open_stream(
     )
 
 
-@runtime_checkable
-class Notes(Protocol):
-    """What was measured of an image, in the journal of its tiles."""
-
-    @property
-    def notes(self) -> Mapping[str, Any]:
-        """The notes by name."""
-        ...
-
-    def note(self, name: str, value: Any, /) -> None:
-        """Write a note."""
-        ...
-
-
-def choose_exact(predictor: Predictor, size: tuple[int, ...], memory: int) -> Predictor:
-    """Return the predictor for an image that is not in memory, with exact tiles if they do not cost too much."""
-    exact = predictor.exact_for(size, memory)
-    return exact if exact.needs_statistics or exact.geometry.exact else predictor.without_statistics()
-
-
-def with_measured_statistics(predictor: Predictor, job: Job, tiles: Notes, progress: Progress) -> Predictor:
-    """Return the predictor with the statistics of an image, from the journal or from passes over the image."""
-    if not predictor.needs_statistics:
-        return predictor
-    stored = tiles.notes.get("statistics")
-    if stored is not None:
-        return predictor.with_statistics(statistics_from_json(stored))
-    with progress.bar("measuring statistics", predictor.count_passes(job.source.shape[1:])) as advance:
-        statistics = predictor.measure(job, advance)
-    tiles.note("statistics", statistics_to_json(statistics))
-    return predictor.with_statistics(statistics)
-
-
 def compute_tiles(stream: Stream, job: Job, progress: Progress) -> int:
     """Predict the tiles of an image that are not done, and write them; return their number."""
 
@@ -266,19 +229,6 @@ def compute_tiles(stream: Stream, job: Job, progress: Progress) -> int:
 
     resumed = len(stream.tiles.done)
     return compute_windows(stream.predictor, job, write, stream.decide, progress, resumed)
-
-
-def decider(
-    target: TargetOptions,
-) -> tuple[Literal["uint8", "uint16"], Callable[[Float[np.ndarray, " classes *size"]], Integer[np.ndarray, "*size"]]]:
-    """Return the type of the stored tiles, and the function that computes them from logits."""
-    if most_probable_wins(target):
-        return "uint8", most_probable_class
-    if target.kind == "classes" and not splits_regions(target):
-        return "uint8", lambda logits: class_of(probabilities_of(logits, target), target)
-    if target.kind == "components":
-        return "uint8", lambda logits: foreground_of(probabilities_of(logits, target), target).astype(np.uint8)
-    return "uint16", lambda logits: pack(*seeds_of(probabilities_of(logits, target), target))
 
 
 def _mask_nodata(model_card: ModelCard, source: ImageReader) -> int | None:
@@ -301,59 +251,6 @@ def _filler(source: ImageReader, nodata: int | None) -> Fill:
 def _is_final(target: TargetOptions) -> bool:
     """Return whether the stored tiles are the final mask."""
     return target.kind == "classes" and not any(target.class_areas) and not splits_regions(target)
-
-
-def compute_windows(
-    predictor: Predictor,
-    job: Job,
-    write: Callable[[Any, np.ndarray], None],
-    decide: Callable[[np.ndarray], np.ndarray],
-    progress: Progress,
-    resumed: int,
-) -> int:
-    """Predict the missing tiles, with threads for reading and for compressing and writing; return their number.
-
-    Parameters
-    ----------
-    predictor : Predictor
-    job : Job
-    write : callable
-        (window, numbers) in the order of computation, called in a thread of its own.
-    decide : callable
-        Logits -> numbers.
-    progress : Progress
-    resumed : int
-        Number of tiles that are done.
-    """
-    count = predictor.count(job.source.shape[1:])
-    if resumed:
-        progress.message(f"Resumed: {resumed:,} of {pluralise(count, 'tile')} already done.")
-    computed = 0
-
-    def put(item: tuple[Any, np.ndarray]) -> None:
-        write(*item)
-
-    with (
-        closing(prefetch(predictor.read_tiles([job]), DEPTH)) as read,
-        BackgroundWriter(put, DEPTH) as writer,
-        progress.bar("predicting", count) as advance,
-    ):
-        advance(resumed, "")
-        for _, window in predictor.compute(predictor.make_batches(_release_on_resize(read))):
-            writer.put((window.write, decide(window.logits)))
-            computed += 1
-            advance(1, "")
-    return computed
-
-
-def _release_on_resize(tiles: Iterable[ReadTile]) -> Iterator[ReadTile]:
-    """Yield tiles; release the memory that the allocator keeps whenever their size changes."""
-    shape: tuple[int, ...] | None = None
-    for tile in tiles:
-        if tile.window.shape != shape:
-            release_memory()
-            shape = tile.window.shape
-        yield tile
 
 
 def _open(

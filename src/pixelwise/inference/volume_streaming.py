@@ -20,7 +20,7 @@ from pixelwise.inference.memory import MIB
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.spacing_change import find_spacing_change
 from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
-from pixelwise.inference.streaming import choose_exact, compute_windows, decider, with_measured_statistics
+from pixelwise.inference.streaming_tiles import choose_exact, compute_windows, decider, with_measured_statistics
 from pixelwise.inference.tile_reading import Job
 from pixelwise.inference.volume_objects import finish_volume
 from pixelwise.io.volumes.label_tiles import VolumeTiles

@@ -8,7 +8,7 @@ from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption
 from pixelwise.inference.load import open_model
 from pixelwise.progress import Console, Progress
-from pixelwise.runtimes.malloc import keep_large_blocks
+from pixelwise.runtimes.malloc import large_blocks
 from pixelwise.workflow.evaluation.out_of_fold import OUT_OF_FOLD, evaluate_out_of_fold
 from pixelwise.workflow.evaluation.splits import ScoreRequest, choose_split, merge_options, read_evaluation_data
 from pixelwise.workflow.run import Run
@@ -17,6 +17,7 @@ from pixelwise.workflow.tasks.choose import check_task, task_of
 PARTS = ("train", "val", "test", OUT_OF_FOLD)
 
 
+@large_blocks()
 def evaluate(
     run: Path | str,
     data: Path | str,
@@ -60,7 +61,6 @@ def evaluate(
         The split or device does not exist; the scores cannot be written.
     """
     progress = progress or Console()
-    keep_large_blocks()
     if split is not None and split not in PARTS:
         expected = "a split: train, val, test, or for a run with folds out_of_fold"
         raise BadOption(expected, f"`{split}`", "Omit --split to evaluate test, or else val.")

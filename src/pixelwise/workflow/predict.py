@@ -9,7 +9,7 @@ from pixelwise.errors import DiskFull
 from pixelwise.inference.load import AnyModel, find_model, find_model_card, open_model
 from pixelwise.io.volumes.slices import group_slices
 from pixelwise.progress import Console, Progress
-from pixelwise.runtimes.malloc import keep_large_blocks
+from pixelwise.runtimes.malloc import large_blocks
 from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.prediction.results import Predictions, check_output_folder
 from pixelwise.workflow.tasks.choose import task_of
@@ -24,6 +24,7 @@ def load(path: Path | str, device: str = "auto", runtime: str = "torch") -> AnyM
     return open_model(path, device=device, runtime=runtime)
 
 
+@large_blocks()
 def predict(
     run: Path | str,
     inputs: Sequence[Path | str],
@@ -60,7 +61,6 @@ def predict(
         The model, the inputs or the options cannot be used.
     """
     progress, options = progress or Console(), options or PredictOptions()
-    keep_large_blocks()
     folder = Path(out)
     paths = [image for path in inputs for image in find_images(Path(path), folder)]
     progress.message(*describe_folders([Path(path) for path in inputs], folder))

@@ -11,7 +11,7 @@ from pixelwise.datasets.splitting.folds import assign_folds, merge_train_val
 from pixelwise.errors import BadOption, DiskFull, Interrupted
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.machine import Machine, choose_device, detect_machine
-from pixelwise.runtimes.malloc import keep_large_blocks
+from pixelwise.runtimes.malloc import large_blocks
 from pixelwise.text import pluralise
 from pixelwise.training.team import rank_of_process, world_size
 from pixelwise.workflow.config import Config
@@ -35,6 +35,7 @@ MIN_SECONDS = 3.0  # for training, after the data is read
 CrossValidate = Callable[[Run, Dataset, FoldTask, str, Progress], None]
 
 
+@large_blocks()
 def train(
     data: Path | str,
     *,
@@ -109,7 +110,6 @@ def train(
     """
     started = time.monotonic() if started is None else started
     progress = progress or Console()
-    keep_large_blocks()
     words = Settings.parse(overrides)  # report mistyped settings before any work
     root = Path(data)
     timed = budget is not None or time_limit is not None

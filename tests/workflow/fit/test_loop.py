@@ -22,8 +22,10 @@ from pixelwise.workflow.train import train
 
 WORDS = (
     "network=unet", "encoder=resnet18", "network.base=2", "patches.height=64", "patches.width=64",
-    "patches.batch=2", "training.precision=float32", "training.checkpoint_every=1",
+    "patches.batch=2", "training.precision=float32",
 )  # fmt: skip
+PLAIN = ("encoder=plain", "network.depth=2")  # much faster, where the encoder does not matter
+FROZEN = ("freeze=2ep", "training.optimiser=adamw")
 
 
 class Listener(Progress):
@@ -70,12 +72,12 @@ def moved(run: Run, part: str) -> list[bool]:
 
 
 def test_an_encoder_frozen_for_two_passes_learns_from_the_fifth_step_on(cells: Path, tmp_path: Path) -> None:
-    run, listener = learn(cells, tmp_path / "short", "freeze=2ep", "transfer.layer_decay=0.5")
+    run, listener = learn(cells, tmp_path / "short", *FROZEN, "transfer.layer_decay=0.5")
     assert listener.frozen() == ["Encoder frozen to the last step: its weights and batch statistics do not change."]
     assert {"transfer.freeze", "transfer.layer_decay"} <= run.config.user_set
     assert not any(moved(run, "encoder."))
     assert all(moved(run, "decoder."))
-    run, listener = learn(cells, tmp_path / "long", "freeze=2ep", steps=5)
+    run, listener = learn(cells, tmp_path / "long", *FROZEN, steps=5)
     assert listener.frozen() == ["Encoder frozen until step 4 of 5: its weights and batch statistics do not change."]
     assert all(moved(run, "encoder."))
 
@@ -125,7 +127,8 @@ def test_the_low_resolution_phase_has_exactly_its_fraction_of_the_steps(
         return step(learner, index, batch, **more)
 
     monkeypatch.setattr(Learner, "step", seen)
-    learn(cells, tmp_path / "run", f"patches.low_res_fraction={fraction}", "training.validate_every=10", steps=10)
+    words = (*PLAIN, f"patches.low_res_fraction={fraction}", "training.validate_every=10")
+    learn(cells, tmp_path / "run", *words, steps=10)
     assert sides == [32] * low + [64] * (10 - low)
 
 
@@ -143,7 +146,7 @@ def test_weights_that_are_not_finite_are_never_kept(
         return scores[-1]
 
     monkeypatch.setattr(Validation, "score", score)
-    words = ("training.validate_every=1", f"training.keep={keep}", "training.tune=false")
+    words = (*PLAIN, "training.validate_every=1", f"training.keep={keep}", "training.tune=false")
     run, _ = learn(cells, tmp_path / "run", *words, steps=3)
     weights = load_file(run.model_path)
     assert all(bool(torch.isfinite(value).all()) for value in weights.values())
@@ -152,7 +155,7 @@ def test_weights_that_are_not_finite_are_never_kept(
 
 
 def test_deep_supervision_is_trained_and_predicted(cells: Path, tmp_path: Path) -> None:
-    words = ("network=unetplusplus", "encoder=plain", "network.base=2", "network.depth=2")
+    words = ("network=unetplusplus", *PLAIN)
     run, _ = learn(cells, tmp_path / "run", *words, "network.deep_supervision=true", steps=2)
     assert all(moved(run, "head."))
     heads = {name.split(".")[1] for name in last_weights(run) if name.startswith("head.")}

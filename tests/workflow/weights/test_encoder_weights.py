@@ -38,7 +38,7 @@ from tiny import make_recipe
 
 SMALL = (
     "network=unet", "encoder=resnet18", "network.base=4", "patches.height=64", "patches.width=64", "patches.batch=2",
-    "training.precision=float32", "training.validate_every=2", "freeze=100%",
+    "training.precision=float32", "training.validate_every=2", "training.optimiser=adamw", "freeze=100%",
 )  # fmt: skip
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
