@@ -1,12 +1,12 @@
-"""Volumes: pixelwise beside MONAI's DynUNet, given the same wall-clock time on the same cores, scored on test volumes.
+"""Volumes: pixelwise beside MONAI's DynUNet and nnU-Net, given the same wall-clock time, scored on test volumes.
 
     python benchmarks/volumes.py --data ../shared/data/hippocampus_mri --peers PEERS --out runs/volumes
     python benchmarks/volumes.py --data ... --peers PEERS --out runs/volumes --minutes 2,5,10,20
 
 PEERS is the bin/python of the environment that ../shared/peers/setup.sh makes. Run it on a quiet machine: each training
 has all of `--cores` for its time, one after the other. `--data` holds train, val and test, each with images and masks
-of equal names as NIfTI. pixelwise reads train and val, and its time is that of the whole command; the peer learns from
-train, and its time starts when its data is in memory. Both predict test/images with defaults, and nobody sees the masks
+of equal names as NIfTI. pixelwise reads train and val, and its time is that of the whole command; the peers learn from
+train, and their time starts when their data is ready. All predict test/images with defaults, and nobody sees the masks
 of test but the scorer, which gives the Dice of each class per volume, their mean over classes, then over volumes, with
 the middle 95 % of 4,000 draws of volumes with replacement. A finished training is not repeated: its masks are scored
 again.
@@ -24,8 +24,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-PEER = Path(__file__).parent / "volumes_parts" / "train_dynunet.py"
-CONTENDERS = ("pixelwise", "monai-dynunet")
+PARTS = Path(__file__).parent / "volumes_parts"
+PEERS = {"monai-dynunet": PARTS / "train_dynunet.py", "nnunet-3d": PARTS / "train_nnunet.py"}
+CONTENDERS = ("pixelwise", *PEERS)
 DRAWS = 4000
 
 
@@ -41,8 +42,8 @@ def main() -> None:
     parser.add_argument("--contenders", default=",".join(CONTENDERS))
     chosen = parser.parse_args()
     contenders = chosen.contenders.split(",")
-    if "monai-dynunet" in contenders and chosen.peers is None:
-        parser.error("--peers is needed for monai-dynunet")
+    if chosen.peers is None and set(contenders) & set(PEERS):
+        parser.error(f"--peers is needed for {', '.join(PEERS)}")
     rows: list[str] = []
     for minutes in map(float, chosen.minutes.split(",")):
         for seed in map(int, chosen.seeds.split(",")):
@@ -71,7 +72,7 @@ def run_cell(contender: str, minutes: float, seed: int, place: Path, chosen: arg
         train = [*ours, "train", data, "--budget", f"{minutes:g}m", "--out", run, "--seed", seed]
         predict = [*ours, "predict", run, images, "--out", masks]
     else:
-        peer = [chosen.peers.absolute(), PEER.resolve(), "--data", data, "--model", run.with_suffix(".pt")]
+        peer = [chosen.peers.absolute(), PEERS[contender].resolve(), "--data", data, "--model", run.with_suffix(".pt")]
         train = [*peer, "--seconds", round(60 * minutes), "--seed", seed]
         predict = [*peer, "--predict", images, "--out", masks]
     seconds = [
