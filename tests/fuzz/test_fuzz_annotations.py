@@ -59,7 +59,8 @@ SETS: dict[str, Callable[[Path], Path]] = {
 _ANNOTATIONS = (".json", ".geojson", ".txt", ".xml", ".yaml", ".csv", ".roi", ".zip")
 
 
-def _files(root: Path) -> list[Path]:
+def annotation_files(root: Path) -> list[Path]:
+    """Return the files of a set that describe its masks; a plain folder gets a class table."""
     if not list(root.rglob("classes.txt")) and not _annotated(root):
         (root / "classes.txt").write_text(
             "0 background 0,0,0\n1 cell 255,0,0\n2 nucleus 0,0,255\n3 rest\n", encoding="utf-8"
@@ -71,7 +72,7 @@ def _annotated(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.suffix in _ANNOTATIONS)
 
 
-def _read(root: Path) -> None:
+def read_set(root: Path) -> None:
     """Recognise and read a set, and draw its shapes; plain folders are scanned."""
     dataset = detect_format(root, DataOptions())
     if dataset is None:
@@ -85,8 +86,8 @@ def _read(root: Path) -> None:
 @pytest.mark.parametrize("name", SETS)
 def test_mutated_annotations_are_read_or_refused(name: str, tmp_path: Path) -> None:
     root = SETS[name](tmp_path)
-    files = _files(root)
-    assert accept_or_refuse(lambda: _read(root)), "the set is accepted as it is"
+    files = annotation_files(root)
+    assert accept_or_refuse(lambda: read_set(root)), "the set is accepted as it is"
     contents = {path: path.read_bytes() for path in files}
 
     @examples(25)
@@ -102,7 +103,7 @@ def test_mutated_annotations_are_read_or_refused(name: str, tmp_path: Path) -> N
                 content, data.draw(edits(len(content))), data.draw(st.none() | st.integers(0, len(content)))
             )
         path.write_bytes(changed)
-        accept_or_refuse(lambda: _read(root))
+        accept_or_refuse(lambda: read_set(root))
         path.write_bytes(content)
 
     check()

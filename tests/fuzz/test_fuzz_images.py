@@ -151,14 +151,21 @@ ATTRIBUTES = {
 }
 
 
-@pytest.mark.parametrize("file", [".zattrs", ".zarray"])
-def test_odd_zarr_metadata_are_read_or_refused(file: str, tmp_path: Path) -> None:
-    zarr = pytest.importorskip("zarr")
-    store = tmp_path / "a.zarr"
+def write_store(store: Path) -> None:
+    """Write an OME-Zarr image."""
+    import zarr
+
     array = zarr.create_array(store / "0", data=PIXELS, chunks=(16, 16), zarr_format=2)
     assert array.shape == PIXELS.shape
     (store / ".zgroup").write_text('{"zarr_format": 2}', encoding="utf-8")
     (store / ".zattrs").write_text(json.dumps(ATTRIBUTES), encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", [".zattrs", ".zarray"])
+def test_odd_zarr_metadata_are_read_or_refused(file: str, tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    store = tmp_path / "a.zarr"
+    write_store(store)
     assert accept_or_refuse(lambda: read_windows(store))
     path = store / file if file == ".zattrs" else store / "0" / file
     original = json.loads(path.read_text(encoding="utf-8"))

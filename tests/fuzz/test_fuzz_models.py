@@ -41,6 +41,16 @@ def test_mutated_model_files_are_loaded_or_refused(tmp_path: Path) -> None:
     check()
 
 
+def replace_card(path: Path, card: str) -> None:
+    """Replace the model card in a model file."""
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"]["pixelwise"] = card
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "instance"])
 def test_what_a_model_card_says_is_checked_as_a_whole(task: str, tmp_path: Path) -> None:
     """A card that is accepted predicts."""
@@ -49,18 +59,10 @@ def test_what_a_model_card_says_is_checked_as_a_whole(task: str, tmp_path: Path)
     original = as_json(make_recipe(task))
     image = np.zeros((1, 32, 32), np.uint8)
 
-    def replace_card(card: Any) -> None:
-        content = path.read_bytes()
-        length = struct.unpack("<Q", content[:8])[0]
-        header = json.loads(content[8 : 8 + length])
-        header["__metadata__"]["pixelwise"] = json.dumps(card)
-        text = json.dumps(header).encode()
-        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
-
     @examples(50)
     @given(at=st.sampled_from(places(json.loads(json.dumps(original)))), new=st.sampled_from(NUMBERS))
     def check(at: tuple[Any, ...], new: Any) -> None:
-        replace_card(replaced(json.loads(json.dumps(original)), at, new))
+        replace_card(path, json.dumps(replaced(json.loads(json.dumps(original)), at, new)))
         accept_or_refuse(lambda: load_model_for_prediction(path, runtime="torch").predict(image))
 
     check()
@@ -181,6 +183,17 @@ def test_what_the_metadata_of_a_graph_say_is_checked(tmp_path: Path) -> None:
         predicts(replaced(original, at, new))
 
     check()
+
+
+@pytest.mark.parametrize("name", [b"drawn", b"pixelwise", b"{marker}"])
+def test_a_graph_with_text_that_is_none_is_refused_without_a_banner(
+    name: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(graph_bytes("{marker}").replace(name, name[:-1] + b"\xd7"))
+    assert not accept_or_refuse(lambda: load_model_for_prediction(path, runtime="onnx"))
+    assert capsys.readouterr().out == ""
 
 
 def test_a_graph_with_other_logits_than_its_card_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,16 @@ from pixelwise.geometry.subgraphs import Subgraph, subgraphs_at
 from pixelwise.geometry.symmetries import IDENTITY, SYMMETRIES
 from pixelwise.geometry.tiles import Span
 from pixelwise.inference import cut_plan
-from pixelwise.inference.cut_plan import CutPlan
+from pixelwise.inference import predictor as predictor_module
+from pixelwise.inference.cut_plan import CutPlan, plan_cuts
 from pixelwise.inference.memory import MASK_BYTES, MemoryBudget, tile_budget
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.tile_reading import Job
+from pixelwise.io.scratch import SCRATCH_BYTES, StoredMap
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.models import Segmenter
+from pixelwise.networks.subgraphs import staged
 from pixelwise.runtimes.torch import TorchRuntime
 
 BUDGET = MemoryBudget(bytes=2**30, image_pixel=8, tile_pixel=2**9)
@@ -76,14 +81,21 @@ def difference(
     region: int,
     core: int,
     lost: int = -1,
+    scratch: Path | None = None,
 ) -> float:
-    """Return the largest difference between a cut and the whole network, relative to the largest logit."""
+    """Return the largest difference between a cut and the whole network, relative to the largest logit.
+
+    With a folder `scratch`, all maps of the encoder but the coarsest are kept in a file there.
+    """
     network, runtime = built
     dtype = next(network.parameters()).dtype
     pixels = np.random.default_rng(3).random((1, *size))
     whole = Predictor(runtime, network.geometry(), 2, 10_000).logits(pixels, Float(dtype))
-    predictor = Planned(runtime, network.geometry(), 2, 10_000, batch=4)
+    predictor = Planned(runtime, network.geometry(), 2, 10_000, batch=4, scratch=scratch)
     predictor.given = plan_of(runtime, cuts, region, core, lost)
+    if scratch is not None:
+        levels = [level for level in cuts if runtime.stages and level < runtime.stages.deepest]
+        predictor.given = replace(predictor.given, stored=frozenset(("encoder", level) for level in levels))
     cut = predictor.logits(pixels, Float(dtype))
     return float(np.abs(whole - cut).max() / max(np.abs(whole).max(), 1e-6))  # 0 for a constant image and small weights
 
@@ -101,7 +113,8 @@ def test_a_cut_network_equals_the_whole(options: dict[str, Any], data: st.DataOb
     cuts = data.draw(st.sampled_from(sets))
     size = data.draw(st.tuples(st.integers(1, 200), st.integers(1, 90)))
     region, core = data.draw(st.integers(32, 256)), data.draw(st.integers(32, 128))
-    assert difference(built, size, cuts, region, core) < 1e-12
+    folder = data.draw(st.sampled_from([None, Path(gettempdir())]))
+    assert difference(built, size, cuts, region, core, scratch=folder) < 1e-12
 
 
 @pytest.mark.parametrize("lost", range(5))
@@ -111,6 +124,16 @@ def test_control_a_smaller_halo_of_any_step_changes_logits(options: dict[str, An
     size, cuts, region, core = (576, 32), (2, 3), 576, 64
     assert difference(built, size, cuts, region, core, lost) > 1e-11
     assert difference(built, size, cuts, region, core) < 1e-12
+
+
+def test_control_maps_that_are_read_from_another_place_change_logits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = network_of(encoder="resnet18", base=1)
+    assert difference(built, (200, 130), (1, 2, 3), 128, 64, scratch=tmp_path) < 1e-12
+    read = StoredMap.read
+    monkeypatch.setattr(StoredMap, "read", lambda stored, place: np.roll(read(stored, place), 1, -1))
+    assert difference(built, (200, 130), (1, 2, 3), 128, 64, scratch=tmp_path) > 1e-11
 
 
 def test_the_halo_of_the_whole_network_is_that_of_its_geometry() -> None:
@@ -195,16 +218,40 @@ def test_a_cut_at_the_coarsest_map_keeps_it_without_a_copy() -> None:
         assert difference((network, runtime), (150, 130), cuts, 128, 64) < 1e-12
 
 
-def test_a_deeper_encoder_costs_little_more_than_its_layers() -> None:
+def test_a_deeper_encoder_costs_little_more_than_its_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bar is 1.3 times the plain loop, within 1.5 GB of the process."""
     network = build(NetworkOptions(in_channels=3, classes=2, encoder="resnet50", base=16))
     budget = tile_budget(16, image_pixel=MASK_BYTES)
-    plan = Predictor(TorchRuntime(network), network.geometry(), 2, 512, memory_budget=budget).plan((4096, 4096))
+    monkeypatch.setattr(predictor_module, "scratch_bytes", lambda _: SCRATCH_BYTES)  # disks of any size
+    predictor = Predictor(TorchRuntime(network), network.geometry(), 2, 512, memory_budget=budget, scratch=tmp_path)
+    plan = predictor.plan((4096, 4096))
     assert plan is not None
     stages = TorchRuntime(network).stages
     assert stages is not None
     assert plan.work < 1.3 * 4096**2 * stages.cost(subgraphs_at([])[0]).work
     assert plan.bytes <= 2**30
+
+
+@pytest.mark.parametrize(("encoder", "most"), [("resnet34", 1.06), ("resnet50", 1.15)])
+def test_maps_in_a_file_keep_the_work_low(encoder: str, most: float) -> None:
+    """Also within 700 MiB, and at 20,000 x 20,000 the bar is 1.35 times the work per pixel."""
+    with torch.device("meta"):
+        network = staged(build(NetworkOptions(in_channels=1, classes=2, encoder=encoder, base=16)))
+    assert network is not None
+    stages = network.stages
+    layers = stages.cost(subgraphs_at([])[0]).work
+
+    def work(side: int, memory: int, scratch: int, last_core: int | None = None) -> float:
+        plan = plan_cuts(stages, (side, side), memory, core=512, scratch=scratch, last_core=last_core)
+        assert plan is not None
+        assert plan.stored_bytes <= scratch
+        assert plan.bytes <= memory
+        return plan.work / layers / side**2
+
+    assert work(4096, 1008 * 2**20, SCRATCH_BYTES) < most
+    small, large = 700 * 2**20, 1000 * 2**20
+    assert work(4096, small, SCRATCH_BYTES) < most + 0.02 < work(4096, small, 0), "control: without a file"
+    assert work(20_000, large, SCRATCH_BYTES, 512) < 1.35 * most < work(20_000, large, 0, 512) + 0.1
 
 
 def deep_work() -> float:

@@ -1,5 +1,6 @@
 """Streamed prediction with a cut network: equal to prediction in memory, and resumed byte for byte."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 
 from inference.test_streaming import MessageRecorder, balanced_network, picture, read, save
+from pixelwise.geometry.subgraphs import MapKey, NetworkStages
+from pixelwise.inference import cut_plan, predictor
 from pixelwise.inference.memory import MemoryBudget
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming import StreamOptions, StreamResult, stream_image
+from pixelwise.io.scratch import SCRATCH_BYTES
 from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
 from pixelwise.runtimes.torch import TorchRuntime
@@ -27,7 +31,7 @@ class Interrupted:
 
     def __init__(self, runtime: TorchRuntime, calls: int) -> None:
         self.runtime, self.left, self.calls = runtime, calls, 0
-        self.stages = runtime.stages
+        self.stages, self.memory = runtime.stages, runtime.memory
 
     def __call__(self, tiles: np.ndarray) -> np.ndarray:
         raise AssertionError("a tile of the whole network")
@@ -68,13 +72,27 @@ def runtime() -> TorchRuntime:
     return TorchRuntime(balanced_network(MODEL_CARD))
 
 
-def test_streamed_equals_the_whole_image_and_is_resumed(tmp_path: Path, runtime: TorchRuntime) -> None:
+def store_all(stages: NetworkStages, cuts: Sequence[int], scratch: int) -> Iterator[frozenset[MapKey]]:
+    """Return the largest set of `_stored_sets` alone."""
+    assert scratch
+    yield frozenset(("encoder", level) for level in cuts if level < stages.deepest)
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "in a file"])
+def test_streamed_equals_the_whole_image_and_is_resumed(
+    stored: bool, tmp_path: Path, runtime: TorchRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stored:
+        monkeypatch.setattr(cut_plan, "_stored_sets", store_all)
+        monkeypatch.setattr(predictor, "scratch_bytes", lambda _: SCRATCH_BYTES)  # disks of any size
     pixels = picture(*SIZE)
     image, messages = save(tmp_path / "image.tif", pixels), MessageRecorder()
     counted = Interrupted(runtime, -1)
     once = stream(counted, image, tmp_path / "once" / "mask.tif", messages)
     assert once.computed == 6, "windows of 512 pixels"
-    assert any("cut at encoder level" in sentence for sentence in messages.sentences)
+    (cut,) = (sentence for sentence in messages.sentences if "cut at encoder level" in sentence)
+    assert ("temporary file" in cut) is stored
+    assert [path.name for path in (tmp_path / "once").iterdir()] == ["mask.tif"]
     whole = SegmentationModel(MODEL_CARD, Predictor(runtime, MODEL_CARD.geometry, 2, 2000)).predict_pixels(pixels[None])
     mask = read(tmp_path / "once" / "mask.tif")
     assert len(np.unique(mask)) == 2

@@ -85,3 +85,18 @@ def test_loading_and_predicting_do_not_load_the_compiler(tmp_path: Path) -> None
     )
     command = [sys.executable, "-c", code, str(tmp_path / "model.safetensors")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_maps_stay_in_the_format_of_the_network() -> None:
+    """The first axis of a window of one map has a stride of 0."""
+    layout = torch.channels_last
+    window = torch.from_numpy(np.moveaxis(np.ones((16, 16, 4), np.float32), -1, 0)[None])
+    assert window.stride(0) == 0
+
+    def channels_are_adjacent(values: torch.Tensor) -> bool:
+        return torch.nn.functional.max_pool2d(values, 2).stride(1) == 1
+
+    laid_out = runtime_torch._with_layout(window, layout)
+    assert channels_are_adjacent(laid_out)
+    assert laid_out.data_ptr() == window.data_ptr(), "not copied"
+    assert not channels_are_adjacent(window.contiguous(memory_format=layout)), "control"

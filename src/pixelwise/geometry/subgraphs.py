@@ -95,7 +95,7 @@ class NetworkStages:
     dimensions : {2, 3}
         Spatial axes of the maps.
     cuts_bottom : bool
-        Whether the network can also be cut at its coarsest map, which exported graphs do not name.
+        Whether the network can also be cut at its coarsest map, which older exported graphs do not name.
     """
 
     geometry: Geometry

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pixelwise.inference.memory import MemoryBudget
 from pixelwise.inference.staged import StagedImage, count_windows, region_tiles
 from pixelwise.inference.tile_reading import Job, ReadTile, TileBatch, in_memory, make_batch, read_mirrored
 from pixelwise.inference.whole_image import MAX_RATIO, Advance, Measuring, Tiling, count_tiles, measure_statistics
+from pixelwise.io.scratch import scratch_bytes
 from pixelwise.runtimes.base import MeasuringRuntime, Runtime, StagedRuntime
 from pixelwise.runtimes.statistics import ChannelStatistics, neutral_statistics
 from pixelwise.sampling.normalise import Scale
@@ -64,6 +66,8 @@ class Predictor:
         which are then exact instead of blended, unless that costs too much (see `whole_image`).
     measuring : Measuring, optional
         How they are measured for an image; until then `runtime` has neutral statistics, and serves for planning.
+    scratch : Path, optional
+        Folder in which maps of a cut network may be kept that do not fit into memory (see `scratch`).
 
     Notes
     -----
@@ -85,10 +89,11 @@ class Predictor:
         window: int | None = None,
         statistics_budget: MemoryBudget | None = None,
         measuring: Measuring | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.runtime, self.geometry, self.classes, self.core = runtime, geometry, classes, core
         self.symmetries, self.batch, self.memory_budget, self.window = symmetries, batch, memory_budget, window
-        self.statistics_budget, self._measuring = statistics_budget, measuring
+        self.statistics_budget, self._measuring, self.scratch = statistics_budget, measuring, scratch
         self._plans: dict[tuple[int, ...], CutPlan | None] = {}
         self._neutral: Runtime | None = None  # of all sizes: it has a copy of the network
         self._tilings: dict[tuple[tuple[int, ...], int | None], tuple[Tiling, Predictor]] = {}
@@ -109,12 +114,15 @@ class Predictor:
         """Return the same predictor with another geometry."""
         return self._with(geometry=geometry, window=None)
 
-    def with_window(self, window: int, memory: int) -> "Predictor":
-        """Return the same predictor for images that are not in memory, with windows of `window` pixels if it is cut."""
+    def with_window(self, window: int, memory: int, scratch: Path | None = None) -> "Predictor":
+        """Return the same predictor for images that are not in memory, with windows of `window` pixels if it is cut.
+
+        `scratch` is the folder for maps that do not fit into `memory`.
+        """
         budget = self.memory_budget and replace(
             self.memory_budget, bytes=min(memory, self.memory_budget.bytes), image_pixel=0
         )
-        return self._with(memory_budget=budget, window=window)
+        return self._with(memory_budget=budget, window=window, scratch=scratch)
 
     def without_statistics(self) -> "Predictor":
         """Return the same predictor, whose tiles are blended if it has whole-image layers."""
@@ -132,6 +140,7 @@ class Predictor:
             "window": self.window,
             "statistics_budget": self.statistics_budget,
             "measuring": self._measuring,
+            "scratch": self.scratch,
         }
         return Predictor(**(fields | changes))
 
@@ -246,7 +255,14 @@ class Predictor:
             core = self.core_of(size)
             required = len(size) == 3 and read_voxels(size, core, self.geometry) > self._voxels(budget, size)
             self._plans[size] = plan_cuts(
-                runtime.stages, size, budget.left(size), core=core, last_core=self.window, required=required
+                runtime.stages,
+                size,
+                budget.left(size) - runtime.memory.held,
+                core=core,
+                last_core=self.window,
+                required=required,
+                scratch=scratch_bytes(self.scratch),
+                factor=runtime.memory.factor,
             )
         return self._plans[size]
 
@@ -355,7 +371,7 @@ class Predictor:
         plan = self.plan(size)
         if plan is None or not isinstance(runtime, StagedRuntime):
             raise ValueError("a tile of a cut network without its plan")
-        return StagedImage(runtime, plan, padded_sizes(size, self.geometry))
+        return StagedImage(runtime, plan, padded_sizes(size, self.geometry), self.scratch)
 
     def _complete_windows(
         self, item: ReadTile, logits: Float[np.ndarray, " classes *size"], blenders: dict[int, Blender]

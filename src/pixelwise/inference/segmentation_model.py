@@ -20,6 +20,7 @@ from pixelwise.inference.predictor import BATCH, Predictor
 from pixelwise.inference.spacing_change import Spacing, SpacingChange, find_spacing_change
 from pixelwise.inference.tile_reading import Job, in_memory
 from pixelwise.inference.whole_image import Tiling
+from pixelwise.io.scratch import scratch_folder
 from pixelwise.labels.instances import start_decoding
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
@@ -372,5 +373,6 @@ def load_model_for_prediction(
         batch=BATCH,
         memory_budget=None if tile else budget,
         statistics_budget=budget,
+        scratch=scratch_folder(),
     )
     return SegmentationModel(model_card, predictor)

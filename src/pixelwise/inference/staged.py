@@ -6,6 +6,7 @@ The image is read twice per region: for the first step, and for the last one, wh
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from pixelwise.geometry.subgraphs import MapKey
 from pixelwise.geometry.tiles import Span, Tile
 from pixelwise.inference.blending import LogitsWindow
 from pixelwise.inference.cut_plan import CutPlan
+from pixelwise.io.scratch import ScratchFile, StoredMap
 from pixelwise.runtimes.base import StagedRuntime
 from pixelwise.runtimes.malloc import release_memory
 
@@ -43,19 +45,30 @@ class RegionTile:
 
 @dataclass(frozen=True)
 class _KeptMap:
-    """A map in an area of the image: values (channels, *size), and image pixels per pixel."""
+    """A map in an area of the image: values (channels, *size) in memory or in a file, and image pixels per pixel."""
 
-    values: np.ndarray
+    values: np.ndarray | StoredMap
     area: Area
     stride: int
 
-    def window(self, spans: tuple[Span, ...]) -> np.ndarray:
-        """Return a view of the values in a window of the image."""
-        place = (
+    def read(self, spans: tuple[Span, ...]) -> np.ndarray:
+        """Return the values in a window of the image, as a view if they are in memory."""
+        place = self._place(spans)
+        return self.values.read(place) if isinstance(self.values, StoredMap) else self.values[(slice(None), *place)]
+
+    def write(self, spans: tuple[Span, ...], values: np.ndarray) -> None:
+        """Write values in a window of the image."""
+        place = self._place(spans)
+        if isinstance(self.values, StoredMap):
+            self.values.write(place, values)
+        else:
+            self.values[(slice(None), *place)] = values
+
+    def _place(self, spans: tuple[Span, ...]) -> list[slice]:
+        return [
             slice((low - start) // self.stride, (high - start) // self.stride)
             for (low, high), (start, _) in zip(spans, self.area, strict=True)
-        )
-        return self.values[(slice(None), *place)]
+        ]
 
 
 def count_windows(plan: CutPlan, size: Sequence[int]) -> int:
@@ -98,10 +111,15 @@ class StagedImage:
     plan : CutPlan
     padded : tuple of int
         Size of the padded image.
+    scratch : Path, optional
+        Folder for the maps that the plan does not keep in memory.
     """
 
-    def __init__(self, runtime: StagedRuntime, plan: CutPlan, padded: tuple[int, ...]) -> None:
+    def __init__(
+        self, runtime: StagedRuntime, plan: CutPlan, padded: tuple[int, ...], scratch: Path | None = None
+    ) -> None:
         self._runtime, self._plan, self._padded = runtime, plan, padded
+        self._scratch = None if scratch is None or not plan.stored else ScratchFile(scratch)
         self._maps: dict[MapKey, _KeptMap] = {}
         last_use = {key: index for index, step in enumerate(plan.steps) for key in step.subgraph.inputs}
         self._expired = [[key for key, use in last_use.items() if use == index] for index in range(len(plan.steps))]
@@ -111,7 +129,7 @@ class StagedImage:
     def add(self, part: RegionTile, tile: Tile, window: Float[np.ndarray, "one channels *size"]) -> list[LogitsWindow]:
         """Compute a tile that reads the image; return its logits if it is one of the last step."""
         if part.first:
-            self._maps.clear()
+            self._clear()
             self._inner_done = False
         if not part.last_step:
             self._compute(0, part.areas[0], tile, window)
@@ -120,9 +138,15 @@ class StagedImage:
             self._compute_inner(part.areas)
         logits = self._run(len(self._plan.steps) - 1, tile, window)
         if part.last:
-            self._maps.clear()
+            self._clear()
             release_memory()
         return [LogitsWindow(tile.write, logits)]
+
+    def _clear(self) -> None:
+        """Remove the maps of a region."""
+        self._maps.clear()
+        if self._scratch is not None:
+            self._scratch.clear()
 
     def _compute_inner(self, areas: tuple[Area, ...]) -> None:
         """Compute the steps between the first and the last one."""
@@ -142,14 +166,15 @@ class StagedImage:
         values = self._run(index, tile, image)
         key = self._plan.steps[index].subgraph.output
         if key not in self._maps:
-            self._maps[key] = _empty_map(self._plan.steps[index], area, values, tile)
-        self._maps[key].window(tile.write)[:] = values
+            scratch = self._scratch if key in self._plan.stored else None
+            self._maps[key] = _empty_map(area, values, tile, scratch)
+        self._maps[key].write(tile.write, values)
 
     def _run(self, index: int, tile: Tile, image: np.ndarray | None = None) -> Float[np.ndarray, " channels *size"]:
         """Return the output of a step in the valid region of a tile."""
         step = self._plan.steps[index]
         inputs = [
-            image if image is not None and key == ("encoder", 0) else self._maps[key].window(tile.read)[None]
+            image if image is not None and key == ("encoder", 0) else self._maps[key].read(tile.read)[None]
             for key in step.subgraph.inputs
         ]
         shapes = index, tuple(values.shape for values in inputs)
@@ -161,10 +186,12 @@ class StagedImage:
         return output[(slice(None), *(slice(low // stride, high // stride) for low, high in tile.keep))]
 
 
-def _empty_map(step: Step, area: Area, values: np.ndarray, tile: Tile) -> _KeptMap:
+def _empty_map(area: Area, values: np.ndarray, tile: Tile, scratch: ScratchFile | None) -> _KeptMap:
     """Return a map with the memory layout of its values: torch keeps channels adjacent, other runtimes rows."""
     stride = (tile.write[0][1] - tile.write[0][0]) // values.shape[1]
     sides = tuple((stop - start) // stride for start, stop in area)
+    if scratch is not None:
+        return _KeptMap(scratch.allocate((len(values), *sides), values.dtype), area, stride)
     if values.strides[0] > values.strides[-1]:
         return _KeptMap(np.empty((len(values), *sides), values.dtype), area, stride)
     return _KeptMap(np.moveaxis(np.empty((*sides, len(values)), values.dtype), -1, 0), area, stride)

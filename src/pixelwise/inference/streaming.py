@@ -192,7 +192,7 @@ def open_stream(
     size = source.shape[1:]
     tiling = predictor.tiling(size, _CUT_MEMORY)
     predictor = choose_exact(predictor, size, _CUT_MEMORY)
-    streamed = predictor.with_window(_WINDOW, _CUT_MEMORY)
+    streamed = predictor.with_window(_WINDOW, _CUT_MEMORY, path.parent)
     cut = None if options.core else streamed.plan(size)
     predictor = predictor if cut is None else streamed
     more = {"version": _VERSION, "given": identity, "core": options.core, "sampled": options.sampled}

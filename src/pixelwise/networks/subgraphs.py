@@ -52,8 +52,8 @@ class StagedNetwork:
         encoded = [image]
         for level in range(self.stages.deepest):
             encoded.append(self.encoder.stage(level, encoded[-1]))
-        maps: dict[MapKey, Tensor] = {("encoder", level): encoded[level] for level in range(1, self.stages.deepest)}
-        features = self.decoder.start(encoded[-1])
+        maps: dict[MapKey, Tensor] = {("encoder", level): encoded[level] for level in self.stages.cut_levels}
+        features = maps["decoder", self.stages.deepest] = self.decoder.start(encoded[-1])
         for level in reversed(range(self.stages.deepest)):
             features = maps["decoder", level] = self._decode(level, features, encoded[level])
         return maps

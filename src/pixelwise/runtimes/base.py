@@ -11,6 +11,7 @@ takes them as `mean` and `std` (batch, channels); all other normalisation is par
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -42,6 +43,23 @@ class Runtime(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class RuntimeMemory:
+    """What a runtime holds, so that a plan stays within the memory of its process.
+
+    Attributes
+    ----------
+    held : int
+        Bytes besides values: its libraries, weights and compiled graphs, as far as they are more than those of PyTorch.
+    factor : float
+        Memory of a tile relative to the values that are alive at once: copies of inputs and outputs, other layouts,
+        workspaces, and blocks that the allocator keeps.
+    """
+
+    held: int = 0
+    factor: float = 2.0
+
+
 @runtime_checkable
 class StagedRuntime(Runtime, Protocol):
     """A runtime that also computes the subgraphs of its network (see `geometry.subgraphs`)."""
@@ -51,10 +69,18 @@ class StagedRuntime(Runtime, Protocol):
         """The stages of the network; None if it cannot be cut."""
         ...
 
+    @property
+    def memory(self) -> RuntimeMemory:
+        """What it holds."""
+        ...
+
     def run_subgraph(
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
-        """Return the output of a subgraph for its inputs, in any memory layout."""
+        """Return the output of a subgraph for its inputs, in any memory layout.
+
+        Maps, but not logits, may be overwritten by the next call.
+        """
         ...
 
 

@@ -91,6 +91,7 @@ class _Stages(_Strict):
     decoder: _Graphs
     start: _Graph
     skips: Annotated[list[Name], Field(max_length=MAX_LEVELS + 1)]
+    cuts_bottom: bool = False
 
     def consistent(self) -> bool:
         """Return whether there is one entry per level, and strides grow by whole factors."""
@@ -119,17 +120,39 @@ def map_name(key: MapKey) -> str:
     return f"{path}_map_{level}"
 
 
-def subgraph_inputs(subgraph: Subgraph, maps: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the inputs of a subgraph by name; `names` are the inputs of the whole graph."""
-    values = {map_name(key): value for key, value in zip(subgraph.inputs, maps, strict=True)}
-    inputs = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
-    return inputs | graph_inputs(names, values["image"]) if subgraph.source == 0 else inputs
+def stored_key(stages: NetworkStages, key: MapKey) -> MapKey:
+    """Return the map that a graph names in place of one that has no name: the coarsest map without a centre block."""
+    bottom = Subgraph(stages.deepest, stages.deepest)
+    return bottom.inputs[0] if key == bottom.output and stages.is_identity(bottom) else key
+
+
+def subgraph_inputs(
+    subgraph: Subgraph,
+    maps: Sequence[np.ndarray],
+    names: Sequence[str],
+    stages: NetworkStages,
+    *,
+    channels_last: bool = False,
+) -> dict[str, np.ndarray]:
+    """Return the inputs of a subgraph by name; `names` are the inputs of the whole graph.
+
+    With `channels_last`, maps other than the image are arrays (batch, *size, channels).
+    """
+    inputs: dict[str, np.ndarray] = {}
+    for key, value in zip(subgraph.inputs, maps, strict=True):
+        if key == ("encoder", 0):
+            inputs |= graph_inputs(names, value)
+        else:
+            values = np.moveaxis(value, 1, -1) if channels_last else value
+            inputs[map_name(stored_key(stages, key))] = np.ascontiguousarray(values, np.float32)
+    return inputs
 
 
 def inner_maps(stages: NetworkStages) -> list[MapKey]:
-    """Return the maps at which a network can be cut."""
+    """Return the maps at which a network can be cut, each once."""
     paths: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
-    return [(path, level) for path in paths for level in range(1, stages.deepest)]
+    keys: list[MapKey] = [(path, level) for path in paths for level in stages.cut_levels]
+    return [key for key in keys if key == stored_key(stages, key)]
 
 
 def write_stages_text(stages: NetworkStages) -> str:
@@ -143,6 +166,7 @@ def write_stages_text(stages: NetworkStages) -> str:
         decoder=[_elements(graph) for graph in stages.decoder],
         start=_elements(stages.start),
         skips=list(stages.skips),
+        cuts_bottom=stages.cuts_bottom,
     )
     return record.model_dump_json()
 
@@ -170,6 +194,7 @@ def read_stages_text(text: str, geometry: Geometry, path: Path) -> NetworkStages
             start=_graph(record.start),
             skips=tuple(record.skips),
             dimensions=record.dimensions,
+            cuts_bottom=record.cuts_bottom,
         )
         if not record.consistent() or stages.strides[-1] != geometry.total_stride or not stages.aligned:
             raise ValueError("its maps do not fit together")
@@ -191,13 +216,16 @@ class CutRuntime:
     """
 
     def __init__(self, runtime: StagedRuntime, stages: NetworkStages) -> None:
-        self._runtime, self._subgraphs = runtime, subgraphs_at(range(1, stages.deepest))
+        self._runtime, self._stages, self._subgraphs = runtime, stages, subgraphs_at(stages.cut_levels)
 
     def __call__(self, tiles: Float[np.ndarray, "batch channels *size"]) -> Float[np.ndarray, "batch classes *size"]:
         """Return the logits."""
         maps: dict[MapKey, np.ndarray] = {("encoder", 0): tiles}
         for subgraph in self._subgraphs:
-            maps[subgraph.output] = self._runtime.run_subgraph(subgraph, *(maps[key] for key in subgraph.inputs))
+            inputs = [maps[key] for key in subgraph.inputs]
+            identity = self._stages.is_identity(subgraph)
+            # copied: the next call may overwrite it
+            maps[subgraph.output] = inputs[0] if identity else np.array(self._runtime.run_subgraph(subgraph, *inputs))
         return maps["decoder", 0]
 
 

@@ -17,11 +17,21 @@ from jaxtyping import Float
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
 
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import PixelwiseError, printable
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
-from pixelwise.runtimes.base import LOGITS, METADATA, Images, Outputs, PerChannel, check_logits, computing, graph_inputs
+from pixelwise.runtimes.base import (
+    LOGITS,
+    METADATA,
+    Images,
+    Outputs,
+    PerChannel,
+    RuntimeMemory,
+    check_logits,
+    computing,
+    graph_inputs,
+)
 from pixelwise.runtimes.graph_memory import Estimate, MemoryCheck
 from pixelwise.runtimes.graph_stages import STAGES, map_name, read_stages_text, subgraph_inputs
 
@@ -60,13 +70,13 @@ class OnnxRuntime:
         try:
             self._check_memory({})
             self._session = _session(source if isinstance(source, bytes) else str(source), self._threads)
+            texts = self._session.get_modelmeta().custom_metadata_map
+            self._names = [value.name for value in self._session.get_inputs()]
         except PixelwiseError:
             raise
         except Exception as error:  # the errors of the library have no common base class
-            raise invalid_model(
-                path, f"a graph that ONNX Runtime cannot load ({str(error).splitlines()[0]})"
-            ) from error
-        texts = self._session.get_modelmeta().custom_metadata_map
+            reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+            raise invalid_model(path, f"a graph that ONNX Runtime cannot load ({reason})") from error
         text = texts.get(METADATA)
         if text is None:
             raise invalid_model(path, "an ONNX file without a pixelwise model card")
@@ -75,7 +85,6 @@ class OnnxRuntime:
         stages = texts.get(STAGES) if find_spec("onnx") else None  # which cuts the graph
         self._stages = stages and read_stages_text(stages, self.model_card.geometry, path)
         self._subgraphs: dict[Subgraph, onnxruntime.InferenceSession] = {}
-        self._names = [value.name for value in self._session.get_inputs()]
         self._run_options = onnxruntime.RunOptions()
         self._run_options.only_execute_path_to_fetches = True
 
@@ -94,11 +103,24 @@ class OnnxRuntime:
         """The stages of the network; None if it cannot be cut."""
         return self._stages or None
 
+    @property
+    def memory(self) -> RuntimeMemory:
+        """What it holds, as measured."""
+        return RuntimeMemory()
+
     def run_subgraph(
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
-        """Return the output of a subgraph, as float32; it is prepared when it is first used."""
-        inputs = subgraph_inputs(subgraph, maps, self._names)
+        """Return the output of a subgraph, as float32; it is prepared when it is first used.
+
+        Raises
+        ------
+        ValueError
+            The network cannot be cut.
+        """
+        if not self._stages:
+            raise ValueError("a network that cannot be cut")
+        inputs = subgraph_inputs(subgraph, maps, self._names, self._stages)
         output = map_name(subgraph.output)
         with computing(self._path, "ONNX Runtime"):
             if subgraph not in self._subgraphs:
@@ -153,4 +175,5 @@ def _session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # its second try with the same provider would print a banner
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)

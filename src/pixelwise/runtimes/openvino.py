@@ -23,12 +23,14 @@ from pixelwise.runtimes.base import (
     Images,
     Outputs,
     PerChannel,
+    RuntimeMemory,
     check_logits,
     computing,
     graph_inputs,
 )
 from pixelwise.runtimes.graph_memory import GraphOperation, MemoryCheck, peak_bytes
 from pixelwise.runtimes.graph_stages import STAGES, inner_maps, map_name, read_stages_text, subgraph_inputs
+from pixelwise.runtimes.malloc import release_memory
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes its import fail
 
@@ -36,6 +38,7 @@ import openvino  # noqa: E402
 from openvino import opset13 as opset  # noqa: E402
 
 Precision = Literal["fp32", "bf16"]
+HELD = 192 * 2**20  # bytes of a compiled graph, and of inner values that it keeps beside those of the largest tile
 
 
 class OpenVinoRuntime:
@@ -65,8 +68,7 @@ class OpenVinoRuntime:
         self.model_card: ModelCard = read_model_card_text(model_card_text(graph, path), path)
         self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
         self._stages = read_stages(graph, self.model_card, path)
-        # by subgraph, None for the whole network: each copies its weights, so it is compiled when it is first used
-        self._compiled: dict[Subgraph | None, openvino.CompiledModel] = {}
+        # of a subgraph, or None for the whole network: a compiled graph has a copy of its weights
         self._current: tuple[Subgraph | None, openvino.InferRequest] | None = None
         settings = {
             "ENABLE_CPU_PINNING": False,
@@ -88,47 +90,58 @@ class OpenVinoRuntime:
     ) -> Float[np.ndarray, "batch classes *output_size"]:
         """Return the logits, as float32."""
         inputs = graph_inputs(self._names, tiles)
-        return check_logits(self._infer(None, inputs), tiles, self.model_card, self._path)
+        logits = np.array(self._infer(None, inputs), np.float32)
+        return check_logits(logits, tiles, self.model_card, self._path)
 
     @property
     def stages(self) -> NetworkStages | None:
         """The stages of the network; None if it cannot be cut."""
         return self._stages
 
+    @property
+    def memory(self) -> RuntimeMemory:
+        """What it holds, as measured."""
+        return RuntimeMemory(held=HELD)
+
     def run_subgraph(
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
-        """Return the output of a subgraph, as float32; it is compiled when it is first used."""
-        return self._infer(subgraph, subgraph_inputs(subgraph, maps, self._names))
+        """Return the output of a subgraph, as float32; it is compiled when it differs from that of the call before.
 
-    def _infer(
-        self, subgraph: Subgraph | None, inputs: dict[str, np.ndarray]
-    ) -> Float[np.ndarray, "batch out_channels *out_size"]:
+        Raises
+        ------
+        ValueError
+            The network cannot be cut.
+        """
+        if self._stages is None:
+            raise ValueError("a network that cannot be cut")
+        inputs = subgraph_inputs(subgraph, maps, self._names, self._stages, channels_last=True)
+        output = self._infer(subgraph, inputs)
+        return np.array(output) if subgraph.output == ("decoder", 0) else np.moveaxis(output, -1, 1)
+
+    def _infer(self, subgraph: Subgraph | None, inputs: dict[str, np.ndarray]) -> Float[np.ndarray, "batch *_"]:
+        """Return a view of the output, until the next call."""
         with computing(self._path, "OpenVINO"):
             request = self._request(subgraph, list(inputs))
             self._checks[subgraph]({name: value.shape for name, value in inputs.items()})
             request.infer(inputs, share_inputs=True)  # inputs are read before it returns
-        return np.array(request.get_output_tensor(0).data, np.float32)
+        return np.asarray(request.get_output_tensor(0).data, np.float32)
 
     def _request(self, subgraph: Subgraph | None, inputs: Sequence[str]) -> openvino.InferRequest:
-        """Return the request for a subgraph; only one has memory for inner values at a time.
+        """Return the request for a subgraph; only one is compiled at a time.
 
-        The whole network leaves its memory to subgraphs altogether: images that are cut take longer than its compiling.
+        A compiled graph keeps memory for inner values of its largest tile, also after `release_memory`. Compiling again
+        takes a tenth of a second, and images that are cut many seconds.
         """
         if self._current is not None and self._current[0] == subgraph:
             return self._current[1]
-        if self._current is not None:
-            previous, self._current = self._current[0], None
-            if previous is None:
-                del self._compiled[None]
-            else:
-                self._compiled[previous].release_memory()
-        if subgraph not in self._compiled:
-            graph = self._whole if subgraph is None else cut_graph(self._graph, inputs, map_name(subgraph.output))
-            if subgraph is not None:
-                self._checks[subgraph] = MemoryCheck(self._path, lambda shapes: graph_bytes(graph, shapes))
-            self._compiled[subgraph] = self._core.compile_model(graph, "CPU", self._settings)
-        self._current = subgraph, self._compiled[subgraph].create_infer_request()
+        self._current = None
+        release_memory()  # what OpenVINO frees stays with the allocator, in blocks of other sizes
+        graph = self._whole if subgraph is None else cut_graph(self._graph, inputs, map_name(subgraph.output))
+        if subgraph not in self._checks:
+            self._checks[subgraph] = MemoryCheck(self._path, lambda shapes: graph_bytes(graph, shapes))
+        compiled = self._core.compile_model(graph, "CPU", self._settings)
+        self._current = subgraph, compiled.create_infer_request()
         return self._current[1]
 
     def outputs(self, image: Images, mean: PerChannel, std: PerChannel) -> Outputs:
@@ -174,6 +187,8 @@ def read_stages(graph: openvino.Model, model_card: ModelCard, path: Path) -> Net
 def cut_graph(graph: openvino.Model, inputs: Sequence[str], output: str) -> openvino.Model:
     """Return the part of a graph between named values; the weights are not copied.
 
+    Inner values that it takes and returns are arrays (batch, *size, channels), the layout in which the CPU computes.
+
     Parameters
     ----------
     graph : openvino.Model
@@ -193,13 +208,17 @@ def cut_graph(graph: openvino.Model, inputs: Sequence[str], output: str) -> open
             continue
         shape = port.get_partial_shape()
         sides = [-1] * (len(shape) - 2)  # tiles may be smaller than any image
-        parameter = opset.parameter([-1, shape[1].get_length(), *sides], np.float32)
+        parameter = opset.parameter([-1, *sides, shape[1].get_length()], np.float32)
+        values = opset.transpose(parameter, [0, len(shape) - 1, *range(1, len(shape) - 1)])
         for reader in port.get_target_inputs():
-            reader.replace_source_output(parameter.output(0))
+            reader.replace_source_output(values.output(0))
         port.set_names(set())
         parameter.output(0).set_names({name})
         parameters.append(parameter)
-    return openvino.Model([ports[output]], parameters)  # type: ignore[reportGeneralTypeIssues]
+    result: Any = ports[output]
+    if output != LOGITS:
+        result = opset.transpose(result, [0, *range(2, len(result.get_partial_shape())), 1]).output(0)
+    return openvino.Model([result], parameters)  # type: ignore[reportGeneralTypeIssues]
 
 
 def graph_bytes(graph: openvino.Model, shapes: Mapping[str, Sequence[int]]) -> int:

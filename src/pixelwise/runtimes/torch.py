@@ -18,11 +18,15 @@ from pixelwise.errors import BadOption
 from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
 from pixelwise.networks.subgraphs import staged
 from pixelwise.parallel import usable_threads
+from pixelwise.runtimes.base import RuntimeMemory
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.runtimes.cuda_graphs import CudaGraphRunner
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
+from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.runtimes.statistics import ChannelStatistics
 from pixelwise.runtimes.whole_image import WholeImageNetwork, record_whole_image
+
+HELD = 128 * 2**20  # bytes of blocks that the allocator keeps beside those of the largest tile
 
 
 class TorchRuntime:
@@ -87,6 +91,11 @@ class TorchRuntime:
         """The stages of the network; None if it cannot be cut, or computes in another way than by its layers."""
         return None if self._staged is None else self._staged.stages
 
+    @property
+    def memory(self) -> RuntimeMemory:
+        """What it holds, as measured."""
+        return RuntimeMemory(held=HELD)
+
     def run_subgraph(
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
@@ -99,9 +108,10 @@ class TorchRuntime:
         """
         if self._staged is None:
             raise ValueError("a network that cannot be cut")
+        keep_large_blocks()  # maps of large tiles would be mapped again for every layer
         with torch.inference_mode():
             inputs = [torch.from_numpy(values).to(self._dtype) for values in maps]
-            inputs = [values.contiguous(memory_format=self._layout) for values in inputs]
+            inputs = [_with_layout(values, self._layout) for values in inputs]
             output = self._staged.run(subgraph, *inputs)
             # as in `__call__`: only maps stay in channels-last format
             return (output.contiguous() if subgraph.output == ("decoder", 0) else output).numpy()
@@ -135,6 +145,17 @@ def channels_last(network: nn.Module) -> torch.memory_format:
     """Return the memory format in which the channels of the maps of a network are adjacent."""
     volumes = any(isinstance(module, nn.Conv3d) for module in network.modules())
     return torch.channels_last_3d if volumes else torch.channels_last
+
+
+def _with_layout(values: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return values in a memory format, whose strides tell it.
+
+    Arrays with a new axis of one element have a stride of 0 there, by which PyTorch would take channels last for
+    contiguous, and compute all layers in that format.
+    """
+    values = values.contiguous(memory_format=layout)
+    strides = torch.empty(values.shape, device="meta", memory_format=layout).stride()
+    return values.as_strided(values.shape, strides)
 
 
 def _compile(network: nn.Module, device: str) -> Callable[[Tensor], Tensor]:

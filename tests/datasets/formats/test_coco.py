@@ -118,6 +118,14 @@ def test_a_box_without_outline_is_ignored_and_boxes_alone_are_refused(tmp_path: 
         coco.read(root, OPTIONS)
 
 
+@pytest.mark.parametrize("height", [float("inf"), float("nan")])
+def test_sizes_that_are_no_numbers_are_refused(tmp_path: Path, height: float) -> None:
+    content = document([{"segmentation": [SQUARE]}])
+    content["images"][0]["height"] = height
+    with pytest.raises(BadDataset, match="height"):
+        coco.read(folder(tmp_path, content), OPTIONS)
+
+
 @pytest.mark.parametrize("name", ["x\\y\\a.png", "/home/bob/set/a.png", "C:\\data\\a.png", "./a.png", "A.PNG"])
 def test_images_are_found_by_the_end_of_a_path(tmp_path: Path, name: str) -> None:
     content = document([{"segmentation": [SQUARE]}])

@@ -101,6 +101,15 @@ def test_malformed_files_are_refused_by_line(tmp_path: Path, old: str, new: str,
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("encoding", ["Xtf-8", "utf-7", "shift_jis", "base64"])
+def test_unknown_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
+    root = folder(tmp_path, SQUARE)
+    path = root / "annotations.xml"
+    path.write_text(f'<?xml version="1.0" encoding="{encoding}"?>\n' + path.read_text("utf-8").split("?>")[-1], "utf-8")
+    with pytest.raises(BadDataset, match=r"encoding|valid XML"):
+        cvat.read(root, OPTIONS)
+
+
 def test_other_xml_is_not_taken_for_cvat(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text("<annotation><filename>a.jpg</filename></annotation>", encoding="utf-8")
     assert not cvat.recognise(tmp_path)

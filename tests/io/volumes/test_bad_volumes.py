@@ -166,3 +166,16 @@ def test_control_without_the_check_of_sizes(volume: Path, monkeypatch: pytest.Mo
     with pytest.raises(BadImage) as caught:
         read_image(path)
     assert "in a file of" not in str(caught.value), "memory was allocated before the end of the file was found"
+
+
+def test_an_element_of_an_unknown_kind_must_end_within_the_file_too(tmp_path: Path) -> None:
+    """GDCM takes such an element for one without a kind, whose length are the four bytes after its tag."""
+    drawn.save_dicom(tmp_path, drawn.draw(shape=(1, 4, 5))[0], drawn.OBLIQUE)
+    path = tmp_path / "slice_000.dcm"
+    content = path.read_bytes()
+    damaged = content.replace(b"\x02\x00\x03\x00UI", b"\x02\x00\x03\x00iI")
+    assert damaged != content
+    assert read_image(path).pixels.size == 20
+    path.write_bytes(damaged)
+    with pytest.raises(BadImage, match="end within the file"):
+        read_image(path)

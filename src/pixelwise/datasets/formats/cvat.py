@@ -215,6 +215,8 @@ def _parse(path: Path) -> _Reading:
         got = expat.ErrorString(error.code)
         hint = "The file may be truncated; export it again."
         raise BadDataset(f"valid XML in line {error.lineno}", got, hint, path) from error
+    except (LookupError, ValueError) as error:  # what expat makes of the encoding that the file names
+        raise BadDataset("an encoding such as UTF-8", printable(str(error)), "Export the file again.", path) from error
     except OSError as error:
         raise BadDataset("a readable file", (error.strerror or str(error)).lower(), "Check it.", path) from error
     return reading

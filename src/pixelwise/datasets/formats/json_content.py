@@ -1,6 +1,7 @@
 """Read JSON that other programs wrote: bounded, with errors that name the file and the place in it."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ def field(
     Raises
     ------
     BadDataset
-        `record` is not an object, the value is missing without a default, or is not of type `kind`.
+        `record` is not an object, the value is missing without a default, is not of type `kind`, or is infinite.
     """
     if not isinstance(record, dict):
         refuse("an object", record, where, file)
@@ -110,6 +111,8 @@ def field(
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         refuse(f"`{key}` as {' or '.join(_NAMES[k] for k in kinds)}", value, where, file)
+    if isinstance(value, float) and not math.isfinite(value):  # JSON of Python has such numbers
+        refuse(f"`{key}` as a finite number", value, where, file)
     return value
 
 

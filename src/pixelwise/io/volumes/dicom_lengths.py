@@ -14,6 +14,7 @@ _META_END = 0x0002  # group of the file meta elements, always explicit and littl
 _SYNTAX, _PIXELS = (0x0002, 0x0010), (0x7FE0, 0x0010)
 _IMPLICIT, _BIG_ENDIAN, _DEFLATED = b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99"
 _LONG = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"UR", b"UT", b"UC", b"SQ", b"SV", b"UV"}
+_SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 _MAX_ELEMENTS, _MAX_DEPTH = 200_000, 16
@@ -97,7 +98,19 @@ class _Walk:
         if kind in _LONG:
             self._file.read(2)
             return (group, element), kind, self._unpack("I", 4)[0]
-        return (group, element), kind, self._unpack("H", 2)[0]
+        rest = self._file.read(2)
+        if kind not in _SHORT:  # readers may take the element for one without a value representation
+            (length,) = struct.unpack("<I", (kind + rest).ljust(4, b"\0"))
+            self._check_rest(length)
+        return (group, element), kind, struct.unpack(f"{'<' if self._meta else self._order}H", rest.ljust(2, b"\0"))[0]
+
+    def _check_rest(self, length: int) -> None:
+        """Raise `BadImage` if an element of this length does not end within the file."""
+        start = self._file.tell()
+        left = self._file.seek(0, 2) - start
+        self._file.seek(start)
+        if length > left:
+            raise self._error(f"one of {length} bytes with {left} left")
 
     def _leave_meta(self) -> None:
         self._meta = False
