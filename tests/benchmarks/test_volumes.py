@@ -8,6 +8,7 @@ import pytest
 
 nibabel: Any = pytest.importorskip("nibabel")
 
+from volume_int8 import row  # noqa: E402
 from volumes import dice, interval, score  # noqa: E402
 
 
@@ -41,3 +42,10 @@ def test_masks_that_are_missing_or_elsewhere_end_the_bench(tmp_path: Path) -> No
     write(tmp_path / "masks" / "a.nii.gz", truth, shift=1.0)
     with pytest.raises(SystemExit, match="another grid"):
         score(tmp_path / "masks", tmp_path / "truth")
+
+
+def test_what_a_quantised_model_gains_is_a_difference_of_volumes() -> None:
+    reference, other = np.array([[0.9, 0.8], [0.7, 0.6]]), np.array([[0.9, 0.79], [0.69, 0.6]])
+    line = row("openvino-int8", other, reference, 2.0)
+    assert line.startswith("| openvino-int8 | 0.7450 (")
+    assert "| -0.50 (-0.50 to -0.50) | 2.0 |" in line

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import Tile, blended_grid, mirror_indices, padded_size, round_to_stride, tile_grid
+from pixelwise.geometry.tiles import (
+    Tile,
+    blended_grid,
+    mirror_indices,
+    padded_size,
+    round_to_stride,
+    tile_grid,
+    tile_over,
+)
 
 PADDED = Geometry(total_stride=8, reach=51, halo=48, margin=0, legal_first=8, legal_step=8, receptive_field=90)
 VALID = Geometry(total_stride=16, reach=107, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=204)
@@ -29,6 +37,25 @@ def test_every_pixel_is_written_once_from_a_valid_read(height: int, width: int, 
         (top, bottom), (left, right) = tile.write
         covered[top:bottom, left:right] += 1
     assert (covered == 1).all()
+
+
+@given(
+    size=st.tuples(sides, sides), ends=st.tuples(*[st.integers(0, 299)] * 4), geometry=st.sampled_from([PADDED, VALID])
+)
+def test_any_region_has_an_exact_tile(size: tuple[int, int], ends: tuple[int, ...], geometry: Geometry) -> None:
+    region: list[tuple[int, int]] = []
+    for side, one, other in zip(size, ends[::2], ends[1::2], strict=True):
+        first, last = sorted((one % side, other % side))
+        region.append((first, last + 1))
+    tile = tile_over(region, size, geometry)
+    assert tile.write == tuple(region)
+    for (r0, r1), (k0, k1), (w0, w1), side in zip(tile.read, tile.keep, tile.write, size, strict=True):
+        assert geometry.is_valid(r1 - r0)
+        assert 0 <= k0 < k1 <= geometry.output_size(r1 - r0)
+        assert (k1 - k0, r0 + geometry.margin + k0) == (w1 - w0, w0)
+        assert (r0 + geometry.margin) % geometry.total_stride == 0
+        assert r0 <= 0 or w0 - r0 >= max(geometry.halo, geometry.margin)
+        assert r1 >= padded_size(side, geometry) or r1 - w1 >= max(geometry.halo, geometry.margin)
 
 
 def without_halo(tiles: list[Tile], size: tuple[int, ...], geometry: Geometry, halo: int) -> list[Tile]:

@@ -11,7 +11,8 @@ import zarr
 from inference.test_streaming import InterruptedRuntime, MessageRecorder
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid
-from pixelwise.inference import volume_objects
+from pixelwise.inference import volume_objects, volume_streaming
+from pixelwise.inference.memory import tile_budget
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.inference.volume_streaming import VolumeStreamResult, stream_volume
@@ -187,10 +188,67 @@ def test_volumes_with_whole_image_normalisation_are_exact(tmp_path: Path) -> Non
     assert (other != expected).mean() > 1e-3, "control: blended tiles"
 
 
-def test_a_large_volume_of_another_spacing_is_refused(tmp_path: Path) -> None:
-    model = model_of(tmp_path)
+SPACINGS = [(2.0, 1.0, 1.0), (1.0, 0.35, 0.6), (2.0, 0.5, 0.6)]  # finer, coarser and equal axes
+
+
+@pytest.mark.parametrize("kind", ["classes", "boundary"])
+@pytest.mark.parametrize("spacing", SPACINGS, ids=str)
+def test_a_volume_of_another_spacing_is_resampled_as_in_memory(
+    tmp_path: Path, spacing: tuple[float, ...], kind: Kind
+) -> None:
+    model = model_of(tmp_path, TargetOptions(kind=kind), tile=None)
+    pixels = drawn_volume()
+    source = open_volume_windows(save(tmp_path / "volume.ome.zarr", pixels, spacing), channels=1)
+    expected = model.predict_pixels(pixels[None], spacing=spacing).labels
+    memory = (250_000 if spacing == SPACINGS[0] else 60_000) * tile_budget(4, 3).tile_pixel
+    result = stream(model, source, tmp_path / "labels.ome.zarr", memory=memory)
+    actual = labels_of(tmp_path / "labels.ome.zarr")
+    assert actual.shape == SIZE, "on the grid of the volume"
+    assert result.computed > 1
+    assert ((actual > 0) != (expected > 0)).mean() < 1e-3, "rounding at most"
+    assert 0.01 < (actual > 0).mean() < 0.99
+    assert result.voxels[1] == (actual > 0).sum()
+    assert ZarrVolume(tmp_path / "labels.ome.zarr").grid == source.grid
+
+
+def test_a_resampled_volume_is_resumed_with_the_same_bytes(tmp_path: Path) -> None:
+    model, spacing = model_of(tmp_path, tile=None), SPACINGS[2]
+    source = open_volume_windows(save(tmp_path / "volume.ome.zarr", drawn_volume(), spacing), channels=1)
+    memory = 60_000 * tile_budget(4, 3).tile_pixel
+    whole = stream(model, source, tmp_path / "whole.ome.zarr", memory=memory)
+    runtime = model.predictor.runtime
+    model.predictor.runtime = InterruptedRuntime(runtime, 3)
+    with pytest.raises(KeyboardInterrupt):
+        stream(model, source, tmp_path / "killed.ome.zarr", memory=memory)
+    model.predictor.runtime = runtime
+    again = stream(model, source, tmp_path / "killed.ome.zarr", memory=memory)
+    assert again.resumed > 0
+    assert again.computed + again.resumed == whole.computed
+    for file in sorted((tmp_path / "whole.ome.zarr").rglob("*")):
+        if file.is_file():
+            other = tmp_path / "killed.ome.zarr" / file.relative_to(tmp_path / "whole.ome.zarr")
+            assert other.read_bytes() == file.read_bytes()
+
+
+def test_a_network_whose_tiles_are_blended_refuses_another_spacing(tmp_path: Path) -> None:
+    model = model_of(tmp_path, tile=None, normalisation="instance")
+    blended = SegmentationModel(model.model_card, model.predictor.without_statistics())
     source = open_volume_windows(save(tmp_path / "volume.ome.zarr", drawn_volume(), (2.0, 1.0, 1.0)), channels=1)
-    with pytest.raises(BadImage, match=r"spacing of the model, 2 x 0\.5 x 0\.5 mm; got 2 x 1 x 1 mm"):
-        stream(model, source, tmp_path / "labels.ome.zarr")
+    with pytest.raises(BadImage, match=r"spacing of the model, 2 x 0\.5 x 0\.5 mm"):
+        stream(blended, source, tmp_path / "labels.ome.zarr", memory=1000)
+
+
+def test_tiles_that_would_read_the_volume_many_times_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume_streaming, "MAX_WORK", 1.0)
+    model = model_of(tmp_path, tile=None)
+    source = open_volume_windows(save(tmp_path / "volume.ome.zarr", drawn_volume(), (2.0, 1.0, 1.0)), channels=1)
+    with pytest.raises(BadImage, match=r"would read \d+ times the volume"):
+        stream(model, source, tmp_path / "labels.ome.zarr", memory=60_000 * tile_budget(4, 3).tile_pixel)
+
+
+def test_a_volume_with_other_channels_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "volume.ome.zarr", drawn_volume(), (2.0, 1.0, 1.0))
     with pytest.raises(BadImage, match="2 channels"):
         open_volume_windows(tmp_path / "volume.ome.zarr", channels=2)

@@ -75,6 +75,47 @@ def test_tiles_of_a_network_with_strides_of_each_axis_equal_the_whole_but_not_wi
     assert difference(NETWORKS[5], replace(geometry, axes=(short, *others)), (64, 12, 12), 8) > 1e-9
 
 
+CONTEXT: dict[str, Any] = {
+    "depth": 2,
+    "context": 2,
+    "strides": ((1, 2, 2),) * 2,
+    "kernels": ((1, 3, 3),) * 3,
+}
+
+
+def test_slices_with_a_context_equal_the_whole_but_not_with_a_smaller_one() -> None:
+    geometry = network_of(**CONTEXT)[0].geometry()
+    first, *others = geometry.axes
+    assert (first.margin, first.halo, others[0].margin) == (2, 0, 0)
+    assert difference(CONTEXT, None, (23, 40, 61), (3, 16, 20)) < 1e-12
+    short = replace(others[0], halo=others[0].halo - others[0].total_stride)
+    assert difference(CONTEXT, replace(geometry, axes=(first, short, others[1])), (9, 64, 12), 8) > 1e-9
+    shifted = replace(first, margin=first.margin + 1, legal_first=first.legal_first + 2)
+    # the network removes its own border, no other
+    assert difference(CONTEXT, replace(geometry, axes=(shifted, *others)), (23, 12, 12), 4) > 1e-9
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_a_slice_depends_on_its_context_alone(context: int) -> None:
+    network, runtime = network_of(**(CONTEXT | {"context": context}))
+    predictor = Predictor(runtime, network.geometry(), 2, 8)
+    pixels = np.random.default_rng(0).random((1, 12, 20, 16))
+    before = predictor.logits(pixels, Float(torch.float64))
+    pixels[:, 6] += 1.0
+    changed = np.abs(predictor.logits(pixels, Float(torch.float64)) - before).max((0, 2, 3)) > 1e-9
+    assert np.flatnonzero(changed).tolist() == list(range(6 - context, 7 + context))
+
+
+def test_the_first_slice_has_reflected_neighbours() -> None:
+    network, runtime = network_of(**(CONTEXT | {"context": 1}))
+    pixels = np.random.default_rng(0).random((1, 4, 12, 8))
+    padded = torch.from_numpy(np.pad(pixels, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="reflect"))[None]
+    with torch.inference_mode():
+        expected = network(padded)[0].numpy()
+    found = Predictor(runtime, network.geometry(), 2, 512).logits(pixels, Float(torch.float64))
+    assert np.allclose(found, expected, atol=1e-12)
+
+
 def test_valid_networks_use_reflection_padding() -> None:
     network, runtime = network_of(name="unet2015", base=1)
     margin = network.geometry().margin

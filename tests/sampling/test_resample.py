@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from pixelwise.errors import BadOption
 from pixelwise.sampling.resample import (
     coarse_axis,
     resample_image,
+    resample_image_window,
     resample_labels,
     resample_logits,
+    resample_logits_window,
     resampled_shape,
+    spans_to_read,
 )
 
 
@@ -46,6 +51,36 @@ def test_the_nearest_slice_is_taken_along_a_coarse_axis() -> None:
     assert np.abs(between - result).max() > 1e-2
     logits = resample_logits(image[None], (8, 10, 10), coarse=0)[0]
     np.testing.assert_array_equal(logits, np.repeat(image, 2, axis=0))
+
+
+lengths = st.integers(1, 60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(lengths, lengths),
+    shape=st.tuples(lengths, lengths),
+    ends=st.tuples(*[st.floats(0, 1)] * 4),
+    coarse=st.sampled_from([None, 0, 1]),
+)
+def test_a_window_is_that_of_the_whole_array(
+    size: tuple[int, int], shape: tuple[int, int], ends: tuple[float, ...], coarse: int | None
+) -> None:
+    image = np.random.default_rng(1).normal(size=(2, *size)).astype(np.float32)
+    window: list[tuple[int, int]] = []
+    for side, one, other in zip(shape, ends[::2], ends[1::2], strict=True):
+        first = min(int(min(one, other) * side), side - 1)
+        window.append((first, max(first + 1, round(max(one, other) * side))))
+    box = (slice(None), *(slice(*span) for span in window))
+    for cubic, whole, part in (
+        (True, resample_image, resample_image_window),
+        (False, resample_logits, resample_logits_window),
+    ):
+        spans = spans_to_read(size, shape, window, coarse, cubic=cubic)
+        assert all(0 <= first < last <= side for (first, last), side in zip(spans, size, strict=True))
+        read = image[(slice(None), *(slice(*span) for span in spans))]
+        found = part(read, spans, size, shape, window, coarse)
+        np.testing.assert_allclose(found, whole(image, shape, coarse)[box], atol=2e-6 if cubic else 0)
 
 
 def test_there_and_back_keeps_a_smooth_volume_and_its_labels() -> None:

@@ -31,10 +31,11 @@ def sampler(
     targets: Sequence[np.ndarray],
     options: PatchOptions,
     augmentation: Augmentation = NO_AUGMENTATION,
+    margin: int | Sequence[int] = 0,
     **maps: Sequence[np.ndarray],
 ) -> VolumeSampler:
     scales = [intensity_scale(volume, Normalisation(kind="none")) for volume in volumes]
-    return VolumeSampler(volumes, targets, scales, options, augmentation, 0, **maps)
+    return VolumeSampler(volumes, targets, scales, options, augmentation, 0, margin=margin, **maps)
 
 
 def test_patches_are_at_their_locations_and_reflected_beyond_small_volumes() -> None:
@@ -53,6 +54,24 @@ def test_patches_are_at_their_locations_and_reflected_beyond_small_volumes() -> 
         np.testing.assert_array_equal(target, (padded[box] % 251).astype(np.uint8))
     assert drawn.weights is not None
     np.testing.assert_allclose(drawn.weights, drawn.targets / 7, rtol=1e-6)
+
+
+def test_a_border_along_one_axis_is_outside_the_volume() -> None:
+    """Patches of a slice with a context: the slice itself is inside, and forced ones show the rare class."""
+    target = np.zeros((6, 20, 20), np.uint8)
+    target[0, 5, 6] = 1
+    volume = numbered(6, 20, 20)
+    for share in (0.0, 1.0):
+        options = PatchOptions(depth=5, height=8, width=8, batch=40, foreground_share=share)
+        drawn = sampler([volume], [target], options, margin=[2, 0, 0]).batch(0)
+        middles = {sample.plane + 2 for sample in drawn.samples}
+        assert middles == ({0} if share else set(range(6)))
+        assert not share or bool((drawn.targets[:, 2] == 1).flatten(1).any(1).all())
+        assert all(0 <= sample.row <= 12 and 0 <= sample.column <= 12 for sample in drawn.samples)
+        slices = np.pad(np.arange(6), 2, mode="reflect")
+        for image, sample in zip(drawn.images, drawn.samples, strict=True):
+            found = (image[0, :, 0, 0].numpy() // 400).astype(int)
+            np.testing.assert_array_equal(found, slices[sample.plane + 2 : sample.plane + 7])
 
 
 def test_a_batch_is_a_function_of_the_step() -> None:

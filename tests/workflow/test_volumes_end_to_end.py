@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 import drawn_volumes as drawn
+from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.io.read import read_image, read_mask
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
 from pixelwise.training.learner import Learner
 from pixelwise.workflow.evaluate import evaluate
+from pixelwise.workflow.export import export
 from pixelwise.workflow.predict import predict
+from pixelwise.workflow.prediction.options import PredictOptions
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.train import train
@@ -107,6 +111,46 @@ def test_a_stopped_training_continues_exactly(data: Path, tmp_path: Path, monkey
     assert before[-1] == "step-00000004"
     continued = train(data, out=tmp_path / "stopped", resume=True, **kwargs)
     assert continued.model_path.read_bytes() == whole.model_path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dimensions", ["2", "2.5"])
+def test_slices_are_trained_predicted_and_exported(data: Path, tmp_path: Path, dimensions: str) -> None:
+    """Masks of whole volumes, by the run and by its export, and the same ones slice by slice."""
+    made = train(
+        data,
+        out=tmp_path / "run",
+        steps=40,
+        overrides=("network.base=4", "network.depth=2", "training.precision=float32", f"dimensions={dimensions}"),
+        device="cpu",
+        progress=Progress(),
+    )
+    card = read_model_card(made.model_path)
+    context = card.network.context
+    assert (card.network.slice_axis, context) == (0, 2 if dimensions == "2.5" else 0)
+    assert made.config.patches.depth == 2 * context + 1
+    predict(made.folder, [data / "test" / "images"], tmp_path / "out", progress=Progress())
+    model = load_model_for_prediction(made.folder)
+    for path in sorted((data / "test" / "images").iterdir()):
+        (mask,) = (tmp_path / "out").rglob(path.name)
+        image = read_image(path)
+        assert image.grid is not None
+        spacing = image.grid.millimetres
+        whole = model.predict(image.pixels, spacing=spacing)
+        np.testing.assert_array_equal(whole, read_mask(mask).values)
+        assert set(np.unique(whole)) > {0}
+        assert whole.shape == image.pixels.shape[1:]
+    options = PredictOptions(tta=8)
+    predict(made.folder, [data / "test" / "images"], tmp_path / "tta", options, progress=Progress())
+    assert len(list((tmp_path / "tta").rglob("case*.nii.gz"))) == 2
+    scores = evaluate(made.folder, data, split="test", progress=Progress())
+    assert scores["headline"]["value"] is not None
+    done = export(made.folder, progress=Progress())
+    predict(done.files[0], [data / "test" / "images"], tmp_path / "of_export", progress=Progress())
+    for path in sorted((tmp_path / "out").rglob("case*.nii.gz")):
+        (other,) = (tmp_path / "of_export").rglob(path.name)
+        differing = (read_mask(path).values != read_mask(other).values).mean()
+        assert differing < 1e-3
 
 
 def test_volumes_of_other_voxel_sizes_are_resampled_and_masks_are_not(tmp_path: Path) -> None:

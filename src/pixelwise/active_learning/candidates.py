@@ -15,13 +15,15 @@ from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
+from pixelwise.geometry.grid import Grid
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.labels.regions import class_probabilities
 from pixelwise.metrics.acquisition import CommitteeVotes, Selection, select_core_set
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 
-MAX_SIDE = 1024  # pixels of the central crop that is predicted
+MAX_SIDE = {2: 1024, 3: 128}  # pixels, or voxels, of the central crop that is predicted
 MAX_CANDIDATES = 2000
 MAX_LABELLED = 300  # labelled images in the core-set distances
 MIN_CANDIDATES = 20  # regardless of the time limit
@@ -75,6 +77,24 @@ class _ScoredImage:
     features: np.ndarray
     mutual_information: float
     uncertainty: float
+
+
+@dataclass(frozen=True)
+class CandidateView:
+    """An unlabelled image: pixels (channels, *size) without missing values, and the grid of a volume."""
+
+    pixels: np.ndarray
+    grid: Grid | None
+
+    @property
+    def crop(self) -> np.ndarray:
+        """The pixels that are predicted."""
+        return central_crop(self.pixels)
+
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Millimetres along each axis of a volume; None if they are unknown."""
+        return None if self.grid is None else self.grid.millimetres
 
 
 def find_candidates(dataset: Dataset, options: DataOptions, folder: Path | None) -> list[Path]:
@@ -143,11 +163,11 @@ def rank(
     return Ranking(candidates=candidates, found=len(paths), failed=tuple(failed))
 
 
-def committee_votes(committee: Sequence[SegmentationModel], pixels: np.ndarray) -> CommitteeVotes:
-    """Return the class probabilities of all committee members."""
+def committee_votes(committee: Sequence[SegmentationModel], view: CandidateView) -> CommitteeVotes:
+    """Return the class probabilities of all committee members for the crop."""
     votes = CommitteeVotes()
     for model in committee:
-        probabilities = model.predict_pixels(pixels, probabilities=True).probabilities
+        probabilities = model.predict_pixels(view.crop, probabilities=True, spacing=view.spacing).probabilities
         if probabilities is None:
             raise ValueError("no probabilities to compare")
         votes.add(class_probabilities(probabilities, model.model_card.target))
@@ -155,19 +175,33 @@ def committee_votes(committee: Sequence[SegmentationModel], pixels: np.ndarray) 
 
 
 def central_crop(pixels: np.ndarray) -> np.ndarray:
-    """Return the centre of an image, at most `MAX_SIDE` pixels a side."""
-    starts = [max(0, (side - MAX_SIDE) // 2) for side in pixels.shape[1:]]
-    rows, columns = (slice(start, start + MAX_SIDE) for start in starts)
-    return pixels[:, rows, columns]
+    """Return the centre of an image or a volume, at most `MAX_SIDE` pixels a side."""
+    most = MAX_SIDE[pixels.ndim - 1]
+    starts = [max(0, (side - most) // 2) for side in pixels.shape[1:]]
+    return pixels[(slice(None), *(slice(start, start + most) for start in starts))]
+
+
+def read_candidate(path: Path, model_card: ModelCard, pages: int | None) -> CandidateView:
+    """Read an unlabelled image or volume as the committee sees it.
+
+    Raises
+    ------
+    BadImage
+        As in `read_pixels`.
+    """
+    dimensions = model_card.network.dimensions
+    image = read_pixels(path, model_card.channels, pages, model_card.reading, dimensions=dimensions)
+    return CandidateView(filled(image.pixels), image.grid)
 
 
 def _score_image(committee: Sequence[SegmentationModel], path: Path, pages: int | None) -> _ScoredImage:
     model_card = committee[0].model_card
-    pixels = filled(read_pixels(path, model_card.channels, pages, model_card.reading).pixels)
-    votes = committee_votes(committee, central_crop(pixels))
+    view = read_candidate(path, model_card, pages)
+    votes = committee_votes(committee, view)
     uncertainty = 1 - float(votes.mean().max(0).mean(dtype=np.float64))
     mutual_information = float(votes.mutual_information().mean(dtype=np.float64))
-    return _ScoredImage(path, image_features(pixels, model_card.intensity_range), mutual_information, uncertainty)
+    features = image_features(view.pixels, model_card.intensity_range)
+    return _ScoredImage(path, features, mutual_information, uncertainty)
 
 
 def _labelled_features(model: SegmentationModel, dataset: Dataset, count: int) -> np.ndarray:

@@ -178,6 +178,5 @@ def _read_dataset(root: Path, options: DataOptions, seed: int, progress: Progres
     if not task.can_forecast:
         hint = f"With {task.data}, train on subsets yourself and compare their scores."
         raise BadDataset("images with semantic or instance masks", task.data, hint, root)
-    dataset.require_planes("forecast")
     progress.message(*dataset.messages)
     return dataset

@@ -5,14 +5,16 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from pixelwise.active_learning.candidates import central_crop, committee_votes
+import numpy as np
+
+from pixelwise.active_learning.candidates import committee_votes, read_candidate
 from pixelwise.active_learning.learning_curve_plot import MAX_SHOWN, CandidatePicture, draw_candidates, draw_curve
 from pixelwise.active_learning.results import Forecast
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
-from pixelwise.datasets.dataset import read_pixels
-from pixelwise.datasets.images.missing_pixels import filled
+from pixelwise.geometry.grid import Grid
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.workflow.painting import stretch
+from pixelwise.workflow.planes import PlaneViews, choose_planes
 from pixelwise.workflow.reporting import page as html
 from pixelwise.workflow.summary import words
 
@@ -51,11 +53,26 @@ def write_forecast(result: Forecast, committee: Sequence[SegmentationModel], pag
 def _contact_sheet(result: Forecast, committee: Sequence[SegmentationModel], pages: int | None) -> bytes | None:
     shown: list[CandidatePicture] = []
     for candidate in result.ranking.candidates[:MAX_SHOWN]:
-        card = committee[0].model_card
-        pixels = central_crop(filled(read_pixels(candidate.image, card.channels, pages, card.reading).pixels))
+        view = read_candidate(candidate.image, committee[0].model_card, pages)
+        pixels, disagreement = view.crop, committee_votes(committee, view).mutual_information()
+        if disagreement.ndim == 3:
+            planes = planes_of_disagreement(disagreement, view.grid)
+            pixels, disagreement = planes.draw(pixels), planes.draw(disagreement)
         title = f"{candidate.rank}  {candidate.image.name}"
-        shown.append(CandidatePicture(title, stretch(pixels), committee_votes(committee, pixels).mutual_information()))
+        shown.append(CandidatePicture(title, stretch(pixels), disagreement))
     return draw_candidates(shown) if shown else None
+
+
+def planes_of_disagreement(disagreement: np.ndarray, grid: Grid | None) -> PlaneViews:
+    """Return the planes of a volume in which the networks disagree most.
+
+    Examples
+    --------
+    >>> planes_of_disagreement(np.eye(3)[:, :, None] * np.array([0.0, 0.0, 1.0]), None).at
+    (0, 0, 2)
+    """
+    disputed = disagreement > disagreement.mean()
+    return choose_planes(disputed.astype(np.uint8), grid)
 
 
 def _page(result: Forecast, curve: bytes, sheet: bytes | None, ranking: Sequence[tuple[Any, ...]]) -> str:

@@ -126,9 +126,10 @@ class ExportGraph(nn.Module):
         if self._min_dynamic_side is not None:
             names = ("depth", "rows", "columns")[-self._model_card.network.dimensions :]
             for axis, name in enumerate(names):
-                step = geometry.along(axis).legal_step
+                step, margin = geometry.along(axis).legal_step, geometry.along(axis).margin
                 first = geometry.along(axis).legal_first if geometry.axes else self._min_dynamic_side
-                k = Dim(name, min=max(1, first // step))
+                # the exporter specialises a size of 1: with a context there are at least two slices of logits
+                k = Dim(name, min=max(1, first // step + int(step == 1 and margin > 0)))
                 image[2 + axis] = k if step == 1 else step * k + first % step if first % step else step * k
         return ((image, *[{0: batch}] * (len(self.inputs) - 1)),)
 

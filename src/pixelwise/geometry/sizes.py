@@ -183,11 +183,12 @@ def derive_axes_geometry(layer_graph: LayerGraph, dimensions: int, exact: bool =
     if len(set(axes)) == 1:
         return axes[0]
     coarsest = max(axes, key=lambda axis: (axis.legal_step, axis.legal_first))
-    if not all(axis.is_valid(coarsest.legal_first) and coarsest.legal_step % axis.legal_step == 0 for axis in axes):
+    step, first = coarsest.total_stride, coarsest.valid_size(max(axis.legal_first for axis in axes))
+    if not all(axis.is_valid(first) and coarsest.legal_step % axis.legal_step == 0 for axis in axes):
         raise BadOption("strides of an axis that divide those of the others", f"{axes}", "Use strides of 1 and 2.")
-    step = coarsest.total_stride
     return replace(
         coarsest,
+        legal_first=first,
         reach=max(axis.reach for axis in axes),
         halo=max(-(-axis.halo // step) * step for axis in axes),
         margin=max(axis.margin for axis in axes),

@@ -108,6 +108,26 @@ def tile_grid(size: tuple[int, ...], core: Side, geometry: Geometry) -> list[Til
     return [_tile(spans) for spans in product(*axes)]
 
 
+def tile_over(region: Sequence[Span], size: Sequence[int], geometry: Geometry) -> Tile:
+    """Return the exact tile whose valid region is any region of an image, not one of the grid.
+
+    Examples
+    --------
+    >>> geometry = Geometry(
+    ...     total_stride=4, reach=9, halo=8, margin=0, legal_first=4, legal_step=4, receptive_field=18
+    ... )
+    >>> tile_over([(21, 30)], [100], geometry)
+    Tile(read=((12, 40),), keep=((9, 18),), write=((21, 30),))
+    """
+    spans: list[tuple[Span, Span, Span]] = []
+    for axis, (start, stop) in enumerate(region):
+        along = geometry.along(axis)
+        first, last = start // along.total_stride * along.total_stride, round_to_stride(stop, along)
+        read, begin = _read_span(first, min(last, padded_size(size[axis], along)), size[axis], along)
+        spans.append((read, (start - begin, stop - begin), (start, stop)))
+    return _tile(tuple(spans))
+
+
 def blended_grid(size: tuple[int, ...], core: Side, geometry: Geometry, overlap: Side) -> list[Tile]:
     """Divide an image like `tile_grid`, with valid regions that extend `overlap` pixels into their neighbours.
 
@@ -201,17 +221,20 @@ def _spans(size: int, core: int, geometry: Geometry, overlap: int = 0) -> list[t
     for place in range(0, size, core):
         start = max(0, place - overlap)
         stop = min(place + core + overlap, padded)
-        if geometry.margin:
-            # a valid input may have to be larger than the tile and its borders: the excess output is dropped
-            inside = geometry.valid_size(stop - start + 2 * geometry.margin)
-            read = (start - geometry.margin, start - geometry.margin + inside)
-            first = start
-        else:
-            read = (max(0, start - geometry.halo), min(padded, stop + geometry.halo))
-            first = read[0]
+        read, first = _read_span(start, stop, size, geometry)
         write = (start, min(stop, size))
         spans.append((read, (write[0] - first, write[1] - first), write))
     return spans
+
+
+def _read_span(start: int, stop: int, size: int, geometry: Geometry) -> tuple[Span, int]:
+    """Return what is read for an output between multiples of the total stride, and where its output begins."""
+    if geometry.margin:
+        # a valid input may have to be larger than the tile and its borders: the excess output is dropped
+        inside = geometry.valid_size(stop - start + 2 * geometry.margin)
+        return (start - geometry.margin, start - geometry.margin + inside), start
+    read = (max(0, start - geometry.halo), min(padded_size(size, geometry), stop + geometry.halo))
+    return read, read[0]
 
 
 def mirror_indices(start: int, stop: int, size: int) -> Int[np.ndarray, " length"]:

@@ -10,8 +10,16 @@ import numpy as np
 from jaxtyping import Float, Float32, Num
 
 from pixelwise.errors import BadImage, BadOption
+from pixelwise.geometry.layer_graph import Span
 from pixelwise.inference.blending import LogitsWindow
-from pixelwise.sampling.resample import coarse_axis, resample_image, resample_logits, resampled_shape
+from pixelwise.sampling.resample import (
+    coarse_axis,
+    resample_image,
+    resample_logits,
+    resample_logits_window,
+    resampled_shape,
+    spans_to_read,
+)
 
 TOLERANCE = 1e-3  # relative difference of two spacings below which a volume is not resampled
 MAX_GROWTH = 1000  # voxels at the spacing of the model per voxel, above which the unit must be wrong
@@ -47,6 +55,17 @@ class SpacingChange:
     def from_model(self, logits: Float[np.ndarray, " classes *model_size"]) -> Float[np.ndarray, " classes *size"]:
         """Resample logits to the grid of the volume."""
         return resample_logits(logits, self.size, self.model_coarse)
+
+    def logits_spans(self, window: Sequence[Span]) -> tuple[Span, ...]:
+        """Return the part of the logits of the model that determines a window of the volume."""
+        return spans_to_read(self.model_size, self.size, window, self.model_coarse, cubic=False)
+
+    def from_model_window(
+        self, logits: Float[np.ndarray, " classes *part"], window: Sequence[Span]
+    ) -> Float[np.ndarray, " classes *window"]:
+        """Resample the logits at `logits_spans(window)` to a window of the volume."""
+        spans = self.logits_spans(window)
+        return resample_logits_window(logits, spans, self.model_size, self.size, window, self.model_coarse)
 
     def window(self, logits: Float[np.ndarray, " classes *model_size"]) -> LogitsWindow:
         """Return logits, resampled to the grid of the volume, as one window."""

@@ -5,9 +5,10 @@ identical byte for byte to that of an uninterrupted process.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,15 @@ from pixelwise.geometry.tile_shape import fit_tile, shrink_tile
 from pixelwise.geometry.tiles import Side, per_axis
 from pixelwise.inference.arrays import check_axes, warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
-from pixelwise.inference.memory import MIB
+from pixelwise.inference.memory import MIB, tile_budget
 from pixelwise.inference.predictor import Predictor
+from pixelwise.inference.resampled_volume import MAX_WORK, ResampledTiles, ResampledVolume, Window, plan_tiles
 from pixelwise.inference.spacing_change import find_spacing_change
 from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming_tiles import choose_exact, compute_windows, decider, with_measured_statistics
 from pixelwise.inference.tile_reading import Job
 from pixelwise.inference.volume_objects import finish_volume
+from pixelwise.inference.whole_image import Tiling
 from pixelwise.io.volumes.label_tiles import VolumeTiles
 from pixelwise.io.volumes.windows import VolumeReader
 from pixelwise.io.volumes.zarr_levels import write_zarr_levels
@@ -38,6 +41,7 @@ _FILE_TILES = (256, 128, 64, 32)  # sides of the tiles of a plane in the file
 _WINDOWS = (128, 96, 64, 32)  # sides of the windows of a cut network, multiples of the smallest file tile
 _SLAB = 1 << 22  # voxels that are read at once
 _SAMPLE = 48  # voxels along each axis of the subsampled volume
+Decide = Callable[[np.ndarray], np.ndarray]  # logits -> numbers
 
 
 @dataclass(frozen=True)
@@ -83,36 +87,31 @@ def stream_volume(
     Raises
     ------
     BadImage
-        The volume is damaged, has invalid values, or another spacing than the model.
+        The volume is damaged, has invalid values, or another spacing than a model without exact tiles.
     OutputFailed
         The result cannot be written, the disk is full, or another process is writing it.
     """
     check_axes(len(source.shape) - 1, model_card.network.dimensions, source.shape)
-    _check_spacing(model_card, source)
     size = source.shape[1:]
     dtype, decide = decider(model_card.target)
-    tiling = predictor.tiling(size, memory)
-    predictor, side = _with_tiles(choose_exact(predictor, size, memory), size, memory)
+    work = _divide(model_card, predictor, source, memory)
     final = model_card.target.kind == "classes" and not any(model_card.target.class_areas)
     final = final and not model_card.target.split_depth
-    more = {"version": _VERSION, "given": identity, "side": side}
     tiles = VolumeTiles(
         path.with_name(f"{path.name}.decided"),
         size,
         dtype,
-        tile=_file_tile(side, size),
-        identity=stream_identity(model_card, predictor, source, predictor.plan(size), **more),
+        tile=_file_tile(work.side, size),
+        identity=work.identity(model_card, size, identity),
     )
     try:
-        scale = _scale(model_card, source, tiles, progress)
-        predictor = with_measured_statistics(predictor, Job(source, scale), tiles, progress)
-        windows = predictor.windows(size)
-        resumed = sum(window in tiles.done for window in windows)
-        sides = " x ".join(str(length) for length in per_axis(side, 3))
-        progress.message(f"{pluralise(len(windows), 'tile')} of {sides} voxels.")
-        progress.message(*([] if tiling is None else [str(tiling)]))
-        job = Job(source, scale, tiles.done)
-        computed = compute_windows(predictor, job, tiles.write, decide, progress, resumed)
+        scale = _scale(model_card, work.source, tiles, progress)
+        work = work.with_statistics(Job(work.source, scale), tiles, progress)
+        sides = " x ".join(str(length) for length in per_axis(work.side, 3))
+        progress.message(f"{pluralise(len(work.windows), 'tile')} of {sides} voxels.")
+        progress.message(*([] if work.tiling is None else [str(work.tiling)]))
+        job = Job(work.source, scale, tiles.done)
+        computed, resumed = work.compute(job, tiles.write, decide, progress)
         result, count = (tiles, 0) if final else finish_volume(tiles, model_card.target, path, progress)
         _write(model_card, result, path, source)
         labels, table = _Labels(result, count), None
@@ -130,14 +129,69 @@ def stream_volume(
     return VolumeStreamResult(path, computed, resumed, tuple(voxels), table)
 
 
-def _check_spacing(model_card: ModelCard, source: VolumeReader) -> None:
-    """Raise `BadImage` if the volume would have to be resampled."""
+@dataclass(frozen=True)
+class _Work:
+    """What is computed: the volume at the spacing of the model, its tiles and their sides."""
+
+    source: VolumeReader
+    predictor: Predictor
+    side: Side
+    tiling: Tiling | None
+    resampled: ResampledTiles | None
+
+    def identity(self, model_card: ModelCard, size: tuple[int, ...], given: str) -> str:
+        """Return a digest of everything that the tiles depend on."""
+        more: dict[str, Any] = {"version": _VERSION, "given": given, "side": self.side}
+        if self.resampled is not None:
+            return stream_identity(model_card, self.predictor, self.source, None, **more, size=size)
+        return stream_identity(model_card, self.predictor, self.source, self.predictor.plan(size), **more)
+
+    def with_statistics(self, job: Job, tiles: VolumeTiles, progress: Progress) -> "_Work":
+        """Return the work with the statistics of the volume, if the network has whole-image layers."""
+        predictor = with_measured_statistics(self.predictor, job, tiles, progress)
+        resampled = None if self.resampled is None else replace(self.resampled, predictor=predictor)
+        return replace(self, predictor=predictor, resampled=resampled)
+
+    @property
+    def windows(self) -> Sequence[Window]:
+        """The tiles of the volume, in the order in which they are computed."""
+        return self.predictor.windows(self.source.shape[1:]) if self.resampled is None else self.resampled.windows
+
+    def compute(
+        self, job: Job, write: Callable[[Any, np.ndarray], None], decide: Decide, progress: Progress
+    ) -> tuple[int, int]:
+        """Predict what is missing; return the numbers of computed and of resumed tiles."""
+        if self.resampled is not None:
+            return self.resampled.compute(job, write, decide, progress)
+        resumed = sum(window in job.done for window in self.windows)
+        return compute_windows(self.predictor, job, write, decide, progress, resumed), resumed
+
+
+def _divide(model_card: ModelCard, predictor: Predictor, source: VolumeReader, memory: int) -> _Work:
+    """Divide a volume into tiles that fit into the memory, at the spacing of the model.
+
+    Raises
+    ------
+    BadImage
+        The volume has another spacing than a network whose tiles are blended, or have a halo of many times their size.
+    """
     spacing = None if source.grid is None else source.grid.millimetres
-    if find_spacing_change(source.shape[1:], spacing, model_card.spacing) is not None:
-        trained = " x ".join(f"{side:g}" for side in model_card.spacing or ())
-        got = " x ".join(f"{side:g}" for side in spacing or ())
-        hint = "Resample it, for example with SimpleITK; only volumes that fit in memory are resampled here."
+    change = find_spacing_change(source.shape[1:], spacing, model_card.spacing)
+    source = source if change is None else ResampledVolume(source, change)
+    size = source.shape[1:]
+    tiling, exact = predictor.tiling(size, memory), choose_exact(predictor, size, memory)
+    if change is None:
+        tiled, side = _with_tiles(exact, size, memory)
+        return _Work(source, tiled, side, tiling, None)
+    tile_voxel = (exact.memory_budget or tile_budget(model_card.network.base, 3)).tile_pixel
+    resampled = plan_tiles(exact, change, memory // tile_voxel, multiple=(1, _FILE_TILES[-1], _FILE_TILES[-1]))
+    is_exact = exact.geometry.exact or exact.needs_statistics
+    if not is_exact or resampled.work > MAX_WORK:
+        trained, got = (" x ".join(f"{side:g}" for side in sides or ()) for sides in (model_card.spacing, spacing))
+        why = f"would read {resampled.work:.0f} times the volume" if is_exact else "are blended at its own spacing"
+        hint = f"Resample it, for example with SimpleITK: tiles of this network {why}."
         raise BadImage(f"a large volume with the spacing of the model, {trained} mm", f"{got} mm", hint)
+    return _Work(source, exact, resampled.side, tiling, resampled)
 
 
 def _with_tiles(predictor: Predictor, size: tuple[int, ...], memory: int) -> tuple[Predictor, Side]:

@@ -23,18 +23,18 @@ class CommitteeVotes:
     def __init__(self) -> None:
         self._sum, self._entropies, self._count = np.float32(0.0), np.float32(0.0), 0
 
-    def add(self, probabilities: Float[np.ndarray, "classes height width"]) -> None:
+    def add(self, probabilities: Float[np.ndarray, " classes *size"]) -> None:
         """Add the probabilities of one network."""
         wide = probabilities.astype(np.float32)
         self._sum = self._sum + wide
         self._entropies = self._entropies + entr(wide).sum(0)
         self._count += 1
 
-    def mean(self) -> Float32[np.ndarray, "classes height width"]:
+    def mean(self) -> Float32[np.ndarray, " classes *size"]:
         """Return the mean probabilities."""
         return np.asarray(self._sum / np.float32(self._count), np.float32)
 
-    def mutual_information(self) -> Float32[np.ndarray, "height width"]:
+    def mutual_information(self) -> Float32[np.ndarray, "*size"]:
         """Return the mutual information (BALD) of each pixel in bits: 0 where all networks agree."""
         information = entr(self.mean()).sum(0) - self._entropies / np.float32(self._count)
         return np.asarray(np.maximum(information, 0) / np.float32(_BITS), np.float32)  # below 0 only by rounding

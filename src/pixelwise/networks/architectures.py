@@ -61,6 +61,7 @@ _VGG = "Simonyan, Zisserman 2015, Very deep convolutional networks, arXiv 1409.1
 
 # of most U-Nets
 _STAGED = ("in_channels", "classes", "depth", "base", "max_width", "normalisation", "dimensions", "strides", "kernels")
+_CONTEXT = (*_STAGED, "context")  # of those whose first convolution is not part of a residual unit
 _RESIDUAL = ("shortcut", "shortcut_padding", "zero_init_residual")  # of ResNets
 _ON_ENCODER = ("in_channels", "classes", "base", "normalisation", "upsampling", "encoder")
 _ENCODER_FORM: dict[str, Any] = {"in_channels": 3, "base": 16}  # published form of U-Nets on an encoder
@@ -95,7 +96,7 @@ for _architecture in (
     Architecture(
         name="unet",
         builder=unet,
-        reads=(*_STAGED, "upsampling", "dropout", "encoder"),
+        reads=(*_CONTEXT, "upsampling", "dropout", "encoder"),
         encoders=_unet_encoders(),
         paper="after Ronneberger, Fischer, Brox 2015, U-Net, doi 10.1007/978-3-319-24574-4_28",
     ),
@@ -119,14 +120,14 @@ for _architecture in (
     Architecture(
         name="resencunet",
         builder=resencunet,
-        reads=_STAGED,
+        reads=_CONTEXT,
         paper="Isensee et al. 2024, nnU-Net revisited, arXiv 2404.09556",
         published={"base": 32, "depth": 6, "max_width": 512, "normalisation": "instance"},
     ),
     Architecture(
         name="unetplusplus",
         builder=unetplusplus,
-        reads=(*_STAGED, "upsampling", "dropout", "deep_supervision"),
+        reads=(*_CONTEXT, "upsampling", "dropout", "deep_supervision"),
         paper="Zhou et al. 2018, UNet++: a nested U-Net architecture, arXiv 1807.10165",
         published={"in_channels": 3, "classes": 1, "base": 32, "normalisation": "none"},
         parameters=9_042_177,
@@ -134,7 +135,7 @@ for _architecture in (
     Architecture(
         name="attention_unet",
         builder=attention_unet,
-        reads=(*_STAGED, "dropout", "gates"),
+        reads=(*_CONTEXT, "dropout", "gates"),
         paper="Oktay et al. 2018, Attention U-Net, arXiv 1804.03999",
         published={"base": 64},
     ),

@@ -112,6 +112,8 @@ class ConvBlock(Block):
         By default the size is kept; 0 removes a pixel per side and convolution (valid, as in 2015).
     kernel : int or tuple of int
         Side of both kernels; of each axis if they differ.
+    first : (int or tuple of int, int or tuple of int), optional
+        Kernel and padding of the first of the two convolutions, if they differ from those of the second.
     normalisation : {"batch", "group", "instance", "none"}
         After each convolution; see `make_normalisation`.
     dropout : float
@@ -135,6 +137,7 @@ class ConvBlock(Block):
         middle: int | None = None,
         padding: Extent | None = None,
         kernel: Extent = 3,
+        first: tuple[Extent, Extent] | None = None,
         normalisation: NormalisationName = "batch",
         dropout: float = 0.0,
         dimensions: int = 2,
@@ -144,11 +147,12 @@ class ConvBlock(Block):
         middle = middle or channels
         kwargs = {"kernel": kernel, "padding": padding, "normalisation": normalisation, "dimensions": dimensions}
         kwargs["bias"] = bias
-        first = ConvLayer(f"{name} conv a", in_channels, middle, **kwargs)  # type: ignore[arg-type]
-        second = ConvLayer(f"{name} conv b", middle, channels, **kwargs)  # type: ignore[arg-type]
-        self._layer_graph = [*first.layer_graph(), *second.layer_graph()]
+        own = kwargs if first is None else kwargs | dict(zip(("kernel", "padding"), first, strict=True))
+        one = ConvLayer(f"{name} conv a", in_channels, middle, **own)  # type: ignore[arg-type]
+        two = ConvLayer(f"{name} conv b", middle, channels, **kwargs)  # type: ignore[arg-type]
+        self._layer_graph = [*one.layer_graph(), *two.layer_graph()]
         rest: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
-        self.layers = nn.Sequential(*first, *second, *rest)
+        self.layers = nn.Sequential(*one, *two, *rest)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, in_channels, h, w) -> (batch, channels, h', w')."""

@@ -16,6 +16,7 @@ LIMITS = (
     ("base", 1, 1024),
     ("max_width", 1, 8192),
     ("dimensions", 2, 3),
+    ("context", 0, 16),
 )
 
 
@@ -62,6 +63,9 @@ class NetworkOptions:
     kernels : tuple of tuple of int
         For each of the `depth` + 1 stages, fine to coarse, the extent of its convolutions along each axis: 3, or 1 for
         convolutions within the slices. Empty: 3 along all axes. For V-Net 3 stands for its 5.
+    context : int
+        Neighbouring slices on each side that are channels of the network beside the slice that it segments, for kernels
+        that stay within slices. The first convolution then spans 2 `context` + 1 slices, without padding.
     stem : {"auto", "7x7", "deep", "3x3"}
         First layers of a ResNet: one convolution of 7 x 7 with stride 2, three of 3 x 3 instead, or one of 3 x 3 that
         keeps the size. "auto" is the published one.
@@ -104,6 +108,7 @@ class NetworkOptions:
     dimensions: int = 2
     strides: tuple[tuple[int, ...], ...] = ()
     kernels: tuple[tuple[int, ...], ...] = ()
+    context: int = 0
     stem: Literal["auto", "7x7", "deep", "3x3"] = "auto"
     shortcut: Literal["auto", "A", "B", "C", "D"] = "auto"
     shortcut_padding: ShortcutPadding = "end"
@@ -152,6 +157,41 @@ class NetworkOptions:
         """
         self._check_rows("kernels", self.kernels, self.depth + 1)
         return tuple(extent if kernel == 3 else 1 for kernel in self.kernels[level]) if self.kernels else extent
+
+    @property
+    def slice_axis(self) -> int | None:
+        """The axis along which no convolution reads neighbours and nothing is pooled; None in all other networks."""
+        rows = (*self.kernels, *self.strides)
+        if not self.kernels or not self.strides or len({len(row) for row in rows}) > 1:
+            return None
+        return next((axis for axis in range(len(rows[0])) if all(row[axis] == 1 for row in rows)), None)
+
+    def first_convolution(self) -> tuple[int | tuple[int, ...], int | tuple[int, ...]]:
+        """Return kernel and padding of the first convolution: that of its stage, or one that spans the context.
+
+        A convolution over neighbouring slices is the same as one within a slice whose channels are those slices.
+
+        Raises
+        ------
+        BadOption
+            There is a context, but no axis along which all kernels and strides are 1; or as in `kernel`.
+
+        Examples
+        --------
+        >>> flat = {"depth": 1, "dimensions": 3, "strides": ((1, 2, 2),), "kernels": ((1, 3, 3), (1, 3, 3))}
+        >>> NetworkOptions(context=2, **flat).first_convolution()
+        ((5, 3, 3), (0, 1, 1))
+        """
+        kernel = self.kernel(0)
+        if not self.context:
+            return kernel, 1 if isinstance(kernel, int) else tuple(side // 2 for side in kernel)
+        axis = self.slice_axis
+        if axis is None or isinstance(kernel, int):
+            hint = "For example network.kernels=[[1,3,3],[1,3,3]] network.strides=[[1,2,2]] network.depth=1."
+            raise BadOption("network.kernels and network.strides of 1 along an axis, for a context", "others", hint)
+        sides = list(kernel)
+        sides[axis] = 2 * self.context + 1
+        return tuple(sides), tuple(0 if place == axis else side // 2 for place, side in enumerate(sides))
 
     def _check_rows(self, name: str, rows: tuple[tuple[int, ...], ...], count: int) -> None:
         """Check that there is a row for each level, with a number for each axis."""

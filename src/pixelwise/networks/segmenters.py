@@ -153,8 +153,9 @@ def resencunet(options: NetworkOptions) -> Segmenter:
         blocks: list[nn.Module] = []
         kernel = options.kernel(stage)
         if stage == 0:
-            stem = ConvLayer("stem", options.in_channels, width, kernel=kernel, bias=True, **kwargs)  # type: ignore[arg-type]
-            blocks.append(stem)
+            first, padding = options.first_convolution()
+            stem = {"kernel": first, "padding": padding, "bias": True, **kwargs}
+            blocks.append(ConvLayer("stem", options.in_channels, width, **stem))  # type: ignore[arg-type]
         for place in range(count):
             stride = options.stride(stage - 1) if stage > 0 and place == 0 else 1
             name = f"enc{stage + 1}.{place}"
@@ -299,6 +300,7 @@ def _plain_encoder(
             middle=middle,
             padding=padding,
             kernel=options.kernel(i) if padding is None else 3,
+            first=options.first_convolution() if options.context and not i else None,
             normalisation=normalisation or options.normalisation,
             dropout=dropout,
             dimensions=options.dimensions,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pixelwise.geometry.tiles import Side, per_axis
 from pixelwise.sampling.class_locations import Locations, find_locations
 
 PURPOSE = 1  # second word of the generators' key, different for each purpose
@@ -38,8 +39,8 @@ class LocationSampler:
         Class maps; IGNORE (255) is not a class.
     seed : int
         At least 0.
-    margin : int
-        Border per side that valid convolutions remove from a patch.
+    margin : int or sequence of int
+        Border per side that valid convolutions remove from a patch, along all axes or along each.
 
     Examples
     --------
@@ -50,9 +51,9 @@ class LocationSampler:
     (0, (4, 4))
     """
 
-    def __init__(self, targets: Sequence[np.ndarray], seed: int, margin: int = 0) -> None:
+    def __init__(self, targets: Sequence[np.ndarray], seed: int, margin: Side = 0) -> None:
         self._shapes = [target.shape for target in targets]
-        self._seed, self._margin = seed, margin
+        self._seed, self._margins = seed, per_axis(margin, len(self._shapes[0]))
         self._rare: list[list[Locations]] = find_locations(targets, seed)
 
     def generator(self, step: int, place: int) -> np.random.Generator:
@@ -62,7 +63,7 @@ class LocationSampler:
 
     def draw(self, rng: np.random.Generator, size: tuple[int, ...], *, forced: bool) -> tuple[int, tuple[int, ...]]:
         """Return a case, and the first corner of a patch of `size` in it, which may be outside."""
-        output_size = [side - 2 * self._margin for side in size]
+        output_size = [side - 2 * margin for side, margin in zip(size, self._margins, strict=True)]
         if forced and self._rare:
             cases = self._rare[rng.integers(len(self._rare))]
             case, pixels = cases[rng.integers(len(cases))]
@@ -74,5 +75,5 @@ class LocationSampler:
         for axis, (whole, side) in enumerate(zip(self._shapes[case], output_size, strict=True)):
             low, high = min(0, whole - side), max(0, whole - side)  # a small image is anywhere inside the patch
             drawn = int(rng.integers(low, high + 1)) if forced_corner is None else forced_corner[axis]
-            corner.append(min(max(drawn, low), high) - self._margin)
+            corner.append(min(max(drawn, low), high) - self._margins[axis])
         return case, tuple(corner)

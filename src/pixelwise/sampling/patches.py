@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.sizes import Geometry
-from pixelwise.geometry.tiles import Span, mirror_indices
+from pixelwise.geometry.tiles import Side, Span, mirror_indices
 from pixelwise.sampling.augment import Augmentation, augment, window_size
 from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.patch_locations import LocationSampler, PatchLocation
@@ -39,6 +39,9 @@ class PatchOptions:
     spacing : tuple of float
         Distance between voxels in millimetres along depth, height and width, to which volumes are resampled; empty: as
         they are.
+    dimensions : {0, 2, 2.5, 3}
+        What the network sees of a volume: 3 for voxels along all axes, 2.5 for a slice with its neighbours as channels,
+        2 for single slices; 0 for images.
     batch : int
         Batch size, in patches.
     foreground_share : float
@@ -54,6 +57,7 @@ class PatchOptions:
     low_res_fraction: float = 0.0
     depth: int = 0
     spacing: tuple[float, ...] = ()
+    dimensions: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "batch"):
@@ -64,6 +68,9 @@ class PatchOptions:
                 raise BadOption(f"patches.{name} between 0 and 1", str(getattr(self, name)), "Set a fraction.")
         if self.depth < 0:
             raise BadOption("patches.depth of at least 0", str(self.depth), "Set the slices of a patch, 0 for images.")
+        if self.dimensions not in (0.0, 2.0, 2.5, 3.0):
+            hint = "Set 3, or 2.5 for slices with their neighbours, or 2 for single slices; 0 for images."
+            raise BadOption("patches.dimensions of 2, 2.5 or 3", f"{self.dimensions:g}", hint)
         if self.spacing and not (len(self.spacing) == 3 and all(0 < side < math.inf for side in self.spacing)):
             hint = "Set one number per axis (z, y, x), or [] to keep that of the files."
             raise BadOption("patches.spacing of three numbers above 0", str(list(self.spacing)), hint)
@@ -154,8 +161,8 @@ class PatchSampler:
         At least 0.
     device : str or torch.device
         Where patches are warped and returned.
-    margin : int
-        Border per side that valid convolutions remove from a patch.
+    margin : int or sequence of int
+        Border per side that valid convolutions remove from a patch, along all axes or along each.
     weights, distances : sequences of float arrays (height, width)
         Weight maps of the loss and distance targets (`targets.edge_distance`), one per case, or none.
 
@@ -177,7 +184,7 @@ class PatchSampler:
         seed: int,
         device: str | torch.device = "cpu",
         *,
-        margin: int = 0,
+        margin: Side = 0,
         weights: Sequence[np.ndarray] = (),
         distances: Sequence[np.ndarray] = (),
     ) -> None:

@@ -94,6 +94,7 @@ PRESET, ORIGINS = "preset", "origins"  # keys of a config file besides the secti
 # Short names on the command line, and their settings.
 ALIASES = {
     "network": "network.name",
+    "dimensions": "patches.dimensions",
     "encoder": "network.encoder",
     "encoder_weights": "transfer.encoder_weights",
     "freeze": "transfer.freeze",

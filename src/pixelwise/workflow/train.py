@@ -183,6 +183,7 @@ def train(
                 seed=seed,
                 settings=settings,
                 began=began,
+                progress=progress,
             )
             settled, measuring = task.plan(request)
         else:

@@ -158,6 +158,22 @@ def test_stack(tmp_path: Path, scale: tuple[float, float, float] | None) -> None
         assert file.series[0].axes == "ZYX"
 
 
+def test_a_stack_whose_name_says_ome_has_the_metadata_of_ome(tmp_path: Path) -> None:
+    import tifffile
+
+    labels = (np.abs(numbered()) % 3).astype(np.uint8)
+    grid = Grid(axes=("z", "y", "x"), spacing=(2.0, 0.5, 0.25), unit="micrometer")
+    target = write_labels_like(tmp_path / "out.ome.tif", labels, grid)
+    with tifffile.TiffFile(target) as file:
+        assert (file.is_ome, file.is_imagej, file.series[0].axes) == (True, False, "ZYX")
+        assert file.ome_metadata is not None
+        assert 'PhysicalSizeZ="2.0"' in file.ome_metadata
+    again = read_mask(target)
+    assert again.grid is not None
+    assert again.grid.spacing == pytest.approx(grid.spacing)
+    np.testing.assert_array_equal(again.values, labels)
+
+
 def test_channels_of_a_fourth_axis(tmp_path: Path) -> None:
     import nibabel
 

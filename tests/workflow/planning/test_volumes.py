@@ -11,12 +11,14 @@ from pixelwise.datasets.dataset import DataOptions, Labelling
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import build
 from pixelwise.runtimes.machine import Machine
+from pixelwise.sampling.resample import coarse_axis
 from pixelwise.sampling.volume_fingerprint import VolumeFingerprint
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.planning import choices
 from pixelwise.workflow.planning.choices import TrainingBudget
+from pixelwise.workflow.planning.dimensions import FEW_SLICES, MIN_EDGE, describe_view, plan_context, propose_views
 from pixelwise.workflow.planning.plan_masks import PlanInputs, make_plan
-from pixelwise.workflow.planning.volumes import MIN_EDGE, plan_patch, plan_spacing, plan_topology
+from pixelwise.workflow.planning.volumes import plan_patch, plan_spacing, plan_topology
 from pixelwise.workflow.settings import Settings
 
 MACHINE = Machine(device="cpu", threads=2, memory=2**34)
@@ -82,8 +84,16 @@ def check(config: Config) -> None:
     with torch.device("meta"):
         network = build(config.network)
         logits = network(torch.zeros(1, 1, *config.patches.size))
-    assert logits.shape[2:] == config.patches.size
-    names = ("network.dimensions", "network.strides", "patches.depth", "patches.spacing", "patches.batch")
+    margins = [network.geometry().along(axis).margin for axis in range(3)]
+    assert logits.shape[2:] == tuple(side - 2 * m for side, m in zip(config.patches.size, margins, strict=True))
+    names = (
+        "network.dimensions",
+        "patches.dimensions",
+        "network.strides",
+        "patches.depth",
+        "patches.spacing",
+        "patches.batch",
+    )
     assert all(len(config.reasons[name]) > 10 for name in names)
 
 
@@ -121,11 +131,75 @@ def test_slices_very_far_apart_are_segmented_one_by_one() -> None:
     check(config)
     assert config.patches.depth == 1
     assert all(row[0] == 1 for row in (*config.network.strides, *config.network.kernels))
-    assert "two dimensions" in config.reasons["network.dimensions"]
+    assert (config.patches.dimensions, config.network.context) == (2.0, 0)
+    assert "two dimensions" in config.reasons["patches.dimensions"]
     assert (config.augmentation.rotation, config.augmentation.coarse_axis) == (180.0, 0)
     few = plan(fingerprint((200, 3, 200), None))
     check(few)
     assert few.patches.height == 1
+
+
+THICK = {"size": (40, 256, 256), "spacing": (5.0, 1.0, 1.0)}
+
+
+@pytest.mark.parametrize("dimensions", ["2", "2.5", "3"])
+def test_the_user_chooses_the_dimensions(dimensions: str) -> None:
+    found = (fingerprint(), 2), (fingerprint(**THICK), 1), (fingerprint((40, 256, 256), (10.0, 1.0, 1.0)), 1)
+    for volumes, context in found:
+        config = plan(volumes, f"dimensions={dimensions}")
+        check(config)
+        assert config.patches.dimensions == float(dimensions)
+        assert (config.network.slice_axis == 0) == (dimensions != "3")
+        assert config.network.context == (context if dimensions == "2.5" else 0)
+        assert config.patches.depth == (2 * config.network.context + 1 if dimensions != "3" else config.patches.depth)
+        assert dimensions == "3" or config.augmentation.coarse_axis == 0
+        assert config.reasons["patches.dimensions"] == "Set by you."
+
+
+def test_a_context_is_that_of_slices() -> None:
+    config = plan(fingerprint(), "network.context=3")
+    check(config)
+    assert (config.patches.dimensions, config.patches.depth) == (2.5, 7)
+    for words in (("network.context=1", "dimensions=3"), ("network.context=1", "dimensions=2")):
+        with pytest.raises(BadOption, match=r"network\.context with dimensions=2\.5"):
+            plan(fingerprint(), *words)
+    with pytest.raises(BadOption, match="a network within slices for dimensions=2"):
+        plan(fingerprint(), "network=unet3d", "dimensions=2")
+    far = plan(fingerprint((40, 256, 256), (10.0, 1.0, 1.0)), "network=unet3d")
+    assert far.patches.dimensions == 3.0, "it has no kernels per axis"
+    with pytest.raises(BadOption, match="a network that sees neighbouring slices"):
+        plan(fingerprint(), "network=vnet", "dimensions=2.5")
+    with pytest.raises(BadOption, match=r"patches\.dimensions of 2, 2\.5 or 3"):
+        plan(fingerprint(), "dimensions=4")
+
+
+def test_a_measured_view_is_taken_unless_the_user_has_chosen() -> None:
+    inputs = PlanInputs(
+        fingerprint=fingerprint(**THICK),
+        labelling=LABELS,
+        data=DataOptions(),
+        machine=MACHINE,
+        oriented=0.0,
+        view=(2.5, "It did best."),
+    )
+    kwargs = {"limit": TrainingBudget(steps=5), "seed": 0, "probe": lambda config, baseline=None: 0.01}
+    config = make_plan(inputs, settings=Settings(), **kwargs)
+    check(config)
+    assert (config.patches.dimensions, config.reasons["patches.dimensions"]) == (2.5, "It did best.")
+    assert make_plan(inputs, settings=Settings.parse(["dimensions=3"]), **kwargs).patches.dimensions == 3.0
+
+
+@given(
+    size=st.tuples(*[st.integers(1, 300)] * 3), spacing=st.tuples(*[st.floats(0.1, 20.0)] * 3), place=st.integers(0, 2)
+)
+def test_views_are_proposed_for_any_volume(size: tuple[int, ...], spacing: tuple[float, ...], place: int) -> None:
+    views = propose_views(size, spacing)
+    first = views.dimensions[0]
+    assert set(views.dimensions) <= {2.0, 2.5, 3.0}
+    assert first == 2.0 or size[views.axis] >= FEW_SLICES or coarse_axis(spacing) is None
+    assert 2.5 not in views.dimensions or size[views.axis] > 1
+    assert 1 <= plan_context(size, spacing, views.axis) <= max(1, size[views.axis] - 1)
+    assert len(describe_view(first, views)) > 20
 
 
 def test_the_voxel_size_is_the_median_of_those_that_differ() -> None:

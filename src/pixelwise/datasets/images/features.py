@@ -5,17 +5,17 @@ from jaxtyping import Float64, Num
 
 PERCENTILES = (5, 50, 95)
 SCALES = 4  # each at half the resolution of the previous one
-MAX_SIDE = 1024  # pixels: larger images are subsampled
+MAX_SIDE = {2: 1024, 3: 128}  # pixels: larger images and volumes are subsampled
 
 
 def image_features(
-    pixels: Num[np.ndarray, "channels height width"], ranges: tuple[tuple[float, float], ...]
+    pixels: Num[np.ndarray, " channels *size"], ranges: tuple[tuple[float, float], ...]
 ) -> Float64[np.ndarray, " numbers"]:
-    """Return a feature vector of an image.
+    """Return a feature vector of an image or a volume.
 
     Parameters
     ----------
-    pixels : array (channels, height, width)
+    pixels : array (channels, height, width) or (channels, depth, height, width)
     ranges : ((float, float), ...)
         Per channel, the values that are scaled to 0 and 1: those of the training images.
 
@@ -25,9 +25,12 @@ def image_features(
         Per channel mean, standard deviation and three percentiles; then, at four scales, the logarithm of the mean
         absolute difference of neighbouring pixels of the channel mean.
     """
-    step = max(1, -(-max(pixels.shape[1:]) // MAX_SIDE))
-    subsampled = pixels[:, ::step, ::step].astype(np.float64)
-    low, high = (np.array(ends, np.float64)[:, None, None] for ends in zip(*ranges, strict=True))
+    axes = pixels.ndim - 1
+    # of a volume each axis by itself: there are few slices
+    sides = pixels.shape[1:] if axes == 3 else (max(pixels.shape[1:]),) * axes
+    every = [slice(None, None, max(1, -(-side // MAX_SIDE[axes]))) for side in sides]
+    subsampled = pixels[(slice(None), *every)].astype(np.float64)
+    low, high = (np.array(ends, np.float64).reshape(-1, *[1] * axes) for ends in zip(*ranges, strict=True))
     scaled = (subsampled - low) / np.maximum(high - low, 1e-9)
     flat = scaled.reshape(len(scaled), -1)
     statistics = np.concatenate([[flat.mean(1), flat.std(1)], np.percentile(flat, PERCENTILES, axis=1)])
@@ -40,13 +43,13 @@ def image_features(
 
 
 def _mean_difference(gray: np.ndarray) -> float:
-    texture = [np.abs(np.diff(gray, axis=axis)).mean() for axis in (0, 1) if gray.shape[axis] > 1]
+    texture = [np.abs(np.diff(gray, axis=axis)).mean() for axis in range(gray.ndim) if gray.shape[axis] > 1]
     return float(np.mean(texture)) if texture else 0.0
 
 
 def _halved(gray: np.ndarray) -> np.ndarray:
-    """Average blocks of 2 x 2; drop an odd last row or column, keep a side of 1."""
-    for axis in (0, 1):
+    """Average blocks of 2 along each axis; drop an odd last row or column, keep a side of 1."""
+    for axis in range(gray.ndim):
         even = gray.shape[axis] // 2 * 2
         if even:
             even_part = np.take(gray, range(even), axis=axis)

@@ -28,7 +28,7 @@ def stack_grid(header: Header) -> Grid:
 
 
 def write_stack(path: Path, samples: Num[np.ndarray, "channels depth height width"], grid: Grid) -> None:
-    """Write a volume as a TIFF stack of ImageJ, or, where ImageJ lacks the type of its numbers, as OME-TIFF.
+    """Write a volume as a TIFF stack of ImageJ; as OME-TIFF by its name, or if ImageJ lacks the type of its numbers.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def write_stack(path: Path, samples: Num[np.ndarray, "channels depth height widt
     """
     millimetres = grid.millimetres
     scale = None if millimetres is None else tuple(1000 * side for side in millimetres)
-    wide = samples.dtype.name not in _IMAGEJ_TYPES
+    ome = samples.dtype.name not in _IMAGEJ_TYPES or ".ome" in path.suffixes
     axes, pages = ("ZYX", samples[0]) if len(samples) == 1 else ("ZCYX", samples.swapaxes(0, 1))
     distances: dict[str, object] = {} if scale is None else {"spacing": scale[0], "unit": "um"}
     atomic_write(
@@ -45,11 +45,11 @@ def write_stack(path: Path, samples: Num[np.ndarray, "channels depth height widt
         lambda file: tifffile.imwrite(
             file,
             np.ascontiguousarray(pages),
-            imagej=not wide,
-            ome=wide,
+            imagej=not ome,
+            ome=ome,
             photometric="minisblack",
-            metadata={"axes": axes, **distances} if not wide else _ome(axes, scale),
-            resolution=None if scale is None or wide else (1 / scale[2], 1 / scale[1]),
+            metadata={"axes": axes, **distances} if not ome else _ome(axes, scale),
+            resolution=None if scale is None or ome else (1 / scale[2], 1 / scale[1]),
         ),
     )
 

@@ -1,5 +1,6 @@
 """Training task of segmentation: patches of images and masks, scored by the mean Dice, with training snapshots."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -243,29 +244,44 @@ class SegmentationTask:
             patches,
             config.augmentation,
             config.training.seed,
-            margin=self._geometry.margin,
+            margin=[self._geometry.along(axis).margin for axis in range(config.network.dimensions)],
             weights=[image.weights for image in images if image.weights is not None],
             distances=[image.distances for image in images if image.distances is not None],
         )
 
+    def _computed_pixels(self) -> int:
+        """Return the pixels of a step for which logits are computed: slices of the context alone are only read."""
+        patches = self._run.config.patches
+        if not patches.depth:
+            return patches.pixels
+        sides = enumerate(patches.size)
+        return patches.batch * math.prod(side - 2 * self._geometry.along(axis).margin for axis, side in sides)
+
     def _make_validation(self, images: Sequence[TrainingImage], device: str) -> Validation:
         """Return the validation with as many pixels as its share of the training time allows."""
-        config, labelling = self._run.config, self._dataset.labelling
-        regions = config.target.regions
-        steps = config.training.steps * VALIDATION_SHARE / VALIDATIONS
-        pixels = int(steps * FORWARD_PASSES_PER_STEP * config.patches.pixels)
-        return Validation(
-            images,
-            config.network.classes,
-            self._geometry,
-            device,
-            max(pixels, 64 * 1024),
-            self._run.snapshots,
-            make_palette(config.target.kind, labelling.colours),
-            scored=len(labelling.classes) if regions else class_channels(config.target, config.network.classes),
-            first=int(config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),
-            target=config.target,
-        )
+        steps = self._run.config.training.steps * VALIDATION_SHARE / VALIDATIONS
+        pixels = max(int(steps * FORWARD_PASSES_PER_STEP * self._computed_pixels()), 64 * 1024)
+        return make_validation(self._run, self._dataset, self._geometry, images, device, pixels)
+
+
+def make_validation(
+    run: Run, dataset: Dataset, geometry: Geometry, images: Sequence[TrainingImage], device: str, pixels: int
+) -> Validation:
+    """Return the validation of the networks of a run on at most about `pixels` of the images."""
+    config, labelling = run.config, dataset.labelling
+    regions = config.target.regions
+    return Validation(
+        images,
+        config.network.classes,
+        geometry,
+        device,
+        pixels,
+        run.snapshots,
+        make_palette(config.target.kind, labelling.colours),
+        scored=len(labelling.classes) if regions else class_channels(config.target, config.network.classes),
+        first=int(config.target.kind != "classes" or has_background(labelling.task, labelling.classes)),
+        target=config.target,
+    )
 
 
 def allowed_seconds(ends: float | None, needed: Sequence[float | None]) -> float | None:

@@ -2,11 +2,12 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pixelwise.datasets.dataset import DataOptions, Dataset
 from pixelwise.errors import BadOption
+from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import Machine, has_bfloat16_units
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config, with_settings
@@ -66,6 +67,8 @@ class PlanRequest:
         Given settings; all others are planned.
     began : float
         `time.monotonic()` at the start of the command.
+    progress : Progress
+        For what planning measures.
     """
 
     dataset: Dataset
@@ -76,6 +79,7 @@ class PlanRequest:
     seed: int
     settings: Settings
     began: float
+    progress: Progress = field(default_factory=Progress)
 
     @property
     def seconds_used(self) -> float:

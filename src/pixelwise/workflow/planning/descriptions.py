@@ -31,10 +31,13 @@ def describe_network(network: NetworkOptions) -> str:
         stride = build(network).geometry().total_stride
     if network.encoder != "plain":
         return f"{network.full_name} of total stride {stride}, decoder of base width {network.base}"
-    kind = f"{network.name}{'' if network.dimensions == 2 else ' within slices' if _is_flat(network) else ' in 3-D'}"
-    return f"{kind} of depth {stride.bit_length() - 1} and base width {network.base}"
+    return f"{network.name}{_describe_view(network)} of depth {stride.bit_length() - 1} and base width {network.base}"
 
 
-def _is_flat(network: NetworkOptions) -> bool:
-    """Return whether the network of volumes sees one slice at a time: along an axis all kernels are 1."""
-    return any({row[axis] for row in network.kernels} == {1} for axis in range(network.dimensions))
+def _describe_view(network: NetworkOptions) -> str:
+    """Describe what a network of volumes sees of them."""
+    if network.dimensions == 2:
+        return ""
+    if network.slice_axis is None:
+        return " in 3-D"
+    return f" of {2 * network.context + 1} slices in 2.5-D" if network.context else " within slices"

@@ -57,7 +57,8 @@ class PlanInputs:
     """The inputs of a plan.
 
     `oriented` is the difference between the upper and lower halves of the images (`measure_orientation`);
-    `seconds_used` is the time already spent on the data.
+    `seconds_used` is the time already spent on the data; `view` has the dimensions in which a network sees volumes, and
+    the reason, if they were measured (`race`).
     """
 
     fingerprint: Fingerprint
@@ -66,6 +67,7 @@ class PlanInputs:
     machine: Machine
     oriented: float
     seconds_used: float = 0.0
+    view: tuple[float, str] | None = None
 
     @property
     def volumes(self) -> bool:
@@ -96,6 +98,7 @@ def make_plan(inputs: PlanInputs, limit: TrainingBudget, seed: int, settings: Se
         config = apply_settings(config, settings, choose(inputs, limit, config))
     check_options(config.network)
     _check_dimensions(inputs, config)
+    _check_view(inputs, config)
     seeded: Choices = {"training.seed": (seed, "The random seed.")}
     config = apply_settings(config, settings, seeded)
     fitted, without_preset = _fit_patches(config, inputs, settings), settings.without_preset
@@ -117,9 +120,23 @@ def _check_dimensions(inputs: PlanInputs, config: Config) -> None:
     if inputs.volumes and patches.low_res_fraction:
         got = f"{patches.low_res_fraction} for volumes"
         raise BadOption("patches.low_res_fraction for images", got, "Omit it, or set it to 0.")
-    if not inputs.volumes and (patches.depth or patches.spacing):
-        got = f"patches.depth={patches.depth} and patches.spacing={list(patches.spacing)} for images"
-        raise BadOption("patches.depth and patches.spacing for volumes", got, "Omit them.")
+    if not inputs.volumes and (patches.depth or patches.spacing or patches.dimensions not in (0.0, 2.0)):
+        got = f"depth={patches.depth}, spacing={list(patches.spacing)}, dimensions={patches.dimensions:g} for images"
+        raise BadOption("patches.depth, .spacing and .dimensions for volumes", got, "Omit them.")
+
+
+def _check_view(inputs: PlanInputs, config: Config) -> None:
+    """Raise `BadOption` if the network does not see volumes in the dimensions that are set."""
+    patches, name = config.patches, config.network.full_name
+    if patches.dimensions in (2.0, 3.0) and config.network.context:
+        got = f"network.context={config.network.context} and dimensions={patches.dimensions:g}"
+        raise BadOption("network.context with dimensions=2.5", got, "Omit one of them.")
+    if inputs.volumes and patches.dimensions < 3 and config.network.slice_axis is None:
+        hint = f"Use dimensions=3, or one of: {', '.join(readers('kernels'))}."
+        raise BadOption(f"a network within slices for dimensions={patches.dimensions:g}", name, hint)
+    if patches.dimensions == 2.5 and not config.network.context:
+        hint = f"Use dimensions=2 or 3, or one of: {', '.join(readers('context'))}."
+        raise BadOption("a network that sees neighbouring slices", f"{name} without network.context", hint)
 
 
 def _task(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
@@ -203,7 +220,7 @@ def _is_membrane_like(inputs: PlanInputs) -> bool:
 def _patches(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
     fingerprint = inputs.fingerprint
     if isinstance(fingerprint, VolumeFingerprint):
-        return volumes.choose_patches(fingerprint, inputs.machine, config)
+        return volumes.choose_patches(fingerprint, inputs.machine, config, inputs.view)
     largest = 512 if inputs.machine.device != "cpu" else 256
     median = (fingerprint.heights[1], fingerprint.widths[1])
     height, width = (min(largest, math.ceil(side / 16) * 16) for side in median)
@@ -363,7 +380,7 @@ def _augmentation(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> 
     if isinstance(inputs.fingerprint, VolumeFingerprint):
         stored = inputs.fingerprint.voxel_size
         spacing = config.patches.spacing or (stored[1] if stored else ())
-        return volumes.choose_augmentation(inputs.fingerprint, spacing)
+        return volumes.choose_augmentation(inputs.fingerprint, spacing, config.network.slice_axis)
     if inputs.oriented > 0.25:
         why = f"Classes in upper and lower halves differ by {inputs.oriented:.0%}: the images have an orientation."
         return {"augmentation.rotation": (10.0, why), "augmentation.upside_down": (False, why)}

@@ -9,22 +9,28 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pixelwise.networks.options_read import options_read
 from pixelwise.runtimes.machine import Machine
 from pixelwise.sampling.resample import ANISOTROPY, coarse_axis, resampled_shape
 from pixelwise.sampling.volume_fingerprint import VolumeFingerprint
 from pixelwise.text import pluralise
 from pixelwise.workflow.config import Config
+from pixelwise.workflow.planning.dimensions import (
+    AXES,
+    MIN_EDGE,
+    Size,
+    Views,
+    describe_view,
+    plan_context,
+    propose_views,
+)
 from pixelwise.workflow.presets import Choices
 
-AXES = ("depth", "height", "width")
 PATCH_VOXELS = {"cpu": 2**17, "cuda": 2**21, "mps": 2**19}  # at most, in a patch
 STEP_VOXELS = {"cpu": 3 * 2**16, "cuda": 2**22, "mps": 2**20}  # about, in a step: patches are batched up to them
 MAX_BATCH = 16
-MIN_EDGE = 4  # voxels of a map along an axis that was pooled
 MAX_DEPTH = {"cpu": 4, "cuda": 5, "mps": 4}
 MAX_WIDTH = 320  # channels of a stage
-VERY_COARSE = 8.0  # times the spacing within slices, above which a neighbouring slice tells little about one
-FEW_SLICES = 8  # with fewer there is nothing to pool along the coarse axis
 SAME_SPACING = 0.05  # relative difference up to which volumes are not resampled
 SYMMETRIC = 0.25  # difference between the classes of both ends of an axis up to which it is mirrored
 ANGLE, FREE_ANGLE = 30.0, 180.0  # degrees
@@ -32,8 +38,6 @@ CT_LOWEST = -500.0  # Hounsfield units: air is -1000
 BYTES_PER_VALUE = 2 * 4 * 16  # of a training step, per voxel of a patch and channel of the finest stage: two per map
 MEMORY_SHARE = 0.5  # of the machine, for a training step
 GUESSED_BASE = 32
-
-Size = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,36 +147,44 @@ def plan_patch(size: Size, spacing: Sequence[float], voxels: int) -> Size:
     return tuple(max(1, round(sides[axis])) for axis in range(len(size)))
 
 
-def choose_patches(fingerprint: VolumeFingerprint, machine: Machine, config: Config) -> Choices:
-    """Choose voxel size, patch, batch, and the network's depth, strides and kernels, each with its reason.
-
-    Sides, depth and voxel size that the user has set are kept, and the rest follows from them.
-    """
-    given = config.user_set
-    fixed_depth = "network.depth" in given
-    target, why_spacing = plan_spacing(fingerprint)
-    if "patches.spacing" in given:
+def voxel_grid(fingerprint: VolumeFingerprint, config: Config) -> tuple[Size, tuple[float, ...], Choices]:
+    """Return size and spacing of the median volume as the network sees it, and the choice of the spacing."""
+    target, why = plan_spacing(fingerprint)
+    if "patches.spacing" in config.user_set:
         target = config.patches.spacing
     stored = fingerprint.voxel_size[1] if fingerprint.voxel_size else (1.0,) * 3
     spacing = target or stored
-    size = resampled_shape(fingerprint.median_size, stored, spacing)
-    slices = _slice_axis(size, spacing)
+    return resampled_shape(fingerprint.median_size, stored, spacing), spacing, {"patches.spacing": (target, why)}
+
+
+def choose_patches(
+    fingerprint: VolumeFingerprint, machine: Machine, config: Config, view: tuple[float, str] | None = None
+) -> Choices:
+    """Choose voxel size, patch, batch, and the network's depth, strides and kernels, each with its reason.
+
+    Sides, depth, dimensions and voxel size that the user has set are kept, and the rest follows from them. `view` are
+    the dimensions that a race has chosen, and why.
+    """
+    given = config.user_set
+    fixed_depth = "network.depth" in given
+    size, spacing, resampled = voxel_grid(fingerprint, config)
+    views = propose_views(size, spacing)
+    dimensions, why_kind = _dimensions(views, config, view)
     depth = config.network.depth if fixed_depth else MAX_DEPTH[machine.device]
-    if slices is None:
+    context: Choices = {}
+    if dimensions == 3.0:
         patch = plan_patch(size, spacing, PATCH_VOXELS[machine.device])
         sides = zip(AXES, patch, strict=True)
         patch = tuple(getattr(config.patches, name) if f"patches.{name}" in given else side for name, side in sides)
         topology = plan_topology(patch, spacing, depth, fixed=fixed_depth)
         why = f"The median volume has {_times(size)} voxels of {_times(spacing)} mm"
-        why_kind = "Neighbouring slices are near enough to help: a network in three dimensions."
     else:
-        patch, topology = _within_slices(size, spacing, slices, machine, depth, fixed=fixed_depth)
-        ratio = spacing[slices] / min(spacing)
+        patch, topology = _within_slices(size, spacing, views.axis, machine, depth, fixed=fixed_depth)
         why = f"One slice of the median volume of {_times(size)} voxels"
-        why_kind = (
-            f"Slices along the {AXES[slices]} are {ratio:.1f} times as far apart as pixels, and there are "
-            f"{size[slices]}: each is segmented by itself, as in two dimensions."
-        )
+    if dimensions == 2.5:
+        slices = plan_context(size, spacing, views.axis)
+        why_context = f"{pluralise(2 * slices, 'neighbour')} of a slice along the {AXES[views.axis]} are channels too."
+        context = {"network.context": (slices, why_context)}
     patch = tuple(map(_nearest_multiple, patch, topology.total_strides))
     batch = max(2, min(MAX_BATCH, round(STEP_VOXELS[machine.device] / math.prod(patch))))
     batch, why_batch = _within_memory(batch, math.prod(patch), machine.memory)
@@ -183,12 +195,14 @@ def choose_patches(fingerprint: VolumeFingerprint, machine: Machine, config: Con
     alike = "All axes are pooled alike." if not rows else _describe_strides(topology, spacing)
     most = f"{why}; at most about {PATCH_VOXELS[machine.device]:,} voxels in a patch, and a multiple of the stride."
     return {
-        "network.dimensions": (3, why_kind),
+        "network.dimensions": (3, "Volumes have three axes, also for networks that see slices."),
+        "patches.dimensions": (dimensions, why_kind),
+        **context,
         "network.depth": (len(topology.strides), f"Axes are halved while {MIN_EDGE} voxels remain."),
         "network.strides": (rows, alike),
         "network.kernels": (kernels, "See strides: 1 along an axis that is coarse at that stage."),
         "network.max_width": (MAX_WIDTH, "As in nnU-Net for volumes: wider stages cost memory and gain little."),
-        "patches.spacing": (target, why_spacing),
+        **resampled,
         **{f"patches.{name}": (side, most) for name, side in zip(AXES, patch, strict=True)},
         "patches.batch": (batch, why_batch),
         "patches.foreground_share": (share, f"The rarest class has {rare:.2%} of the voxels."),
@@ -200,14 +214,15 @@ def _nearest_multiple(side: int, stride: int) -> int:
     return stride * max(1, round(side / stride))
 
 
-def _slice_axis(size: Size, spacing: Sequence[float]) -> int | None:
-    """Return the axis whose slices are segmented one by one; None for three dimensions."""
-    axis = coarse_axis(spacing)
-    if axis is None:
-        thinnest = min(range(3), key=lambda place: size[place])
-        return thinnest if size[thinnest] < MIN_EDGE else None
-    others = max(side for place, side in enumerate(spacing) if place != axis)
-    return axis if spacing[axis] >= VERY_COARSE * others or size[axis] < FEW_SLICES else None
+def _dimensions(views: Views, config: Config, view: tuple[float, str] | None) -> tuple[float, str]:
+    """Return what the network sees: as the user, the race or the first of the views says, and the reason."""
+    if "kernels" not in options_read(config.network):
+        return 3.0, f"{config.network.full_name} has the same kernels along all axes: a network in three dimensions."
+    if "patches.dimensions" in config.user_set:
+        return config.patches.dimensions or views.dimensions[0], "Set by you."
+    if "network.context" in config.user_set and config.network.context:
+        return 2.5, "A context (network.context) is that of slices."
+    return view or (views.dimensions[0], describe_view(views.dimensions[0], views))
 
 
 def _within_slices(
@@ -245,16 +260,20 @@ def _describe_strides(topology: Topology, spacing: Sequence[float]) -> str:
     )
 
 
-def choose_augmentation(fingerprint: VolumeFingerprint, spacing: Sequence[float]) -> Choices:
-    """Choose rotation, mirrored axes, and the axis along which slices are not mixed."""
-    axis = coarse_axis(spacing) if spacing else None
+def choose_augmentation(
+    fingerprint: VolumeFingerprint, spacing: Sequence[float], slice_axis: int | None = None
+) -> Choices:
+    """Choose rotation, mirrored axes, and the axis along which slices are not mixed: that of a network of slices."""
+    axis = slice_axis
+    if axis is None and spacing:
+        axis = coarse_axis(spacing)
     turned = [place for place in range(3) if axis is None or place != axis]
     free = axis is not None and all(fingerprint.asymmetry[place] <= SYMMETRIC for place in turned)
     angle = FREE_ANGLE if free else ANGLE
     why = "Of nnU-Net for volumes: positions are part of what is learned."
     if free:
         why = "Within slices; the classes at both ends of their axes are alike."
-    coarse = "No axis is coarse." if axis is None else f"Slices along the {AXES[axis]} are far apart and not mixed."
+    coarse = "No axis is coarse." if axis is None else f"Slices along the {AXES[axis]} are not mixed."
     choices: Choices = {
         "augmentation.rotation": (angle, why),
         "augmentation.rotation_share": (0.2, "Of nnU-Net: interpolation of volumes blurs them."),

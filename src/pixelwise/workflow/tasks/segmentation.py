@@ -55,6 +55,7 @@ class Segmentation:
         """Choose every setting."""
         from pixelwise.sampling.fingerprint import measure_orientation
         from pixelwise.workflow.planning.plan_masks import PlanInputs, make_plan
+        from pixelwise.workflow.planning.race import race
         from pixelwise.workflow.planning.step_functions import make_patch_step, step_times
 
         inputs = PlanInputs(
@@ -65,7 +66,9 @@ class Segmentation:
             oriented=0.0 if request.dataset.spatial_dims == 3 else measure_orientation(request.dataset),
             seconds_used=request.seconds_used,
         )
-        probe = step_times(make_patch_step(request.machine.device), request.limit)
+        make = make_patch_step(request.machine.device)
+        inputs = race(inputs, request, lambda limit: step_times(make, limit))
+        probe = step_times(make, request.limit)
         return make_plan(inputs, request.limit, request.seed, request.settings, probe), probe.spent
 
     def describe_plan(self, config: "Config") -> str:
