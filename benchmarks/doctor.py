@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--soft", action="store_true")
     parser.add_argument("--verbose", action="store_true")
@@ -48,7 +49,7 @@ def main() -> None:
     total, fixed = Tally(), list[str]()
     for name in chosen.sets.split(","):
         tally = Tally()
-        for seed in range(chosen.seeds):
+        for seed in range(chosen.first, chosen.first + chosen.seeds):
             fixed.append(measure(chosen.data / name, seed, chosen.cases, tally, soft=chosen.soft))
         print(f"\n{name}\n")
         print_table(tally, soft=chosen.soft)

@@ -137,5 +137,8 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 def printable(path: Path | str) -> str:
     """Return `path` as one line of printable text."""
-    text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    text = str(path)
+    if text.isprintable():
+        return text
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

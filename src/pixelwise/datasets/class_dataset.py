@@ -16,7 +16,7 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Split
 from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_image
 from pixelwise.datasets.skip_files import assemble_without_bad
-from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
+from pixelwise.datasets.splitting.duplicates import NO_COPIES, DuplicateCandidate, NearCopies, find_copies, find_near
 from pixelwise.datasets.splitting.grouping import GroupedImage, assign_groups
 from pixelwise.datasets.splitting.splits import choose_balanced
 from pixelwise.errors import BadDataset
@@ -59,7 +59,7 @@ def examine_classes(
         raise BadDataset(
             "readable images", f"{len(files)} unreadable ones, such as {files[0]}", "Export them again.", root
         )
-    near: list[NearPair] = []
+    near = NO_COPIES
     if len(images) > MAX_COMPARED:
         messages.append(
             f"Only equal images are detected, not nearly equal ones: there are more than {MAX_COMPARED:,} images."
@@ -85,7 +85,7 @@ def _assemble(
     root: Path,
     items: Sequence[tuple[LabelledImage, ImageScan]],
     class_names: Sequence[str],
-    near: Sequence[NearPair],
+    near: NearCopies,
     options: DataOptions,
     seed: int,
 ) -> Dataset:

@@ -38,7 +38,7 @@ from pixelwise.datasets.scan import ImageScan, ScanOptions, scan_pair
 from pixelwise.datasets.skip_files import assemble_without_bad
 from pixelwise.datasets.slices import with_stacks, with_voxel_size
 from pixelwise.datasets.splitting.assign_splits import assign_splits, check_splits, label_set
-from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearPair, find_copies, find_near
+from pixelwise.datasets.splitting.duplicates import DuplicateCandidate, NearCopies, find_copies, find_near
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
@@ -62,7 +62,7 @@ __all__ = [
     "scan_dataset",
 ]
 
-DETAILED = 200  # masks whose values are measured in detail, evenly spaced
+DETAILED = 64  # masks besides the first whose values are measured in detail, evenly spaced
 
 
 def load_dataset(folder: Path | str, **options: Any) -> Dataset:
@@ -237,7 +237,7 @@ def _assemble(
     root: Path,
     items: Sequence[tuple[Pair, ImageScan]],
     class_table: ClassTable,
-    near: Sequence[NearPair],
+    near: NearCopies,
     options: DataOptions,
     seed: int,
 ) -> Dataset:

@@ -24,7 +24,7 @@ from pixelwise.errors import BadDataset, BadImage, PixelwiseError
 from pixelwise.io.read import Image
 from pixelwise.parallel import parallel_map
 
-FIRST = 32  # cases before the first guess; then twice as many each time
+FIRST = 32  # cases before the first guess; then four times as many each time
 _MEMORY = 256_000_000  # bytes of decoded files that wait for the first guess
 _NO_LABELS = Labelling(task="classification", classes=(), values=(), colours=())
 Task = TypeVar("Task")
@@ -153,7 +153,7 @@ def scan_in_turns(
     scans: list[ImageScan] = []
     while len(scans) < len(tasks):
         first = len(scans)
-        for found in parallel_map(scan, tasks[first : first + max(FIRST, first)]):
+        for found in parallel_map(scan, tasks[first : first + max(FIRST, 3 * first)]):
             scans.append(found)
             yield found
         meaning = understand(scans) if len(scans) < len(tasks) else None

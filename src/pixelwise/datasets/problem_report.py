@@ -1,5 +1,6 @@
 """Report the problems of a data set as one error: one line, or a list with counts and hints."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,4 +99,16 @@ def files_of(
 ) -> tuple[str, ...]:
     """Return the files of a case as in problems: relative to `root` if inside; the image is the first."""
     paths = dict.fromkeys((image, *channel_files, *files_of_annotation(annotation)))
-    return tuple(printable(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths)
+    return tuple(path_below(root, path) for path in paths)
+
+
+def path_below(root: Path, path: Path) -> str:
+    """Return a path as in messages: relative to `root` if inside, or whole.
+
+    >>> path_below(Path("data"), Path("data/images/1.png")), path_below(Path("data"), Path("other/1.png"))
+    ('images/1.png', 'other/1.png')
+    """
+    text, above = str(path), f"{root}{os.sep}"
+    if text.startswith(above):  # `relative_to` takes many times as long
+        return printable(text[len(above) :])
+    return printable(path.relative_to(root) if path.is_relative_to(root) else path)

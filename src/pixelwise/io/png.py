@@ -57,7 +57,7 @@ def read_png_header(file: BinaryIO | BytesIO, path: Path) -> Header:
 
 
 def decode_png(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray, "channels height width"]:
-    """Decode the samples. A grayscale image is held in memory once; 16 bits stay 16 bits."""
+    """Decode the samples, with the channels of a pixel next to each other in memory; 16 bits stay 16 bits."""
     bits, colour = _read_at(file, 24, 2)
     needed, length = header.height * header.width * header.channels * bits // 8, file.seek(0, 2)
     if needed > length * _DEFLATE:
@@ -69,7 +69,7 @@ def decode_png(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray,
     if samples.ndim == 2:
         return samples[None]
     # With a transparent colour (tRNS) libpng adds an alpha channel that the header does not count.
-    return np.ascontiguousarray(samples[:, :, : header.channels].transpose(2, 0, 1))
+    return samples[:, :, : header.channels].transpose(2, 0, 1)
 
 
 def _read_chunks(file: BinaryIO | BytesIO) -> tuple[dict[bytes, bytes], bool]:

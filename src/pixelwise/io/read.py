@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
@@ -164,6 +164,7 @@ def read_image(
     channels: int | None = None,
     size: tuple[int, int] | None = None,
     options: ReadOptions | None = None,
+    interleaved: bool = False,
 ) -> Image:
     """Read an image or a volume: upright, palette converted to RGB, alpha dropped (see `warnings`).
 
@@ -182,6 +183,9 @@ def read_image(
         Expected height and width, if known. A stack whose pages are rows of an image of this size, or of `channels`
         columns, was saved as (height, width, bands), and is read so.
     options : ReadOptions, optional
+    interleaved : bool
+        Return the pixels as they were decoded, perhaps with the channels of a pixel next to each other in memory: for
+        a few passes over an image, arranging them by channels takes longer than the passes.
 
     Raises
     ------
@@ -192,7 +196,9 @@ def read_image(
     options = options or ReadOptions()
     if files := slice_files(path):
         return stack_images([read_image(file, channels=channels, options=options) for file in files], files, options)
-    stored = _read(path, pages, max_pixels, options.exif, channels, size, volumes=options.volumes)
+    stored = _read(
+        path, pages, max_pixels, options.exif, channels, size, volumes=options.volumes, interleaved=interleaved
+    )
     if isinstance(stored, Volume):
         return _volume_image(path, stored, options)
     samples, header, messages = stored
@@ -210,7 +216,7 @@ def read_image(
     if _is_stack(header, pages, options.volumes):
         samples, grid = _stacked(samples, header.pages), options.placed(stack_grid(header))
     pixels, missing = to_pixels(samples, path, options.nodata_of(header))
-    if pixels.size > 1 and pixels.min() == pixels.max():
+    if pixels.size > 1 and _is_constant(pixels):
         messages += (f"all pixels have the same value ({pixels.flat[0]})",)
     spacing = header.spacing
     if spacing is not None and header.orientation >= 5:
@@ -227,7 +233,7 @@ def _volume_image(path: Path, volume: Volume, options: ReadOptions) -> Image:
     nodata = None if options.nodata in (None, "none") else float(options.nodata)
     pixels, missing = to_pixels(samples, path, nodata)
     messages = header.warnings
-    if pixels.size > 1 and pixels.min() == pixels.max():
+    if pixels.size > 1 and _is_constant(pixels):
         messages += (f"all voxels have the same value ({pixels.flat[0]})",)
     return Image(
         pixels,
@@ -237,6 +243,12 @@ def _volume_image(path: Path, volume: Volume, options: ReadOptions) -> Image:
         grid=options.placed(volume.grid),
         stored_orientation=header.grid.orientation,
     )
+
+
+def _is_constant(pixels: Num[np.ndarray, " channels *space"]) -> bool:
+    """Return whether all samples are equal; a row in the middle mostly shows that they are not."""
+    row = pixels[0, pixels.shape[1] // 2]
+    return bool(row.min() == row.max() and pixels.min() == pixels.max())
 
 
 def _stacked(
@@ -301,7 +313,7 @@ def read_mask(
     if header.palette is not None:
         palette = {i: (int(r), int(g), int(b)) for i, (r, g, b) in enumerate(header.palette)}
     elif len(values) == 1:
-        values = values // values.dtype.type(header.gray_step)
+        values = values if header.gray_step == 1 else values // values.dtype.type(header.gray_step)
     elif len(values) != 3:
         hint = "Save class numbers in one channel, or colours as RGB."
         raise BadImage("a mask of 1 channel or RGB colours", pluralise(len(values), "channel"), hint, path)
@@ -394,6 +406,7 @@ def _read(
     size: tuple[int, int] | None = None,
     *,
     volumes: bool = False,
+    interleaved: bool = False,
 ) -> tuple[Shaped[np.ndarray, "channels height width"], Header, tuple[str, ...]] | Volume:
     """Read the samples upright, without interpreting them; a stack of pages as (pages x channels, height, width)."""
     if (folder := folder_format(path)) is not None:
@@ -414,7 +427,8 @@ def _read(
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
     if bands_last:
         samples, header = np.ascontiguousarray(samples.transpose(2, 0, 1)), replace(header, bands_last=True)
-    return apply_orientation(samples, header.orientation), header, header.warnings + messages
+    upright = apply_orientation(samples, header.orientation)
+    return upright if interleaved else np.ascontiguousarray(upright), header, header.warnings + messages
 
 
 def _has_bands_last(header: Header, channels: int | None, size: tuple[int, int] | None) -> bool:

@@ -14,8 +14,8 @@ from pixelwise.datasets.masks.mapping import ignore_missing, labels_of
 from pixelwise.datasets.masks.measure import unpack
 from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.splitting.subsets import evenly_spaced, spread_order
-from pixelwise.errors import BadDataset
-from pixelwise.io.read import Image
+from pixelwise.errors import BadDataset, BadImage
+from pixelwise.io.read import Image, probe
 from pixelwise.labels.label_image import touching_share
 from pixelwise.labels.run_components import find_components
 from pixelwise.labels.targets import IGNORE
@@ -26,11 +26,14 @@ from pixelwise.sampling.image_statistics import (
     ImageStatistics,
     low_middle_high,
     measure_image,
+    row_step,
     summarise_images,
 )
 
 SAMPLED_PIXELS = 2_000_000  # pixels per channel for percentiles, equally many from each image
 DETAILED = 40  # cases on which structures are measured, evenly spaced
+DETAILED_PIXELS = 5_000_000  # of these cases; their structures are so many that fewer cases are enough
+LEAST_DETAILED = 12
 CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
 ORIENTED_MASKS = 64  # masks on which the orientation is measured
@@ -125,15 +128,16 @@ def measure_fingerprint(
 
     Notes
     -----
+    Means and standard deviations of intensities are those of every second to fourth row in sets of at least 256 images.
     Widths of structures, connected regions of classes, and touching objects are measured on at most `DETAILED` evenly
-    spaced cases.
+    spaced cases, of large images on fewer.
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     if not cases:
         raise BadDataset("training images with masks", "none", "Add masks for the images.")
     known: dict[str, CaseStatistics] = {} if observer is None else observer.results(dataset)
     total = len(cases) if observer is None else observer.total
-    detailed = {case.name for case in evenly_spaced(cases, DETAILED)}
+    detailed = {case.name for case in evenly_spaced(cases, _count_detailed(dataset, cases[0]))}
 
     def measure(case: Case) -> tuple[CaseStatistics, _Structure | None]:
         found = known.get(case.name)
@@ -150,6 +154,15 @@ def measure_fingerprint(
     structures = [structure for _, structure in statistics if structure is not None]
     measured = _summarise([each for each, _ in statistics], structures, dataset.channels)
     return _extrapolate(measured, len(cases))
+
+
+def _count_detailed(dataset: Dataset, case: Case) -> int:
+    """Return on how many cases structures are measured, from the header of one of them."""
+    try:
+        info = probe(case.image, dataset.reading.exif)
+    except BadImage:  # reported where it is read
+        return DETAILED
+    return max(LEAST_DETAILED, min(DETAILED, DETAILED_PIXELS // max(1, info.height * info.width)))
 
 
 def measure_cases(
@@ -242,7 +255,9 @@ def _summarise_case(
     classes = 2 if instances else len(dataset.classes)
     index = np.minimum(labels[~ignored], classes - 1)
     return CaseStatistics(
-        image=measure_image(image.pixels, image.dtype, max(100, min(20_000, SAMPLED_PIXELS // max(total, 1)))),
+        image=measure_image(
+            image.pixels, image.dtype, max(100, min(20_000, SAMPLED_PIXELS // max(total, 1))), row_step(total)
+        ),
         spacing=image.spacing,
         counts=np.bincount(index, counts[~ignored], minlength=classes).astype(np.int64),
         ignored=int(counts[ignored].sum()),

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Num, UInt8
+from jaxtyping import Float32, Float64, Int64, Num, UInt8
 
 from pixelwise.sampling.normalise import mean_and_std, percentiles_of
+
+_MANY, _MAX_STEP = 256, 4  # images per row that is left out
+_EXACT = 256  # squares of bytes whose sum is exact in float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,20 @@ class ImageStatistics(NamedTuple):
     values: Float32[np.ndarray, "channels sampled"]
 
 
-def measure_image(pixels: Num[np.ndarray, "channels height width"], dtype: str, sampled: int) -> ImageStatistics:
+def row_step(images: int) -> int:
+    """Return how far the rows are apart from which the intensities of each of so many images are measured.
+
+    In a set of many images the rows between say nothing more about the set.
+
+    >>> row_step(100), row_step(300), row_step(5000)
+    (1, 2, 4)
+    """
+    return min(_MAX_STEP, 1 + images // _MANY)
+
+
+def measure_image(
+    pixels: Num[np.ndarray, "channels height width"], dtype: str, sampled: int, step: int = 1
+) -> ImageStatistics:
     """Measure an image.
 
     Parameters
@@ -58,34 +75,48 @@ def measure_image(pixels: Num[np.ndarray, "channels height width"], dtype: str, 
         Type of its file.
     sampled : int
         Number of random positions, drawn with replacement, whose values are kept; equal for images of equal size.
+    step : int
+        Mean and standard deviation are those of each `step`-th row.
     """
-    mean, std = _mean_and_std_of_bytes(pixels) if pixels.dtype == np.uint8 else mean_and_std(pixels)
-    rng = np.random.Generator(np.random.Philox(key=0))
-    rows, columns = (rng.integers(0, side, sampled) for side in pixels.shape[1:])
+    some = pixels[:, (min(step, pixels.shape[1]) - 1) // 2 :: step]
+    mean, std = _mean_and_std_of_bytes(some) if pixels.dtype == np.uint8 else mean_and_std(some)
+    rows, columns = _positions(pixels.shape[1], pixels.shape[2], sampled)
     values = pixels[:, rows, columns].astype(np.float32)
     return ImageStatistics((pixels.shape[1], pixels.shape[2]), dtype, mean, std, values)
+
+
+@lru_cache(maxsize=8)
+def _positions(height: int, width: int, sampled: int) -> tuple[Int64[np.ndarray, " sampled"], ...]:
+    rng = np.random.Generator(np.random.Philox(key=0))
+    return tuple(rng.integers(0, side, sampled) for side in (height, width))
 
 
 def _mean_and_std_of_bytes(
     pixels: UInt8[np.ndarray, "channels height width"],
 ) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
     """Return `mean_and_std` from sums that are exact, in a fraction of the time."""
-    total = max(1, pixels[0].size)
-    sums = [_sums_of_bytes(channel) for channel in pixels]
-    mean = np.array([first / total for first, _ in sums])
-    return mean, np.sqrt([(total * second - first**2) / total**2 for first, second in sums])
+    total, channels = max(1, pixels[0].size), len(pixels)
+    if np.moveaxis(pixels, 0, -1)[0].flags.c_contiguous:
+        rows = np.moveaxis(pixels, 0, -1)
+        columns = _sums_of_bytes(rows.reshape(len(rows), -1))
+        sums = [each.reshape(-1, channels).sum(0).tolist() for each in columns]
+    else:
+        each = [_sums_of_bytes(channel) for channel in pixels]
+        sums = [[int(columns[k].sum()) for columns in each] for k in (0, 1)]
+    mean = np.array([first / total for first in sums[0]])
+    return mean, np.sqrt([(total * second - first**2) / total**2 for first, second in zip(*sums, strict=True)])
 
 
-def _sums_of_bytes(channel: UInt8[np.ndarray, "height width"]) -> tuple[int, int]:
-    """Return the sum of bytes, and that of their squares: up to 256 of them are whole numbers in float32."""
-    flat = np.ascontiguousarray(channel).ravel()
-    whole = len(flat) // 256 * 256
-    first = second = 0
-    for some in (flat[:whole].reshape(-1, 256), flat[whole:].reshape(1, -1)):
-        values = some.astype(np.float32)
-        first += int(np.einsum("ij->i", values).sum(dtype=np.float64))
-        second += int(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
-    return first, second
+def _sums_of_bytes(
+    rows: UInt8[np.ndarray, "rows columns"],
+) -> tuple[Int64[np.ndarray, " columns"], Int64[np.ndarray, " columns"]]:
+    """Return the sum of each column, and that of its squares: up to 256 of them are whole numbers in float32."""
+    sums, squares = (np.zeros(rows.shape[1], np.int64) for _ in (0, 1))
+    for top in range(0, len(rows), _EXACT):
+        values = rows[top : top + _EXACT].astype(np.float32)
+        sums += np.einsum("ij->j", values).astype(np.int64)
+        squares += np.einsum("ij,ij->j", values, values).astype(np.int64)
+    return sums, squares
 
 
 def summarise_images(statistics: Sequence[ImageStatistics]) -> dict[str, Any]:

@@ -34,6 +34,14 @@ def test_a_good_set_agrees_and_nothing_is_found() -> None:
     assert min(one.own for one in found) > 0.5
 
 
+def test_the_agreement_of_a_mask_is_the_score_of_its_targets() -> None:
+    measured = agreement({2: spots(9)[1], 4: np.zeros(SIZE, int)})
+    for index, case in enumerate(measured.cases):
+        if case.targets[-1].any():
+            assert measured.own[index] == pytest.approx(measured.score(index, case.targets), abs=1e-4)
+    assert np.isnan(measured.own[4])
+
+
 @pytest.mark.parametrize("offset", [(7, 0), (0, -9), (-5, 8)])
 def test_a_shift_is_found_and_measured(offset: tuple[int, int]) -> None:
     found = find_misaligned(agreement({3: move(spots(3)[1], *offset)}), invertible=True)
@@ -53,6 +61,18 @@ def test_each_symmetry_is_found_on_square_images(symmetry: Symmetry) -> None:
     assert found.change == "symmetry"
     assert found.symmetry is not None
     assert np.array_equal(found.symmetry.apply(wrong), spots(5, size)[1])
+
+
+def test_in_a_weak_set_the_image_must_show_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = Symmetry(2, mirrored=False)
+    measured = agreement({5: turn.apply(spots(5)[1])})
+    turned, kept = Alignment(own=0.0, change="symmetry", symmetry=turn), Alignment(own=0.0, change="shift")
+    monkeypatch.setattr(alignment, "_STRONG_SET", 2.0)
+    assert not alignment._is_contradicted(measured, 5, turned)
+    assert alignment._is_contradicted(measured, 4, turned), "its mask is right"
+    assert alignment._is_contradicted(measured, 4, kept), "it is explained no better"
+    monkeypatch.setattr(alignment, "_STRONG_SET", 0.0)
+    assert not alignment._is_contradicted(measured, 4, kept), "control"
 
 
 @pytest.mark.parametrize("change", ["shift", "symmetry"])

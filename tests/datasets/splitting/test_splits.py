@@ -74,22 +74,22 @@ def test_copies_are_near(change: str) -> None:
     descriptors = np.stack(
         [image_descriptor(p[None]).ravel() for p in (smooth(0), altered(smooth(0))[change], smooth(1))]
     )
-    assert list(find_near_pairs(descriptors)) == [(0, 1)]
+    assert find_near_pairs(descriptors).tolist() == [[0, 1]]
 
 
 def test_constant_images_match_nothing() -> None:
     flat = np.stack([image_descriptor(np.full((1, 40, 40), v, np.uint8)).ravel() for v in (0, 9, 9)])
-    assert not list(find_near_pairs(flat))
+    assert not len(find_near_pairs(flat))
 
 
 def test_the_block_size_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     from pixelwise.datasets.splitting import similarity
 
     descriptors = np.stack([image_descriptor(smooth(seed % 7, (40, 40))[None]).ravel() for seed in range(20)])
-    whole = sorted(find_near_pairs(descriptors))
+    whole = find_near_pairs(descriptors).tolist()
     monkeypatch.setattr(similarity, "_BLOCK", 3)
-    assert sorted(find_near_pairs(descriptors)) == whole
-    assert whole == [(a, b) for a in range(20) for b in range(a + 1, 20) if a % 7 == b % 7]
+    assert find_near_pairs(descriptors).tolist() == whole
+    assert whole == [[a, b] for a in range(20) for b in range(a + 1, 20) if a % 7 == b % 7]
 
 
 def write_copies(folder: Path) -> None:
@@ -117,7 +117,8 @@ def test_control_without_the_comparison_copies_are_in_both_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_copies(tmp_path)
-    monkeypatch.setattr("pixelwise.datasets.splitting.duplicates.find_near_pairs", lambda descriptors, upright: [])
+    nothing = np.zeros((0, 2), np.int64)
+    monkeypatch.setattr("pixelwise.datasets.splitting.duplicates.find_near_pairs", lambda descriptors, upright: nothing)
     dataset = detect_dataset(tmp_path, DataOptions(val_share=0.3))
     sides = [{case.name.split("_")[0] for case in dataset.splits[part]} for part in ("train", "val")]
     assert sides[0] & sides[1]

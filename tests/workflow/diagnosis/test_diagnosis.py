@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from drawn import pairs, save
 from pixelwise.cli.main import app
+from pixelwise.datasets.checks.finding import Finding
 from pixelwise.datasets.dataset import DataOptions, scan_dataset
 from pixelwise.errors import OutputFailed
 from pixelwise.progress import Progress
@@ -59,6 +60,11 @@ def test_every_planted_fault_is_found_and_nothing_else(treated: Treated) -> None
     assert treated.found.exit_code == 0, "the faults are fixed"
     assert files_below(treated.folder) == treated.before
     assert json.loads(json.dumps(treated.found.to_json()))["hard"] == len(treated.found.hard)
+
+
+def test_a_fault_without_a_fix_remains(treated: Treated) -> None:
+    fault = Finding(kind="unusable file", files=(), text="colours without classes")
+    assert replace(treated.found, findings=(fault,)).exit_code == FINDINGS
 
 
 def test_the_fixed_copy_needs_no_option_and_has_the_right_masks(treated: Treated) -> None:

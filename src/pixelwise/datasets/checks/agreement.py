@@ -9,9 +9,10 @@ of products of each image are kept, so that any weighted combination of images i
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Float64
 
 from pixelwise.datasets.checks.pixel_features import pixel_features
 from pixelwise.datasets.checks.reduced import ReducedCase
@@ -129,14 +130,16 @@ def _predict(
     """Solve the linear system of each case, and predict its targets."""
     count, features, targets = products.shape
     ridge = np.eye(features) * _RIDGE
-    rows = weights / np.maximum(weights.sum(1, keepdims=True), _TINY)
-    flat = [sums.reshape(count, -1).astype(np.float64) for sums in (squares, products)]
+    rows = (weights / np.maximum(weights.sum(1, keepdims=True), _TINY)).astype(np.float32)
+    upper = np.triu_indices(features)  # the products of features with themselves are symmetric
+    flat = [squares[:, *upper], products.reshape(count, -1)]
 
     def predict(first: int) -> list[np.ndarray]:
         some = rows[first : first + _SOLVED]  # together: the sums of all cases are read once for all of them
-        mixed, right = (some @ sums for sums in flat)
-        mixed = mixed.reshape(-1, features, features) + ridge
-        coefficients = np.linalg.solve(mixed, right.reshape(-1, features, targets)).astype(np.float32)
+        half, right = ((some @ sums).astype(np.float64) for sums in flat)
+        mixed = np.empty((len(some), features, features))
+        mixed[:, *upper] = mixed[:, *upper[::-1]] = half
+        coefficients = np.linalg.solve(mixed + ridge, right.reshape(-1, features, targets)).astype(np.float32)
         return [
             (solution.T @ pixel_features(case.pixels)).reshape(targets, *case.known.shape).astype(np.float16)
             for solution, case in zip(coefficients, cases[first : first + _SOLVED], strict=True)
@@ -162,24 +165,38 @@ def _compare(cases: Sequence[ReducedCase], predictions: list[np.ndarray], truste
         own=np.zeros(len(cases)),
         typical=0.0,
     )
-    spreads = np.zeros((len(cases), 2, len(ones)))
-    each = np.full((len(cases), len(ones)), np.nan)
-    for index, case in enumerate(cases):
-        predicted, target = plain.prediction(index), plain.target(case.targets, index)
-        spreads[index] = (predicted**2).mean((1, 2)), (target**2).mean((1, 2))
-        length = np.sqrt((predicted**2).sum((1, 2)) * (target**2).sum((1, 2)))
-        shown = trusted[index] & (case.targets.max((1, 2)) > 0) & (length > _TINY)
-        each[index, shown] = ((predicted * target).sum((1, 2)) / np.maximum(length, _TINY))[shown]
-    reliable = np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else 0 for row in each.T])
-    weight = np.sqrt(np.maximum(reliable, 0))
-    deviation = np.sqrt(spreads.mean(0)) + 1e-6
+    products = np.array(list(parallel_map(partial(_products, plain), range(len(cases)))))
+    length = np.sqrt(products[:, 0] * products[:, 1])
+    shown = np.array([case.targets.max((1, 2)) > 0 for case in cases])
+    each = products[:, 2] / np.maximum(length, _TINY)
+    usual = [values[some] for values, some in zip(each.T, (trusted[:, None] & shown & (length > _TINY)).T, strict=True)]
+    weight = np.sqrt(np.maximum([np.median(values) if len(values) else 0 for values in usual], 0))
+    pixels = np.array([case.known.size for case in cases])[:, None, None]
+    deviation = np.sqrt((products[:, :2] / pixels).mean(0)) + 1e-6
     result = replace(plain, scale=weight / deviation[1], prediction_scale=weight / deviation[0])
-    scores = [
-        result.score(index, case.targets) if case.targets[-1].any() else np.nan for index, case in enumerate(cases)
-    ]
-    own = np.array(scores)
+    own = _scores(products, shown, result)
+    own[[not case.targets[-1].any() for case in cases]] = np.nan
     usable = own[trusted & ~np.isnan(own)]
     return replace(result, own=own, typical=float(np.median(usable)) if len(usable) else 0.0)
+
+
+def _products(agreement: Agreement, index: int) -> Float64[np.ndarray, "3 targets"]:
+    """Return the sums of squares of a prediction and of a target, and that of their products, for each target."""
+    predicted, target = agreement.prediction(index), agreement.target(agreement.cases[index].targets, index)
+    first, second = (values.reshape(len(values), -1) for values in (predicted, target))
+    pairs = ((first, first), (second, second), (first, second))
+    return np.array([np.einsum("ij,ij->i", one, other) for one, other in pairs], np.float64)
+
+
+def _scores(
+    products: Float64[np.ndarray, "cases 3 targets"], shown: Bool[np.ndarray, "cases targets"], agreement: Agreement
+) -> Float64[np.ndarray, " cases"]:
+    """Return `correlation` of each case with its own mask, from the sums of products."""
+    own, other = agreement.prediction_scale, agreement.scale
+    counted = shown & (products[:, 1] * other**2 > 0)
+    squares, others, both = np.moveaxis(products * np.stack([own**2, other**2, own * other]) * counted[:, None], 1, 0)
+    length = np.sqrt(squares.sum(1) * others.sum(1))
+    return np.where(length > _TINY, both.sum(1) / np.maximum(length, _TINY), 0.0)
 
 
 def _mean(maps: Sequence[np.ndarray]) -> np.ndarray:

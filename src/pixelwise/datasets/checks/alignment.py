@@ -14,9 +14,8 @@ from typing import Literal
 import numpy as np
 
 from pixelwise.datasets.checks.agreement import Agreement, correlation
-from pixelwise.datasets.checks.discriminant import discriminant_of
+from pixelwise.datasets.checks.discriminant import Discriminant, discriminant_of
 from pixelwise.datasets.checks.exchanges import find_circles
-from pixelwise.datasets.checks.reduced import ReducedCase
 from pixelwise.datasets.checks.shifts import move, shift_scores
 from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
 
@@ -34,6 +33,9 @@ _BEFORE = 0.2  # if that before was at most this fraction of it
 _OPPOSITE = 0.5  # largest negative agreement before, as a fraction of that after
 _SHARE = 0.5  # of the needed gain: what each of two exchanged masks gains at least
 _CONTRADICTED = 0.8  # a change after which the image explains less than this fraction of what it does as it is, is none
+# in a set with a smaller typical agreement the image explains so much more of a changed mask, and so many times as much
+_STRONG_SET, _EXPLAINS_MORE, _TWICE = 0.35, 0.12, 2.0
+_HERE = 0.5  # least fraction of what a flipped mask is explained at the best place, that it is where it is
 # of a change that the image alone explains: least fraction of the variance explained; in multiples of that before, and
 # of that of the best tenth of the shifts; least gain in agreement with the set, whose agreement before is at most
 _EXPLAINED, _TIMES, _BETTER, _AGREEING, _DISAGREEING = 0.18, 3.0, 2.5, 0.25, 0.5
@@ -104,7 +106,7 @@ def find_misaligned(
     for index in suspects:
         if found[index].change == "none" and own[index] <= _DISAGREEING:
             found[index] = _explained_change(agreement, index)
-        elif found[index].change in ("shift", "symmetry") and _is_contradicted(agreement.cases[index], found[index]):
+        elif found[index].change in ("shift", "symmetry") and _is_contradicted(agreement, index, found[index]):
             found[index] = Alignment(own=found[index].own)
     for circle in find_circles(agreement, suspects, _SHARE * needed * typical):
         exchanges = {
@@ -129,7 +131,9 @@ def _explained_change(agreement: Agreement, index: int) -> Alignment:
     square = case.targets.shape[1] == case.targets.shape[2]
     tried = [own]
     for symmetry in SYMMETRIES[1:]:
-        if (square or symmetry.quarters % 2 == 0) and image.share(_changed(symmetry, image.mask)) >= least:
+        changed = _changed(symmetry, image.mask)
+        fits = (square or symmetry.quarters % 2 == 0) and image.share(changed) >= least
+        if fits and _belongs_here(image, changed):
             best = agreement.score(index, _changed(symmetry, case.targets)) / typical
             tried.append(replace(own, change="symmetry", symmetry=symmetry, best=best, confidence=0.5))
     rows, columns = explained.best()
@@ -142,14 +146,24 @@ def _explained_change(agreement: Agreement, index: int) -> Alignment:
     return chosen if chosen.gain >= _AGREEING else own
 
 
-def _is_contradicted(case: ReducedCase, one: Alignment) -> bool:
-    """Return whether the image explains a mask better as it is than after its change."""
+def _is_contradicted(agreement: Agreement, index: int, one: Alignment) -> bool:
+    """Return whether the image explains a mask better as it is than after its change.
+
+    In a set that agrees weakly the image must explain it far better after the change, and a flipped one about there.
+    """
+    case, weak = agreement.cases[index], agreement.typical < _STRONG_SET
     image = discriminant_of(case)
+    before = image.share(image.mask)
+    least = max(before + _EXPLAINS_MORE, _TWICE * before) if weak else _CONTRADICTED * before
     if one.symmetry is not None:
-        after = image.share(_changed(one.symmetry, image.mask))
-    else:
-        after = image.share(move(image.mask, one.offset[0] // case.factor, one.offset[1] // case.factor))
-    return after < _CONTRADICTED * image.share(image.mask)
+        changed = _changed(one.symmetry, image.mask)
+        return image.share(changed) < least or (weak and not _belongs_here(image, changed))
+    return image.share(move(image.mask, one.offset[0] // case.factor, one.offset[1] // case.factor)) < least
+
+
+def _belongs_here(image: Discriminant, mask: np.ndarray) -> bool:
+    """Return whether a mask is explained where it is, and not far better at another place."""
+    return image.share(mask) >= _HERE * float(replace(image, mask=mask).shares_of_shifts().scores.max())
 
 
 def _changed(symmetry: Symmetry, planes: np.ndarray) -> np.ndarray:

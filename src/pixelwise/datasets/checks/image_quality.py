@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Num
 
-from pixelwise.labels.byte_histogram import byte_histogram, percentiles_from
+from pixelwise.labels.byte_histogram import percentiles_from
 
 _SATURATED = 0.25  # least fraction of saturated samples
 _NEARLY = 0.99  # of the largest value: lossy files spread it
@@ -16,9 +16,9 @@ _BLURRED = 2.3  # pixels: sharper edges are in focus, whatever is usual
 _SHARP, _UNSHARP = 0.9, 1.4  # how much wider than those of this fraction of the images edges must be
 _SPREADS = 4.0  # robust standard deviations above the usual saturation
 _MANY = 8  # images that make a comparison possible
-_LINES = 256  # about as many rows and columns are used to count values
+_LINES = 128  # about as many rows and columns are used to count values
 _WINDOW, _WINDOWS = 96, 3  # side of the windows in which edges are measured, and their number per axis
-_FINE, _COARSE = 3, 9  # sides of the means before the two gradients
+_SIDE = 3  # of the means before the fine gradient; that of those before the coarse one is its square
 _STRONG_EDGES = 0.98  # quantile of the gradients that are compared
 
 
@@ -57,7 +57,7 @@ def measure_quality(pixels: Num[np.ndarray, "channels height width"]) -> ImageQu
     if not some.size:
         return ImageQuality(saturated=0.0, contrast=0.0, edge_width=0.0)
     if pixels.dtype == np.uint8:
-        counts = np.stack([byte_histogram(channel) for channel in some])
+        counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in some])
         low, high = np.stack([percentiles_from(each, (1.0, 99.0)) for each in counts], 1)
         bright = float(counts[:, int(np.ceil(255 * _NEARLY)) :].sum() / some.size)
     else:
@@ -88,17 +88,18 @@ def measure_edge_width(channel: Num[np.ndarray, "height width"]) -> float:
     >>> round(measure_edge_width(step)), round(measure_edge_width(blurred))
     (1, 3)
     """
-    small, large = (2 * (side**2 - 1) / 12 for side in (_FINE, _COARSE))  # variances of two means over squares
     windows = _windows(channel)
-    fine, coarse = _gradient(windows, _FINE), _gradient(windows, _COARSE)
-    strong = np.quantile(coarse[:, ::2, ::2].reshape(len(windows), -1), _STRONG_EDGES, axis=1)
+    if not windows.size:
+        return 0.0
+    small, large = (2 * (side**2 - 1) / 12 for side in (_SIDE, _SIDE**2))  # variances of two means over squares
+    down, across = _differences(windows)
+    fine, coarse = _over_blocks(_length(down, across) / _SIDE**4), _coarse(down, across)
+    strong = np.quantile(coarse.reshape(len(coarse), -1), _STRONG_EDGES, axis=1)
     edges = (coarse >= strong[:, None, None]) & (coarse > _FLAT)
     strength = coarse[edges]
-    border = _COARSE // 2
-    around = np.pad(fine, ((0, 0), (border, border), (border, border)))  # no gradient is negative
-    ratio = _over_boxes(np.maximum, around, _COARSE)[edges] / strength
     if not strength.size:
         return 0.0
+    ratio = fine[edges] / strength
     squared = float(np.median(ratio[strength >= np.median(strength)])) ** 2
     return float(np.sqrt(max(0.0, (large - squared * small) / max(squared - 1, _FLAT))))
 
@@ -137,42 +138,62 @@ def judge_quality(measures: Sequence[ImageQuality]) -> list[tuple[int, str, str,
     return found
 
 
-def _windows(channel: Num[np.ndarray, "height width"]) -> Float32[np.ndarray, "windows rows columns"]:
-    """Return some windows, evenly spaced."""
+def _windows(channel: Num[np.ndarray, "height width"]) -> Num[np.ndarray, "windows rows columns"]:
+    """Return some windows, evenly spaced, with a border of `_SIDE` pixels; sums over them fit in their type."""
+    sides = [min(_WINDOW, size) // _SIDE * _SIDE for size in channel.shape]
+    if not all(sides):
+        return np.zeros((0, 0, 0), np.float32)
     corners = [
-        sorted({round(share * max(0, size - _WINDOW)) for share in np.linspace(0.1, 0.9, _WINDOWS)})
-        for size in channel.shape
+        sorted({round(share * (size - side)) for share in np.linspace(0.1, 0.9, _WINDOWS)})
+        for size, side in zip(channel.shape, sides, strict=True)
     ]
-    windows = [channel[row : row + _WINDOW, column : column + _WINDOW] for row in corners[0] for column in corners[1]]
-    return np.stack(windows).astype(np.float32)
+    windows = [channel[row : row + sides[0], column : column + sides[1]] for row in corners[0] for column in corners[1]]
+    exact = np.int16 if channel.dtype == np.uint8 else np.float32
+    border = (_SIDE, _SIDE)
+    return np.pad(np.stack(windows).astype(exact), ((0, 0), border, border), "symmetric")
 
 
-def _gradient(
-    windows: Float32[np.ndarray, "windows rows columns"], side: int
-) -> Float32[np.ndarray, "windows rows columns"]:
-    """Return the length of the gradient after two means over squares."""
-    border = 2 * (side // 2) + 1
-    smooth = np.pad(windows, ((0, 0), (border, border), (border, border)), "symmetric")
-    for _ in range(2):
-        smooth = _over_boxes(np.add, smooth, side)
-    smooth /= np.float32(side**4)
-    down = smooth[:, 2:, 1:-1] - smooth[:, :-2, 1:-1]
-    across = smooth[:, 1:-1, 2:] - smooth[:, 1:-1, :-2]
-    return np.sqrt(down * down + across * across) / 2
+def _differences(windows: Num[np.ndarray, "windows rows columns"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return differences over two pixels, down and across, of sums over 3 x 3 pixels of sums over 3 x 3 pixels."""
+    sums = windows
+    for axis in (1, 1, 2, 2):
+        lines = np.moveaxis(sums, axis, 0)
+        found = lines[:-2] + lines[1:-1]
+        found += lines[2:]
+        sums = np.moveaxis(found, 0, axis)
+    return sums[:, 2:, 1:-1] - sums[:, :-2, 1:-1], sums[:, 1:-1, 2:] - sums[:, 1:-1, :-2]
 
 
-def _over_boxes(
-    combine: np.ufunc, values: Float32[np.ndarray, "windows rows columns"], side: int
-) -> Float32[np.ndarray, "windows _ _"]:
-    """Return sums or maxima of squares, whose side is a power of 3: of 3 values, of 3 such results, and so on."""
-    for axis in (1, 2):
-        step = 1
-        while step < side:
+def _coarse(down: np.ndarray, across: np.ndarray) -> Float32[np.ndarray, "windows rows columns"]:
+    """Return the length of the gradient after two means over 9 x 9 pixels, in the middle of each block of 3 x 3.
+
+    A sum over 9 pixels is that of 3 sums over 3 pixels, and sums of differences are differences of sums. What is
+    outside counts as flat.
+    """
+    middle, border = slice(_SIDE // 2, None, _SIDE), ((0, 0), (2, 2), (2, 2))
+    sums: list[np.ndarray] = []
+    for part in (down, across):
+        values = np.pad(part[:, middle, middle].astype(np.float32), border)
+        for axis in (1, 1, 2, 2):
             lines = np.moveaxis(values, axis, 0)
-            found = combine(lines[: -2 * step], lines[step:-step])
-            combine(found, lines[2 * step :], out=found)
-            values = np.moveaxis(found, 0, axis)
-            step *= 3
+            values = np.moveaxis(lines[:-2] + lines[1:-1] + lines[2:], 0, axis)
+        sums.append(values)
+    return _length(*sums) / np.float32(_SIDE**8)
+
+
+def _length(down: np.ndarray, across: np.ndarray) -> Float32[np.ndarray, "windows rows columns"]:
+    first, second = (part.astype(np.float32, copy=False) for part in (down, across))
+    return np.sqrt(first * first + second * second) / 2
+
+
+def _over_blocks(values: Float32[np.ndarray, "windows rows columns"]) -> Float32[np.ndarray, "windows _ _"]:
+    """Return the largest value in the 9 x 9 pixels around each block of 3 x 3; none is negative."""
+    for axis in (1, 2):
+        lines = np.moveaxis(values, axis, 0)
+        blocks = np.zeros((len(lines) // _SIDE + 2, *lines.shape[1:]), np.float32)
+        np.maximum(lines[::_SIDE], lines[1::_SIDE], out=blocks[1:-1])
+        np.maximum(blocks[1:-1], lines[2::_SIDE], out=blocks[1:-1])
+        values = np.moveaxis(np.maximum(np.maximum(blocks[:-2], blocks[1:-1]), blocks[2:]), 0, axis)
     return values
 
 

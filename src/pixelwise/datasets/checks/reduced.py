@@ -5,11 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Num, Shaped, UInt8
 
+from pixelwise.datasets.images.memory_order import interleave, is_interleaved
+from pixelwise.labels.byte_histogram import MAX_SUMMED, sum_bytes
+
 MAX_CLASSES = 12  # rarer classes are compared no further: their weight in a comparison is small
 MEMORY = 600_000_000  # bytes of all reduced cases and their predictions together
+PIXELS = 10_000_000  # of all reduced cases, if they were square: comparing them takes as long as there are pixels
 MAX_SIDE, MIN_SIDE = 112, 48
 _COLOURS = 3  # channels of an image that are kept
 _SUMS = {"bool": np.uint8, "uint8": np.uint16}  # what the sum of less than 256 of them fits in
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FEW = 6  # classes up to which one pass over the labels for each is faster
 
 
@@ -39,9 +44,9 @@ class ReducedCase:
 
 
 def common_side(cases: int, channels: int, classes: int) -> int:
-    """Return the largest side of reduced images so that all fit in `MEMORY`."""
+    """Return the largest side of reduced images so that all fit in `MEMORY`, with at most `PIXELS` in all."""
     planes = min(channels, _COLOURS) + 3 * (min(classes, MAX_CLASSES) + 1)  # predictions are float16
-    return int(np.clip((MEMORY / max(cases, 1) / planes) ** 0.5, MIN_SIDE, MAX_SIDE))
+    return int(np.clip((min(MEMORY / planes, PIXELS) / max(cases, 1)) ** 0.5, MIN_SIDE, MAX_SIDE))
 
 
 def reduce_case(
@@ -58,7 +63,7 @@ def reduce_case(
         Number of classes, with the background; class 0 has no channel of its own if there are only two.
     ignored : (height, width) bool
     side : int
-        Largest side of the result.
+        Largest side of the result, unless less than two rows or columns would remain.
 
     Examples
     --------
@@ -68,18 +73,23 @@ def reduce_case(
     >>> case.factor, case.pixels.shape, case.targets[0, :2, 0].tolist()
     (3, (1, 21, 32), [255, 255])
     """
-    factor = max(1, -(-max(labels.shape) // side))
+    for axis in (0, 1):
+        if labels.shape[axis] == 1:  # there is no gradient along a single row
+            pixels = np.repeat(pixels, 2, axis + 1)
+            labels, ignored = (np.repeat(values, 2, axis) for values in (labels, ignored))
+    factor = max(1, min(-(-max(labels.shape) // side), min(labels.shape) // 2))  # of a strip two rows remain
     foreground = np.minimum(labels, 1) if classes == 2 else labels
     chosen = range(1, 2) if classes == 2 else range(min(classes, MAX_CLASSES))
-    edges = boundaries(labels)
-    edges[ignored] = False
+    edges, all_known = boundaries(labels), not ignored.any()
+    if not all_known:
+        edges[ignored] = False
     shares = [*_class_shares(foreground, chosen, factor), _block_means(edges, factor)]
     targets = np.stack(shares) * np.float32(255)
-    view = np.stack([_block_means(channel, factor) for channel in pixels[:_COLOURS]])
+    view = _view(pixels[:_COLOURS], factor)
     return ReducedCase(
         pixels=_stretch(view),
         targets=(targets + 0.5).astype(np.uint8),
-        known=_block_means(ignored, factor) == 0 if ignored.any() else np.ones(view.shape[1:], bool),
+        known=np.ones(view.shape[1:], bool) if all_known else _block_means(ignored, factor) == 0,
         statistics=_statistics(view, pixels.dtype),
         factor=factor,
     )
@@ -118,7 +128,28 @@ def _block_means(plane: Shaped[np.ndarray, "height width"], factor: int) -> Floa
         lines = parts.view(np.uint8).sum(1, dtype=_SUMS[plane.dtype.name]).astype(np.float32)
     else:
         lines = parts.sum(1, dtype=np.float32)
-    return lines.reshape(rows, columns, factor).sum(2) / np.float32(factor**2)
+    return _sum_neighbours(lines, factor) / np.float32(factor**2)
+
+
+def _sum_neighbours(
+    lines: Float32[np.ndarray, "rows _"], factor: int, channels: int = 1
+) -> Float32[np.ndarray, "rows _"]:
+    """Return the sums of `factor` columns each, of interleaved channels; a few additions of many values are fast."""
+    blocks = lines.reshape(len(lines), -1, factor, channels)
+    return np.add.reduce([blocks[:, :, column] for column in range(factor)]).reshape(len(lines), -1)
+
+
+def _view(
+    pixels: Num[np.ndarray, "channels height width"], factor: int
+) -> Float32[np.ndarray, "channels rows columns"]:
+    """Return the block means of each channel; of colours as decoders return them all at once."""
+    if pixels.dtype != np.uint8 or not is_interleaved(pixels) or not 1 < factor < MAX_SUMMED:
+        return np.stack([_block_means(channel, factor) for channel in pixels])
+    channels, rows, columns = len(pixels), pixels.shape[1] // factor, pixels.shape[2] // factor
+    sums = sum_bytes(interleave(pixels)[: rows * factor].reshape(rows, factor, -1))
+    lines = sums[:, : columns * factor * channels].astype(np.float32)
+    blocks = _sum_neighbours(lines, factor, channels).reshape(rows, columns, channels)
+    return np.moveaxis(blocks / np.float32(factor**2), -1, 0)
 
 
 def _stretch(view: Float32[np.ndarray, "channels height width"]) -> UInt8[np.ndarray, "channels height width"]:
@@ -130,6 +161,10 @@ def _statistics(view: Float32[np.ndarray, "channels height width"], kind: np.dty
     top = float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else max(float(np.abs(view).max()), 1e-12)
     scaled = view / np.float32(top)
     colours = scaled if len(scaled) == _COLOURS else np.repeat(scaled[:1], _COLOURS, 0)
-    quantiles = np.quantile(colours.reshape(_COLOURS, -1), (0.05, 0.25, 0.5, 0.75, 0.95), axis=1)
+    ordered = np.sort(colours.reshape(_COLOURS, -1), axis=1)  # faster than `numpy.quantile`
+    positions = np.array(_QUANTILES) * (ordered.shape[1] - 1)
+    below = positions.astype(int)
+    low, high = ordered[:, below], ordered[:, np.minimum(below + 1, ordered.shape[1] - 1)]
+    quantiles = (low + (high - low) * (positions - below)).T
     contrast = [np.abs(np.diff(scaled.mean(0), axis=axis)).mean() * 4 for axis in (0, 1)]
     return np.concatenate([quantiles.ravel(), contrast]).astype(np.float32)

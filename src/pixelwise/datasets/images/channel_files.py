@@ -19,6 +19,7 @@ def read_stored(
     channels: int | None = None,
     size: tuple[int, int] | None = None,
     options: ReadOptions | None = None,
+    interleaved: bool = False,
 ) -> Image:
     """Read an image as it is stored: one file, or one file per channel.
 
@@ -29,7 +30,7 @@ def read_stored(
         Files of one channel each, in order; if empty, `image` has all channels.
     pages : int, optional
         Number of TIFF pages that are channels of one image.
-    channels, size, options : optional
+    channels, size, options, interleaved : optional
         Of `io.read.read_image`.
 
     Returns
@@ -43,7 +44,7 @@ def read_stored(
         A file cannot be read; a file has several channels, or another size than the first.
     """
     if not channel_files:
-        return read_image(image, pages=pages, channels=channels, size=size, options=options)
+        return read_image(image, pages=pages, channels=channels, size=size, options=options, interleaved=interleaved)
     planes = [read_image(path, pages=pages, options=options) for path in channel_files]
     first = planes[0].pixels.shape[1:]
     for path, channel in zip(channel_files, planes, strict=True):

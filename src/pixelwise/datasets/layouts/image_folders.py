@@ -1,5 +1,6 @@
 """Folders of image files, as formats that are made of folders use them."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,17 +15,17 @@ _SUFFIXES = (*SUFFIXES, ".gif")
 
 def is_image(path: Path) -> bool:
     """Return whether a file is an image by its name."""
-    return not path.name.startswith(".") and path.name.casefold().endswith(_SUFFIXES)
+    return _is_image_name(path.name)
+
+
+def _is_image_name(name: str) -> bool:
+    return not name.startswith(".") and name.casefold().endswith(_SUFFIXES)
 
 
 def images_in(folder: Path) -> list[Path]:
     """Return the image files directly in a folder, in natural order; none if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        (path for path in folder.iterdir() if is_image(path) and path.is_file()),
-        key=lambda path: natural_key(path.name),
-    )
+    names = [one.name for one in _listed(folder) if _is_image_name(one.name) and _is_file(one)]
+    return [folder / name for name in sorted(names, key=natural_key)]
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -36,11 +37,26 @@ def images_below(folder: Path) -> list[Path]:
 
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders directly in a folder, in natural order, without hidden ones and links."""
+    real = [one.name for one in _listed(folder) if one.is_dir(follow_symlinks=False)]
+    return [folder / name for name in sorted(real, key=natural_key) if not name.startswith((".", "__"))]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_file() if entry.is_symlink() else entry.is_file(follow_symlinks=False)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, without a look at each file; nothing of one that does not exist or is unreadable.
+
+    That a folder is unreadable is reported where it is walked.
+    """
     if not folder.is_dir():
         return []
-    inner = (path for path in folder.iterdir() if not path.name.startswith((".", "__")))
-    real = (path for path in inner if path.is_dir() and not path.is_symlink())
-    return sorted(real, key=lambda path: natural_key(path.name))
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except PermissionError:
+        return []
 
 
 def find_base(root: Path, has_format: Callable[[Path], bool]) -> Path | None:

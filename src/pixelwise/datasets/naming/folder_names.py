@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,7 @@ MASK_SUFFIXES = (
 MASK_PREFIXES = (
     "segmentation_", "annotation_", "masks_", "labels_", "label_", "mask_", "annot_", "lbl_", "seg_", "gt_",
 )  # fmt: skip
+_REMEMBERED = 1 << 15  # names: every format that is tried asks about each of them
 _IMAGE_PREFIX = re.compile(r"^(?:images?|imgs?)[_-](?=.)")
 _IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|raw)$")
 
@@ -45,13 +47,24 @@ def normalised(name: str) -> str:
 
 def pairing_name(path: Path) -> str:
     """Return the name that pairs image and mask: the stem, NFC-normalised and case-folded."""
-    return normalised(stem_of(path))
+    return _pairing_name(path.name)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _pairing_name(name: str) -> str:
+    return normalised(stem_of(Path(name)))
 
 
 def has_affix(name: str, affix: str) -> bool:
     """Return whether a pairing name has more than an affix: ``_mask`` (also ``-mask``) or ``mask_`` (``mask-``)."""
-    forms = affix, affix.replace("_", "-"), affix.replace("_", ".")
+    forms = affix_forms(affix)
     return len(name) > len(affix) and (name.startswith(forms) if affix.endswith("_") else name.endswith(forms))
+
+
+@lru_cache
+def affix_forms(*affixes: str) -> tuple[str, ...]:
+    """Return the ways in which affixes are written: ``_mask``, ``-mask`` and ``.mask``."""
+    return tuple(affix.replace("_", sign) for affix in affixes for sign in "_-.")
 
 
 def is_mask_word(name: str) -> bool:
@@ -68,6 +81,8 @@ def strip_mask_words(name: str) -> str:
     """Remove the words for masks from a pairing name: ``7_mask`` becomes ``7``, ``mask`` becomes empty."""
     if is_mask_word(name):
         return ""
+    if not name.endswith(affix_forms(*MASK_SUFFIXES)) and not name.startswith(affix_forms(*MASK_PREFIXES)):
+        return name
     for affix in MASK_SUFFIXES:
         if has_affix(name, affix):
             return name[: -len(affix)]
@@ -88,6 +103,7 @@ def strip_role_words(name: str) -> str:
     return rest if rest != name else strip_image_words(name)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a natural sort key: ``slice_9`` before ``slice_10``."""
     pieces = re.findall(r"\d+|\D+", text)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pixelwise.datasets.naming.folder_names import (
+    affix_forms,
     has_affix,
     normalised,
     pairing_name,
@@ -50,8 +51,11 @@ def find_outputs(files: Iterable[Path], keep: Sequence[str] = ()) -> dict[str, l
     sources = {*names, *map(strip_image_words, names), *map(strip_mask_words, names)}
     affixes = [affix for affix in OUTPUT_AFFIXES if affix not in {normalised(given) for given in keep}]
     found: dict[str, list[Path]] = defaultdict(list)
+    forms = affix_forms(*affixes)
     for path in paths:
         name = pairing_name(path)
+        if not name.endswith(forms) and not name.startswith(forms):
+            continue
         affix = next((affix for affix in affixes if has_affix(name, affix)), None)
         if affix is not None and _source(name, affix) in sources:
             found[affix].append(path)

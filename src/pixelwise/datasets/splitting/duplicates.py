@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
@@ -20,6 +21,7 @@ from pixelwise.labels.disjoint_sets import first_linked
 from pixelwise.text import pluralise
 
 REENCODED = 0.998  # minimum correlation of upright descriptors of one image that was encoded again
+_COMPARED = 4096  # pairs whose descriptors are in memory
 _MAX_NAMED = 5  # pairs of files listed by name
 _SPLITS = ("train", "val", "test")
 _LABEL_WORDS = {"conflicting masks": "masks", "image in two classes": "classes"}  # by kind of problem
@@ -35,12 +37,33 @@ class DuplicateCandidate(NamedTuple):
     scan: ImageScan
 
 
-class NearPair(NamedTuple):
-    """Two files that are nearly equal; `reencoded`: one image that was encoded again."""
+@dataclass(frozen=True, eq=False)
+class NearCopies:
+    """Nearly equal images.
 
-    first: str
-    second: str
-    reencoded: bool
+    Attributes
+    ----------
+    files : tuple of str
+    pairs : (pairs, 2) int64
+        Positions in `files`.
+    reencoded : (pairs,) bool
+        One image that was encoded again.
+    """
+
+    files: tuple[str, ...]
+    pairs: Int64[np.ndarray, "pairs 2"]
+    reencoded: Bool[np.ndarray, " pairs"]
+
+    def among(self, files: Sequence[str]) -> tuple[Int64[np.ndarray, "kept 2"], Bool[np.ndarray, " kept"]]:
+        """Return the pairs within some of the files, as positions among these, and whether they were encoded again."""
+        index = {file: number for number, file in enumerate(files)}
+        position = np.array([index.get(file, -1) for file in self.files], np.int64)
+        pairs = position[self.pairs]
+        kept = (pairs >= 0).all(1)
+        return pairs[kept], self.reencoded[kept]
+
+
+NO_COPIES = NearCopies((), np.zeros((0, 2), np.int64), np.zeros(0, bool))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,50 +89,48 @@ class Copies:
     messages: tuple[str, ...]
 
 
-def find_near(files: Sequence[str], scans: Sequence[ImageScan], *, upright: bool = False) -> list[NearPair]:
+def find_near(files: Sequence[str], scans: Sequence[ImageScan], *, upright: bool = False) -> NearCopies:
     """Return the pairs of nearly equal images; with `upright`, without rotations."""
     if not scans:
-        return []
+        return NO_COPIES
     blank = np.zeros(SIDE * SIDE, np.float32).tobytes()
     descriptors = np.frombuffer(b"".join(s.descriptor or blank for s in scans), np.float32).reshape(len(scans), -1)
-    return [
-        NearPair(
-            files[one],
-            files[other],
-            scans[one].size == scans[other].size and float(descriptors[one] @ descriptors[other]) >= REENCODED,
-        )
-        for one, other in find_near_pairs(descriptors, upright=upright)
-    ]
+    pairs = find_near_pairs(descriptors, upright=upright)
+    sizes: dict[tuple[int, ...] | None, int] = {}
+    size = np.array([sizes.setdefault(scan.size, len(sizes)) for scan in scans])
+    reencoded = size[pairs[:, 0]] == size[pairs[:, 1]]
+    for first in range(0, len(pairs), _COMPARED):
+        some = slice(first, first + _COMPARED)
+        one, other = (descriptors[pairs[some, side]] for side in (0, 1))
+        reencoded[some] &= np.einsum("ij,ij->i", one, other) >= REENCODED
+    return NearCopies(tuple(files), pairs, reencoded)
 
 
 def find_copies(
-    candidates: Sequence[DuplicateCandidate], near: Sequence[NearPair], options: DataOptions, *, conflict: str
+    candidates: Sequence[DuplicateCandidate], near: NearCopies, options: DataOptions, *, conflict: str
 ) -> Copies:
     """Find equal and nearly equal images among the candidates.
 
     Parameters
     ----------
     candidates : sequence of DuplicateCandidate
-    near : sequence of NearPair
+    near : NearCopies
         Pairs with a file that is not a candidate are ignored.
     options : DataOptions
         `allow_duplicates`, `conflicts` and `drop_copies` are used.
     conflict : str
         The kind of problem for different labels: "conflicting masks" or "image in two classes".
     """
-    index = {candidate.file: number for number, candidate in enumerate(candidates)}
-    pairs = [(index[p.first], index[p.second], p.reencoded) for p in near if p.first in index and p.second in index]
+    near_links, reencoded = near.among([candidate.file for candidate in candidates])
     equal = _equal(candidates)
-    near_links = [(one, other) for one, other, _ in pairs]
-    reencoded_links = [(one, other) for one, other, reencoded in pairs if reencoded]
-    family = first_linked(len(candidates), [*equal, *near_links]).tolist()
-    differing = _differing(candidates, first_linked(len(candidates), [*equal, *reencoded_links]).tolist())
+    reencoded_links = np.concatenate([equal, near_links[reencoded]])
+    family = first_linked(len(candidates), np.concatenate([equal, near_links])).tolist()
+    differing = _differing(candidates, first_linked(len(candidates), reencoded_links).tolist())
     conflicts = [_conflict_problem(group, options, conflict) for group in differing]
     across = [
         (one, other)
-        for one, other in near_links
-        if candidates[one].split != candidates[other].split
-        and candidates[one].scan.digest != candidates[other].scan.digest
+        for one, other in _between_splits(candidates, near_links).tolist()
+        if candidates[one].scan.digest != candidates[other].scan.digest
     ]
     messages = [
         *_copies_message(candidates, family),
@@ -122,18 +143,26 @@ def find_copies(
         problems=(
             *conflicts,
             *_equal_across(candidates, equal, options),
-            *_repeated(candidates, [*equal, *reencoded_links] if options.drop_copies else equal, options),
+            *_repeated(candidates, reencoded_links if options.drop_copies else equal, options),
             *_near_across(candidates, across),
         ),
         messages=tuple(messages),
     )
 
 
-def _equal(candidates: Sequence[DuplicateCandidate]) -> list[tuple[int, int]]:
+def _equal(candidates: Sequence[DuplicateCandidate]) -> Int64[np.ndarray, "links 2"]:
     """Return links from each image to the first one with the same pixels."""
     first: dict[str, int] = {}
     links = [(first.setdefault(s.scan.digest, i), i) for i, s in enumerate(candidates) if s.scan.digest]
-    return [(one, other) for one, other in links if one != other]
+    return np.array([(one, other) for one, other in links if one != other], np.int64).reshape(-1, 2)
+
+
+def _between_splits(
+    candidates: Sequence[DuplicateCandidate], links: Int64[np.ndarray, "links 2"]
+) -> Int64[np.ndarray, "between 2"]:
+    """Return the links between images of two splits."""
+    split = np.array([_SPLITS.index(candidate.split) for candidate in candidates])
+    return links[split[links[:, 0]] != split[links[:, 1]]]
 
 
 def _families(family: Sequence[int]) -> list[list[int]]:
@@ -160,7 +189,7 @@ def _conflict_problem(group: Sequence[DuplicateCandidate], options: DataOptions,
 
 
 def _equal_across(
-    candidates: Sequence[DuplicateCandidate], equal: Sequence[tuple[int, int]], options: DataOptions
+    candidates: Sequence[DuplicateCandidate], equal: Int64[np.ndarray, "links 2"], options: DataOptions
 ) -> list[Problem]:
     """Report equal images in two given splits."""
     problems: list[Problem] = []
@@ -178,7 +207,7 @@ def _equal_across(
 
 
 def _repeated(
-    candidates: Sequence[DuplicateCandidate], links: Sequence[tuple[int, int]], options: DataOptions
+    candidates: Sequence[DuplicateCandidate], links: Int64[np.ndarray, "links 2"], options: DataOptions
 ) -> list[Problem]:
     """Report copies in one split with the same label, with the files that `--drop-copies` leaves out."""
     problems: list[Problem] = []
@@ -191,7 +220,7 @@ def _repeated(
 
 
 def _groups(
-    candidates: Sequence[DuplicateCandidate], links: Sequence[tuple[int, int]]
+    candidates: Sequence[DuplicateCandidate], links: Int64[np.ndarray, "links 2"]
 ) -> list[tuple[list[DuplicateCandidate], set[str]]]:
     """Return the groups of linked candidates with their splits."""
     groups = [[candidates[i] for i in indices] for indices in _families(first_linked(len(candidates), links).tolist())]

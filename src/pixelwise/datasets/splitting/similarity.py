@@ -4,17 +4,17 @@ A frame, a scale bar, a black border or a fixed background makes all images of a
 similar after this shared content is removed.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from pixelwise.datasets.scan import SIDE
+from pixelwise.parallel import parallel_map
 
 NEAR = 0.97  # minimum correlation of the descriptors of near copies
 NEAR_UNSHARED = 0.95  # the same without shared content: lower, as compression noise has more weight
 MIN_IMAGES = 4  # in smaller sets shared content and copies cannot be distinguished
-_BLOCK = 512  # rows of the correlation matrix in memory
+_BLOCK = 256  # rows of the correlation matrix in memory
+_ROUNDING = 1e-4  # of sums in float32
 
 
 def without_shared(descriptors: Float32[np.ndarray, "images fields"]) -> Float32[np.ndarray, "images fields"]:
@@ -50,8 +50,8 @@ def without_shared(descriptors: Float32[np.ndarray, "images fields"]) -> Float32
 
 def find_near_pairs(
     descriptors: Float32[np.ndarray, "images fields"], threshold: float = NEAR, *, upright: bool = False
-) -> Iterator[tuple[int, int]]:
-    """Yield the pairs (i < j) of images that are nearly equal, also flipped or rotated.
+) -> Int64[np.ndarray, "pairs 2"]:
+    """Return the pairs (i < j) of images that are nearly equal, also flipped or rotated, in order.
 
     Parameters
     ----------
@@ -61,30 +61,62 @@ def find_near_pairs(
         Minimum correlation of a pair; in sets of at least `MIN_IMAGES` it must also reach `NEAR_UNSHARED` without
         shared content.
     upright : bool
-        Compare only with the image and its mirror image, not with rotations: a quarter of the work.
+        Compare only with the image and its mirror image, not with rotations.
+
+    Notes
+    -----
+    Of two vectors a and b let p and q be what does not change under the symmetries, and r and s the rest. Then
+    a b <= p q + |r| |s| whatever is turned, so that one product of short vectors excludes most pairs.
     """
     count = len(descriptors)
-    whole = _symmetries(descriptors, upright=upright)
-    unshared = _symmetries(without_shared(descriptors), upright=upright) if count >= MIN_IMAGES else None
-    for start in range(0, count, _BLOCK):
-        near = np.zeros((min(_BLOCK, count - start), count - start), bool)
-        for turn, other in enumerate(whole):
-            near_rows = whole[0][start : start + _BLOCK] @ other[start:].T >= threshold
-            if unshared is not None and near_rows.any():
-                near_rows &= unshared[0][start : start + _BLOCK] @ unshared[turn][start:].T >= NEAR_UNSHARED
-            near |= near_rows
-        rows, columns = np.nonzero(near)
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            if column > row:
-                yield start + row, start + column
+    whole = _Turned(descriptors, upright=upright)
+    unshared = _Turned(without_shared(descriptors), upright=upright) if count >= MIN_IMAGES else None
+    bounds = _invariants(whole)
+
+    def compare(start: int) -> Int64[np.ndarray, "pairs 2"]:
+        rows = np.arange(start, min(start + _BLOCK, count))
+        possible = bounds[rows] @ bounds[start:].T >= threshold - _ROUNDING
+        possible &= np.arange(start, count) > rows[:, None]
+        near = np.zeros_like(possible)
+        for turn in range(len(whole.turns)):
+            lines, columns = np.flatnonzero(possible.any(1)), np.flatnonzero(possible.any(0))
+            if not len(lines):
+                break
+            some = np.ix_(lines, columns)
+            similar = whole.products(turn, rows[lines], columns + start) >= threshold
+            if unshared is not None and similar.any():
+                similar &= unshared.products(turn, rows[lines], columns + start) >= NEAR_UNSHARED
+            similar &= possible[some]
+            near[some] |= similar
+            possible[some] &= ~similar  # each pair is found once
+        return np.argwhere(near) + start
+
+    found = [pairs for pairs in parallel_map(compare, range(0, count, _BLOCK)) if len(pairs)]
+    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
 
 
-def _symmetries(
-    descriptors: Float32[np.ndarray, "images fields"], *, upright: bool
-) -> list[Float32[np.ndarray, "images fields"]]:
-    """Return the descriptors and their rotated and mirrored versions."""
-    count = len(descriptors)
-    squares = descriptors.reshape(count, SIDE, SIDE)
-    rotations = range(1) if upright else range(4)
-    turned = [np.rot90(s, k, (1, 2)) for s in (squares, squares[:, :, ::-1]) for k in rotations]
-    return [np.ascontiguousarray(t).reshape(count, -1) for t in turned]
+class _Turned:
+    """Descriptors, and how they are turned and mirrored."""
+
+    def __init__(self, descriptors: Float32[np.ndarray, "images fields"], *, upright: bool) -> None:
+        cells = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+        rotations = range(1) if upright else range(4)
+        self.descriptors = descriptors
+        self.turns = [np.rot90(view, k).ravel() for view in (cells, cells[:, ::-1]) for k in rotations]
+
+    def products(
+        self, turn: int, rows: Int64[np.ndarray, " rows"], columns: Int64[np.ndarray, " columns"]
+    ) -> Float32[np.ndarray, "rows columns"]:
+        """Return the correlations of some descriptors with others, of which the latter are turned."""
+        return self.descriptors[rows] @ self.descriptors[columns][:, self.turns[turn]].T
+
+
+def _invariants(turned: _Turned) -> Float32[np.ndarray, "images numbers"]:
+    """Return vectors whose product is at least the correlation of two descriptors, however one of them is turned."""
+    cells = np.stack(turned.turns)
+    _, first, size = np.unique(cells.min(0), return_index=True, return_counts=True)
+    orbits = cells[:, first]  # each cell that one is turned to, as often as all others of its orbit
+    means = sum(turned.descriptors[:, cell] for cell in orbits) / np.float32(len(orbits))
+    invariant = means * np.sqrt(size).astype(np.float32)
+    rest = (turned.descriptors**2).sum(1) - (invariant**2).sum(1)
+    return np.concatenate([invariant, np.sqrt(np.maximum(rest, 0))[:, None]], axis=1)

@@ -82,8 +82,8 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """0 without hard faults or if they were fixed, else 6."""
-        return FINDINGS if self.hard and self.fixed is None else 0
+        """0 without hard faults or if all were fixed, else 6."""
+        return FINDINGS if any(self.fixed is None or not finding.fixable for finding in self.hard) else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready object."""

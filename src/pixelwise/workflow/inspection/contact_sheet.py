@@ -18,7 +18,8 @@ from pixelwise.workflow.inspection.sheet import drawable
 from pixelwise.workflow.planes import choose_planes
 
 ROWS, PAIRS = 3, 3
-SHOWN = 300  # pixels of the longer side of a panel
+COLUMNS = 8  # of the legend
+SHOWN = 300  # pixels of the longer side of a panel: it shows no more, and drawing takes as long as there are pixels
 IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 
@@ -33,35 +34,43 @@ def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
 def _draw(dataset: Dataset) -> Figure:
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     chosen = evenly_spaced(cases, ROWS * PAIRS)
-    rows = -(-len(chosen) // PAIRS)
-    figure = Figure(figsize=(12.5, 2.35 * rows + 0.7), layout="constrained")
+    rows, handles = -(-len(chosen) // PAIRS), _legend(dataset)
+    under = 0.1 + 0.2 * -(-len(handles) // COLUMNS)  # inches
+    height = 2.35 * rows + 0.5 + under
+    figure = Figure(figsize=(12.5, height))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 2 * PAIRS, squeeze=False, subplot_kw={"xticks": (), "yticks": ()})
+    # fixed places: a layout that is fitted to the texts takes several times as long
+    places = {"left": 0.005, "right": 0.995, "top": 1 - 0.5 / height, "bottom": under / height}
+    axes = figure.subplots(rows, 2 * PAIRS, squeeze=False, gridspec_kw={**places, "wspace": 0.03, "hspace": 0.12})
     for axis in axes.flat:
         axis.set_axis_off()
     for index, case in enumerate(chosen):
         row, column = divmod(index, PAIRS)
         view, mask, size = picture_pair(case, dataset)
-        step = max(1, max(view.shape) // SHOWN)  # a panel shows no more, and drawing takes as long as there are pixels
-        axes[row][2 * column].imshow(view[::step, ::step])
-        axes[row][2 * column].set_title(drawable(case.name.split("/")[-1][:24]), fontsize=7, loc="left")
-        axes[row][2 * column + 1].imshow(mask[::step, ::step], interpolation="nearest")
-        axes[row][2 * column + 1].set_title(size, fontsize=7, loc="right", color="0.4")
+        axes[row][2 * column].imshow(view)
+        axes[row][2 * column].set_title(drawable(case.name.split("/")[-1][:24]), fontsize=7, loc="left", pad=2)
+        axes[row][2 * column + 1].imshow(mask, interpolation="nearest")
+        axes[row][2 * column + 1].set_title(size, fontsize=7, loc="right", color="0.4", pad=2)
+    if handles:
+        figure.legend(handles=handles, loc="lower center", ncols=COLUMNS, fontsize=8, frameon=False, borderpad=0)
     labelling = dataset.labelling
-    if labelling.task == "instance":
-        title = "one colour per object"
-    else:
-        title = ""
-        handles = [
-            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=drawable(name))
-            for name, colour in zip(labelling.classes, labelling.colours, strict=False)
-        ]
-        if labelling.ignore_value is not None:
-            handles.append(Patch(facecolor=IGNORED_COLOUR, label="ignored"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=8, fontsize=8, frameon=False)
+    title = "one colour per object" if labelling.task == "instance" else ""
     counts = ", ".join(f"{len(dataset.splits[p])} {p}" for p in ("train", "val", "test"))
     figure.suptitle(drawable(f"{dataset.root.resolve().name}: {labelling.task}, {counts}  {title}"), fontsize=11)
     return figure
+
+
+def _legend(dataset: Dataset) -> list[Patch]:
+    """Return a patch per class; none for objects."""
+    labelling = dataset.labelling
+    if labelling.task == "instance":
+        return []
+    handles = [
+        Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="0.5", label=drawable(name))
+        for name, colour in zip(labelling.classes, labelling.colours, strict=False)
+    ]
+    ignored = labelling.ignore_value is not None
+    return [*handles, *([Patch(facecolor=IGNORED_COLOUR, label="ignored")] if ignored else [])]
 
 
 def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, str]:
@@ -70,14 +79,16 @@ def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, 
     A volume is shown by three planes and a maximum projection.
     """
     image = dataset.read_image(case)
-    pixels, labels = filled(image.pixels).astype(np.float32), None
+    pixels = image.pixels
     size = " x ".join(str(side) for side in (pixels.shape[:0:-1] if image.grid is None else pixels.shape[1:]))
-    if case.annotation is not None:
-        labels = dataset.read_labels(case)
+    labels = None if case.annotation is None else dataset.read_labels(case)
     if image.grid is not None:
         views = choose_planes(np.zeros(pixels.shape[1:], np.int32) if labels is None else labels, image.grid)
-        pixels = views.draw(pixels)
+        pixels = views.draw(filled(pixels))
         labels = None if labels is None else views.draw(labels)
+    step = max(1, max(pixels.shape[1:]) // SHOWN)
+    pixels = filled(pixels[:, ::step, ::step]).astype(np.float32)
+    labels = None if labels is None else labels[::step, ::step]
     low, high = np.percentile(pixels, (0.5, 99.5))
     stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
     view = np.moveaxis(stretched[:3] if len(stretched) >= 3 else np.repeat(stretched[:1], 3, 0), 0, -1)

@@ -1,7 +1,8 @@
 """Inspection of a data folder: detected task and classes, splits, problems, contact sheet."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +14,7 @@ from pixelwise.errors import OutputFailed
 from pixelwise.progress import Progress
 from pixelwise.sampling.fingerprint import CaseStatistics, Fingerprint, observe_case
 from pixelwise.sampling.image_fingerprint import ClassificationFingerprint, observe_image
-from pixelwise.sampling.image_statistics import ImageStatistics
+from pixelwise.sampling.image_statistics import ImageStatistics, row_step
 from pixelwise.text import pluralise
 
 PROBLEMS_SHOWN = 20
@@ -121,9 +122,17 @@ def inspect_data(
     train = dataset.splits["train"]
     task = task_of(dataset)
     usable = bool(train) and not any(problem.fatal for problem in dataset.problems)
-    fingerprint = task.measure(dataset, progress, observer=observer) if usable else None
-    if usable and sheet is not None:
-        task.draw_sheet(sheet, dataset)
+    fingerprint = None
+    if usable:
+        with ThreadPoolExecutor(1) as pool:  # drawing and measuring use different cores
+            drawn = pool.submit(task.draw_sheet, sheet, dataset) if sheet is not None else None
+            fingerprint = task.measure(dataset, progress, observer=observer)
+            if drawn is not None:
+                drawn.result()
+    step = row_step(observer.total)
+    if isinstance(fingerprint, Fingerprint) and dataset.spatial_dims == 2 and step > 1:
+        text = f"Means and standard deviations of intensities are those of one row in {step}, as there are many images."
+        dataset = replace(dataset, messages=(*dataset.messages, text))
     classes = tuple(task.describe_data(dataset, fingerprint))
     return InspectedData(dataset, fingerprint, sheet if usable else None, classes, task.count_data(dataset))
 
