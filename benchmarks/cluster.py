@@ -1,14 +1,17 @@
 """What a job costs besides its work: making it, starting a worker, committing a unit, scanning the ledger.
 
-    python benchmarks/cluster.py [--units 1000000] [--images 64] [--folder DIR]
+    python benchmarks/cluster.py [--units 1000000] [--images 400] [--side 4000] [--steps 40] [--folder DIR]
 
 Bars: a job of 10^6 units is made in 60 s, a worker starts in 3 s, and the ledger of 10^6 outcomes is scanned in 10 s,
 all within 300 MB. Outcomes are empty files here: a scan reads names only. Then two workers of one thread each, beside
 one process of one thread; both write the same bytes, which is checked. They are measured on a few images too, which is
-nearly all start-up: bar for the rest: 1.7 times as fast.
+nearly all start-up: bar for the rest: 1.7 times as fast. A control is what the machine can give at most: two processes
+that predict half of the images each, and know nothing of each other. The same for blocks of a streamed image, and for
+the steps of a training that two processes share.
 """
 
 import argparse
+import csv
 import hashlib
 import os
 import resource
@@ -24,14 +27,16 @@ import numpy as np
 from machine import code_version, in_words
 
 from pixelwise.cluster.job import Job, create_job, open_job
-from pixelwise.cluster.ledger import OUTPUTS, SHARD, Ledger, Outcome, sum_up
+from pixelwise.cluster.ledger import OUTPUTS, SHARD, Ledger, Outcome
 from pixelwise.cluster.sealing import seal_job
+from pixelwise.cluster.storage.outputs import sum_up
 from pixelwise.cluster.work import UnitResult
 from pixelwise.progress import Progress
 
 MADE, STARTED, SCANNED, MEMORY = 60.0, 3.0, 10.0, 300.0  # seconds, MB
 COMMITS = 200
 FEW, FASTER = 8, 1.7  # images that are nearly all start-up; two workers beside one process
+PREDICT = (sys.executable, "-m", "pixelwise", "predict")
 _CHILD = """
 import sys
 from pathlib import Path
@@ -47,6 +52,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=1_000_000)
     parser.add_argument("--images", type=int, default=400, help="of the prediction; 0 leaves it out")
     parser.add_argument("--side", type=int, default=4000, help="of a streamed image; 0 leaves it out")
+    parser.add_argument("--steps", type=int, default=40, help="of the training; 0 leaves it out")
     parser.add_argument("--folder", type=Path, help="on the file system to measure; by default a temporary folder")
     chosen = parser.parse_args()
     print(f"{in_words()}, load {os.getloadavg()[0]:.1f}, {code_version()}\n")
@@ -69,14 +75,29 @@ def main() -> None:
             blocks, assembled = block_seconds(folder / "blocks", chosen.side)
             row(f"blocks of an image of {chosen.side:,} x {chosen.side:,}", blocks, None, "s")
             row("they are assembled", assembled, blocks / 10, "s")
+            one, two = (worker_seconds(folder / f"workers{count}", folder / "blocks", count) for count in (1, 2))
+            row("by one worker, with start-up", one, None, "s")
+            row("by two", two, None, "s")
+            row("two workers, how many times as fast", one / two, None, f"(bar {FASTER})")
+        if chosen.steps:
+            one, two = (step_seconds(folder / "training", ranks, chosen.steps) for ranks in (1, 2))
+            row(f"{chosen.steps} steps of two slots by one process", one, None, "s")
+            row("by two processes", two, None, "s")
+            row("two processes, how many times as fast", one / two, None, f"(bar {FASTER})")
         if chosen.images:
             few = prediction_seconds(folder / "few", FEW)
             many = prediction_seconds(folder / "many", chosen.images)
             for count, (one, two) in ((FEW, few), (chosen.images, many)):
                 row(f"{count} images by one process", one, None, "s")
                 row(f"{count} images by two workers", two, None, "s")
-            row("two workers, how many times as fast", many[0] / many[1], None, "")
-            row("the same without start-up", (many[0] - few[0]) / (many[1] - few[1]), None, f"(bar {FASTER})")
+            row("two workers, how many times as fast", many[0] / many[1], None, f"(bar {FASTER})")
+            row("the same without start-up", (many[0] - few[0]) / (many[1] - few[1]), None, "")
+            row(
+                "control: two processes with half of the images each",
+                many[0] / halves_seconds(folder / "many"),
+                None,
+                "",
+            )
 
 
 def row(what: str, measured: float, bar: float | None, unit: str) -> None:
@@ -210,6 +231,59 @@ def block_seconds(folder: Path, side: int) -> tuple[float, float]:
     return sum(seconds.values()), assembled
 
 
+def worker_seconds(folder: Path, blocks: Path, count: int) -> float:
+    """Return the seconds in which workers of one thread predict the streamed image of `block_seconds`."""
+    words = [*PREDICT, str(blocks / "model.safetensors"), str(blocks / "image.tif"), "--out", str(folder)]
+    seconds = timed([*words, "--format", "tiff", "--runtime", "torch", "--on", f"local:{count}"])
+    if digest(folder) != digest(blocks / "out"):
+        raise SystemExit("the outputs of workers differ")
+    return seconds
+
+
+def step_seconds(folder: Path, ranks: int, steps: int) -> float:
+    """Return the seconds of the second half of the steps of a training of two slots, with its validation."""
+    from pixelwise.datasets.synthetic import write_demo
+
+    if not (folder / "cells").is_dir():
+        write_demo(folder / "cells", train=8, val=4, test=1, size=256)
+    words = [sys.executable, "-m", "pixelwise", "train", str(folder / "cells"), "--out", str(folder / str(ranks))]
+    words += ["--steps", str(steps), "--ranks", str(ranks), "training.slots=2", "patches.batch=8", "network.base=16"]
+    words += ["patches.height=128", "patches.width=128", "training.threads=1", "training.tune=false"]
+    words += [f"training.validate_every={steps // 2}", "training.precision=float32", "patches.low_res_fraction=0"]
+    done = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=False)
+    if done.returncode not in (0, 5):  # 5: so short a training may have learned nothing
+        raise SystemExit(done.stderr.decode())
+    with (folder / str(ranks) / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return float(rows[-1]["seconds"]) - float(rows[-2]["seconds"])
+
+
+def timed(words: list[str]) -> float:
+    """Return the seconds of a command with one thread per process."""
+    began = time.monotonic()
+    subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
+    return time.monotonic() - began
+
+
+def halves_seconds(folder: Path) -> float:
+    """Return the seconds of two processes, each with half of the images of `prediction_seconds`."""
+    images = sorted((folder / "images").iterdir())
+    words = [[*PREDICT, str(folder / "model.safetensors"), *map(str, images[half::2])] for half in range(2)]
+    began = time.monotonic()
+    processes = [
+        subprocess.Popen(
+            [*each, "--out", str(folder / f"half{half}"), "--runtime", "torch"],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for half, each in enumerate(words)
+    ]
+    if any(process.wait() for process in processes):
+        raise SystemExit("a process failed")
+    return time.monotonic() - began
+
+
 def prediction_seconds(folder: Path, count: int) -> tuple[float, float]:
     """Return the seconds of one process and of two workers for the same images; the outputs must be equal."""
     import torch
@@ -224,19 +298,8 @@ def prediction_seconds(folder: Path, count: int) -> tuple[float, float]:
         write_image(folder / "images" / f"{number:04d}.png", rng.integers(0, 256, (1, 512, 512)).astype(np.uint8))
     seconds: list[float] = []
     for name, extra in (("one", []), ("two", ["--on", "local:2"])):
-        words = [
-            sys.executable,
-            "-m",
-            "pixelwise",
-            "predict",
-            str(folder / "model.safetensors"),
-            str(folder / "images"),
-        ]
-        words += ["--out", str(folder / name), "--runtime", "torch", *extra]
-        began = time.monotonic()
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run(words, env=environment, capture_output=True, check=True)
-        seconds.append(time.monotonic() - began)
+        words = [*PREDICT, str(folder / "model.safetensors"), str(folder / "images"), "--out", str(folder / name)]
+        seconds.append(timed([*words, "--runtime", "torch", *extra]))
     if digest(folder / "one") != digest(folder / "two"):
         raise SystemExit("the outputs of two workers are not those of one process")
     return seconds[0], seconds[1]

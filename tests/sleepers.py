@@ -24,6 +24,7 @@ from pixelwise.cluster.environment import find_place
 from pixelwise.cluster.job import Job, LeaseTimes, create_job
 from pixelwise.cluster.join_tables import join_parts
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.storage import outputs as outputs_module
 from pixelwise.cluster.work import Kinds, UnitResult
 from pixelwise.cluster.worker import run_worker
 from pixelwise.errors import Interrupted
@@ -134,7 +135,7 @@ def make_naive() -> None:
         return True
 
     ledger_module.write_new_bytes = write  # type: ignore[assignment]
-    ledger_module.link_new = link  # type: ignore[assignment]
+    outputs_module.link_new = link  # type: ignore[assignment]
 
 
 def main() -> None:

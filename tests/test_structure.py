@@ -33,6 +33,7 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "imagecodecs": {"io/"},
     "zarr": {"io/zarr"},
     "ray": {"cluster/ray_workers.py"},
+    "obstore": {"io/object_store.py"},
     "typer": {"cli/"},
     "pyproj": {"io/map_crs.py"},
     "rasterio": {"io/map_crs.py"},

@@ -43,7 +43,7 @@ def test_units_have_the_batches_of_one_process(model: SegmentationModel, sizes: 
     whole = batches(model.predictor, sizes, 1)
     rows = [([number], 1.0) for number in range(len(sizes))]
     joined: list[list[int]] = []
-    for number, group in enumerate(group_images(rows, starts, 3.0, 100)):
+    for number, group in enumerate(group_images(rows, starts, lambda left: 3.0, 100)):
         own = [sizes[row[0]] for row in group]
         joined += batches(model.predictor, own, BATCH if number else 1, group[0][0])
     assert joined == whole
@@ -64,6 +64,16 @@ def test_unreadable_images_are_in_no_batch(model: SegmentationModel) -> None:
 def test_runs_keep_the_order(images: list[tuple[float, bool]], seconds: float, most: int) -> None:
     rows = [([number], cost) for number, (cost, _) in enumerate(images)]
     starts = [may or number == 0 for number, (_, may) in enumerate(images)]
-    groups = list(group_images(rows, starts, seconds, most))
+    groups = list(group_images(rows, starts, lambda left: seconds, most))
     assert [row for group in groups for row in group] == [row for row, _ in rows]
     assert all(starts[group[0][0]] for group in groups)
+
+
+@given(st.integers(1, 400), st.integers(1, 8))
+def test_the_last_units_are_short(count: int, workers: int) -> None:
+    rows = [([number], 1.0) for number in range(count)]
+    groups = list(group_images(rows, [True] * count, lambda left: min(10.0, max(left / (2 * workers), 0.5)), 4096))
+    sizes = [len(group) for group in groups]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes) <= 10
+    assert sizes[-1] <= max(1, count / workers), "the last one is not the whole share of a worker"

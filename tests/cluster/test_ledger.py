@@ -9,7 +9,9 @@ import pytest
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.cluster import ledger as module
 from pixelwise.cluster.job import Job
-from pixelwise.cluster.ledger import OUTPUTS, PARTS, SHARD, Ledger, Outcome, sum_up
+from pixelwise.cluster.ledger import OUTPUTS, PARTS, SHARD, Ledger, Outcome
+from pixelwise.cluster.storage import outputs
+from pixelwise.cluster.storage.outputs import sum_up
 from pixelwise.errors import BadRun, OutputFailed
 from sleepers import make_job
 
@@ -55,7 +57,7 @@ def test_control_without_exclusivity_the_second_replaces_the_first(
 
     job = make_job(tmp_path, [{}])
     monkeypatch.setattr(module, "write_new_bytes", write)
-    monkeypatch.setattr(module, "link_new", lambda source, target: source.replace(target) is not None)
+    monkeypatch.setattr(outputs, "link_new", lambda source, target: source.replace(target) is not None)
     for worker in ("a", "b"):
         assert Ledger(job).record(computed(job, 0, worker, worker))
     assert (job.out / "0.txt").read_text(encoding="utf-8") == "b"

@@ -58,7 +58,7 @@ def computed(task: StreamTask, plan: BlockPlan, folder: Path) -> list[tuple[Path
 
 def test_blocks_are_the_bytes_of_one_stream(task: StreamTask, tmp_path: Path) -> None:
     whole = stream(task, tmp_path / "one.tif")
-    plan = plan_blocks(task, tmp_path / "scratch", 3.0, 25.0, Progress())
+    plan = plan_blocks(task, tmp_path / "scratch", lambda left: 3.0, 25.0, Progress())
     assert len(plan.blocks) > 5
     assert [first for first, _ in plan.blocks][1:] == [stop for _, stop in plan.blocks][:-1]
     assert not list(tmp_path.glob("*scratch*"))
@@ -70,15 +70,22 @@ def test_blocks_are_the_bytes_of_one_stream(task: StreamTask, tmp_path: Path) ->
 
 
 def test_nothing_is_computed_again(task: StreamTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = plan_blocks(task, tmp_path / "scratch", 3.0, 25.0, Progress())
+    plan = plan_blocks(task, tmp_path / "scratch", lambda left: 3.0, 25.0, Progress())
     collect_blocks(task, plan, computed(task, plan, tmp_path / "blocks"), tmp_path / "many.tif")
     given = task.model_card, task.predictor, task.source, tmp_path / "many.tif"
     result = stream_image(*given, identity=task.identity, options=task.options, progress=Progress())
     assert (result.computed, result.resumed) == (0, plan.blocks[-1][1])
 
 
+def test_blocks_become_smaller_towards_the_end(task: StreamTask, tmp_path: Path) -> None:
+    plan = plan_blocks(task, tmp_path / "scratch", lambda left: left / 2, 25.0, Progress())
+    sizes = [stop - first for first, stop in plan.blocks]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 3 * sizes[-1]
+
+
 def test_one_block_where_nothing_is_gained(task: StreamTask, tmp_path: Path) -> None:
-    assert len(plan_blocks(task, tmp_path / "scratch", 100.0, 25.0, Progress()).blocks) == 1
+    assert len(plan_blocks(task, tmp_path / "scratch", lambda left: 100.0, 25.0, Progress()).blocks) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,7 @@ def test_one_block_where_nothing_is_gained(task: StreamTask, tmp_path: Path) -> 
 def test_damaged_blocks_are_refused(
     task: StreamTask, tmp_path: Path, spoil: Callable[[Path, Path], object], error: type[Exception]
 ) -> None:
-    plan = plan_blocks(task, tmp_path / "scratch", 3.0, 25.0, Progress())
+    plan = plan_blocks(task, tmp_path / "scratch", lambda left: 3.0, 25.0, Progress())
     files = computed(task, plan, tmp_path / "blocks")
     spoil(*files[1])
     with pytest.raises(error):
@@ -99,7 +106,7 @@ def test_damaged_blocks_are_refused(
 
 
 def test_another_division_is_refused(task: StreamTask, tmp_path: Path) -> None:
-    plan = plan_blocks(task, tmp_path / "scratch", 3.0, 25.0, Progress())
+    plan = plan_blocks(task, tmp_path / "scratch", lambda left: 3.0, 25.0, Progress())
     other = BlockPlan(notes=plan.notes, windows="0" * 64, blocks=plan.blocks)
     (tmp_path / "b").mkdir()
     with pytest.raises(BadRun, match="the windows for which the job was made"):

@@ -175,6 +175,16 @@ def test_a_pure_function_of_seed_and_step() -> None:
     assert not torch.equal(one.batch(7).images, other.batch(7).images)
 
 
+def test_some_places_of_a_batch_are_those_of_the_whole() -> None:
+    images, targets = world()
+    drawn = sampler(images, targets, PatchOptions(height=8, width=8, batch=5), Augmentation(), seed=3)
+    whole, part = drawn.batch(7), drawn.batch(7, range(2, 5))
+    assert drawn.size == 5
+    assert part.samples == whole.samples[2:]
+    assert torch.equal(part.targets, whole.targets[2:])
+    torch.testing.assert_close(part.images, whole.images[2:])
+
+
 def test_images_keep_their_type_and_are_scaled_each_in_its_way(rng: np.random.Generator) -> None:
     dark = rng.integers(0, 20, (3, 40, 40), dtype=np.uint8)
     bright = rng.integers(30_000, 60_000, (3, 40, 40), dtype=np.uint16)
@@ -202,12 +212,12 @@ class Watched(PatchSampler):
     threads = 0
     asked: tuple[int, ...] = ()
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int, chosen: range | None = None) -> Batch:
         self.asked = (*self.asked, step)
         self.threads = torch.get_num_threads()
         if step == self.bad:
             raise ValueError("a bad step")
-        return super().batch(step)
+        return super().batch(step, chosen)
 
 
 def watched():

@@ -174,3 +174,12 @@ def test_invalid_views_and_samplers_raise() -> None:
         ClassificationSampler(numbered(1), [0, 1], [Scale(np.ones(2), np.zeros(2))], ClassificationOptions(), 0)
     with pytest.raises(BadOption, match="expected a seed of at least 0; got -1"):
         sampler(numbered(1), seed=-1)
+
+
+@pytest.mark.parametrize("options", [{"padding": 2}, {"smallest_area": 0.3}])
+def test_some_places_of_a_batch_are_those_of_the_whole(options: dict[str, float]) -> None:
+    drawn = sampler(numbered(7), **options)
+    whole, part = drawn.batch(2), drawn.batch(2, range(1, 4))
+    assert (drawn.size, part.samples) == (4, whole.samples[1:])
+    assert torch.equal(part.images, whole.images[1:])
+    assert torch.equal(part.targets, whole.targets[1:])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pixelwise.errors import BadOption
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.training.batch import Batch
+from pixelwise.training.batch import Batch, SlotBatches
 from pixelwise.training.learner import Learner, TrainingOptions, slot_of
 from pixelwise.training.losses import LossOptions
 from pixelwise.training.team import Team, tree_sum
@@ -115,6 +115,16 @@ def test_a_slot_that_is_not_finite_changes_nothing() -> None:
     result = learner.step(1, bad)
     assert not result.applied
     assert same(before, state(learner))
+
+
+def test_slots_that_were_drawn_alone_are_those_of_the_batch() -> None:
+    cut, drawn = make_learner(4), make_learner(4)
+    for step in range(3):
+        batch = make_batch(step, count=7)
+        parts = tuple(slot_of(batch, slot, 4) for slot in range(4))
+        results = cut.step(step, batch), drawn.step(step, SlotBatches(parts, 7))
+        assert results[0] == results[1]
+    assert same(state(cut), state(drawn))
 
 
 def test_batches_smaller_than_the_slots_have_empty_ones() -> None:

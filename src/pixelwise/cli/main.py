@@ -36,6 +36,7 @@ from pixelwise.cli.overview import PURPOSE, overview, version
 from pixelwise.cli.serve import add_serve_command
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import Interrupted, PixelwiseError, path_error
+from pixelwise.io.object_store import is_remote
 from pixelwise.parallel import let_idle_threads_sleep
 from pixelwise.workflow.prediction.options import PredictOptions
 
@@ -202,8 +203,8 @@ def evaluate(
 @options_from_record(PredictOptions)
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder, model file or exported file.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
-    out: Annotated[Path, typer.Option(help="Output folder.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Images, or folders of images; also s3://BUCKET/KEY.")],
+    out: Annotated[Path, typer.Option(help="Output folder; also s3://BUCKET/KEY.")],
     options: PredictOptions = PredictOptions(),
     on: Annotated[
         str | None,
@@ -213,7 +214,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict masks, or the classes of whole images, for images of any size."""
-    if on is not None:
+    if on is not None or any(is_remote(path) for path in (*inputs, out)):
         from pixelwise.cluster.launch_commands import LaunchCommands
         from pixelwise.cluster.predict import predict_on
 

@@ -17,6 +17,7 @@ from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.places import Place
+from pixelwise.cluster.processes.forked import Process, Starter
 from pixelwise.cluster.sealing import sweep
 from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.parallel import cores
@@ -26,10 +27,12 @@ from pixelwise.text import pluralise
 from pixelwise.workflow.fit.signals import interrupt_on_signals
 
 POLL_SECONDS = 0.5
+_SEAL_SECONDS = 0.05  # between two looks at whether the job is complete
 _END_SECONDS = 15.0  # for workers to end after SIGTERM
 _MAX_DEATHS = 10  # of workers, one after the other, without any progress
 _NOT_KILLED = (2, 3, 4, 75)  # exit codes with which a worker ends by itself
-PROGRAM = (sys.executable, "-m", "pixelwise", "worker")
+COMMAND = ("pixelwise", "worker")
+PROGRAM = (sys.executable, "-m", *COMMAND)
 RAY_PROGRAM = (sys.executable, "-m", "pixelwise.cluster.ray_workers")
 
 
@@ -45,7 +48,7 @@ class _Slot:
 
     index: int
     log: Path
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Process | None = None
     ended: bool = False
 
 
@@ -61,12 +64,15 @@ class LocalWorkers:
         The command of a worker, without the output folder.
     elsewhere : bool
         The program starts workers elsewhere: it gets neither a place among workers nor a number of threads.
+    starter : Starter, optional
+        Starts the workers, as long as it runs, without importing everything again.
     """
 
     job: Job
     count: int
     program: Sequence[str] = PROGRAM
     elsewhere: bool = False
+    starter: Starter | None = None
     deaths: int = 0
     slots: list[_Slot] = field(default_factory=list[_Slot])
 
@@ -96,9 +102,11 @@ class LocalWorkers:
     def stop(self) -> None:
         """End all workers: they drop the unit that they compute."""
         running = [slot.process for slot in self.slots if slot.process is not None]
+        if self.starter is not None:
+            self.starter.stop()
         for process in running:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+                process.terminate()
                 process.send_signal(signal.SIGCONT)  # one that is suspended ends too
         until = time.monotonic() + _END_SECONDS
         for process in running:
@@ -110,17 +118,22 @@ class LocalWorkers:
 
     def processes(self) -> set[int]:
         """Return the numbers of the processes that run."""
-        return {slot.process.pid for slot in self.slots if slot.process is not None}
+        return {slot.process.pid for slot in self.slots if slot.process is not None and slot.process.pid}
 
     def _start(self, slot: _Slot) -> None:
+        place = [] if self.elsewhere else ["--index", str(slot.index), "--of", str(self.count)]
+        words = [str(self.job.out), *place]
+        slot.process = None if self.starter is None else self.starter.start([*COMMAND, *words], slot.log)
+        slot.process = slot.process or self._open(words, slot.log)
+
+    def _open(self, words: Sequence[str], path: Path) -> Process:
         environment = dict(os.environ)
         threads = 0 if self.elsewhere else worker_threads(self.count)
         if threads:
             environment["OMP_NUM_THREADS"] = str(threads)
-        place = [] if self.elsewhere else ["--index", str(slot.index), "--of", str(self.count)]
-        with slot.log.open("ab") as log:
-            slot.process = subprocess.Popen(
-                [*self.program, str(self.job.out), *place],
+        with path.open("ab") as log:
+            return subprocess.Popen(
+                [*self.program, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -148,11 +161,11 @@ class LocalWorkers:
         raise OutputFailed("workers that run", f"workers that end: {last}", f"See {log}.", self.job.out)
 
 
-def workers_at(place: Place, job: Job) -> LocalWorkers:
+def workers_at(place: Place, job: Job, starter: Starter | None = None) -> LocalWorkers:
     """Return what starts the workers of a job."""
     if place.ray:
         return LocalWorkers(job, 1, (*RAY_PROGRAM, place.ray), elsewhere=True)
-    return LocalWorkers(job, place.count)
+    return LocalWorkers(job, place.count, starter=starter)
 
 
 def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
@@ -175,7 +188,7 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
                 running = view.living() if workers.elsewhere else len(workers.processes()) + others
                 if view.show(advance, running):
                     workers.deaths = 0
-                time.sleep(POLL_SECONDS + 10 * view.scan_seconds)
+                _wait_for_seal(job, POLL_SECONDS + 10 * view.scan_seconds)
             view.show(advance, 0)
     except KeyboardInterrupt as stop:
         done = pluralise(view.done, "image is", "images are")
@@ -185,6 +198,13 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
         workers.stop()
         if job.sealed:
             sweep(job)
+
+
+def _wait_for_seal(job: Job, seconds: float) -> None:
+    """Wait until a job is sealed, at most for these seconds; asking costs a tenth of a millisecond."""
+    until = time.monotonic() + seconds
+    while not job.sealed and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _SEAL_SECONDS))
 
 
 def _changed(log: Path) -> float:

@@ -6,7 +6,7 @@ next change of the size.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -59,33 +59,36 @@ def _tile_shapes(predictor: Predictor, size: Shape) -> Iterator[tuple[int, ...]]
 
 
 def group_images(
-    images: Iterable[tuple[list[Any], float]], starts: Sequence[bool], seconds: float, most: int
+    images: Sequence[tuple[list[Any], float]], starts: Sequence[bool], longest: Callable[[float], float], most: int
 ) -> Iterator[list[list[Any]]]:
-    """Group images into runs of about `seconds` that begin with a batch.
+    """Group images into runs that begin with a batch.
 
     Parameters
     ----------
-    images : iterable of (list, float)
+    images : sequence of (list, float)
         Each with its expected seconds.
     starts : sequence of bool
         Whether a run may begin with the image.
-    seconds : float
+    longest : callable
+        Seconds of all images that are left -> about the seconds of the next run.
     most : int
         Images after which a run ends at the next start, however quick they are.
 
     Examples
     --------
     >>> starts = [number % 2 == 0 for number in range(7)]
-    >>> groups = group_images([([number], 1.0) for number in range(7)], starts, 3.0, 100)
+    >>> groups = group_images([([number], 1.0) for number in range(7)], starts, lambda left: left / 2, 100)
     >>> [len(group) for group in groups]
-    [4, 3]
+    [4, 2, 1]
     """
     group: list[list[Any]] = []
-    total = 0.0
+    total, left = 0.0, sum((cost for _, cost in images), 0.0)
+    limit = longest(left)
     for (row, cost), may_start in zip(images, starts, strict=True):
-        if group and may_start and (total >= seconds or len(group) >= most):
+        if group and may_start and (total >= limit or len(group) >= most):
             yield group
-            group, total = [], 0.0
+            left -= total
+            group, total, limit = [], 0.0, longest(left)
         group.append(row)
         total += cost
     if group:

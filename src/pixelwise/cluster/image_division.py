@@ -1,7 +1,12 @@
-"""The division of images into units of about ten seconds: runs of images, and blocks of streamed ones."""
+"""The division of images into units of about ten seconds: runs of images, and blocks of streamed ones.
+
+Units become smaller towards the end, so that workers end at about the same time: each is a share of what remains.
+Hummel, Schonberg, Flynn 1992, "Factoring: a method for scheduling parallel loops".
+"""
 
 import math
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,32 +16,41 @@ from typing import Any, cast
 import numpy as np
 
 from pixelwise.cluster.image_batches import batch_starts, group_images
-from pixelwise.cluster.image_units import Row
-from pixelwise.cluster.job import FOLDER, LeaseTimes
+from pixelwise.cluster.job import FOLDER, UNIT_SECONDS, LeaseTimes
+from pixelwise.cluster.storage.remote_images import Row
 from pixelwise.errors import PixelwiseError
 from pixelwise.inference.segmentation_model import SegmentationModel
+from pixelwise.inference.spacing_change import find_spacing_change
 from pixelwise.inference.streaming_blocks import BlockPlan, plan_blocks, plan_to_json
+from pixelwise.io.object_store import is_remote
+from pixelwise.io.read import probe
+from pixelwise.io.zarr import is_zarr
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
-from pixelwise.runtimes.benchmark import time_tile
 from pixelwise.runtimes.exported import find_export
 from pixelwise.runtimes.machine import use_threads
+from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.workflow.prediction.classification import BATCH_SIZE, open_classifier
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, open_stream_task
 from pixelwise.workflow.prediction.masks import MaskInputs, Size, open_mask_model
 from pixelwise.workflow.prediction.options import PredictOptions
 
-UNIT_SECONDS = 10.0
 MAX_IMAGES = 4096  # of a unit
-UNITS_PER_WORKER = 4  # at least, where there are few images: the last worker ends soon after the first
+SHORTEST = 0.5  # seconds of a unit, where it may be shorter than all: a commit takes milliseconds
+SHARES = 2  # per worker: a unit is at most this part of what remains
+_VOLUME_SIDE = 64  # voxels of the cube whose time is measured
+_QUICK = 0.3  # seconds of a call of the network whose first one, which plans and allocates, is not representative
 _IMAGE_SECONDS, _PIXEL_SECONDS = 5e-3, 2e-8  # besides the network: opening and writing a file; decoding and encoding
 Units = list[tuple[dict[str, Any], int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
-    """What is to be predicted, and by how many workers of how many threads (0: all)."""
+    """What is to be predicted, and by how many workers of how many threads (0: all).
+
+    `store` is the address of the outputs if they are in an object store; `out` is then a folder for the job.
+    """
 
     run: Path
     inputs: tuple[Path, ...]
@@ -46,6 +60,18 @@ class JobRequest:
     threads: int = 0
     unit_seconds: float = UNIT_SECONDS
     times: LeaseTimes = field(default_factory=LeaseTimes)
+    store: Path | None = None
+
+    def longest(self, remaining: float) -> float:
+        """Return the seconds of the next unit, if the rest of the work takes `remaining`.
+
+        Examples
+        --------
+        >>> request = JobRequest(run=Path(), inputs=(), out=Path(), options=PredictOptions(), workers=2)
+        >>> [request.longest(remaining) for remaining in (100.0, 8.0, 1.0)]
+        [10.0, 2.0, 0.5]
+        """
+        return min(self.unit_seconds, max(remaining / (SHARES * self.workers), SHORTEST))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +99,7 @@ def divide_images(
     progress : Progress
     """
     options = request.options
+    keep_large_blocks()  # as in workers, whose time is measured
     if card.view is not None:
         runtime = open_classifier(model_file, options, progress).runtime
         each = _time(runtime, (1, card.channels, card.view.side, card.view.side), request.threads)
@@ -86,12 +113,12 @@ def divide_images(
     timing = _Timing(model, request.threads)
     large = [is_large(path, size, options) for path, size in zip(paths, sizes, strict=True)]
     small = [row for row, streamed in zip(rows, large, strict=True) if not streamed]
-    starts = batch_starts(model.predictor, [_size(row) for row in small])
+    starts = batch_starts(model.predictor, [_computed_size(model, row) for row in small])
     units = _runs(small, [timing.small(row) + _overhead(row) for row in small], starts, request)
     after: dict[int, tuple[int, int]] = {}
     digest = model_digest(model_file)
     for row in (row for row, streamed in zip(rows, large, strict=True) if streamed):
-        plan = _plan(model, row, digest, request, timing.large(row), progress)
+        plan = _plan(model, row, digest, request, timing, progress) if _has_blocks(row) else None
         if plan is not None:
             first = len(units)
             shared = {"row": row, "plan": plan_to_json(plan)}
@@ -106,23 +133,25 @@ def divide_images(
 
 def _runs(rows: Sequence[Row], seconds: Sequence[float], starts: Sequence[bool], request: JobRequest) -> Units:
     """Return units that are runs of images."""
-    share = sum(seconds) / (UNITS_PER_WORKER * request.workers)
-    limit = max(min(request.unit_seconds, share), _IMAGE_SECONDS)
-    groups = group_images(zip(rows, seconds, strict=True), starts, limit, MAX_IMAGES)
+    groups = group_images(list(zip(rows, seconds, strict=True)), starts, request.longest, MAX_IMAGES)
     # "later": a batch of one, which gives one process its first result early, is that of the first unit alone
     return [({"images": group, "later": number > 0}, len(group)) for number, group in enumerate(groups)]
 
 
+def _has_blocks(row: Row) -> bool:
+    """Return whether an image may be divided: not volumes, nor files of an object store, which are copied once."""
+    return len(row[2]) == 2 and (not is_remote(row[1]) or is_zarr(Path(row[1])))
+
+
 def _plan(
-    model: SegmentationModel, row: Row, digest: str, request: JobRequest, seconds: float, progress: Progress
+    model: SegmentationModel, row: Row, digest: str, request: JobRequest, timing: "_Timing", progress: Progress
 ) -> BlockPlan | None:
     """Return the blocks of a streamed image; None if it has one block, or cannot be read, which its unit reports."""
     scratch = request.out / FOLDER / "work" / f"plan-{token_hex(4)}"
-    share = seconds / (UNITS_PER_WORKER * request.workers)
     image = large_image(Path(row[1]), scratch, row[0], digest, request.options)
     try:
         with open_stream_task(model, image, request.options) as task:
-            plan = plan_blocks(task, image.result, min(request.unit_seconds, share), seconds, progress)
+            plan = plan_blocks(task, image.result, request.longest, timing.large(row), progress)
     except PixelwiseError:
         return None
     finally:
@@ -136,15 +165,20 @@ class _Timing:
     def __init__(self, model: SegmentationModel, threads: int) -> None:
         card, self._model = model.model_card, model
         self._core = card.tile
-        self._side = card.geometry.valid_size(card.tile + 2 * (card.geometry.halo or card.geometry.margin))
-        shape = (1, card.channels, self._side, self._side)
-        self._tile = _time(model.predictor.runtime, shape, threads) * len(model.predictor.symmetries)
+        border = card.geometry.halo or card.geometry.margin
+        wanted = [card.tile + 2 * border] * 2 if model.dimensions == 2 else [_VOLUME_SIDE] * 3
+        sides = card.geometry.valid_sizes(wanted)
+        self._side, self._pixels = sides[-1], math.prod(sides)
+        self._tile = _time(model.predictor.runtime, (1, card.channels, *sides), threads)
+        self._tile *= len(model.predictor.symmetries)
 
     def small(self, row: Row) -> float:
         """Return the seconds of an image in memory; those smaller than a tile take a part of its time."""
         size = _size(row)
         if not min(size):
             return 0.0
+        if len(size) == 3:
+            return self._tile * math.prod(_computed_size(self._model, row)) / self._pixels
         return self._tile * min(self._model.tiles(size), math.prod(size) / self._side**2 + 0.05)
 
     def large(self, row: Row) -> float:
@@ -155,10 +189,29 @@ class _Timing:
 
 
 def _time(runtime: Runtime, shape: tuple[int, ...], threads: int) -> float:
-    tile = np.zeros(shape, np.float32)
+    """Return the seconds of a call of the network: workers wait for this number, so that it may be a rough one."""
+    tile, seconds = np.zeros(shape, np.float32), 0.0
     with use_threads(threads):
-        runtime(tile)  # the first call plans and allocates
-        return time_tile(runtime, tile)
+        for _ in range(2):
+            began = time.perf_counter()
+            runtime(tile)
+            seconds = time.perf_counter() - began
+            if seconds > _QUICK:
+                break
+    return seconds
+
+
+def _computed_size(model: SegmentationModel, row: Row) -> Size:
+    """Return the size of an image as the network sees it: a volume is resampled to the spacing of the model."""
+    size, card = _size(row), model.model_card
+    if len(size) == 2 or not min(size):
+        return size
+    try:
+        grid = probe(Path(row[1]), volumes=card.reading.volumes).grid
+        change = find_spacing_change(size, None if grid is None else grid.millimetres, card.spacing)
+    except PixelwiseError:  # reported when it is predicted
+        return (0, 0, 0)
+    return size if change is None else change.model_size
 
 
 def _overhead(row: Row) -> float:

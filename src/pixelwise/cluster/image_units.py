@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,9 +10,13 @@ from pixelwise.cluster.block_units import BlockWork
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.join_tables import join_parts
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.storage.remote_images import Row, local_copies, remote_stamps
 from pixelwise.cluster.work import UnitResult
 from pixelwise.errors import BadModel
 from pixelwise.inference.predictor import BATCH
+from pixelwise.io.object_store import address, is_remote
+from pixelwise.io.volumes.slices import slice_files
+from pixelwise.io.zarr import is_zarr
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import machine_facts
@@ -26,6 +30,7 @@ from pixelwise.workflow.prediction.results import Predictions
 
 TABLES = (  # files about all images, in the order in which `predict` writes them
     "predictions.csv",
+    "volumes.csv",
     "objects.csv",
     QUANTITIES,
     TOTALS,
@@ -37,9 +42,8 @@ TABLES = (  # files about all images, in the order in which `predict` writes the
     "classes.json",
 )
 NOT_COMPARED = ("node", "threads")  # of the facts about a machine: they do not change what is predicted
+INPUTS = "inputs"  # beside the outputs of an attempt: copies of images of an object store
 
-
-Row = list[Any]  # name, path, size, stamps
 # (unit, folder, progress)
 _Predict = Callable[[dict[str, Any], Path, Progress], Predictions]
 
@@ -67,7 +71,7 @@ class ImageWork:
             result = self._blocks.assemble(unit["assemble"], outputs, progress)
         else:
             kept = {name: [row for row in unit.get(name, []) if row not in changed] for name in ("images", "large")}
-            result = self._predict({**unit, **kept}, outputs, progress)
+            result = self._predict_copies({**unit, **kept}, outputs, progress)
         for name in TABLES:
             if (outputs / name).is_file():
                 (outputs / name).rename(parts / name)
@@ -77,6 +81,21 @@ class ImageWork:
             "confidence": [asdict(row) for row in result.confidence],
         }
         return UnitResult(failed=(*((str(path), text) for path, text in result.failed), *failed), answer=answer)
+
+    def _predict_copies(self, unit: dict[str, Any], outputs: Path, progress: Progress) -> Predictions:
+        """Predict images, of which those in an object store are copied first."""
+        with local_copies([*unit["images"], *unit["large"]], outputs.with_name(INPUTS)) as copies:
+            local = {
+                name: [[row[0], copies.get(row[1], row[1]), *row[2:]] for row in unit[name]]
+                for name in ("images", "large")
+            }
+            result = self._predict({**unit, **local}, outputs, progress)
+        origins = {copy: address(path) for path, copy in copies.items()}
+        failed = tuple(
+            (Path(origins.get(str(path), str(path))), text.replace(str(path), origins.get(str(path), str(path))))
+            for path, text in result.failed
+        )
+        return replace(result, failed=failed)
 
     def join(self, ledger: Ledger, outputs: Path) -> None:
         """Join the tables of all units."""
@@ -127,17 +146,29 @@ def go_to(folder: str) -> None:
     os.chdir(folder)
 
 
-def stamps(path: Path) -> list[list[int]]:
-    """Return size and time of change, in nanoseconds, of an image; of an OME-Zarr image those of its metadata."""
-    files = [path / name for name in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
-    found: list[list[int]] = []
-    for file in files:
+def stamps(path: Path) -> list[list[int | str]]:
+    """Return size and time of change, in nanoseconds, of the files of an image; of OME-Zarr those of its metadata.
+
+    In an object store a mark of the content stands for the time.
+    """
+    if is_remote(path):
+        return remote_stamps(path)
+    found: list[list[int | str]] = []
+    for file in _files_of(path):
         try:
             stat = file.stat()
         except OSError:
             continue
         found.append([stat.st_size, stat.st_mtime_ns])
     return found
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return the files that tell whether an image has changed: of slices and of a DICOM series all."""
+    if not path.is_dir():
+        return list(slice_files(path)) or [path]
+    metadata = [path / name for name in ("zarr.json", ".zattrs")]
+    return metadata if is_zarr(path) else sorted(path.iterdir())
 
 
 def _other_machine(facts: dict[str, Any]) -> list[str]:
@@ -157,7 +188,7 @@ def _segmenter(job: Job, model_file: Path, sha256: str, options: PredictOptions,
 
     def predict(unit: dict[str, Any], folder: Path, progress: Progress) -> Predictions:
         small = {name: (Path(path), cast("Size", tuple(size))) for name, path, size, _ in unit["images"]}
-        large = [large_image(Path(row[1]), folder, row[0], sha256, options) for row in unit["large"]]
+        large = [large_image(Path(row[1]), folder, row[0], sha256, options, len(row[2])) for row in unit["large"]]
         first = BATCH if unit.get("later") else 1
         return predict_named(model, small, large, folder, options, progress, first=first)
 

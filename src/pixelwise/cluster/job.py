@@ -24,6 +24,7 @@ from pixelwise.text import __version__
 
 FOLDER, SEAL = ".job", "_SUCCESS"
 FORMAT = 1  # of the job folder
+UNIT_SECONDS = 10.0  # about how long a unit takes, where there is enough work
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 A unit has one outcome, whoever computes it and however often: its record is written exclusively (`exclusive_write`),
 and names the folder with the outputs, which are complete and on disk by then. Only those of the winner are published,
-by links that refuse a second file, so that a file of the output folder is written once and never changes. All of it can
-be repeated: what a killed process began is completed by whoever comes next. In the folder `.job`:
+by links that refuse a second file, or by puts that refuse a second object, so that an output is written once and never
+changes. All of it can be repeated: what a killed process began is completed by whoever comes next. In the folder
+`.job`:
 
     done/012/012345.json            the outcome of unit 12345; a folder has 1000 units
     failed/012345.json              the same for units with failures, to find them without reading all outcomes
@@ -11,11 +12,10 @@ be repeated: what a killed process began is completed by whoever comes next. In 
     parts/012/012345.NAME           the part of a table that a unit contributes
 """
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,22 +23,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from pixelwise.atomic_write import atomic_write_bytes, sync_folder, write_error
+from pixelwise.atomic_write import atomic_write_bytes, write_error
 from pixelwise.cluster.job import Job
-from pixelwise.errors import BadRun, OutputFailed
-from pixelwise.exclusive_write import link_new, write_new_bytes
+from pixelwise.cluster.storage.outputs import WrittenFile, outputs_of, publish_files, size_of
+from pixelwise.errors import BadRun
+from pixelwise.exclusive_write import write_new_bytes
 
 SHARD = 1000  # units per folder: one listing is short, and complete folders are never listed again
 OUTPUTS, PARTS = "outputs", "parts"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenFile:
-    """A file of an outcome: its path below the output folder or that of the parts, its size, and its SHA-256."""
-
-    name: str
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +85,7 @@ class Ledger:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._done = np.zeros(job.units, bool)
+        self._outputs = outputs_of(job)
 
     def has(self, unit: int) -> bool:
         """Return whether a unit has an outcome."""
@@ -156,7 +149,7 @@ class Ledger:
         """
         work = self.job.folder / "work" / outcome.work
         try:
-            publish_files(outcome.files, work / OUTPUTS, self.job.out)
+            self._outputs.publish(outcome.files, work / OUTPUTS)
             shard = self.job.folder / PARTS / f"{outcome.unit // SHARD:03d}"
             publish_files(outcome.parts, work / PARTS, shard, f"{outcome.unit:06d}.")
         except OSError as error:
@@ -180,9 +173,8 @@ class Ledger:
         return self.job.folder / PARTS / f"{unit // SHARD:03d}" / f"{unit:06d}.{name}"
 
     def _published(self, outcome: Outcome) -> bool:
-        files = [(self.job.out / file.name, file.size) for file in outcome.files]
-        files += [(self.part(outcome.unit, file.name), file.size) for file in outcome.parts]
-        return all(_size(path) == size for path, size in files)
+        parts = all(size_of(self.part(outcome.unit, file.name)) == file.size for file in outcome.parts)
+        return parts and all(self._outputs.holds(file) for file in outcome.files)
 
     def _note_failures(self, outcome: Outcome) -> None:
         path = self.job.folder / "failed" / f"{outcome.unit:06d}.json"
@@ -194,61 +186,6 @@ class Ledger:
 
     def _path(self, unit: int) -> Path:
         return self.job.folder / "done" / f"{unit // SHARD:03d}" / f"{unit:06d}.json"
-
-
-def sum_up(folder: Path) -> tuple[WrittenFile, ...]:
-    """Flush all files below a folder to disk, and return them with size and SHA-256; hidden files are left out."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    files: list[WrittenFile] = []
-    for path in paths:
-        if path.parent == folder and path.name.startswith("."):
-            continue
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
-        files.append(WrittenFile(name=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256))
-    return tuple(files)
-
-
-def publish_files(files: Iterable[WrittenFile], source: Path, target: Path, prefix: str = "") -> None:
-    """Link complete files from one folder into another, unless they are there.
-
-    Raises
-    ------
-    OutputFailed
-        There is another file of that name, or a file is in neither folder.
-    OSError
-        The folder cannot be written.
-    """
-    folders: set[Path] = set()
-    for file in files:
-        path = target / f"{prefix}{file.name}"
-        folders.add(path.parent)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            new = link_new(source / file.name, path)
-        except FileNotFoundError:
-            new = False
-        if not new and not _is_equal(path, file):
-            got = "another file of that name" if path.exists() else "none"
-            hint = "Choose an empty folder as --out, and change nothing in it."
-            raise OutputFailed("the file that this job writes", got, hint, path)
-    for folder in folders:
-        sync_folder(folder)
-
-
-def _is_equal(path: Path, file: WrittenFile) -> bool:
-    if _size(path) != file.size:
-        return False
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _list(folder: Path) -> list[str]:

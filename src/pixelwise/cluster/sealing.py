@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pixelwise.atomic_write import remove_leftovers
-from pixelwise.cluster.job import Job
-from pixelwise.cluster.ledger import OUTPUTS, Ledger, WrittenFile, publish_files, sum_up
+from pixelwise.cluster.job import SEAL, Job
+from pixelwise.cluster.ledger import OUTPUTS, Ledger
+from pixelwise.cluster.storage.outputs import STORE, WrittenFile, outputs_of, publish_files, sum_up
 from pixelwise.cluster.work import Work
 from pixelwise.exclusive_write import write_new
 
@@ -32,12 +33,19 @@ def seal_job(job: Job, ledger: Ledger, work: Work, worker: str) -> None:
     outputs.mkdir()
     work.join(ledger, outputs)
     files = sum_up(outputs)
-    publish_files(files, outputs, job.out)
+    publish_files(files, outputs, job.out)  # of an object store too: the command reads tables there
 
     def write(file: BinaryIO) -> None:
         for line in _lines(ledger, files):
             file.write(line.encode("utf-8", "surrogateescape"))
 
+    if STORE in job.settings:
+        outputs_of(job).publish(files, outputs)
+        last = joined / "seal"
+        last.mkdir()
+        with (last / SEAL).open("wb") as file:
+            write(file)
+        outputs_of(job).publish(sum_up(last), last)
     write_new(job.seal, write)
     sweep(job)
 

@@ -18,11 +18,13 @@ from pixelwise.cluster.claims import Claim, Claims
 from pixelwise.cluster.heartbeat import Heartbeat
 from pixelwise.cluster.job import Job, check_version, open_job
 from pixelwise.cluster.kinds import known_kinds
-from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome, sum_up
+from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome
 from pixelwise.cluster.sealing import seal_job
+from pixelwise.cluster.storage.outputs import sum_up
 from pixelwise.cluster.work import Kinds, Work
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.progress import Progress
+from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.text import command, pluralise
 from pixelwise.workflow.fit.signals import interrupt_on_signals
 
@@ -74,6 +76,7 @@ def run_worker(
         Ctrl-C or SIGTERM; what is done is kept.
     """
     progress = progress or Progress()
+    keep_large_blocks()  # as the commands of one process do
     job = open_job(out)
     check_version(job)
     if job.sealed:

@@ -133,7 +133,7 @@ def stream_image(
     tiles, predictor, cut, nodata = stream.tiles, stream.predictor, stream.cut, stream.nodata
     masks, size = model_card.target.kind == "classes", source.shape[1:]
     try:
-        plan = _plan(model_card, predictor, source, stream.dtype)
+        plan = _plan(model_card, predictor, source, stream.dtype, computes=predictor.count(size) > len(tiles.done))
         side = predictor.core if cut is None else _WINDOW
         progress.message(f"{pluralise(predictor.count(size), 'tile')} of {side} pixels per side. {plan}")
         progress.message(*([] if cut is None else [str(cut)]))
@@ -302,9 +302,14 @@ def _scale(
 
 
 def _plan(
-    model_card: ModelCard, predictor: Predictor, source: ImageReader, dtype: Literal["uint8", "uint16"]
+    model_card: ModelCard,
+    predictor: Predictor,
+    source: ImageReader,
+    dtype: Literal["uint8", "uint16"],
+    *,
+    computes: bool,
 ) -> MemoryPlan:
-    """Compute one batch of tiles to measure its memory, and return the memory plan."""
+    """Compute one batch of tiles to measure its memory, unless none will be, and return the memory plan."""
     channels, height, width = source.shape
     cut = predictor.plan((height, width))
     if cut is not None:
@@ -314,7 +319,7 @@ def _plan(
     image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
     side = min(tile_side(keep, predictor.geometry), image_side)
     batch = predictor.batch_size(side * side)
-    for _ in range(2):  # the allocator is in a steady state after the first call
+    for _ in range(2 if computes else 0):  # the allocator is in a steady state after the first call
         predictor.runtime(np.zeros((batch, channels, side, side), np.float32))
     release_memory()
     sizes = TileSizes(

@@ -6,7 +6,7 @@ in the order in which one process writes them; its tiles are stored compressed, 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,9 @@ class BlockPlan:
     blocks: tuple[tuple[int, int], ...]
 
 
-def plan_blocks(task: StreamTask, scratch: Path, seconds: float, whole_seconds: float, progress: Progress) -> BlockPlan:
+def plan_blocks(
+    task: StreamTask, scratch: Path, longest: Callable[[float], float], whole_seconds: float, progress: Progress
+) -> BlockPlan:
     """Measure what every block needs, and divide the windows of an image into blocks.
 
     Parameters
@@ -64,8 +66,8 @@ def plan_blocks(task: StreamTask, scratch: Path, seconds: float, whole_seconds: 
     task : StreamTask
     scratch : Path
         Of a file that may be written, and is removed.
-    seconds : float
-        About how long the computation of a block takes.
+    longest : callable
+        Seconds of all blocks that are left -> about the seconds of the next one.
     whole_seconds : float
         Expected seconds of the whole image.
     progress : Progress
@@ -88,7 +90,7 @@ def plan_blocks(task: StreamTask, scratch: Path, seconds: float, whole_seconds: 
     first = stop = 0
     for group in groups:
         stop += len(group)
-        if (stop - first) * each >= seconds:
+        if (stop - first) * each >= longest((len(windows) - first) * each):
             blocks.append((first, stop))
             first = stop
     if first < stop:

@@ -18,7 +18,9 @@ from pixelwise.errors import BadImage, BadOption, needs_extra
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
 from pixelwise.io.headers import decoding
+from pixelwise.io.object_store import find_object, is_remote, open_prefix, read_object
 
+MARKERS = ("zarr.json", ".zattrs", ".zgroup")  # files of which a store has one
 METADATA_LIMIT = 16 * 2**20  # bytes of one JSON file
 MAX_CHUNK_SAMPLES = 1 << 27  # samples, of at most 8 bytes each
 # Codecs that decode to numbers only; zarr v2 also has filters that unpickle objects.
@@ -113,8 +115,14 @@ class ZarrPlanes:
 
 
 def is_zarr(path: Path) -> bool:
-    """Return whether a folder is a zarr store."""
-    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zgroup"))
+    """Return whether a folder, or what is below an address in an object store, is a zarr store.
+
+    In an object store its name ends with .zarr, or has no suffix.
+    """
+    if is_remote(path):  # other names cost no request
+        possible = path.suffix.casefold() in ("", ".zarr")
+        return possible and any(find_object(path / name) is not None for name in MARKERS)
+    return path.is_dir() and any((path / name).is_file() for name in MARKERS)
 
 
 def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
@@ -168,7 +176,7 @@ def check_array(store: Path, folder: Path) -> ArrayMeta:
     BadImage
         Damaged or unsupported metadata, or chunks that are too large.
     """
-    version = 3 if (folder / "zarr.json").is_file() else 2
+    version = 3 if _size(folder / "zarr.json") is not None else 2
     meta = _json(folder / ("zarr.json" if version == 3 else ".zarray"), store)
     try:
         kind = str(meta["data_type"] if version == 3 else meta["dtype"])
@@ -212,7 +220,11 @@ def open_array(folder: Path) -> Any:
     """Open an array that `check_array` accepted."""
     zarr = zarr_library()
     with decoding(folder, "OME-Zarr"):
-        return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
+        if is_remote(folder):
+            store = zarr.storage.ObjectStore(open_prefix(folder), read_only=True)
+        else:
+            store = zarr.storage.LocalStore(folder, read_only=True)
+        return zarr.open_array(store, mode="r")
 
 
 def _describe_absent(array: Any, path: Path) -> tuple[str, ...]:
@@ -237,7 +249,7 @@ def _all_codecs(codecs: list[Any]) -> list[Any]:
 
 
 def _attributes(folder: Path, store: Path) -> dict[str, Any]:
-    if (folder / "zarr.json").is_file():
+    if _size(folder / "zarr.json") is not None:
         data = _json(folder / "zarr.json", store).get("attributes", {})
         data = data.get("ome", data) if isinstance(data, dict) else {}
     else:
@@ -247,14 +259,23 @@ def _attributes(folder: Path, store: Path) -> dict[str, Any]:
 
 def _json(path: Path, store: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > METADATA_LIMIT:
-            raise BadImage("metadata below 16 MiB", f"{path.stat().st_size} bytes", _HINT, store)
-        data = json.loads(path.read_text("utf-8"))
+        size = _size(path)
+        if size is not None and size > METADATA_LIMIT:
+            raise BadImage("metadata below 16 MiB", f"{size} bytes", _HINT, store)
+        data = json.loads(read_object(path) if is_remote(path) else path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadImage(f"{path.name} with JSON", f"an unreadable file ({error})", _HINT, store) from error
     if not isinstance(data, dict):
         raise BadImage(f"an object in {path.name}", f"a {type(data).__name__}", _HINT, store)
     return data
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a file, or of an object in a store; None if there is none."""
+    if is_remote(path):
+        found = find_object(path)
+        return None if found is None else found.size
+    return path.stat().st_size if path.is_file() else None
 
 
 def _transform(dataset: dict[str, Any], kind: str, default: float, axes: tuple[str, ...]) -> list[float]:

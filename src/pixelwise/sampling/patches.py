@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.patch_locations import LocationSampler, PatchLocation
 from pixelwise.training.batch import Batch
 
+Drawn = TypeVar("Drawn", covariant=True)
 LARGE_PATCH = 128  # side in pixels above which a patch can be halved and still contains enough context
 LARGE_VOLUME = 64  # the same for volumes
 MIN_STEP_PIXELS = 2 * 64 * 64
@@ -211,19 +212,26 @@ class PatchSampler:
         other._options = options
         return other
 
-    def batch(self, step: int) -> Batch:
-        """Draw the patches of one step."""
+    @property
+    def size(self) -> int:
+        """The number of patches of a batch."""
+        return self._options.batch
+
+    def batch(self, step: int, chosen: range | None = None) -> Batch:
+        """Draw the patches of one step, or those of its places `chosen`."""
         options, channels = self._options, self._images[0].shape[0]
-        draws = [self._locations.generator(step, place) for place in range(options.batch)]
+        chosen = range(options.batch) if chosen is None else chosen
+        draws = [self._locations.generator(step, place) for place in chosen]
         forced_from = options.batch - round(options.foreground_share * options.batch)
         places = [
-            self._locations.draw(rng, options.size, forced=place >= forced_from) for place, rng in enumerate(draws)
+            self._locations.draw(rng, options.size, forced=place >= forced_from)
+            for place, rng in zip(chosen, draws, strict=True)
         ]
         images, targets = self._draw_patches(places, draws)
         first = step * options.batch
         samples = tuple(
-            PatchLocation(number, case, *corner[-2:], *corner[:-2])
-            for number, (case, corner) in enumerate(places, start=first)
+            PatchLocation(first + place, case, *corner[-2:], *corner[:-2])
+            for place, (case, corner) in zip(chosen, places, strict=True)
         )
         weights = images[:, channels] if self._weighted else None
         distances = images[:, -1] if self._distant else None
@@ -318,14 +326,28 @@ def _check_data(
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Returns the batch of a step as a pure function of its number."""
+    """Returns the batch of a step as a pure function of its number; `size` is the number of images in it."""
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of one step."""
+    @property
+    def size(self) -> int:
+        """The number of images of a batch."""
+        ...
+
+    def batch(self, step: int, chosen: range | None = None) -> Batch:
+        """Return the batch of one step, or the images at its places `chosen`."""
         ...
 
 
-def prefetch(sampler: Sampler, start: int, stop: int, ahead: int = 4) -> Generator[Batch, None, None]:
+@runtime_checkable
+class Draws(Protocol[Drawn]):
+    """Draws what a step reads."""
+
+    def batch(self, step: int) -> Drawn:
+        """Return what one step reads."""
+        ...
+
+
+def prefetch(sampler: Draws[Drawn], start: int, stop: int, ahead: int = 4) -> Generator[Drawn, None, None]:
     """Yield the batches of steps `start` ... `stop` - 1 in order, prefetched by a thread.
 
     At most `ahead` + 1 batches are queued. The thread ends after the last batch, after an error in a batch was raised
@@ -339,7 +361,7 @@ def prefetch(sampler: Sampler, start: int, stop: int, ahead: int = 4) -> Generat
     """
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
-    pending: deque[Future[Batch]] = deque()
+    pending: deque[Future[Drawn]] = deque()
     try:
         pool.submit(_compute_alone).result()
         # the setting of a thread also becomes the default of later threads: restore it

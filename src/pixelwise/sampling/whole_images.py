@@ -111,35 +111,53 @@ class ClassificationSampler:
         other._options = replace(self._options, batch=batch)
         return other
 
-    def batch(self, step: int) -> Batch:
-        """Draw the images of one step."""
+    @property
+    def size(self) -> int:
+        """The number of images of a batch."""
+        return self._options.batch
+
+    def batch(self, step: int, chosen: range | None = None) -> Batch:
+        """Draw the images of one step, or those at its places `chosen`."""
         options = self._options
         rng = np.random.Generator(np.random.Philox(key=[self._seed, CROP_PURPOSE], counter=[0, 0, 0, step]))
-        chosen = [self._case(step * options.batch + place) for place in range(options.batch)]
+        cases = [self._case(step * options.batch + place) for place in range(options.batch)]
         flips = rng.random(options.batch) < 0.5
-        images = np.zeros((options.batch, self._images[0].shape[0], options.side, options.side), np.float32)
-        for image, case, flip in zip(images, chosen, flips, strict=True):
-            self._crop(case, rng, image)
-            if flip and options.flip:
+        windows = [self._window(case, rng) for case in cases]  # of all: they share a generator
+        places = range(options.batch) if chosen is None else chosen
+        images = np.zeros((len(places), self._images[0].shape[0], options.side, options.side), np.float32)
+        for image, place in zip(images, places, strict=True):
+            self._crop(cases[place], windows[place], image)
+            if flips[place] and options.flip:
                 image[:] = image[:, :, ::-1].copy()
-        return Batch(torch.from_numpy(images), torch.from_numpy(self._classes[chosen]), samples=tuple(chosen))
+        own = [cases[place] for place in places]
+        return Batch(torch.from_numpy(images), torch.from_numpy(self._classes[own]), samples=tuple(own))
 
     def _case(self, number: int) -> int:
         epoch, place = divmod(number, len(self._images))
         return int(_permutation(self._seed, epoch, len(self._images))[place])
 
-    def _crop(self, case: int, rng: np.random.Generator, image: np.ndarray) -> None:
-        """Fill `image` (channels, side, side) with a random crop; padding stays 0, the mean."""
+    def _window(self, case: int, rng: np.random.Generator) -> tuple[slice, slice]:
+        """Draw a window (rows, columns) of an image, which may lie partly outside: negative or beyond its end."""
+        height, width = self._images[case].shape[1:]
+        options = self._options
+        if options.smallest_area < 1:
+            return _random_window(height, width, options.smallest_area, rng)
+        starts = [
+            int(rng.integers(-options.padding, whole + options.padding - options.side + 1)) for whole in (height, width)
+        ]
+        top, left = starts
+        return slice(top, top + options.side), slice(left, left + options.side)
+
+    def _crop(self, case: int, window: tuple[slice, slice], image: np.ndarray) -> None:
+        """Fill `image` (channels, side, side) with a window; padding stays 0, the mean."""
         pixels, scale, options = self._images[case], self._scales[case], self._options
         if options.smallest_area < 1:
-            rows, columns = _random_window(pixels.shape[1], pixels.shape[2], options.smallest_area, rng)
-            image[:] = resize(scale.apply(pixels[:, rows, columns]), (options.side, options.side))
+            image[:] = resize(scale.apply(pixels[(slice(None), *window)]), (options.side, options.side))
             return
         spans: list[tuple[slice, slice]] = []
-        for whole in pixels.shape[1:]:
-            start = int(rng.integers(-options.padding, whole + options.padding - options.side + 1))
-            low, high = max(0, start), min(whole, start + options.side)
-            spans.append((slice(low, high), slice(low - start, high - start)))
+        for along, whole in zip(window, pixels.shape[1:], strict=True):
+            low, high = max(0, along.start), min(whole, along.stop)
+            spans.append((slice(low, high), slice(low - along.start, high - along.start)))
         (top, top_in), (left, left_in) = spans
         image[:, top_in, left_in] = scale.apply(pixels[:, top, left])
 

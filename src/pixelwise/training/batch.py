@@ -36,3 +36,29 @@ class Batch(NamedTuple):
     weights: Float32[Tensor, "batch *target_size"] | None = None
     distances: Float32[Tensor, "batch *target_size"] | None = None
     samples: tuple[Any, ...] = ()
+
+
+class SlotBatches(NamedTuple):
+    """The parts of a batch that one process computes, and how many images the whole batch has.
+
+    Attributes
+    ----------
+    parts : tuple of Batch
+        One per slot of the process, in order; None for a slot without an image.
+    images : int
+        Of all slots of all processes.
+    """
+
+    parts: tuple[Batch | None, ...]
+    images: int
+
+
+def slot_places(images: int, slot: int, slots: int) -> range:
+    """Return the places in a batch of one of `slots` parts, which differ by at most one image.
+
+    Examples
+    --------
+    >>> slot_places(5, 0, 2), slot_places(5, 1, 2)
+    (range(0, 2), range(2, 5))
+    """
+    return range(slot * images // slots, (slot + 1) * images // slots)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pixelwise.device import find_device
 from pixelwise.errors import BadOption
 from pixelwise.networks.models import Network
-from pixelwise.training.batch import Batch
+from pixelwise.training.batch import Batch, SlotBatches, slot_places
 from pixelwise.training.distillation_loss import Teacher
 from pixelwise.training.fine_tuning import freeze_encoder, learning_rate_factors
 from pixelwise.training.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
@@ -174,14 +174,15 @@ class Learner:
         self._ema_values = [v for v in self.average.state_dict().values() if v.is_floating_point()]
         self._values = [v for v in self.network.state_dict().values() if v.is_floating_point()]
 
-    def step(self, index: int, batch: Batch, *, progress: float | None = None) -> StepResult:
+    def step(self, index: int, batch: Batch | SlotBatches, *, progress: float | None = None) -> StepResult:
         """Train on one batch.
 
         Parameters
         ----------
         index : int
             The number of the step, from 0; determines the dropout mask, and whether the encoder is frozen.
-        batch : Batch
+        batch : Batch or SlotBatches
+            A whole batch, or the slots of this process.
         progress : float, optional
             Completed fraction of the training in the middle of this step; determines the learning rate. By default
             that of step `index` of `options.steps`.
@@ -193,7 +194,10 @@ class Learner:
         if self._frozen_steps:
             freeze_encoder(self.network, frozen=index < self._frozen_steps)
         self._save_buffers()
-        value = self._backward(batch) if self.options.slots == 1 else self._add_slots(index, batch)
+        if isinstance(batch, Batch) and self.options.slots == 1:
+            value = self._backward(batch)
+        else:
+            value = self._add_slots(index, self._own_slots(batch))
         if not math.isfinite(value):
             return self._skip(value)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
@@ -205,16 +209,24 @@ class Learner:
         self.skipped = 0
         return StepResult(value, applied=True)
 
-    def _add_slots(self, index: int, batch: Batch) -> float:
+    def _own_slots(self, batch: Batch | SlotBatches) -> SlotBatches:
+        """Return the slots of this process."""
+        if isinstance(batch, SlotBatches):
+            return batch
+        own = (slot_of(batch, slot, self.options.slots) for slot in self.team.own_slots(self.options.slots))
+        return SlotBatches(tuple(part if len(part.images) else None for part in own), len(batch.images))
+
+    def _add_slots(self, index: int, batch: SlotBatches) -> float:
         """Compute the gradient of a batch slot by slot; return its loss.
 
         Running statistics of batch normalisation become the mean of those after each slot.
         """
-        slots = self.options.slots
+        own = self.team.own_slots(self.options.slots)
         parameters = [value for value in self.network.parameters() if value.requires_grad]
         statistics = [buffer for buffer in self._buffers if buffer.is_floating_point()]
         total = self.team.total(
-            self._slot(index, batch, slot, parameters, statistics) for slot in self.team.own_slots(slots)
+            self._slot(index, slot, part, batch.images, parameters, statistics)
+            for slot, part in zip(own, batch.parts, strict=True)
         )
         with torch.no_grad():
             for (name, buffer), saved in zip(self.network.named_buffers(), self._saved_buffers, strict=True):
@@ -231,15 +243,20 @@ class Learner:
         return float(total[0])
 
     def _slot(
-        self, index: int, batch: Batch, slot: int, parameters: list[nn.Parameter], statistics: list[Tensor]
+        self,
+        index: int,
+        slot: int,
+        part: Batch | None,
+        images: int,
+        parameters: list[nn.Parameter],
+        statistics: list[Tensor],
     ) -> Tensor:
         """Return loss, gradients and running statistics of a slot as one vector, weighted by its share of the batch."""
-        part = slot_of(batch, slot, self.options.slots)
         self._restore_buffers()
         self.optimiser.zero_grad(set_to_none=True)
-        share = len(part.images) / len(batch.images)
+        share = 0.0 if part is None else len(part.images) / images
         torch.manual_seed((self.options.seed * 1_000_003 + index) * MAX_SLOTS + slot + 1)  # for dropout
-        value = self._backward(part) if len(part.images) else 0.0
+        value = 0.0 if part is None else self._backward(part)
         vector = torch.cat(
             [
                 torch.tensor([value], device=self.device),
@@ -332,14 +349,14 @@ def slot_of(batch: Batch, slot: int, slots: int) -> Batch:
     >>> [len(slot_of(batch, slot, 2).images) for slot in range(2)]
     [2, 3]
     """
-    count = len(batch.images)
-    start, stop = slot * count // slots, (slot + 1) * count // slots
+    places = slot_places(len(batch.images), slot, slots)
+    part = slice(places.start, places.stop)
     return Batch(
-        batch.images[start:stop],
-        batch.targets[start:stop],
-        None if batch.weights is None else batch.weights[start:stop],
-        None if batch.distances is None else batch.distances[start:stop],
-        batch.samples[start:stop],
+        batch.images[part],
+        batch.targets[part],
+        None if batch.weights is None else batch.weights[part],
+        None if batch.distances is None else batch.distances[part],
+        batch.samples[part],
     )
 
 

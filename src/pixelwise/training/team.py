@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from jaxtyping import Int64
 from torch import Tensor
 
 from pixelwise.device import find_device
@@ -72,6 +74,10 @@ class Team:
         """
         return self._exchange(tree_sum(own))
 
+    def count(self, own: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+        """Return the sum of integers over all processes, which is exact in any order."""
+        return own
+
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
         return flag
@@ -127,6 +133,13 @@ class TorchTeam(Team):
                 pair = dist.new_group([low, low | step], backend=backend, timeout=limit)
                 if self.rank in (low, low | step):
                     self._pairs.append(pair)
+
+    def count(self, own: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+        """Return the sum of integers over all processes, which is exact in any order."""
+        value = torch.from_numpy(own).to(self._device, copy=True)
+        with _lost_is_an_interruption():
+            dist.all_reduce(value, group=self._all)
+        return value.cpu().numpy()
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""

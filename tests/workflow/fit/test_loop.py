@@ -15,6 +15,7 @@ from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
 from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner, TrainingOptions
+from pixelwise.training.team import Team
 from pixelwise.workflow.fit.messages import describe_length
 from pixelwise.workflow.fit.validation import Validation
 from pixelwise.workflow.run import Run
@@ -139,7 +140,7 @@ def test_weights_that_are_not_finite_are_never_kept(
     """The EMA weights become NaN after the first validation, and score better than before."""
     scores: list[float] = []
 
-    def score(_: Validation, network: nn.Module) -> float:
+    def score(_: Validation, network: nn.Module, team: Team) -> float:
         scores.append(0.1 + 0.1 * len(scores))
         if len(scores) > 1:
             next(iter(network.parameters())).fill_(float("nan"))

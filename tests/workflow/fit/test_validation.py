@@ -14,6 +14,7 @@ from pixelwise.io.read import read_mask
 from pixelwise.networks.architectures import build
 from pixelwise.networks.blocks import Head
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
+from pixelwise.training.team import Team
 from pixelwise.workflow.fit.training_data import TrainingImage
 from pixelwise.workflow.fit.validation import Validation, make_palette
 from tiny import make_recipe
@@ -28,6 +29,18 @@ def piece(name: str, side: int, rng: np.random.Generator) -> TrainingImage:
 def look(images: list[TrainingImage], snapshots: Path, limit: int) -> Validation:
     geometry = make_recipe().geometry
     return Validation(images, 2, geometry, "cpu", limit, snapshots, make_palette("classes", ((0, 0, 0), (9, 9, 9))))
+
+
+class Share(Team):
+    """One of several processes, with the counts of the others."""
+
+    def __init__(self, rank: int, size: int, others: np.ndarray | int = 0) -> None:
+        super().__init__(rank, size)
+        self._others = others
+
+    def count(self, own: np.ndarray) -> np.ndarray:
+        self.counted = own
+        return own + self._others
 
 
 class Threshold(nn.Module):
@@ -52,6 +65,18 @@ def test_networks_whose_scores_are_known(tmp_path: Path, rng: np.random.Generato
     assert validation.score(Threshold(-1.0)) == 0.0
     assert validation.score(Threshold(0.0, least=1.0)) == 0.0
     assert validation.score(Threshold(0.0, least=-1.0)) == pytest.approx(everything)
+
+
+def test_processes_share_the_images_and_have_one_score(tmp_path: Path, rng: np.random.Generator) -> None:
+    network, pieces = Threshold(1.0, least=0.3), [piece(name, 64, rng) for name in "abcde"]
+    validation = look(pieces, tmp_path, 10**9)
+    shares = [Share(rank, 2) for rank in range(2)]
+    for share in shares:
+        validation.score(network, share)
+    seen = [share.counted.sum() for share in shares]
+    assert seen == [3 * 64**2, 2 * 64**2], "each image in one process"
+    both = Share(0, 2, others=shares[1].counted)
+    assert validation.score(network, both) == validation.score(network)
 
 
 def test_no_more_pixels_than_the_time_allows(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -20,6 +20,7 @@ from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Scale, intensity_scale
 from pixelwise.sampling.resize_crop import View, centre_crop, resize_shorter_side
 from pixelwise.sampling.whole_images import ClassificationSampler
+from pixelwise.training.team import Team
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.calibration import select_image_calibration
@@ -86,11 +87,12 @@ class ClassificationTask:
     def begin(self) -> None:
         """Do nothing: classification has no training snapshots."""
 
-    def score(self, network: nn.Module) -> float:
+    def score(self, network: nn.Module, team: Team) -> float:
         """Return the accuracy on the validation images."""
         runtime = TorchRuntime(network, self._device)
-        correct = sum(int((runtime(batch).argmax(1) == truth).sum()) for batch, truth in self._batches())
-        return correct / len(self._validation)
+        own = self._batches(team.rank, team.size)
+        correct = sum(int((runtime(batch).argmax(1) == truth).sum()) for batch, truth in own)
+        return int(team.count(np.array([correct], np.int64))[0]) / len(self._validation)
 
     def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation with the horizontal flip."""
@@ -108,10 +110,10 @@ class ClassificationTask:
                 result.rows += [np.array([correct, 1.0]) for correct in total.argmax(1) == truth]
         return compare({1: plain, 2: both}, lambda rows: rows[:, 0] / rows[:, 1])
 
-    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield batches of validation images as network input, with their classes."""
+    def _batches(self, first: int = 0, every: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield batches of validation images as network input, with their classes: number `first`, then each n-th."""
         side = self._run.config.classification.side
-        for start in range(0, len(self._validation), BATCH):
+        for start in range(first * BATCH, len(self._validation), every * BATCH):
             images = self._validation[start : start + BATCH]
             batch = np.stack([image.scale.apply(centre_crop(image.pixels, side, side)) for image in images])
             yield batch, np.array([image.index for image in images])

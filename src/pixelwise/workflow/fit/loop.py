@@ -21,7 +21,7 @@ from pixelwise.networks.architectures import build, with_defaults_where_unread
 from pixelwise.progress import Progress
 from pixelwise.runtimes.machine import use_threads
 from pixelwise.text import pluralise
-from pixelwise.training.batch import Batch
+from pixelwise.training.batch import Batch, SlotBatches
 from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.training.distillation_loss import DistillationSetup
 from pixelwise.training.fine_tuning import unfreeze_step
@@ -112,7 +112,7 @@ class Training:
         self._begin()
         state, pacing, training = self._state, self._pacing, self._config.training
         with (
-            closing(Batches(self._task, pacing)) as batches,
+            closing(Batches(self._task, pacing, self._team, training.slots)) as batches,
             stop_on_signals() as stopped,
             self._progress.bar("training", PER_MILLE) as advance,
         ):
@@ -158,7 +158,7 @@ class Training:
         if self._loaded:
             self._save()  # so that a continuation does not need the weights file
 
-    def _one_step(self, batch: Batch) -> None:
+    def _one_step(self, batch: Batch | SlotBatches) -> None:
         step, learner = self._state.step, self._learner
         learner.expected_steps = self._pacing.expected_steps(step)
         result = learner.step(step, batch, progress=self._pacing.middle(step))
@@ -179,7 +179,7 @@ class Training:
         """Score the EMA weights, save them if they are the best, and write metrics and snapshot."""
         state, ema_model = self._state, self._learner.average
         began = time.monotonic()
-        score = self._team.tell(self._task.score(ema_model))
+        score = self._team.tell(self._task.score(ema_model, self._team))  # one decides, to the last bit
         state.slowest_validation = max(state.slowest_validation, time.monotonic() - began)
         progress = self._pacing.progress(state.step)
         losses = state.losses

@@ -19,6 +19,7 @@ from pixelwise.sampling.patches import PatchOptions, PatchSampler, scale_batch, 
 from pixelwise.sampling.progressive_resizing import low_res_options
 from pixelwise.sampling.volume_patches import VolumeSampler
 from pixelwise.training.losses import balance
+from pixelwise.training.team import Team
 from pixelwise.workflow.fit.pacing import VALIDATION_SHARE, VALIDATIONS
 from pixelwise.workflow.fit.select.appearance import select_appearance
 from pixelwise.workflow.fit.select.calibration import select_calibration
@@ -118,9 +119,9 @@ class SegmentationTask:
         """Write the image and the ground truth of the training snapshots."""
         self._validation.start_snapshots()
 
-    def score(self, network: nn.Module) -> float:
+    def score(self, network: nn.Module, team: Team) -> float:
         """Return the mean Dice on the validation images."""
-        return self._validation.score(network)
+        return self._validation.score(network, team)
 
     def measure_tta(self, network: nn.Module) -> list[TtaGain]:
         """Measure the gain of test-time augmentation on the validation images."""

@@ -11,6 +11,7 @@ from pixelwise.model_file.model_file import ModelCard, TrainedModel
 from pixelwise.progress import Progress
 from pixelwise.sampling.patches import Sampler
 from pixelwise.training.losses import LossOptions
+from pixelwise.training.team import Team
 from pixelwise.workflow.fit.select.tta import TtaGain
 from pixelwise.workflow.run import Run
 
@@ -61,8 +62,8 @@ class TrainingTask(Protocol):
         """Write the image and the ground truth of the training snapshots."""
         ...
 
-    def score(self, network: nn.Module) -> float:
-        """Return the validation score of a network in evaluation mode."""
+    def score(self, network: nn.Module, team: Team) -> float:
+        """Return the validation score of a network in evaluation mode; the processes share the images."""
         ...
 
     def measure_tta(self, network: nn.Module) -> list[TtaGain]:

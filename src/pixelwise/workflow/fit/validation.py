@@ -16,6 +16,7 @@ from pixelwise.labels.regions import region_matrices, write_regions
 from pixelwise.labels.targets import IGNORE, TargetOptions
 from pixelwise.metrics.semantic import confusion, means_of, stacked_scores
 from pixelwise.runtimes.torch import TorchRuntime
+from pixelwise.training.team import Team
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain, TtaResult, compare, ordered_symmetries
 from pixelwise.workflow.fit.training_data import TrainingImage
 
@@ -70,12 +71,16 @@ class Validation:
         self._axes = self._images[0].target.ndim
         self._snapshot_image = _most_varied_window(self._images)
 
-    def score(self, network: nn.Module) -> float:
-        """Return the mean Dice over all pixels, without the background and empty classes."""
+    def score(self, network: nn.Module, team: Team | None = None) -> float:
+        """Return the mean Dice over all pixels, without the background and empty classes.
+
+        Each process of a team predicts its share of the images; counts of pixels are added exactly, in any order.
+        """
+        team = team or Team()
         total = np.zeros((self._scored, self._scored), np.int64)
-        for image in self._images:
+        for image in self._images[team.rank :: team.size]:
             total += confusion(image.target, self._predict(network, image), self._scored)
-        return float(self._mean_dice(total)[0])
+        return float(self._mean_dice(team.count(total))[0])
 
     @property
     def trivial_score(self) -> float:

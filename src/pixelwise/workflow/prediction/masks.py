@@ -95,9 +95,13 @@ def check_mask_options(options: PredictOptions, model_card: ModelCard) -> None:
 
 def check_masks_free(folder: Path, names: Collection[str], options: PredictOptions) -> None:
     """Raise OutputFailed if a folder has results of these names."""
+    check_free(folder, result_file_names(names), options)
+
+
+def result_file_names(names: Collection[str]) -> list[str]:
+    """Return the names that the results of images of these names may have."""
     endings = ("png", "tif", "ome.zarr")
-    results = [f"{name}.{end}" for name in names for end in endings] + [r for name in names for r in result_names(name)]
-    check_free(folder, results, options)
+    return [f"{name}.{end}" for name in names for end in endings] + [r for name in names for r in result_names(name)]
 
 
 def open_mask_model(

@@ -10,6 +10,7 @@ from typing import Any
 from pixelwise.atomic_write import check_writable, write_error
 from pixelwise.errors import BadImage, OutputFailed
 from pixelwise.io.array_paths import parse_array_path
+from pixelwise.io.object_store import address
 from pixelwise.io.volumes.names import stem_of, suffix_of
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence
@@ -59,8 +60,8 @@ class Predictions:
     def to_json(self) -> dict[str, Any]:
         """Return one JSON-ready object; the others only if there are any."""
         record: dict[str, Any] = {
-            "outputs": [str(path) for path in self.outputs],
-            "failed": [{"file": str(path), "text": text} for path, text in self.failed],
+            "outputs": [address(path) for path in self.outputs],
+            "failed": [{"file": address(path), "text": text} for path, text in self.failed],
         }
         record |= {"predictions": [prediction.to_json() for prediction in self.predictions]} if self.predictions else {}
         record |= {"totals": list(self.totals)} if self.totals else {}
@@ -69,7 +70,7 @@ class Predictions:
 
     def to_text(self, folder: Path) -> str:
         """Return a summary; `folder` is the output folder."""
-        done = f"{pluralise(len(self.outputs), 'file')} written to {folder}"
+        done = f"{pluralise(len(self.outputs), 'file')} written to {address(folder)}"
         if self.predictions:
             done = f"{pluralise(len(self.predictions), 'image')} classified in {self.outputs[0]}"
         done += f", {pluralise(len(self.failed), 'image')} failed." if self.failed else "."

@@ -17,6 +17,7 @@ from pixelwise.labels.targets import TargetOptions, edge_distance, encode
 from pixelwise.metrics.instance import match, mean_average_precision
 from pixelwise.model_file.model_file import read_model_card
 from pixelwise.progress import Progress
+from pixelwise.training.team import Team
 from pixelwise.workflow.fit.segmentation_task import SegmentationTask
 from pixelwise.workflow.fit.select import object_thresholds
 from pixelwise.workflow.fit.select.object_thresholds import Tuning, choose_weights, seconds_to_tune, tune
@@ -232,8 +233,8 @@ def test_the_last_weights_win_where_they_find_objects_better(
     monkeypatch.setattr(object_thresholds, "MIN_OBJECTS", 10)
     score, asked = SegmentationTask.score, []
 
-    def upside_down(task: SegmentationTask, network: torch.nn.Module) -> float:
-        asked.append(score(task, network))
+    def upside_down(task: SegmentationTask, network: torch.nn.Module, team: Team) -> float:
+        asked.append(score(task, network, team))
         return 1.0 - len(asked) / 100  # the first look seems the best
 
     monkeypatch.setattr(SegmentationTask, "score", upside_down)

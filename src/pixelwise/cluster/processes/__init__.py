@@ -1,0 +1,1 @@
+"""Processes of workers on this machine that start without importing everything again."""
