@@ -6,7 +6,9 @@
 The load is open: requests arrive at random moments (Poisson) at a given rate, whether or not earlier ones were
 answered. Capacity is what 16 clients get that each wait for their answer. Every answer must have the bytes that
 `pixelwise predict` writes. The bare runtime runs the network alone on the same pixels, in a loop, in a process of its
-own, before the server starts. The client runs on the same machine and takes its share of the processor.
+own, before and after the server, because the speed of a machine changes. The processor time of each process per answer
+is measured too; it depends less on what else the machine does. The client runs on the same machine and takes its share
+of the processor.
 """
 
 import argparse
@@ -40,11 +42,13 @@ model = load_model_for_prediction(sys.argv[1], device="cpu", runtime="torch")
 pixels = read_image(Path(sys.argv[2])).pixels
 tile = np.ascontiguousarray(pixels[None, :, :512, :512], np.float32)
 runtime, times = model.predictor.runtime, []
+runtime(tile)
+used = time.process_time()
 while sum(times) < float(sys.argv[3]):
     began = time.perf_counter()
     runtime(tile)
     times.append(time.perf_counter() - began)
-print(1 / np.median(times))
+print(1 / np.median(times), (time.process_time() - used) / len(times))
 """
 
 
@@ -92,14 +96,28 @@ class Server:
         found = re.match(rb"HTTP/1.1 (\d+)", first)
         return Answer(int(found[1]) if found else 0, time.perf_counter() - began, body)
 
+    def processes(self) -> dict[str, Path]:
+        """Return the folders in /proc of the server and its workers, by name."""
+        own = Path(f"/proc/{self.process.pid}")
+        found = {"server": own}
+        for pid in (own / "task" / own.name / "children").read_text(encoding="utf-8").split():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            name = next((word for word in words if word.startswith(b"pixelwise.server.workers.")), b"other")
+            found[name.decode().rpartition(".")[2]] = Path(f"/proc/{pid}")
+        return found
+
     def memory(self) -> float:
         """Return the resident memory of server and workers in MB."""
-        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="utf-8").split()
-        pages = [
-            int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
-            for pid in [str(self.process.pid), *pids]
-        ]
+        pages = [int((path / "statm").read_text(encoding="utf-8").split()[1]) for path in self.processes().values()]
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def processor_seconds(self) -> dict[str, float]:
+        """Return the processor time that each process has used."""
+        found: dict[str, float] = {}
+        for name, path in self.processes().items():
+            fields = (path / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            found[name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return found
 
     def close(self) -> None:
         """Stop it."""
@@ -108,7 +126,7 @@ class Server:
 
 
 async def closed(server: Server, image: bytes, count: int) -> tuple[float, list[Answer]]:
-    """Let clients wait for each answer; return answers per second, and the answers."""
+    """Let clients wait for each answer; return accepted ones per second, and all answers."""
     answers: list[Answer] = []
 
     async def client() -> None:
@@ -117,7 +135,8 @@ async def closed(server: Server, image: bytes, count: int) -> tuple[float, list[
 
     began = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return len(answers) / (time.perf_counter() - began), answers
+    accepted = sum(answer.status == 200 for answer in answers)
+    return accepted / (time.perf_counter() - began), answers
 
 
 async def opened(server: Server, image: bytes, rate: float, seconds: float, seed: int = 0) -> list[Answer]:
@@ -164,9 +183,17 @@ async def measure(
     """Return every figure of a running server."""
     while (await server.ask(image)).status != 200:
         await asyncio.sleep(0.5)
-    rates = [(await closed(server, image, answers_of_a_round))[0] for _ in range(4)][1:]
+    rates = [(await closed(server, image, answers_of_a_round))[0] for _ in range(3)][1:]
+    before, client = server.processor_seconds(), time.process_time()
+    rate, answers = await closed(server, image, answers_of_a_round)
+    rates.append(rate)
+    used = {name: seconds - before.get(name, 0.0) for name, seconds in server.processor_seconds().items()}
+    used["client"] = time.process_time() - client
     capacity = statistics.median(rates)
-    result: dict[str, object] = {"capacity_per_second": round(capacity, 2)}
+    result: dict[str, object] = {
+        "capacity_per_second": round(capacity, 2),
+        "cpu_ms": {name: round(1000 * seconds / len(answers), 1) for name, seconds in used.items()},
+    }
     for share in (0.5, 1.0, 3.0):
         result[f"at_{share:g}"] = describe(await opened(server, image, share * capacity, seconds), expected)
     memory = [server.memory()]
@@ -175,6 +202,13 @@ async def measure(
         memory.append(server.memory())
         result["closed"] = describe(answers, expected)
     return result | {"requests": requests, "memory_mb": [round(value, 1) for value in memory]}
+
+
+def measure_bare(model: Path, image: Path, seconds: float) -> tuple[float, float]:
+    """Return the images per second of the runtime alone, and the processor seconds of an image."""
+    words = [sys.executable, "-c", BARE, str(model), str(image), str(seconds)]
+    speed, used = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    return float(speed), float(used)
 
 
 def main() -> None:
@@ -193,15 +227,23 @@ def main() -> None:
         command += ["--out", str(folder / "masks"), "--runtime", "torch"]
         subprocess.run(command, check=True, capture_output=True)
         expected = (folder / "masks" / f"{chosen.image.stem}.png").read_bytes()
-        words = [sys.executable, "-c", BARE, str(chosen.model), str(chosen.image), str(min(10, chosen.seconds))]
-        bare = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+        bare = [measure_bare(chosen.model, chosen.image, min(10, chosen.seconds))]
         server = Server(chosen.model, folder)
         try:
             image, length = chosen.image.read_bytes(), (chosen.seconds, chosen.requests, chosen.answers)
             found = asyncio.run(measure(server, image, expected, *length))
         finally:
             server.close()
-    result = {"machine": in_words(), "load": round(os.getloadavg()[0], 1), "bare_per_second": round(bare, 2), **found}
+        bare.append(measure_bare(chosen.model, chosen.image, min(10, chosen.seconds)))
+    speed, used = (statistics.mean(values) for values in zip(*bare, strict=True))
+    result = {
+        "machine": in_words(),
+        "load": round(os.getloadavg()[0], 1),
+        "bare_per_second": round(speed, 2),
+        "bare_cpu_ms": round(1000 * used, 1),
+        "share_of_bare": round(float(str(found["capacity_per_second"])) / speed, 3),
+        **found,
+    }
     print(json.dumps(result, indent=1))
     if chosen.out:
         chosen.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

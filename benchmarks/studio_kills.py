@@ -45,6 +45,7 @@ TOKEN = "a-token-for-the-kills"
 VICTIMS = ("server", "predictor", "reader", "training")
 BROWSER_VICTIMS = ("browser", "reload")
 PAUSE = 0.5, 4.0  # seconds between two kills
+TRIES = 3  # for each kill: what is just being started cannot be killed
 PATIENCE = 300.0  # seconds for what was killed to come back
 SIDE = 64
 
@@ -180,26 +181,32 @@ class Campaign:
 
     def kill(self, count: int) -> None:
         """Kill what a seed says, when it says, and start it again."""
-        job = self._train()
-        for _ in range(count):
+        job, done = self._train(), 0
+        for _ in range(TRIES * count):
             time.sleep(self.random.uniform(*PAUSE))
             job = self._keep_training(job)
             job = self._train() if job["state"] == "done" else job
             victim = self.random.choice(self.victims)
-            if victim == "server":
-                self.server.kill()
-                self.server.start()
-            elif victim in BROWSER_VICTIMS:
-                if self.painter is None or not self.painter.disturb(victim):
-                    continue  # it is just being started
-            else:
-                pid = self._pid_of(victim, job)
-                if pid is None:
-                    continue  # it is just being started
-                os.kill(pid, signal.SIGKILL)
-            self.observed.kills[victim] += 1
+            if self._end(victim, job):  # else it is just being started
+                self.observed.kills[victim] += 1
+                done += 1
+            if done == count:
+                break
         while (job := self._keep_training(job))["state"] in ("running", "stopping"):
             time.sleep(0.5)
+
+    def _end(self, victim: str, job: dict[str, Any]) -> bool:
+        """Kill a victim; return whether it was there."""
+        if victim == "server":
+            self.server.kill()
+            self.server.start()
+            return True
+        if victim in BROWSER_VICTIMS:
+            return self.painter is not None and self.painter.disturb(victim)
+        pid = self._pid_of(victim, job)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        return pid is not None
 
     def close(self) -> None:
         """End the clients and the server, whatever happened."""
@@ -219,7 +226,9 @@ class Campaign:
         if self.painter is not None:
             self.painter.close()
         self.server.process.terminate()
-        code = self.server.process.wait(60)
+        code = self.server.process.wait(PATIENCE)
+        for client in self.clients:  # one that still waits would paint on the next server
+            client.join(PATIENCE)
         self.server.start()
         faults = [] if code == 0 else [f"the server ended with {code}"]
         marks = {image: self.server.json("GET", f"/api/images/{image}/marks") for image in self.images}
@@ -227,6 +236,8 @@ class Campaign:
             key: (self.images[-1], number) for key, number in self.observed.page_marks.items()
         }
         faults += find_lost_marks(acknowledged, marks)
+        if self.painter is not None and not self.observed.page_marks:
+            faults.append("the browser painted no mark, so that none could be lost")
         self.server.kill()
         log = read_log(self.project / "events.jsonl")
         faults += find_wrong_events(self.observed.events, log, marks, self.project / "runs")
@@ -284,7 +295,7 @@ class Campaign:
     def _find_other_weights(self) -> list[str]:
         """Train again, undisturbed and by the same plan, what every run did; return which weights differ."""
         faults, references = list[str](), dict[str, bytes]()
-        for path in sorted((self.project / "runs").iterdir()):
+        for path in sorted((self.project / "runs").glob("*")):
             plan = repr(values_of(load_config(path / "config.yaml")))
             if plan not in references:
                 reference = self.folder / f"reference{len(references)}"

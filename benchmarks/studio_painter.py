@@ -16,7 +16,8 @@ from typing import Any
 
 CHROMIUM = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-PATIENCE = 120.0  # seconds for a browser to start, and to stop
+PATIENCE = 120.0  # seconds for a browser to start, to paint a mark, and to stop
+BRUSH = "b"  # its key
 STEPS = 12  # moves of the mouse in a stroke
 
 
@@ -51,17 +52,20 @@ class Painter(threading.Thread):
         self.start()
 
     def disturb(self, kind: str) -> bool:
-        """Kill the browser, or have the page reloaded, within a stroke; return whether there is one that paints."""
+        """Kill the browser, or have the page reloaded, while it paints; return whether that was possible.
+
+        It has painted a mark since it was last disturbed, and the server has acknowledged it.
+        """
         if not self._painting.wait(PATIENCE):
             return False
         time.sleep(self._random.uniform(0, 0.3))
+        self._painting.clear()
         if kind == "reload":
             self._reload.set()
             return True
         pid = self._pid()
         if pid is None:
             return False
-        self._painting.clear()
         os.kill(pid, signal.SIGKILL)
         return True
 
@@ -91,9 +95,10 @@ class Painter(threading.Thread):
         page.goto(self._link())
         self._begin(page)
         while not self.stopping:
-            self._painting.set()
-            self._stroke(page)
-            self._note(answers)
+            if self._stroke(page):
+                self._note(page, answers)
+            else:
+                answers.clear()
         context.close()
 
     def _begin(self, page: Any) -> None:
@@ -106,9 +111,10 @@ class Painter(threading.Thread):
         page.click(f"[data-id='{self._image}'] button")
         while page.evaluate("() => window.studioState().image") != self._image:
             page.wait_for_timeout(50)
-        page.keyboard.press("b")
+        page.keyboard.press(BRUSH)
 
-    def _stroke(self, page: Any) -> None:
+    def _stroke(self, page: Any) -> bool:
+        """Paint a stroke; return False if the page was reloaded instead of ending it."""
         box = page.locator("[data-testid=canvas]").bounding_box()
         if box is None:
             raise TimeoutError("the page is gone")
@@ -123,14 +129,21 @@ class Painter(threading.Thread):
                 self._reload.clear()
                 page.reload()
                 self._begin(page)
-                return
+                return False
         page.mouse.up()
+        return True
 
-    def _note(self, answers: list[Any]) -> None:
-        """Take the answers that the page has."""
+    def _note(self, page: Any, answers: list[Any]) -> None:
+        """Wait until the page has the answer to its stroke, however often it had to send it, and take it."""
+        ends = time.monotonic() + PATIENCE
+        while not answers:
+            if time.monotonic() > ends or self.stopping:
+                return
+            page.wait_for_timeout(20)
         while answers:
             answer = answers.pop(0)
             self._acknowledged[answer.request.post_data_json["key"]] = answer.json()["id"]
+        self._painting.set()
 
     def _pid(self) -> int | None:
         """Return the process id of the browser: the process of its profile that is no helper of another one."""

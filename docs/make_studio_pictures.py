@@ -1,8 +1,8 @@
 """Draw the screenshots of the studio's page: its server on drawn images and drawn scans, in a headless Chromium.
 
-    python docs/make_studio_pictures.py [--out docs/pictures] [--steps 150]
+    python docs/make_studio_pictures.py [--out docs/pictures] [--steps 300]
 
-Needs playwright, a chromium on the path, and nibabel. Two small networks are trained for it, a minute each.
+Needs playwright, a chromium on the path, and nibabel. Two small networks are trained for it, a few minutes each.
 """
 
 import argparse
@@ -141,7 +141,9 @@ def draw(page: Any, tool: str, places: list[tuple[float, float]]) -> None:
 
 
 def save(page: Any, path: Path) -> None:
-    """Write a screenshot of the page as WebP."""
+    """Write a screenshot of the page as WebP, without the seconds of a prediction, which are those of this machine."""
+    without = "() => { const one = document.getElementById('count'); "
+    page.evaluate(without + "one.textContent = one.textContent.replace(/ in [0-9.]+ s/, ''); }")
     page.mouse.move(5, 5)
     page.wait_for_timeout(1200)
     content = io.BytesIO()
@@ -170,7 +172,7 @@ def show_cells(page: Any, out: Path) -> None:
     draw(page, "split", [(left - 3, (top + bottom) / 2), (right + 3, (top + bottom) / 2 + 2)])
     page.fill("[data-testid=radius]", "4")
     page.select_option("[data-testid=class]", "0")
-    draw(page, "brush", [(84, 168), (110, 176), (128, 170)])
+    draw(page, "brush", [(78, 168), (100, 176), (118, 172)])
     draw(page, "frame", [(172, 152), (204, 190)])
     page.click("[data-tool=brush]")
     save(page, out / "studio-marks.webp")
@@ -190,7 +192,7 @@ def main() -> None:
     """Train, serve, and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=PICTURES)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=300)
     chosen = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)

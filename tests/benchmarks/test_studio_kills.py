@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import studio_painter
 from studio_kills import BROWSER_VICTIMS, Campaign
 from studio_losses import find_lost_marks, find_wrong_events
 from studio_painter import can_paint
@@ -72,7 +73,33 @@ def test_a_short_campaign_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(not can_paint(), reason="there is no playwright, or no chromium")
 def test_a_browser_that_is_killed_while_it_paints_loses_nothing(tmp_path: Path) -> None:
     with closing(Campaign(tmp_path, steps=4, seed=5, victims=BROWSER_VICTIMS)) as campaign:
-        while len(campaign.observed.page_marks) < 3:
-            campaign.kill(1)
+        campaign.kill(3)
         assert campaign.finish() == []
+    assert sum(campaign.observed.kills.values()) == 3
+    assert len(campaign.observed.page_marks) >= 3, "it is disturbed only after it has painted"
     assert set(campaign.observed.kills) <= set(BROWSER_VICTIMS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_paint(), reason="there is no playwright, or no chromium")
+def test_marks_of_a_browser_that_are_lost_are_found(tmp_path: Path) -> None:
+    with closing(Campaign(tmp_path, steps=4, seed=5, victims=BROWSER_VICTIMS)) as campaign:
+        campaign.kill(1)
+        journal = campaign.project / "marks" / f"{campaign.images[-1]}.journal"
+        campaign.server.kill()
+        journal.unlink()
+        campaign.server.start()
+        faults = campaign.finish()
+    lost = [key for key in campaign.observed.page_marks if f"the acknowledged mark {key} is not there" in faults]
+    assert lost
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_paint(), reason="there is no playwright, or no chromium")
+def test_a_browser_that_cannot_paint_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studio_painter, "BRUSH", "v")  # moves the image instead
+    monkeypatch.setattr(studio_painter, "PATIENCE", 20.0)
+    with closing(Campaign(tmp_path, steps=4, seed=5, victims=("browser",))) as campaign:
+        assert campaign.painter is not None
+        assert not campaign.painter.disturb("browser")
+        assert "the browser painted no mark, so that none could be lost" in campaign.finish()

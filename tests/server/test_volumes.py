@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,20 @@ def test_a_volume_is_not_predicted_by_the_route_for_images(client: TestClient, f
     content = (folder / "stack.tif").read_bytes()
     refused = client.post("/predict", content=content, headers={"Content-Type": "image/tiff"})
     assert (refused.status_code, refused.json()["code"]) == (422, "volume")
+
+
+@pytest.mark.slow
+def test_volumes_are_learned_from_the_page(client: TestClient, image: dict[str, Any]) -> None:
+    started = client.post("/api/jobs", json={"kind": "train", "source": "folder", "steps": 3})
+    assert started.status_code == 202
+    job = started.json()
+    ends = time.monotonic() + 600
+    while job["state"] == "running":
+        assert time.monotonic() < ends
+        time.sleep(0.5)
+        job = next(one for one in client.get("/api/state").json()["jobs"] if one["id"] == job["id"])
+    assert (job["state"], job["command"].split()[:2]) == ("done", ["pixelwise", "train"])
+    assert client.get(f"/api/jobs/{job['id']}/snapshot.png?what=truth").status_code == 200
+    result = client.post(f"/api/images/{image['id']}/result?model={job['id']}").json()
+    assert result["model"] == job["id"]
+    assert result["files"]["mask"] == "mask.nii.gz"

@@ -47,6 +47,11 @@ class TorchRuntime:
     compiled : bool
         Use `torch.compile`, which takes 5 to 30 s for the first batch of each shape.
 
+    Attributes
+    ----------
+    divides_threads : bool
+        Several threads may call it at the same time, each with a number of threads of its own.
+
     Raises
     ------
     BadOption
@@ -68,6 +73,7 @@ class TorchRuntime:
         self._layout = channels_last(folded)
         folded = folded.to(device=self._device.place, memory_format=self._layout)  # type: ignore[call-overload]
         self._network: Callable[[Tensor], Tensor] = _compile(folded, device) if compiled else folded
+        self.divides_threads = self._device.name == "cpu" and not compiled
         self._bfloat16 = precision == "bf16"
         self._dtype = next(network.parameters()).dtype
         plain = precision == "fp32" and not compiled

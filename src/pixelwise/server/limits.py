@@ -1,5 +1,6 @@
-"""Limits of the server, and the admission of requests: a bounded queue counted in requests, bytes and pixels."""
+"""Limits of the server, and the admission of requests: a queue bounded in requests, bytes, pixels and seconds."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
@@ -7,6 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pixelwise.server.failures import Failure
+from pixelwise.server.pace import Pace
+
+FREE_PLACES = 16
+"""Requests that may wait however slow the model is: a client with a few connections is not refused."""
 
 _MAX_CLIENTS = 10_000
 
@@ -29,6 +34,8 @@ class Limits:
         Sum of their image files, in megabytes.
     queue_megapixels : int
         Sum of their images, in megapixels.
+    queue_seconds : float
+        Seconds that what waits may take, by the measured speed; the first requests are admitted in any case.
     deadline : float
         Seconds after which a prediction is given up.
     requests_per_second : float
@@ -40,6 +47,7 @@ class Limits:
     queue_requests: int = 64
     queue_megabytes: int = 1024
     queue_megapixels: int = 256
+    queue_seconds: float = 0.5
     deadline: float = 120.0
     requests_per_second: float = 100.0
 
@@ -71,6 +79,7 @@ class Ticket:
         limits = self._admission.limits
         if count > limits.max_megapixels * 10**6:
             raise Failure(413, "too_large", f"Send an image of at most {limits.max_megapixels} megapixels.")
+        self._admission.sized += not self.pixels
         self.pixels += count
         self._admission.pixels += count
         if self._admission.pixels > limits.queue_megapixels * 10**6:
@@ -84,6 +93,10 @@ class Admission:
     ----------
     requests, bytes, pixels : int
         What is admitted and not finished.
+    sized : int
+        The requests whose pixels are known.
+    pace : Pace
+        Told by those who compute.
 
     Examples
     --------
@@ -97,7 +110,8 @@ class Admission:
 
     def __init__(self, limits: Limits, on_refusal: Callable[[str], object] = lambda reason: None) -> None:
         self.limits, self._on_refusal = limits, on_refusal
-        self.requests = self.bytes = self.pixels = 0
+        self.requests = self.bytes = self.pixels = self.sized = 0
+        self.pace = Pace()
         self.draining = False
 
     @contextmanager
@@ -113,6 +127,8 @@ class Admission:
             raise self.full("draining")
         if self.requests >= self.limits.queue_requests:
             raise self.full("requests")
+        if self.requests >= FREE_PLACES and self.seconds > self.limits.queue_seconds:
+            raise self.full("seconds")
         self.requests += 1
         ticket = Ticket(self)
         try:
@@ -121,13 +137,20 @@ class Admission:
             self.requests -= 1
             self.bytes -= ticket.bytes
             self.pixels -= ticket.pixels
+            self.sized -= ticket.pixels > 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it will take to finish what is admitted."""
+        return self.pace.seconds(self.pixels, self.requests - self.sized)
 
     def full(self, reason: str) -> Failure:
         """Return the refusal, and count it."""
         self._on_refusal(reason)
         if reason == "draining":
             return Failure(503, "draining", "The server is stopping.", retry_after=5)
-        return Failure(503, "queue_full", f"Too much work is waiting ({reason}); try again later.", retry_after=1)
+        wait = max(1, math.ceil(self.seconds))
+        return Failure(503, "queue_full", f"Too much work is waiting ({reason}); try again later.", retry_after=wait)
 
 
 class RateLimit:

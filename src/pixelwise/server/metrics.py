@@ -46,6 +46,7 @@ class Metrics:
             ("requests", "Requests that wait or are computed.", lambda: admission.requests),
             ("bytes", "Bytes of their image files.", lambda: admission.bytes),
             ("pixels", "Pixels of their images.", lambda: admission.pixels),
+            ("seconds", "How long they will take, by the measured speed.", lambda: admission.seconds),
         ):
             Gauge(f"pixelwise_queue_{name}", text, registry=self.registry).set_function(read)
 

@@ -66,7 +66,7 @@ class Service:
         )
         self.volumes = options.volumes
         self.reader = WorkerClient(_READER, ("volumes",) if options.volumes else (), lambda: restarted("reader").inc())
-        self.predictions = Predictions(self.predictor, self.limits, self.metrics)
+        self.predictions = Predictions(self.predictor, self.limits, self.metrics, self.admission.pace)
         self._folder = tempfile.TemporaryDirectory(prefix="pixelwise-", ignore_cleanup_errors=True)
         for path in models:
             self.add_model(path)

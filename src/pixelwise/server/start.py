@@ -83,7 +83,10 @@ def serve(
         The port is not free, or the project folder cannot be used.
     """
     folder, token = out or _project_folder(targets), _token(token_file)
-    config = uvicorn.Config("", host=host, port=port, log_config=None, access_log=False, server_header=False)
+    # h11 bounds the head of a request, httptools does not
+    config = uvicorn.Config(
+        "", host=host, port=port, http="h11", log_config=None, access_log=False, server_header=False
+    )
     config.timeout_graceful_shutdown = _DRAIN_SECONDS
     config.h11_max_incomplete_event_size = 2**16
     try:

@@ -25,6 +25,7 @@ _UNDERSTAND_SECONDS = 3600.0
 _CROP_SECONDS = 600.0
 _SCORE_SECONDS = 60.0
 _PROBE_SECONDS = 60.0
+_SECONDS_PER_PIXEL = 2e-5  # of images on the page, which may be large: 33 minutes for 100 megapixels
 
 
 class Studio:
@@ -162,9 +163,9 @@ class Studio:
             job = {"image": str(image.path), "folder": str(working), "name": "mask", "key": image.id}
             job |= {"uncertainty": True, "overlay": True}
             began = time.monotonic()
-            result = await self.service.predictions.predict(
-                path, job, info["height"] * info["width"] * (info["depth"] or 1)
-            )
+            pixels = info["height"] * info["width"] * (info["depth"] or 1)
+            seconds = self.service.limits.deadline + pixels * _SECONDS_PER_PIXEL
+            result = await self.service.predictions.predict(path, job, pixels, seconds)
             words = result.pop("options", ())
             about = await self.service.about(path)
             score = await self._score(image, str(working / result["files"]["mask"]), about)

@@ -1,6 +1,7 @@
 // The page: which image is shown, which layer, and what keys do.
 
 import { Checks } from "./checks.js";
+import { describe, readDropped, refusal } from "./drop.js";
 import { follow, get, post, upload } from "./api.js";
 import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
@@ -15,6 +16,8 @@ const state = { images: [], models: [], classes: [], colours: [], messages: [] }
 let image = null;
 let result = null;
 let shown = null; // the image whose view is open
+let refused = []; // sentences about dropped files that were not taken
+let dropNote = ""; // what became of the last drop
 
 function announce(text) { $("announcement").textContent = text; }
 
@@ -55,6 +58,7 @@ const planes = new Planes({
 const training = new Training({
   train: $("train"), stop: $("stop"), resume: $("resume"), text: $("training"), source: $("source"), minutes: $("minutes"),
   snapshots: $("snapshots"), snapshot: $("snapshot"), snapshotImage: $("snapshot-image"), snapshotTruth: $("snapshot-truth"), curve: $("curve"), goOn: $("go-on"),
+  command: $("training-command"),
 }, announce);
 const checks = new Checks({
   section: $("checks"), check: $("check"), fix: $("fix"), text: $("check-text"), list: $("findings"), command: $("check-command"),
@@ -78,8 +82,8 @@ function options(select, values) {
 }
 
 function showState() {
-  $("sentence").textContent = state.sentence;
-  $("messages").replaceChildren(...[...state.messages, ...state.problems.map((one) => `${one.file}: ${one.text}`)].slice(0, 200).map((text) => {
+  $("sentence").textContent = `${state.sentence} ${dropNote}`.trim();
+  $("messages").replaceChildren(...[...refused, ...state.messages, ...state.problems.map((one) => `${one.file}: ${one.text}`)].slice(0, 200).map((text) => {
     const item = document.createElement("li");
     item.textContent = text;
     return item;
@@ -100,6 +104,7 @@ function showThumbnails() { thumbnails.show(state.images, image && image.id); }
 async function open(id) {
   const about = await get(`/api/images/${id}`);
   image = planes.open(about);
+  training.setUpright(Boolean(about.volume && about.volume.planes.axial.upright));
   [result, shown] = [null, null];
   setToolsEnabled(!image.volume);
   [$("low").value, $("high").value, $("gamma").value] = ["", "", 1];
@@ -135,6 +140,7 @@ async function showPlane() {
 function setToolsEnabled(enabled) {
   if (!enabled) setTool("pan");
   for (const one of document.querySelectorAll("[data-tool]:not([data-tool=pan]), #class, #radius, #useful, #undo, #redo")) one.disabled = !enabled;
+  $("mask-hint").textContent = enabled ? "for Fiji, napari, QuPath: PNG or TIFF" : "for 3D Slicer, ITK-SNAP, Fiji: on the grid of the volume";
   document.querySelectorAll("[data-take=corrected], [data-take=geojson]").forEach((one) => { one.parentElement.hidden = !enabled; });
 }
 
@@ -161,6 +167,7 @@ function showResult(found) {
 async function predict() {
   if (!image || !state.models.length) return;
   $("predict").disabled = true;
+  $("count").textContent = "Predicting ...";
   announce("Predicting ...");
   const { id } = image;
   try {
@@ -170,7 +177,7 @@ async function predict() {
     if (own) Object.assign(own, { uncertainty: found.uncertainty, score: found.score });
     if (image.id === id) showResult(found);
     announce(`${found.objects} objects found.`);
-  } catch (error) { report(error); } finally { $("predict").disabled = false; }
+  } catch (error) { if (image.id === id) $("count").textContent = ""; report(error); } finally { $("predict").disabled = false; }
 }
 
 // One after the other, so that the page stays quick; a click in between stops it.
@@ -203,19 +210,25 @@ async function useful() {
   announce(`Place at ${box[1]}, ${box[0]}.`);
 }
 
-async function addFiles(files) {
-  let first = null;
-  for (const file of files) {
+async function addFiles(dropped) {
+  let [first, added] = [null, 0];
+  [refused, dropNote] = [[], ""];
+  for (const [index, file] of dropped.files.entries()) {
     try {
-      announce(`Sending ${file.name} ...`);
-      const added = await upload(file);
-      if (!state.images.some((one) => one.id === added.id)) {
-        state.images.push({ ...added, split: "", labelled: false, marked: false, results: [] });
+      const count = dropped.files.length > 1 ? ` (${index + 1} of ${dropped.files.length})` : "";
+      $("sentence").textContent = `Sending ${file.name}${count} ...`;
+      if (refusal(file)) throw new Error(refusal(file));
+      const one = await upload(file);
+      if (!state.images.some((known) => known.id === one.id)) {
+        state.images.push({ ...one, split: "", labelled: false, marked: false, results: [] });
       }
-      first = first || added.id;
-    } catch (error) { report(new Error(`${file.name}: ${error.message}`)); }
+      first = first || one.id;
+      added += 1;
+    } catch (error) { refused.push(`${file.name}: ${error.message}`); }
   }
-  showThumbnails();
+  dropNote = describe(dropped, added, refused);
+  await reload();
+  if (dropNote) announce(dropNote);
   if (!first) return;
   await open(first);
   if (state.models.length) await predict();
@@ -351,13 +364,13 @@ for (const id of ["low", "high", "gamma"]) {
 $("show-help").addEventListener("click", () => $("help").showModal());
 $("copy").addEventListener("click", () => navigator.clipboard.writeText($("command").textContent).then(() => announce("Copied.")).catch(report));
 $("open-file").addEventListener("click", () => $("file").click());
-$("file").addEventListener("change", () => addFiles([...$("file").files]).catch(report));
+$("file").addEventListener("change", () => addFiles({ files: [...$("file").files] }).catch(report));
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  addFiles([...event.dataTransfer.files]).catch(report);
+  readDropped(event.dataTransfer).then(addFiles).catch(report);
 });
 viewer.osd.addHandler("canvas-click", (event) => {
   if (!event.quick || !image || !result || marks.tool !== "pan") return;

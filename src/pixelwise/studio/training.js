@@ -94,6 +94,9 @@ export class Training {
     this.elements.snapshotTruth.src = `${path}?what=truth`;
   }
 
+  // Slices of volumes are stored with the back of a body, or its feet, first, and drawn with them at the bottom.
+  setUpright(upright) { this.elements.snapshots.classList.toggle("upright", upright); }
+
   show() {
     const { job, elements } = this;
     const active = Boolean(job) && ACTIVE.includes(job.state);
@@ -103,6 +106,7 @@ export class Training {
     elements.resume.hidden = !job || !["stopped", "failed"].includes(job.state);
     elements.goOn.disabled = elements.source.value !== "marks";
     elements.text.textContent = this.error || (job ? this.sentence(job) : "");
+    elements.command.textContent = job ? job.command : "";
     this.drawCurves();
   }
 

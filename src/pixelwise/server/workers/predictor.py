@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from pixelwise.labels.region_properties import ObjectTable
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.server.workers.components import component_tables
+from pixelwise.server.workers.lanes import LANES, Lanes
 from pixelwise.server.workers.protocol import Reply, describe_error, run_worker
 from pixelwise.server.workers.volume_results import CONFIDENT, save_volume
 from pixelwise.workflow.confidence import uncertainty_map
@@ -48,6 +50,7 @@ class Predictor:
     def __init__(self, runtime: str, device: str) -> None:
         self._runtime, self._device = runtime, device
         self._models: OrderedDict[str, tuple[SegmentationModel, str]] = OrderedDict()
+        self._lanes, self._loading = Lanes(), Lock()
 
     def describe(self, model: str) -> Reply:
         """Load a model, warm it up and return what clients need to know about it."""
@@ -85,6 +88,10 @@ class Predictor:
             `results`: for each request `files` by kind, `size`, `objects` (None with `only_mask`), mean `uncertainty`
             (0 to 1) and `warnings`, or `error`.
         """
+        with self._lanes.call():
+            return Reply({"results": self._predict(model, requests)})
+
+    def _predict(self, model: str, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         loaded, digest = self._load(model)
         card = loaded.model_card
         results: list[dict[str, Any]] = [{} for _ in requests]
@@ -93,7 +100,8 @@ class Predictor:
             try:
                 path = Path(request["image"])
                 if is_large(path, image_size(path, card), PredictOptions()):
-                    results[index] = _predict_large(loaded, digest, request)
+                    with self._lanes.compute(loaded.predictor.runtime):
+                        results[index] = _predict_large(loaded, digest, request)
                 else:
                     image = read_pixels(path, card.channels, options=card.reading, dimensions=loaded.dimensions)
                     images.append((index, image))
@@ -101,15 +109,16 @@ class Predictor:
                 results[index] = {"error": describe_error(error)}
         wanted = any(request.get("uncertainty") for request in requests)
         few = sum(image.pixels.size for _, image in images) * card.network.classes <= CONFIDENT * card.channels
-        decoded = loaded.predict_many(
-            (((index, image), image.pixels, _spacing(image)) for index, image in images),
-            probabilities=wanted and (loaded.dimensions == 2 or few),
-            concurrent=True,
-        )
-        for (index, image), pending in decoded:
+        with self._lanes.compute(loaded.predictor.runtime):
+            decoded = loaded.predict_many(
+                (((index, image), image.pixels, _spacing(image)) for index, image in images),
+                probabilities=wanted and (loaded.dimensions == 2 or few),
+            )
+            predicted = [(index, image, pending.finish()) for (index, image), pending in decoded]
+        for index, image, prediction in predicted:
             with without_flushing() if requests[index].get("temporary") else nullcontext():
-                results[index] = _save(loaded, requests[index], image, pending.finish())
-        return Reply({"results": results})
+                results[index] = _save(loaded, requests[index], image, prediction)
+        return results
 
     def infer(self, model: str, tensor: str, shape: list[int], dtype: str, labels: str) -> Reply:
         """Predict an image that is a raw array in a file, and write its labels as raw int32 into another."""
@@ -117,19 +126,21 @@ class Predictor:
         pixels = np.fromfile(tensor, np.dtype(dtype)).reshape(shape)
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             raise BadImage("finite values", "NaN or Inf", "Replace them before sending the image.")
-        predicted = loaded.predict_pixels(pixels)
+        with self._lanes.call(), self._lanes.compute(loaded.predictor.runtime):
+            predicted = loaded.predict_pixels(pixels)
         predicted.labels.astype("<i4").tofile(labels)
         return Reply({"shape": list(predicted.labels.shape), "warnings": list(predicted.warnings)})
 
     def _load(self, model: str) -> tuple[SegmentationModel, str]:
-        if model not in self._models:
-            file = find_model(model)
-            loaded = load_model_for_prediction(file, device=self._device, runtime=self._runtime)
-            self._models[model] = loaded, model_digest(file)
-            while len(self._models) > _MODELS:
-                self._models.popitem(last=False)
-        self._models.move_to_end(model)
-        return self._models[model]
+        with self._loading:
+            if model not in self._models:
+                file = find_model(model)
+                loaded = load_model_for_prediction(file, device=self._device, runtime=self._runtime)
+                self._models[model] = loaded, model_digest(file)
+                while len(self._models) > _MODELS:
+                    self._models.popitem(last=False)
+            self._models.move_to_end(model)
+            return self._models[model]
 
 
 def _spacing(image: Image) -> tuple[float, ...] | None:
@@ -164,11 +175,14 @@ def _save(model: SegmentationModel, request: dict[str, Any], image: Image, resul
         found = save_volume(request, image, result, card)
         return _finish(folder, card, found, found.pop("rows"))
     options = PredictOptions(overlays=bool(request.get("overlay")))
-    summary = OutputSummary(folder, card, options)
-    saved = summary.save(request["name"], Path(request["image"]), image, result)
-    files, uncertainty = {"mask": saved.files[0].name}, None
-    if options.overlays:
-        files["overlay"] = saved.files[-1].name
+    only_mask = bool(request.get("only_mask")) and not options.overlays
+    summary, table, uncertainty = OutputSummary(folder, card, options), None, None
+    if only_mask:
+        files = {"mask": summary.save_mask(request["name"], image, result)[0].name}
+    else:
+        saved = summary.save(request["name"], Path(request["image"]), image, result)
+        files, table = {"mask": saved.files[0].name}, saved.table
+        files |= {"overlay": saved.files[-1].name} if options.overlays else {}
     if request.get("tiff"):
         files["tiff"] = write_labels(folder / f"{request['name']}.labels.tif", result.labels, image.spacing).name
     if request.get("uncertainty") and result.probabilities is not None:
@@ -184,7 +198,7 @@ def _save(model: SegmentationModel, request: dict[str, Any], image: Image, resul
     }
     if request.get("only_mask"):
         return {**found, "task": card.task, "objects": None}
-    tables = [saved.table] if saved.table is not None else component_tables(result.labels, image.pixels)
+    tables = [table] if table is not None else component_tables(result.labels, image.pixels)
     write_table(folder / "objects.csv", [(Path(request["image"]).name, table) for table in tables], card.classes)
     files["table"] = "objects.csv"
     return _finish(folder, card, found, _object_rows(tables))
@@ -223,7 +237,7 @@ def main(model: str, runtime: str, device: str) -> None:
         return predictor.describe(model) if model else Reply()
 
     calls = {"predict": predictor.predict, "infer": predictor.infer, "describe": predictor.describe}
-    run_worker(calls, prepare=prepare)
+    run_worker(calls, prepare=prepare, threads=LANES)
 
 
 if __name__ == "__main__":

@@ -89,15 +89,11 @@ class OutputSummary:
         """Write the requested files of one image; thread-safe."""
         if image.grid is not None:
             return self._save_volume(name, path, image, result)
-        place = image.georeference
-        suffix = ".png" if place is None else ".tif"  # PNG holds no coordinates
-        files, table, labels = [self.folder / f"{name}{suffix}"], None, result.labels
+        place, table, confidence = image.georeference, None, None
+        file, labels = self.save_mask(name, image, result)
+        files, suffix = [file], ".png" if place is None else ".tif"
         if self.model_card.task == "instance":
-            files[0] = write_labels(files[0], result.labels, image.spacing, place)
             table = measure_objects(result.labels, image.pixels)
-        else:
-            labels = self._write_mask(files[0], image, result.labels.astype(np.uint8, copy=False))
-        confidence = None
         if result.probabilities is not None and self.options.confidence:
             confidence = confidence_of(path.name, result.labels, result.probabilities, self.model_card)
             files.append(self.folder / f"{name}.uncertainty{suffix}")
@@ -131,6 +127,14 @@ class OutputSummary:
                 *(objects.messages if objects is not None else ()),
             ),
         )
+
+    def save_mask(self, name: str, image: Image, result: Prediction) -> tuple[Path, np.ndarray]:
+        """Write the mask or label image alone; return its path, and its values with missing pixels marked."""
+        place, labels = image.georeference, result.labels
+        path = self.folder / f"{name}{'.png' if place is None else '.tif'}"  # PNG holds no coordinates
+        if self.model_card.task == "instance":
+            return write_labels(path, labels, image.spacing, place), labels
+        return path, self._write_mask(path, image, labels.astype(np.uint8, copy=False))
 
     def _save_volume(self, name: str, path: Path, image: Image, result: Prediction) -> ImageOutputs:
         """Write the requested files of one volume."""

@@ -1,0 +1,64 @@
+"""A folder as people have them is dropped on the page: what can be used is used, and the rest is named."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bright import drawn_image, write_bright_model
+from browser import MARKS, Server, opened, until_true
+from pixelwise.io.write import png_bytes, write_image
+
+pytestmark = MARKS
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
+    folder = tmp_path_factory.mktemp("studio")
+    write_bright_model(folder / "cells.safetensors")
+    write_image(folder / "data" / "first.png", drawn_image(1, 64))
+    server = Server(str(folder / "cells.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
+    with opened(server, viewport={"width": 1280, "height": 800}) as page:
+        page.server = server
+        yield page
+    assert server.close() == 0
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    """Two images, one of them deep inside; masks, what systems leave behind, and files that are no images."""
+    folder = tmp_path / "what I have"
+    write_image(folder / "cells 2.png", drawn_image(2, 64))
+    write_image(folder / "more" / "inside" / "16 bit.tif", drawn_image(3, 64).astype(np.uint16) * 16)
+    write_image(folder / "masks" / "cells 2.png", np.zeros((1, 64, 64), np.uint8))
+    for name, content in {".DS_Store": b"x", "paper.pdf": b"%PDF-1.4", "empty.png": b""}.items():
+        (folder / name).write_bytes(content)
+    (folder / "broken.png").write_bytes(png_bytes(drawn_image(4, 64))[:40])
+    return folder
+
+
+def drop(page: Any, *paths: Path) -> None:
+    """Drop files or folders in the middle of the page, as a file manager does."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 640, "y": 400, "data": data})
+
+
+def test_a_messy_folder_is_read_and_what_was_left_out_is_named(page: Any, messy: Path) -> None:
+    drop(page, messy)
+    until_true(page, "() => document.getElementById('sentence').textContent.includes('2 of 5 files')")
+    names = {image["name"] for image in page.server.get("/api/state")["images"]}
+    assert names == {"first.png", "cells 2.png", "16 bit.tif"}
+    assert "Masks (masks)" in page.inner_text("[data-testid=sentence]")
+    listed = page.inner_text("[data-testid=messages]")
+    assert all(name in listed for name in ("paper.pdf", "empty.png", "broken.png"))
+    assert ".DS_Store" not in listed
+
+
+def test_a_single_file_that_is_no_image_is_answered_by_its_sentence(page: Any, messy: Path) -> None:
+    drop(page, messy / "paper.pdf")
+    until_true(page, "() => document.getElementById('sentence').textContent.includes('a PDF document')")
+    assert "16 bit.tif" in {image["name"] for image in page.server.get("/api/state")["images"]}
