@@ -23,7 +23,7 @@ RECORDS = {
     "export": DataOptions,
     "predict": PredictOptions,
 }
-OMITTED = {"forecast": {"allow_missing"}}  # masks may always be missing
+OMITTED = {"forecast": {"allow_missing", "missing_empty"}}  # masks may always be missing
 OUR_WORDS = r"\b(told|tells?|says?|mend\w*|stands?|turn(s|ed)|part(s|ed|ing)?|promised|proof|certificate|photos?)\b"
 
 

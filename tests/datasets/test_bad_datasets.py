@@ -115,8 +115,8 @@ ROWS = (
     Row(67, "NaN", corrupted(lambda r: (tifffile.imwrite(r / "masks/case_0.tif", np.where(mask(0), np.nan, 0)
                                                        .astype(np.float32)), (r / MASK).unlink())),
         "dataset", "refuse", ("NaN", "case_0")),
-    Row(68, "colours without a table", corrupted(lambda r: None, draw=coloured), "dataset", "refuse",
-        ("table of colours", "255,0,0", "classes.txt")),
+    Row(68, "colours without a table", corrupted(lambda r: None, draw=coloured), "dataset", "accept", (),
+        lambda d: len(d.classes) == 3 and any("255,0,0" in t and "classes.txt" in t for t in d.messages)),
     Row(68, "unknown colour", corrupted(lambda r: (r / "classes.txt").write_text("0 a 0,0,0\n1 b 255,0,0\n", "utf-8"),
                                          draw=coloured),
         "dataset", "refuse", ("unknown colours", "0,0,255")),

@@ -159,11 +159,11 @@ def test_the_error_counts_left_out_files(tmp_path: Path) -> None:
 
 def test_colours_without_a_table_have_a_flag(tmp_path: Path) -> None:
     pairs(tmp_path, draw=coloured)
-    with pytest.raises(BadDataset, match="--task multiclass"):
-        detect_dataset(tmp_path)
-    labelling = detect_dataset(tmp_path, DataOptions(task="multiclass")).labelling
-    assert labelling.colours == ((0, 0, 0), (0, 0, 255), (255, 0, 0))
-    assert labelling.coded_by_colour
+    for options in (DataOptions(), DataOptions(task="multiclass")):
+        dataset = detect_dataset(tmp_path, options)
+        assert any("--task" in message and "255,0,0" in message for message in dataset.messages)
+        assert dataset.labelling.colours == ((0, 0, 0), (0, 0, 255), (255, 0, 0))
+        assert dataset.labelling.coded_by_colour
 
 
 def test_swapped_masks_are_reported(tmp_path: Path) -> None:

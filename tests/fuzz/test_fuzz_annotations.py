@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 
 from datasets.formats.test_cvat import SQUARE, folder
 from datasets.formats.test_damaged import LABEL_STUDIO, VIA
+from datasets.formats.test_segment_anything import write as masks
+from datasets.formats.test_slide_outlines import region
+from datasets.formats.test_slide_outlines import write as outlines
+from datasets.formats.test_supervisely import polygon, project
 from drawn import SIZE, image, objects, pairs, save, several
 from fuzz.mutations import ODD, accept_or_refuse, edits, examples, mutate, places, replaced
 from pixelwise.datasets.annotations import Shapes
@@ -47,11 +51,18 @@ def _one_file(name: str, content: Any) -> Callable[[Path], Path]:
     return make
 
 
+CORNERS = [[4, 4], [11, 4], [11, 9], [4, 9]]
 # the first result of the sample is a whole one
 _POLYGONS = [{**LABEL_STUDIO[0], "annotations": [{"result": LABEL_STUDIO[0]["annotations"][0]["result"][:1]}]}]
 SETS: dict[str, Callable[[Path], Path]] = {
     **{name: _written(name) for name in ("coco", "yolo", "labelme", "voc", "qupath", "imagej", "nnunet")},
     "cvat": lambda root: folder(root / "set", SQUARE),
+    "supervisely": lambda root: project(root / "set", polygon("leaf", CORNERS, [[6, 6], [8, 6], [8, 8]])),
+    "segment anything": lambda root: masks(root / "set", [200, 30, SIZE[0] * SIZE[1] - 230]),
+    "slide outlines": lambda root: outlines(
+        root / "set", f"<Annotations><Annotation Name='a'>{region((2, 2, 9, 9))}</Annotation></Annotations>"
+    ),
+    "run lengths": _one_file("a.csv", "ImageId,EncodedPixels,ClassId\na.png,5 3 90 4,1\na.png,300 9,2\n"),
     "via": _one_file("a.json", VIA),
     "label studio": _one_file("a.json", _POLYGONS),
     "class table": _written("folders", draw=several(1, 2, 3)),

@@ -105,7 +105,7 @@ def forecast(
         limit = TrainingBudget(steps=settings.values["training.steps"])
     check_output_folder(folder, root)
     check_weights_early(settings, progress)
-    options = replace(settings.data, allow_missing=True)
+    options = replace(settings.data, allow_missing=True, missing_empty=False)
     dataset = _read_dataset(root, options, seed, progress)
     paths = find_candidates(dataset, options, Path(unlabelled) if unlabelled is not None else None)
     if paths:

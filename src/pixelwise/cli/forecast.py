@@ -21,7 +21,7 @@ def add_forecast_command(app: typer.Typer) -> None:
     app.command()(forecast)
 
 
-@options_from_record(DataOptions, omit=("allow_missing",))
+@options_from_record(DataOptions, omit=("allow_missing", "missing_empty"))
 def forecast(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks; masks may be missing.")],
     overrides: Overrides = None,

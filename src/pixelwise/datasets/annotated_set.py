@@ -91,6 +91,12 @@ def _pairs(
     annotated_test = any(image.split == "test" and image.annotation is not None for image in annotated.images)
     for_prediction = [image for image in missing if image.split == "test" and not annotated_test]
     missing = [image for image in missing if image not in for_prediction]
+    empty: list[AnnotatedImage] = []
+    if options.missing_empty and missing:
+        empty = [replace(image, annotation=ObjectMasks(paths=())) for image in missing]
+        count = pluralise(len(empty), "image has", "images have")
+        messages.append(f"{count} no mask: nothing is marked in them (--missing-empty).")
+        missing = []
     if for_prediction:
         count = pluralise(len(for_prediction), "image")
         messages.append(f"test has {count} without masks: ignored (use predict on them).")
@@ -100,7 +106,7 @@ def _pairs(
         problems += [
             Problem(file=files_of(root, image.image)[0], kind="missing mask", text="no annotation") for image in missing
         ]
-    images = [image for image in annotated.images if image.annotation is not None]
+    images = [*(image for image in annotated.images if image.annotation is not None), *empty]
     images.sort(key=lambda image: (SPLITS.index(image.split or "train"), natural_key(image.name)))
     grouped = _divisible(images)
     return [

@@ -141,7 +141,8 @@ def _assemble(
 
 def _grouped(image: LabelledImage, root: Path) -> GroupedImage:
     path = image.path.relative_to(root).with_suffix("")
-    key = "/".join(path.parts[path.parts.index(image.label) + 1 :])
+    inside = path.parts.index(image.label) + 1 if image.label in path.parts[:-1] else 0  # a table names it otherwise
+    key = "/".join(path.parts[inside:])
     return GroupedImage(name=image.name, path=path.as_posix(), key=key, split=image.split)
 
 

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name, walk_folders
 from pixelwise.datasets.masks.likeness import are_flat, find_mask_side
-from pixelwise.datasets.naming.folder_names import natural_key, pairing_name, read_folder_name
+from pixelwise.datasets.naming.folder_names import (
+    Role,
+    is_split_word,
+    looks_like_masks,
+    natural_key,
+    pairing_name,
+    read_folder_name,
+)
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
 from pixelwise.datasets.naming.rules import boundaries
 from pixelwise.datasets.options import DataOptions
@@ -104,7 +111,7 @@ def _unwrap(root: Path) -> Path:
     """Descend while a folder contains only one folder that is not a split."""
     while True:
         inner = _folders(root)
-        if len(inner) != 1 or _split_of(inner[0]) is not None or _image_files(root) or not _folders(inner[0]):
+        if len(inner) != 1 or is_split_word(inner[0].name) or _image_files(root) or not _folders(inner[0]):
             return root
         root = inner[0]
 
@@ -136,7 +143,7 @@ def _are_classes(root: Path, contents: _FolderContents) -> bool:
     """Return whether the folders do not look like images with masks."""
     # a class may be called `mask`, of people who wear one: its pixels are not those of masks
     for paths in contents.files.values():
-        roles = {path: {read_folder_name(name)[1] for name in path.relative_to(root).parts[:-1]} for path in paths}
+        roles = {path: set(map(_role_of, path.relative_to(root).parts[:-1])) for path in paths}
         masks = [path for path, found in roles.items() if "mask" in found]
         if any("image" in found for found in roles.values()) or (masks and are_flat(masks)):
             return False
@@ -152,6 +159,11 @@ def _are_classes(root: Path, contents: _FolderContents) -> bool:
     return not any(
         _hold_masks([paths for (other, _), paths in contents.files.items() if other == split]) for split in splits
     )
+
+
+def _role_of(name: str) -> Role | None:
+    """Return the role that a folder name gives, or a word in it, as in ``GT_01``."""
+    return read_folder_name(name)[1] or ("mask" if looks_like_masks(name) else None)
 
 
 def _are_cases(contents: _FolderContents) -> bool:

@@ -12,7 +12,7 @@ from pixelwise.datasets.annotated_set import prepare, restrict
 from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.class_dataset import examine_classes
-from pixelwise.datasets.class_folders import read_class_folders
+from pixelwise.datasets.class_folders import ClassFolders, read_class_folders
 from pixelwise.datasets.detect import detect_format
 from pixelwise.datasets.examples import Dataset, Example, read_labels, read_pixels
 from pixelwise.datasets.folder_layout import Pair, find_unlabelled, read_layout
@@ -24,6 +24,7 @@ from pixelwise.datasets.image_decisions import (
     read_options,
 )
 from pixelwise.datasets.images.files import find_images
+from pixelwise.datasets.label_table import read_label_table
 from pixelwise.datasets.masks.checks import find_exchanged
 from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
 from pixelwise.datasets.masks.labelling import interpret_masks
@@ -143,7 +144,7 @@ def scan_dataset(
     options, progress = options or DataOptions(), progress or Progress()
     options, voxel_size = with_voxel_size(root, options)
     annotated = detect_format(root, options)
-    classes = read_class_folders(root, options) if annotated is None else None
+    classes = _read_classes(root, options) if annotated is None else None
     if classes is not None:
         return examine_classes(root, classes, options, seed, progress, observer)
     if annotated is None:
@@ -200,6 +201,14 @@ def scan_dataset(
     if observer is not None:
         observer.finish(dataset)
     return dataset
+
+
+def _read_classes(root: Path, options: DataOptions) -> ClassFolders | None:
+    """Return the class of each image, from a table or from folders; None if images have masks."""
+    table = read_label_table(root, options)
+    if table is not None and (options.task == "classification" or not read_layout(root, options).pairs):
+        return table
+    return read_class_folders(root, options)
 
 
 def _understand(

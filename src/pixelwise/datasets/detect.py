@@ -18,6 +18,10 @@ from pixelwise.datasets.formats import (
     labelme,
     map_geojson,
     qupath,
+    rle_table,
+    segment_anything,
+    slide_outlines,
+    supervisely,
     via,
     voc,
     yolo,
@@ -32,6 +36,7 @@ from pixelwise.datasets.layouts import (
     folder_per_class,
     ilastik,
     nnunet,
+    page_stacks,
     qupath_tiles,
     roboflow,
     vessels,
@@ -55,25 +60,34 @@ class Format:
     by_folders : bool
         It is recognised by names of folders and files, which `--images`, `--masks` and the flags for prefixes and
         suffixes override.
+    only_named : bool
+        It is another reading of such files, which the user has to name.
+    of_pages : bool
+        It is one reading of the pages of stacks, which `--volumes`, `--stack` and `--pages` override.
     """
 
     key: str
     recognise: Callable[[Path], bool]
     read: Callable[[Path, DataOptions], AnnotatedSet]
     by_folders: bool = False
+    only_named: bool = False
+    of_pages: bool = False
 
 
 # Formats with files of their own come first; those that are recognised by folders alone last.
 FORMATS: tuple[Format, ...] = (
     Format(key="nnunet", recognise=nnunet.recognise, read=nnunet.read),
     Format(key="roboflow", recognise=roboflow.recognise, read=roboflow.read),
+    Format(key="segment-anything", recognise=segment_anything.recognise, read=segment_anything.read),
     Format(key="coco", recognise=coco.recognise, read=coco.read),
     Format(key="label-studio", recognise=label_studio.recognise, read=label_studio.read),
     Format(key="cvat", recognise=cvat.recognise, read=cvat.read),
     Format(key="via", recognise=via.recognise, read=via.read),
     Format(key="labelme", recognise=labelme.recognise, read=labelme.read),
+    Format(key="supervisely", recognise=supervisely.recognise, read=supervisely.read),
     Format(key="yolo", recognise=yolo.recognise, read=yolo.read),
     Format(key="voc", recognise=voc.recognise, read=voc.read),
+    Format(key="slide-outlines", recognise=slide_outlines.recognise, read=slide_outlines.read),
     Format(key="qupath", recognise=qupath.recognise, read=qupath.read),
     Format(key="map-geojson", recognise=map_geojson.recognise, read=map_geojson.read),
     Format(key="imagej", recognise=imagej_roi.recognise, read=imagej_roi.read),
@@ -88,6 +102,10 @@ FORMATS: tuple[Format, ...] = (
     Format(key="cellpose", recognise=cellpose.recognise, read=cellpose.read, by_folders=True),
     Format(key="file-per-object", recognise=file_per_object.recognise, read=file_per_object.read, by_folders=True),
     Format(key="folder-per-class", recognise=folder_per_class.recognise, read=folder_per_class.read, by_folders=True),
+    Format(key=rle_table.COLUMNS, recognise=rle_table.recognise, read=rle_table.read, by_folders=True),
+    Format(key=rle_table.ROWS, recognise=rle_table.recognise, read=rle_table.read, only_named=True),
+    Format(key="page-stack", recognise=page_stacks.recognise, read=page_stacks.read, of_pages=True),
+    Format(key="pages", recognise=page_stacks.are_stacks, read=page_stacks.read, only_named=True),
 )
 
 
@@ -122,5 +140,7 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
         return chosen.read(root, options)
     affixes = (options.image_prefix, options.image_suffix, options.mask_prefix, options.mask_suffix)
     named = options.stack or any(given is not None for given in (options.images, options.masks, *affixes))
-    found = next((f for f in FORMATS if not (named and f.by_folders) and f.recognise(root)), None)
+    pages_told = options.volumes or options.stack or options.pages is not None
+    tried = (f for f in FORMATS if not (f.only_named or (named and f.by_folders) or (pages_told and f.of_pages)))
+    found = next((f for f in tried if f.recognise(root)), None)
     return None if found is None else found.read(root, options)

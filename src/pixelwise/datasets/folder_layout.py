@@ -7,34 +7,42 @@ whose files have the same names, or names that a constant prefix or suffix makes
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
 from pixelwise.datasets.annotations import Annotation, MaskFile, ObjectMasks, files_of_annotation
+from pixelwise.datasets.naming.case_folders import pair_case_folders
 from pixelwise.datasets.naming.folder_names import (
     Role,
+    is_split_word,
     looks_like_masks,
     natural_key,
     read_folder_name,
     split_beside_role,
+    splits_in_names,
+    splits_of_siblings,
+    without_parent,
 )
 from pixelwise.datasets.naming.folder_roles import (
     Folder,
     Notes,
     assign_roles,
     leave_out_outputs,
+    pair_numbered_folders,
 )
 from pixelwise.datasets.naming.outputs import PICKLED_SUFFIX
 from pixelwise.datasets.naming.pairing import is_suffix, pair_by_name
 from pixelwise.datasets.naming.places import find_places
+from pixelwise.datasets.naming.unmarked import find_unmarked
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.other_files import describe_without_images
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.read import SUFFIXES, is_volume_folder
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 ROLES: tuple[Role, Role] = ("image", "mask")
@@ -99,13 +107,25 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     levels = zip(*(folder.parts for folder in folders), strict=False)
     shared = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
     stated = {split_beside_role(name) for folder in folders for name in folder.parts} - {None}
+    siblings = splits_of_siblings(dict.fromkeys(name for folder in folders for name in folder.parts))
     for folder in folders:
-        _read_folder_names(folder, options, shared, several=len(stated) > 1)
+        _read_folder_names(folder, options, shared, siblings, several=len(stated) > 1)
     for folder in (f for f in folders if f.ignored):
         notes.messages.append(f"{printable('/'.join(folder.parts))} was ignored: another folder was given.")
     folders = leave_out_outputs([folder for folder in folders if not folder.ignored], options, notes)
+    pair_numbered_folders(folders, notes)
     assign_roles(folders, notes)
-    pairs: list[Pair] = []
+    pairs = [
+        Pair(
+            name="/".join((*((case.folder.split,) if case.folder.split else ()), *case.folder.key)),
+            image=case.images[0],
+            annotation=ObjectMasks(paths=(case.mask,)),
+            split=case.folder.split,
+            channel_files=case.images if len(case.images) > 1 else (),
+        )
+        for case in pair_case_folders(folders, options, notes)
+    ]
+    missing: list[tuple[Path, str, Split | None]] = []
     united = False
     for place in find_places(root, folders, options, notes):
         pairing = pair_by_name(root, place.images, place.masks, options)
@@ -123,15 +143,48 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
             )
             for name, image, mask in pairing.pairs
         ]
+        for path in pairing.missing:
+            missing.append((path, "/".join((*prefix, stem_of(path))), place.split))
     if not united:
         pairs = [replace(pair, annotation=MaskFile(path=files_of_annotation(pair.annotation)[0])) for pair in pairs]
+    if pairs:
+        pairs += _unmarked(root, missing, options, notes)
     if any(problem.kind == "ambiguous folders" for problem in notes.problems):  # what is missing follows from it
         notes.problems = [p for p in notes.problems if p.kind not in ("missing mask", "orphan mask", "names differ")]
+    pairs = _with_named_splits(pairs, notes)
     _report_pickled([name for name in others if name.casefold().endswith(PICKLED_SUFFIX)], pairs, notes)
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.split or "train"), natural_key(pair.name)))
     return FolderLayout(
         pairs=tuple(pairs), messages=tuple(dict.fromkeys(notes.messages)), problems=tuple(notes.problems)
     )
+
+
+def _unmarked(
+    root: Path, missing: Sequence[tuple[Path, str, Split | None]], options: DataOptions, notes: Notes
+) -> list[Pair]:
+    """Return images in which nothing is marked, with an empty mask; their problem is removed."""
+    empty, message = find_unmarked(root, [path for path, _, _ in missing], options)
+    notes.messages += [message] if message else []
+    files = {printable(path.relative_to(root)) for path in empty}
+    notes.problems[:] = [p for p in notes.problems if p.kind != "missing mask" or p.file not in files]
+    return [
+        Pair(name=name, image=path, annotation=ObjectMasks(paths=()), split=split)
+        for path, name, split in missing
+        if path in set(empty)
+    ]
+
+
+def _with_named_splits(pairs: list[Pair], notes: Notes) -> list[Pair]:
+    """Return pairs with the splits that begin the names of all files, such as ``train_1`` and ``testA_1``."""
+    if any(pair.split is not None for pair in pairs):
+        return pairs
+    splits = splits_in_names([pair.image.stem for pair in pairs])
+    if not splits:
+        return pairs
+    notes.messages.append(
+        f"File names begin with their split: {', '.join(sorted(set(splits)))} (a column split in pairs.csv decides)."
+    )
+    return [replace(pair, split=split) for pair, split in zip(pairs, splits, strict=True)]
 
 
 def _scan(root: Path) -> tuple[list[Folder], list[str]]:
@@ -185,10 +238,13 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.casefold().endswith(tuple(SUFFIXES))
 
 
-def _read_folder_names(folder: Folder, options: DataOptions, shared: int, *, several: bool) -> None:
+def _read_folder_names(
+    folder: Folder, options: DataOptions, shared: int, siblings: Mapping[str, Split], *, several: bool
+) -> None:
     """Set split, role and key of a folder from the names in its path.
 
-    The first `shared` names are those of all folders. If `several` splits are words in longer names, these count.
+    The first `shared` names are those of all folders. If `several` splits are words in longer names, these count;
+    `siblings` are names that differ in their split alone.
     """
     requested: dict[Role, str | None] = {
         "image": options.images,
@@ -198,8 +254,14 @@ def _read_folder_names(folder: Folder, options: DataOptions, shared: int, *, sev
     key: list[tuple[str, bool]] = []  # names, and whether they look like those of masks
     for index, name in enumerate(folder.parts):
         path = "/".join(folder.parts[: index + 1])
-        split, role = read_folder_name(name)
-        given: Role | None = next((r for r in ROLES if _is_named(requested[r], name, path)), None)
+        inner = without_parent(name, folder.parts[index - 1]) if index else name
+        split, role = read_folder_name(inner)
+        if index < shared and role is None and not is_split_word(inner):
+            split = None  # the name of the whole set, such as "test_data"
+        split = split or (siblings.get(name) if role is None else None)
+        given: Role | None = next(
+            (r for r in ROLES if _is_named(requested[r], name, path) or _is_named(requested[r], inner, path)), None
+        )
         if index < shared and role == "mask" and given is None:
             split = role = None  # the name of the whole set, such as "Lung Segmentation"
         if given is None and role is not None and requested[role] is not None:
@@ -233,7 +295,12 @@ def _check_named(root: Path, folders: Sequence[Folder], options: DataOptions) ->
         if requested is None or (flag == "--masks" and is_suffix(requested)):
             continue
         paths = [folder.parts for folder in folders]
-        if not any(_is_named(requested, path[i], "/".join(path[: i + 1])) for path in paths for i in range(len(path))):
+        names = [
+            (path, i, without_parent(path[i], path[i - 1] if i else "")) for path in paths for i in range(len(path))
+        ]
+        if not any(
+            _is_named(requested, name, "/".join(path[: i + 1])) for path, i, own in names for name in (path[i], own)
+        ):
             names = ", ".join(printable("/".join(path)) for path in paths[:10]) or "none"
             raise BadDataset(
                 f"an image folder called {requested} ({flag})", f"the folders {names}", "Name one of them.", root

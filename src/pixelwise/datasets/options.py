@@ -65,6 +65,8 @@ class DataOptions:
         Fraction of the training images used for validation if no validation split is given.
     allow_missing : bool
         Ignore images without a mask, and masks without an image.
+    missing_empty : bool
+        Nothing is marked in images without a mask: their mask is empty.
     allow_duplicates : bool
         Accept equal images in two splits.
     skip_bad : bool
@@ -107,6 +109,7 @@ class DataOptions:
     group_by: str | None = None
     val_share: float = 0.2
     allow_missing: bool = False
+    missing_empty: bool = False
     allow_duplicates: bool = False
     skip_bad: bool = False
     conflicts: Literal["keep", "drop", "first"] = "keep"
@@ -122,6 +125,8 @@ class DataOptions:
         if not 0 < self.val_share < 1:
             raise BadOption("val_share between 0 and 1", str(self.val_share), "0.2 is usual.")
         self._check_stacks()
+        if self.allow_missing and self.missing_empty:
+            raise BadOption("one of --allow-missing and --missing-empty", "both", "Leave out one of them.")
         if len(set(self.classes)) != len(self.classes):
             raise BadOption("different class names", ", ".join(self.classes), "Name each class once.")
         _ = [parse_region(region) for region in self.regions]

@@ -10,7 +10,7 @@ from pixelwise.text import pluralise
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".dcm",), "Put the slices of each volume into a folder of its own."),
     ((".mgz", ".mgh", ".img", ".hdr"), "Save the volumes as NIfTI (.nii.gz)."),
-    ((".npz", ".npy", ".h5", ".hdf5"),
+    ((".npz", ".npy", ".h5", ".hdf5", ".hdf"),
       "Name the arrays `images` and `masks`, with one image or a stack (images, height, width) in each."),
     ((".mat", ".pkl", ".pt", ".parquet", ".tfrecord"),
      "Save each image and each mask of the arrays as a TIFF or PNG of its own."),
@@ -21,6 +21,7 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".heic", ".heif", ".avif", ".jp2", ".exr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
      "Save them as PNG or TIFF."),
 )  # fmt: skip
+_BOXES = frozenset(("xmin", "x_min", "bbox", "x1", "left", "xtl", "bbox_x"))
 _READ = 1 << 16  # bytes of an annotation file
 _ANNOTATIONS = (".xml", ".json", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
 
@@ -52,6 +53,8 @@ def describe_unread_annotations(root: Path) -> str:
     files = f"{pluralise(count, f'{ending} file')} ({printable(first.relative_to(root))})"
     if ending == ".xml" and _has_boxes(first):
         return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
+    if ending == ".csv" and _has_columns_of_boxes(first):
+        return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
     return f"{files} {'has' if count == 1 else 'have'} no format that can be read: export masks as PNG, or COCO."
 
 
@@ -62,6 +65,16 @@ def _has_boxes(path: Path) -> bool:
             return b"<bndbox>" in file.read(_READ)
     except OSError:
         return False
+
+
+def _has_columns_of_boxes(path: Path) -> bool:
+    """Return whether the header of a table names the corners of boxes."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_READ).partition(b"\n")[0].decode("utf-8", "replace").casefold()
+    except OSError:
+        return False
+    return bool(_BOXES & {word.strip(' "\r') for word in header.replace(";", ",").split(",")})
 
 
 def _ending(name: str, endings: Sequence[str]) -> str:

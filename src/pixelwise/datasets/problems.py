@@ -28,7 +28,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "masks as image files",
         "Save them in Cellpose as PNG or TIFF (File menu, or --save_png): files ending in _cp_masks are read.",
     ),
-    "missing mask": ("a mask for every image", "Add it, or ignore such images with --allow-missing."),
+    "missing mask": (
+        "a mask for every image",
+        "Add it, or ignore such images with --allow-missing; if nothing is marked in them, use --missing-empty.",
+    ),
     "orphan mask": ("an image for every mask", "Add it, or ignore such masks with --allow-missing."),
     "duplicate name": ("one file per name", "Rename one of them: images and masks are paired by name."),
     "unreadable image": ("a readable image", "Save it again as PNG or TIFF, or remove it."),

@@ -24,7 +24,7 @@ from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.georeference import Georeference
-from pixelwise.io.read import ALPHA_IS_DATA, Image, MaskImage, ReadOptions, probe, read_image
+from pixelwise.io.read import ALPHA_IS_DATA, CHANNELS_ARE_CLASSES, Image, MaskImage, ReadOptions, probe, read_image
 from pixelwise.labels.byte_histogram import MAX_SUMMED, sum_bytes
 
 SIDE = 32
@@ -130,7 +130,8 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         image = _read_image(pair, options)
         pixels = image.pixels
     except BadImage as error:
-        issues.append(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"))
+        pages = " Or as images of their own with --format pages." if error.got.startswith("a stack") else ""
+        issues.append(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}{pages}"))
     try:
         read, stated = _read_annotation(pair, pixels, options)
         if pixels is not None and stated is not None and stated != pixels.shape[1:]:
@@ -164,9 +165,15 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         mask_size=None if mask is None else mask.size,
         mask=measured,
         overlap=0 if read is None else read.overlap,
+        notes=(*scan.notes, *_mask_notes(mask)),
         issues=tuple(issues),
         edges=_edges(image, mask) if turned and scan.grid is None else 0.0,
     )
+
+
+def _mask_notes(mask: MaskImage | None) -> list[str]:
+    """Return what was decided about the channels of a mask."""
+    return [] if mask is None else [note for note in mask.warnings if note == CHANNELS_ARE_CLASSES]
 
 
 def _scan_pixels(image: Image) -> ImageScan:

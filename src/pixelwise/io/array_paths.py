@@ -1,13 +1,18 @@
 """Paths of images inside array files: the file, the array in it, and the position of the image in a stack.
 
-``images.npy``, ``images.npy/12``, ``train.npz/images/12`` and ``scan.h5/volume/raw/12`` are such paths.
+``images.npy``, ``images.npy/12``, ``train.npz/images/12``, ``scan.h5/volume/raw/12`` and ``stack.tif/12`` are such
+paths.
 """
 
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-ArrayKind = Literal["NPY", "NPZ", "HDF5"]
-ARRAY_KINDS: dict[str, ArrayKind] = {".npy": "NPY", ".npz": "NPZ", ".h5": "HDF5", ".hdf5": "HDF5", ".hdf": "HDF5"}
+ArrayKind = Literal["NPY", "NPZ", "HDF5", "MAT", "TIFF pages"]
+ARRAY_KINDS: dict[str, ArrayKind] = {
+    ".npy": "NPY", ".npz": "NPZ", ".h5": "HDF5", ".hdf5": "HDF5", ".hdf": "HDF5", ".mat": "MAT"
+}  # fmt: skip
+PAGES: ArrayKind = "TIFF pages"  # of ``stack.tif/12``; a path that ends at the file is an image
+_TIFF = (".tif", ".tiff")
 
 
 class ArrayPath(NamedTuple):
@@ -27,4 +32,6 @@ def parse_array_path(path: Path) -> ArrayPath | None:
         kind = ARRAY_KINDS.get(parent.suffix.casefold())
         if kind is not None and parent.is_file():
             return ArrayPath(parent, kind, path.relative_to(parent).parts)
+    if path.name.isdecimal() and path.parent.suffix.casefold() in _TIFF and path.parent.is_file():
+        return ArrayPath(path.parent, PAGES, (path.name,))
     return None

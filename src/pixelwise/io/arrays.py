@@ -1,8 +1,8 @@
-"""Read images that are stored as arrays: NPY, NPZ and HDF5.
+"""Read images that are stored as arrays: NPY, NPZ, HDF5 and MAT.
 
 Axes are (height, width), (height, width, channels) or (channels, height, width) with at most 4 channels, and one more
-in front for a stack of images. Nothing is unpickled. Sources: NumPy, "numpy.lib.format" (NPY versions 1 and 2), and the
-HDF5 file format 3.0 (see `hdf5`).
+in front for a stack of images. Nothing is unpickled. Sources: NumPy, "numpy.lib.format" (NPY versions 1 and 2), the
+HDF5 file format 3.0 (see `hdf5`), and "MAT-File Format" (see `matlab`).
 """
 
 from collections.abc import Generator
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage, printable
-from pixelwise.io.array_paths import ArrayPath, parse_array_path
+from pixelwise.io.array_paths import PAGES, ArrayPath, parse_array_path
 from pixelwise.io.headers import Header
 from pixelwise.io.npz import open_npy, open_npz
 
@@ -42,7 +42,7 @@ def list_arrays(path: Path) -> list[StoredArray]:
     """
     place = parse_array_path(path)
     if place is None:
-        raise BadImage("an NPY, NPZ or HDF5 file", "another file", "Check the path.", path)
+        raise BadImage("an NPY, NPZ, HDF5 or MAT file", "another file", "Check the path.", path)
     with _opened(place, path) as arrays:
         return [
             StoredArray(path=place.file / name if name else place.file, shape=array.shape, dtype=array.dtype)
@@ -107,6 +107,15 @@ def _opened(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
     elif place.kind == "NPZ":
         with open_npz(place.file) as arrays:
             yield arrays
+    elif place.kind == PAGES:
+        from pixelwise.io.tiff import PageStack
+
+        yield {"": PageStack(place.file)}
+    elif place.kind == "MAT":
+        from pixelwise.io.matlab import open_mat
+
+        with open_mat(place.file) as arrays:
+            yield arrays
     else:
         try:
             from pixelwise.io.hdf5 import open_hdf5
@@ -122,7 +131,7 @@ def _image(path: Path) -> Generator[tuple[str, Any, str]]:
     """Yield the kind of the file, the array that contains an image, and the axes of the image."""
     place = parse_array_path(path)
     if place is None:
-        raise BadImage("an NPY, NPZ or HDF5 file", "another file", "Check the path.", path)
+        raise BadImage("an NPY, NPZ, HDF5 or MAT file", "another file", "Check the path.", path)
     with _opened(place, path) as arrays:
         name = "/".join(place.inner)
         stack = "/".join(place.inner[:-1])

@@ -15,7 +15,7 @@ from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
-from pixelwise.io.array_paths import ARRAY_KINDS
+from pixelwise.io.array_paths import ARRAY_KINDS, PAGES
 from pixelwise.io.arrays import decode_array, read_array_header
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import (
@@ -29,7 +29,14 @@ from pixelwise.io.headers import (
 from pixelwise.io.images import Image, ImageInfo, MaskImage, Orientation, ReadOptions
 from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_pillow_header
 from pixelwise.io.png import decode_png, read_png_header
-from pixelwise.io.sample_values import alpha_kind, apply_palette, invert, to_integers, to_pixels
+from pixelwise.io.sample_values import (
+    alpha_kind,
+    apply_palette,
+    invert,
+    one_hot_numbers,
+    to_integers,
+    to_pixels,
+)
 from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.volumes.names import VOLUME_SUFFIXES
 from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume, read_volume_header
@@ -41,6 +48,7 @@ from pixelwise.text import pluralise
 
 __all__ = [
     "ALPHA_IS_DATA",
+    "CHANNELS_ARE_CLASSES",
     "MAX_PIXELS",
     "SUFFIXES",
     "Image",
@@ -67,6 +75,7 @@ __all__ = [
 ]
 
 ALPHA_IS_DATA = "the alpha channel, which is no transparency, was dropped"
+CHANNELS_ARE_CLASSES = "the mask has a channel per class, numbered from 1"
 _ALPHA_NOTES = {
     "constant": "the alpha channel was dropped",
     "transparency": "transparency was ignored",
@@ -315,8 +324,7 @@ def read_mask(
     elif len(values) == 1:
         values = values if header.gray_step == 1 else values // values.dtype.type(header.gray_step)
     elif len(values) != 3:
-        hint = "Save class numbers in one channel, or colours as RGB."
-        raise BadImage("a mask of 1 channel or RGB colours", pluralise(len(values), "channel"), hint, path)
+        values, messages = _numbers_of_channels(values, path), (*messages, CHANNELS_ARE_CLASSES)
     elif _is_gray(values, lossy=header.lossy):
         values = values[1:2]  # green has the largest share in luminance
     elif _are_numbers_in_red(values):
@@ -327,6 +335,17 @@ def read_mask(
     colours_last = values[0] if len(values) == 1 else np.moveaxis(values.astype(np.uint8), 0, -1)
     reoriented = header.orientation != 1
     return MaskImage(colours_last, palette, header.lossy, messages, alpha, bilevel, inverted, reoriented)
+
+
+def _numbers_of_channels(
+    values: Integer[np.ndarray, "channels height width"], path: Path
+) -> Integer[np.ndarray, "1 height width"]:
+    """Return the class numbers of a mask with a channel per class."""
+    numbers = one_hot_numbers(values)
+    if numbers is None:
+        hint = "Save class numbers in one channel, or colours as RGB."
+        raise BadImage("a mask of 1 channel or RGB colours", pluralise(len(values), "channel"), hint, path)
+    return numbers[None]
 
 
 def _volume_mask(
@@ -373,7 +392,7 @@ def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
         The header is damaged, or describes an unsupported image.
     """
     with decoding(path, kind):
-        if kind in ARRAY_KINDS.values():
+        if kind in (*ARRAY_KINDS.values(), PAGES):
             return read_array_header(path)
         if kind == "PNG":
             return read_png_header(file, path)
@@ -391,7 +410,7 @@ def _decode(
                 return decode_tiff(file, path, header), ()
             case "JPEG":
                 return decode_jpeg(file)
-            case "NPY" | "NPZ" | "HDF5":
+            case "NPY" | "NPZ" | "HDF5" | "MAT" | "TIFF pages":
                 return decode_array(path), ()
             case kind:
                 return decode_pillow(file, kind), ()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Integer, Num, Shaped, UInt8
+from jaxtyping import Bool, Int64, Integer, Num, Shaped, UInt8
 
 from pixelwise.errors import BadImage
 
@@ -173,3 +173,21 @@ def _check_finite(values: Shaped[np.ndarray, " c *space"], path: Path | None) ->
         got = f"{missing} NaN and {infinite} infinite values"
         hint = "Fill these pixels or crop them away; if they are pixels without data, declare them with --nodata nan."
         raise BadImage("finite numbers", got, hint, path)
+
+
+def one_hot_numbers(
+    values: Integer[np.ndarray, "channels height width"],
+) -> Int64[np.ndarray, "height width"] | None:
+    """Return class numbers of masks with a channel per class: 1 for the first, 0 where no channel is set.
+
+    None unless each channel has at most one value besides 0, and no pixel is set in two channels.
+
+    >>> one_hot_numbers(np.array([[[0, 1]], [[0, 0]], [[0, 0]], [[1, 0]]])).tolist()
+    [[4, 1]]
+    """
+    marks = values != 0
+    if any(len(np.unique(channel[mark])) > 1 for channel, mark in zip(values, marks, strict=True)):
+        return None
+    if int(marks.sum(0).max(initial=0)) > 1 or not marks.any():
+        return None
+    return np.where(marks.any(0), marks.argmax(0) + 1, 0)

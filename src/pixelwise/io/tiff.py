@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.io.georeference import read_georeference
-from pixelwise.io.headers import Header, truncated_error
+from pixelwise.io.headers import Header, decoding, truncated_error
 
 _MAX_DIRECTORIES = 100_000  # no microscope writes more pages into one file; reading each takes time
 _GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}
@@ -101,6 +101,25 @@ def decode_tiff(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray
     plane = [axes.index("Y"), axes.index("X")]
     ordered = samples.transpose(*stack, *colour, *plane).reshape(-1, header.height, header.width)
     return ordered.astype(ordered.dtype.newbyteorder("="), order="C", copy=False)
+
+
+class PageStack:
+    """The gray pages of a file as an array (pages, height, width); a page is read when it is indexed."""
+
+    def __init__(self, path: Path) -> None:
+        with decoding(path, "TIFF"), tifffile.TiffFile(path, _multifile=False) as file:
+            series: Any = file.series[0]
+            self.shape = (len(series.pages), *map(int, series.keyframe.shape))
+            self.dtype = np.dtype(series.dtype)
+        self.ndim = len(self.shape)
+        self._path = path
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        with decoding(self._path, "TIFF"), tifffile.TiffFile(self._path, _multifile=False) as file:
+            series: Any = file.series[0]
+            if isinstance(index, int):
+                return np.asarray(series.pages[index].asarray())
+            return np.asarray(series.asarray()).reshape(self.shape)[index]
 
 
 def _open_tiff(file: BinaryIO) -> Any:

@@ -68,8 +68,8 @@ def convert(
         A data set as `train` reads it; it is never written to.
     to : str
         "folders", "nnunet", "cellpose", "stardist", "file-per-object", "folder-per-class", "qupath", "imagej", "coco",
-        "yolo", "labelme", "voc", "npy", "hdf5" or "csv"; of volumes "folders", "nnunet", "nifti", "nrrd", "mha", "tiff"
-        or "ome-zarr".
+        "yolo", "labelme", "cvat", "label-studio", "voc", "cityscapes", "npy", "hdf5" or "csv"; of volumes "folders",
+        "nnunet", "nifti", "nrrd", "mha", "tiff" or "ome-zarr".
     out : path
         A new or empty folder. It gets its name when everything is written: a stopped conversion leaves nothing there.
     progress : Progress, optional

@@ -12,7 +12,7 @@ import drawn
 from pixelwise.datasets.annotations import AnnotatedSet
 from pixelwise.datasets.dataset import load_dataset
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.formats import coco, imagej_roi, labelme, qupath, voc, yolo
+from pixelwise.datasets.formats import coco, cvat, imagej_roi, label_studio, labelme, qupath, voc, yolo
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.datasets.shapes.vectorise import to_shapes
@@ -22,7 +22,9 @@ from pixelwise.io.read import write_image, write_labels
 
 READERS: dict[str, Callable[[Path, DataOptions], AnnotatedSet]] = {
     "coco": coco.read,
+    "cvat": cvat.read,
     "imagej": imagej_roi.read,
+    "label-studio": label_studio.read,
     "labelme": labelme.read,
     "qupath": qupath.read,
     "voc": voc.read,

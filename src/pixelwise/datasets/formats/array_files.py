@@ -1,4 +1,4 @@
-"""Arrays of images and masks: NPY, NPZ and HDF5 files, each with one image or with a stack of them.
+"""Arrays of images and masks: NPY, NPZ, HDF5 and MAT files, each with one image or with a stack of them.
 
 Roles and splits are words in the names of folders, files and arrays: ``x_train.npy`` + ``y_train.npy``, ``train.npz``
 with ``images`` and ``masks``, ``cell_3.h5`` with ``raw`` and ``label``, ``images/a.npy`` + ``masks/a.npy``. The images
@@ -8,7 +8,7 @@ of a stack are cases; those of one stack of several are a group, as they may be 
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,7 @@ from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.array_paths import ARRAY_KINDS
 from pixelwise.io.arrays import MAX_CHANNELS, StoredArray, list_arrays
+from pixelwise.io.matlab import main_mask
 from pixelwise.io.read import SUFFIXES
 from pixelwise.text import pluralise
 
@@ -33,11 +34,15 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """An array, or an ordinary image file, which has no shape; `key` are the words of `parts` without roles."""
+    """An array, or an ordinary image file, which has no shape.
+
+    `key` are the words of `parts` without roles, `own` those of the last part.
+    """
 
     path: Path
     parts: tuple[str, ...]
     key: tuple[str, ...]
+    own: tuple[str, ...]
     is_mask: bool
     is_image: bool
     split: Split | None
@@ -84,15 +89,24 @@ def _is_read(path: Path) -> bool:
 def _sources(root: Path) -> list[_Source]:
     """Return all arrays below a folder, and the image files beside them."""
     found: list[tuple[Path, tuple[int, ...]]] = []
+    named: dict[Path, Path] = {}  # a file that stands for the mask in it, by the path of the mask
     for path in find_files(root, ""):
         ending = path.suffix.casefold()
         if ending in ARRAY_KINDS and _is_read(path):
-            found += [(array.path, array.shape) for array in _arrays(path)]
+            arrays = _arrays(path)
+            main = main_mask({array.path.relative_to(path).as_posix(): array for array in arrays})
+            if ARRAY_KINDS[ending] == "MAT" and main is not None:
+                arrays = [array for array in arrays if array.path == path / main]
+                named[path / main] = path
+            found += [(array.path, array.shape) for array in arrays]
         elif ending in SUFFIXES:
             found.append((path, ()))
-    names = [_components(path.relative_to(root)) for path, _ in found]
+    names = [_components(named.get(path, path).relative_to(root)) for path, _ in found]
     shared = _shared([name[:-1] for name in names])
-    sources = [_source(root, path, shape, name, shared) for (path, shape), name in zip(found, names, strict=True)]
+    sources = [
+        _source(root, path, shape, name, shared, is_mask=path in named)
+        for (path, shape), name in zip(found, names, strict=True)
+    ]
     return sorted(sources, key=lambda source: natural_key(str(source.path)))
 
 
@@ -126,17 +140,26 @@ def _shared(folders: Sequence[tuple[tuple[str, ...], ...]]) -> int:
     return count if len(folders) > 1 else 0
 
 
-def _source(root: Path, path: Path, shape: tuple[int, ...], names: Sequence[tuple[str, ...]], shared: int) -> _Source:
+def _source(
+    root: Path,
+    path: Path,
+    shape: tuple[int, ...],
+    names: Sequence[tuple[str, ...]],
+    shared: int,
+    *,
+    is_mask: bool = False,
+) -> _Source:
     """Describe an array by the words of its folders and files, without the first ones, which all paths share."""
     components = names[shared:]
     words = [word for component in components for word in component]
     said = set(words) - (_EITHER - set(components[-1] if components else ()))
-    is_mask = bool(said & MASK_WORDS)
+    is_mask = is_mask or bool(said & MASK_WORDS)
     splits: list[Split] = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
     return _Source(
         path=path,
         parts=tuple(map(_without_ending, path.relative_to(root).parts[shared:])),
         key=tuple(word for word in words if word not in MASK_WORDS | _IMAGES),
+        own=tuple(word for word in (components or names)[-1] if word not in MASK_WORDS | _IMAGES),
         is_mask=is_mask and bool(shape),
         is_image=not is_mask and (bool(said & _IMAGES) or not shape),
         split=splits[0] if splits else None,
@@ -160,16 +183,23 @@ def _name_of(image: Sequence[str], mask: Sequence[str]) -> str:
 
 
 def _pair(sources: Sequence[_Source]) -> list[tuple[_Source, _Source]]:
-    """Return the images whose words are those of one mask alone, and their masks."""
+    """Return the images whose words are those of one mask alone, and their masks; if there are none, by own names."""
+    pairs = _pair_by(sources, lambda source: source.key)
+    return pairs or _pair_by([source for source in sources if source.own], lambda source: source.own)
+
+
+def _pair_by(sources: Sequence[_Source], key: Callable[[_Source], tuple[str, ...]]) -> list[tuple[_Source, _Source]]:
     masks: dict[tuple[str, ...], list[_Source]] = {}
     images: dict[tuple[str, ...], list[_Source]] = {}
     for source in sources:
         if source.is_mask:
-            masks.setdefault(source.key, []).append(source)
+            masks.setdefault(key(source), []).append(source)
         elif source.is_image:
-            images.setdefault(source.key, []).append(source)
+            images.setdefault(key(source), []).append(source)
     return [
-        (images[key][0], found[0]) for key, found in masks.items() if len(found) == 1 and len(images.get(key, ())) == 1
+        (images[name][0], found[0])
+        for name, found in masks.items()
+        if len(found) == 1 and len(images.get(name, ())) == 1
     ]
 
 
@@ -179,9 +209,11 @@ def _match(image: _Source, mask: _Source) -> tuple[int | None, str]:
         if len(mask.shape) == 2 or mask.shape[-1] == 1 or mask.shape[0] == 1:
             return None, "(an image)"
     else:
-        for (count, size, axes), (masks, mask_size, _) in product(_meanings(image.shape), _meanings(mask.shape, 1)):
-            if (count, size) == (masks, mask_size):
-                return count, f"({axes})"
+        for channels in (1, MAX_CHANNELS):  # of masks: several are classes, or colours
+            meanings = product(_meanings(image.shape), _meanings(mask.shape, channels))
+            for (count, size, axes), (masks, mask_size, _) in meanings:
+                if (count, size) == (masks, mask_size):
+                    return count, f"({axes})"
     shapes = " and ".join(" x ".join(map(str, source.shape)) or "an image" for source in (image, mask))
     hint = "Save stacks as (images, height, width) or (images, height, width, channels), masks without channels."
     raise BadDataset("images and masks of one size", f"arrays of {shapes}", hint, mask.path)

@@ -13,6 +13,9 @@ import numpy as np
 from pixelwise.datasets.annotations import Bitmap
 from pixelwise.errors import BadDataset
 
+_COUNTERS = (3, 4, 8, 16)  # bits, as Label Studio chooses them
+_LONGEST = 1 << _COUNTERS[-1]
+
 
 class _Bits:
     """Bits of a byte string, read from the front."""
@@ -64,6 +67,35 @@ def decode_brush(rle: Any, size: tuple[int, int], where: str, file: Path) -> Bit
         return Bitmap(row=0, column=0, pixels=np.zeros((0, 0), bool))
     pixels = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
     return Bitmap(row=int(rows[0]), column=int(columns[0]), pixels=pixels)
+
+
+def encode_brush(region: Bitmap, size: tuple[int, int]) -> list[int]:
+    """Return the bytes of a region inside an image of `size` (height, width), which `decode_brush` reads.
+
+    >>> region = Bitmap(row=1, column=0, pixels=np.ones((1, 2), bool))
+    >>> decode_brush(encode_brush(region, (3, 2)), (3, 2), "", Path())
+    Bitmap(row=1, column=0, pixels=array([[ True,  True]]))
+    """
+    drawn = np.zeros(size, bool)
+    height, width = region.pixels.shape
+    drawn[region.row : region.row + height, region.column : region.column + width] = region.pixels
+    flat = np.repeat(drawn.ravel(), 4)
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(np.concatenate([starts, [flat.size]]))
+    pieces = -(-lengths // _LONGEST)  # a counter has 16 bits
+    counts = np.full(int(pieces.sum()), _LONGEST)
+    counts[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * _LONGEST
+    values = np.repeat(np.where(flat[starts], 255, 0), pieces)
+    # a repeated value, the last of the counters, the count less 1, the value
+    blocks = (0b111 << 24) | (counts - 1) << 8 | values
+    header = [_bits(flat.size, 32), _bits(7, 5), *(_bits(counter - 1, 4) for counter in _COUNTERS)]
+    stream = np.concatenate([*header, _bits(blocks[:, None], 27).ravel()])
+    return np.packbits(stream.astype(np.uint8)).tolist()
+
+
+def _bits(values: Any, count: int) -> np.ndarray:
+    """Return the bits of numbers, the highest first."""
+    return np.asarray(values) >> np.arange(count - 1, -1, -1) & 1
 
 
 def _decode(bits: _Bits, expected: int) -> np.ndarray:

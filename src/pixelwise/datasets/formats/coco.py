@@ -157,7 +157,8 @@ def _read_file(reading: _Reading, path: Path, split: Split | None) -> None:
     if isinstance(info, dict) and isinstance(info.get("objects"), bool):
         reading.objects.add(info["objects"])
     entries = content.field(document, "images", list, "the file", path)
-    annotations = content.field(document, "annotations", list, "the file", path)
+    annotations = content.field(document, "annotations", (list, dict), "the file", path)
+    annotations = list(annotations.values()) if isinstance(annotations, dict) else annotations  # LIVECell: by their ids
     categories = _read_categories(reading, document, annotations, path)
     by_image: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     for position, record in enumerate(annotations):
@@ -169,7 +170,8 @@ def _read_file(reading: _Reading, path: Path, split: Split | None) -> None:
     for position, entry in enumerate(entries):
         where = f"images[{position}]"
         key = _key(content.field(entry, "id", (int, str, float), where, path))
-        name = content.field(entry, "file_name", str, where, path)
+        default = entry.get("coco_url", content.REQUIRED)  # LVIS
+        name = content.field(entry, "file_name", str, where, path, default)
         unknown.discard(key)
         if key in seen and seen[key] == name:
             continue  # listed twice

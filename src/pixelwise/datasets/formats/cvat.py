@@ -4,14 +4,16 @@ Shapes are drawn by z_order. Shapes of one label and group are one object. Boxes
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, cast, get_args
 from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
+from pixelwise.atomic_write import atomic_write_text, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.image_index import (
@@ -22,6 +24,7 @@ from pixelwise.datasets.formats.image_index import (
     split_of,
 )
 from pixelwise.datasets.formats.objects import are_objects
+from pixelwise.datasets.formats.output_folder import OutputObject, describe_ignored, objects_of, place_images
 from pixelwise.datasets.formats.round_shapes import ellipse
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
@@ -31,6 +34,7 @@ from pixelwise.io.headers import MAX_PIXELS
 from pixelwise.text import pluralise
 
 NAME = "CVAT"
+_FILE = "annotations.xml"
 _MAX_BYTES = 1 << 30
 _MAX_DEPTH = 32
 _CHUNK = 1 << 20
@@ -58,6 +62,7 @@ class _Reading:
     left_out: Counter[str] = field(default_factory=Counter[str])
     boxes: int = 0
     pixels: int = 0
+    objects: bool | None = None  # what `write` states about its masks
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Handle a start tag."""
@@ -78,11 +83,13 @@ class _Reading:
         """Handle an end tag."""
         if name == "name" and self.open_elements[-2:-1] == ["label"]:
             self.labels.append(self.text.strip())
+        if name == "objects" and self.open_elements[-2:-1] == ["meta"]:
+            self.objects = self.text.strip() == "true"
         self.open_elements.pop()
 
     def characters(self, text: str) -> None:
         """Collect the text of an element."""
-        if self.open_elements[-1:] == ["name"]:
+        if self.open_elements[-1:] in (["name"], ["objects"]):
             self.text += text
 
     def refuse(self, expected: str, got: str, hint: str = "Export the file again.") -> NoReturn:
@@ -159,8 +166,10 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     found: dict[Path, FoundImage] = {}
     labels: list[str] = []
     messages: list[str] = []
+    stated: set[bool | None] = set()
     for path in [path for path in content.find_files(root, ".xml") if _is_cvat(path)]:
         reading = _parse(path)
+        stated.add(reading.objects)
         labels += reading.labels
         missing: list[str] = []
         for record in reading.images:
@@ -182,9 +191,58 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         format=NAME,
         images=name_images(root, list(found.values())),
         classes=tuple(dict.fromkeys(label for label in labels if label and not is_background(label))),
-        instances=are_objects(shapes),
+        instances=stated.pop() if len(stated) == 1 and None not in stated else are_objects(shapes),
         messages=tuple(messages),
     )
+
+
+def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
+    """Write a data set as a new folder of images and one file of CVAT for images 1.1, objects as masks.
+
+    Parameters and result are those of `coco.write`: what CVAT cannot express.
+    """
+    classes = dataset.classes or ("object",)
+    messages: list[str] = []
+    elements: list[str] = []
+    ignored = 0
+    with new_folder(out) as folder:
+        placed = place_images(dataset, folder, lambda split: f"images/{split}" if split else "images", messages)
+        for number, (image, path) in enumerate(placed):
+            size, objects = objects_of(image, dataset)
+            fields = {"id": number, "name": path.relative_to(folder / "images").as_posix()}
+            fields |= {"subset": image.split} if image.split else {}
+            elements.append(_tag("image", {**fields, "width": size[1], "height": size[0]}, end=">"))
+            for order, member in enumerate(member for member in objects if not member.ignore):
+                elements.append(_mask_element(member, order, classes))
+            elements.append("</image>")
+            ignored += sum(member.ignore for member in objects)
+        labels = "".join(f"<label><name>{escape(name)}</name><attributes></attributes></label>" for name in classes)
+        objects_stated = "" if dataset.instances is None else f"<objects>{str(dataset.instances).lower()}</objects>"
+        meta = f"<meta><task><labels>{labels}</labels></task>{objects_stated}</meta>"
+        lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "<version>1.1</version>", meta, *elements]
+        atomic_write_text(folder / _FILE, "\n".join([*lines, "</annotations>", ""]))
+    return (*messages, *((describe_ignored(ignored),) if ignored else ()))
+
+
+def _tag(name: str, attributes: Mapping[str, object], end: str = "/>") -> str:
+    return f"<{name} {' '.join(f'{key}={quoteattr(str(value))}' for key, value in attributes.items())}{end}"
+
+
+def _mask_element(member: OutputObject, order: int, classes: Sequence[str]) -> str:
+    """Return a mask as run lengths along the rows of its box, the first one of zeros."""
+    pixels = member.region.pixels
+    changes = np.flatnonzero(np.diff(pixels.ravel().astype(np.int8), prepend=0, append=0))
+    counts = np.diff(np.concatenate([[0], changes, [pixels.size]]))
+    counts = counts[:-1] if counts[-1] == 0 else counts
+    name = member.class_name if member.class_name in classes else classes[0]
+    attributes = {"label": name, "source": "manual", "occluded": 0, "rle": ", ".join(map(str, counts.tolist()))}
+    place = {
+        "left": member.region.column,
+        "top": member.region.row,
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+    }
+    return _tag("mask", {**attributes, **place, "z_order": order})
 
 
 def _is_cvat(path: Path) -> bool:

@@ -15,7 +15,7 @@ from pixelwise.errors import BadDataset, printable
 MAX_BYTES = 2 << 30  # the largest public annotation files have half of it
 _HEAD = 1 << 16
 _DEPTH, _FOLDERS = 3, 10  # examined to recognise a format
-_REQUIRED: Any = object()
+REQUIRED: Any = object()  # no default
 _NAMES = {
     dict: "an object",
     list: "a list",
@@ -93,9 +93,7 @@ def read_ends(path: Path) -> str:
         return ""
 
 
-def field(
-    record: Any, key: str, kind: type | tuple[type, ...], where: str, file: Path, default: Any = _REQUIRED
-) -> Any:
+def field(record: Any, key: str, kind: type | tuple[type, ...], where: str, file: Path, default: Any = REQUIRED) -> Any:
     """Return a value of an object; `default` if it is missing or null.
 
     Raises
@@ -106,7 +104,7 @@ def field(
     if not isinstance(record, dict):
         refuse("an object", record, where, file)
     value = record.get(key)
-    if value is None and default is not _REQUIRED:
+    if value is None and default is not REQUIRED:
         return default
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

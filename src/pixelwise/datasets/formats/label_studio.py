@@ -5,16 +5,18 @@ Polygons, rectangles and ellipses are in percent of the image; brush strokes are
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr, unescape
 
 import numpy as np
 
+from pixelwise.atomic_write import atomic_write_json, atomic_write_text, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
-from pixelwise.datasets.formats.brush_rle import decode_brush
+from pixelwise.datasets.formats.brush_rle import decode_brush, encode_brush
 from pixelwise.datasets.formats.image_index import (
     FoundImage,
     ImageIndex,
@@ -24,6 +26,7 @@ from pixelwise.datasets.formats.image_index import (
     split_of,
 )
 from pixelwise.datasets.formats.objects import are_objects
+from pixelwise.datasets.formats.output_folder import OutputObject, describe_ignored, objects_of, place_images
 from pixelwise.datasets.formats.round_shapes import ellipse, rotate
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
@@ -33,6 +36,7 @@ from pixelwise.io.headers import MAX_PIXELS
 from pixelwise.text import pluralise
 
 NAME = "Label Studio"
+_CONFIGURATION = "label_config.xml"
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 _SUFFIX = "labels"  # of result types: polygonlabels, brushlabels, ...
 _KINDS = ("polygon", "rectangle", "ellipse", "brush")
@@ -41,6 +45,7 @@ _KINDS = ("polygon", "rectangle", "ellipse", "brush")
 @dataclass
 class _Reading(Reading):
     pixels: int = 0
+    objects: set[bool] = field(default_factory=set[bool])  # what `write` states about its masks
 
 
 def recognise(root: Path) -> bool:
@@ -74,6 +79,8 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
             if image in found:
                 hint = "Remove one of the tasks, or one of the exports."
                 raise BadDataset("one task per image", f"a second one for {image.name} in {where}", hint, path)
+            stated = content.field(task, "meta", dict, where, path, {}).get("objects")
+            reading.objects |= {stated} if isinstance(stated, bool) else set()
             annotation = _read_task(reading, task, where, path)
             split = split_of(image.relative_to(root).parts[:-1])
             found[image] = FoundImage(image=image, annotation=annotation, split=split)
@@ -84,10 +91,68 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     return AnnotatedSet(
         format=NAME,
         images=name_images(root, list(found.values())),
-        classes=options.classes or tuple(labels),
-        instances=are_objects(shapes),
+        classes=options.classes or tuple(dict.fromkeys([*_configured(root), *labels])),
+        instances=reading.objects.pop() if len(reading.objects) == 1 else are_objects(shapes),
         messages=tuple(messages),
     )
+
+
+def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
+    """Write a data set as a new folder of images, tasks with brush strokes, and the labelling configuration.
+
+    Parameters and result are those of `coco.write`: what Label Studio cannot express.
+    """
+    classes = dataset.classes or ("object",)
+    messages: list[str] = []
+    tasks: list[dict[str, Any]] = []
+    ignored = 0
+    with new_folder(out) as folder:
+        placed = place_images(dataset, folder, lambda split: f"images/{split}" if split else "images", messages)
+        for number, (image, path) in enumerate(placed, 1):
+            size, objects = objects_of(image, dataset)
+            results = [
+                _to_result(f"{number}_{index}", member, size, classes)
+                for index, member in enumerate(member for member in objects if not member.ignore)
+            ]
+            ignored += sum(member.ignore for member in objects)
+            tasks.append(
+                {
+                    "id": number,
+                    "data": {"image": path.relative_to(folder).as_posix()},
+                    "meta": {} if dataset.instances is None else {"objects": dataset.instances},
+                    "annotations": [{"id": number, "was_cancelled": False, "ground_truth": False, "result": results}],
+                }
+            )
+        atomic_write_json(folder / "tasks.json", tasks)
+        labels = "".join(f"<Label value={quoteattr(name)}/>" for name in classes)
+        brush = f'<BrushLabels name="tag" toName="image">{labels}</BrushLabels>'
+        view = f'<View><Image name="image" value="$image"/>{brush}</View>\n'
+        atomic_write_text(folder / _CONFIGURATION, view)
+    return (*messages, *((describe_ignored(ignored),) if ignored else ()))
+
+
+def _to_result(number: str, member: OutputObject, size: tuple[int, int], classes: Sequence[str]) -> dict[str, Any]:
+    name = member.class_name if member.class_name in classes else classes[0]
+    return {
+        "id": number,
+        "type": "brushlabels",
+        "from_name": "tag",
+        "to_name": "image",
+        "original_width": size[1],
+        "original_height": size[0],
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": encode_brush(member.region, size), "brushlabels": [name]},
+    }
+
+
+def _configured(root: Path) -> list[str]:
+    """Return the class names in the order of the labelling configuration; none without it."""
+    path = root / _CONFIGURATION
+    if not path.is_file() or path.stat().st_size > 1 << 20:
+        return []
+    names = re.findall(r"<Label\s+value=(\"[^\"]*\"|'[^']*')", path.read_text("utf-8-sig", "replace"))
+    found = [unescape(name[1:-1], {"&quot;": '"', "&apos;": "'"}) for name in names]
+    return [name for name in found if name and not is_background(name)]
 
 
 def _is_export(path: Path) -> bool:

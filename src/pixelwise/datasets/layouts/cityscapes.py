@@ -36,7 +36,7 @@ LABELS: dict[int, tuple[str, Colour]] = {
     29: ("caravan", (0, 0, 90)), 30: ("trailer", (0, 0, 110)), 31: ("train", (0, 80, 100)),
     32: ("motorcycle", (0, 0, 230)), 33: ("bicycle", (119, 11, 32)),
 }  # fmt: skip
-_SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
 
 def recognise(root: Path) -> bool:
@@ -106,7 +106,7 @@ def _mask_of(base: Path, image: Path) -> Path | None:
 
 
 def _table(kind: str) -> dict[int, tuple[str, Colour]]:
-    return LABELS if kind == _KINDS[0] else {number: LABELS[label] for number, label in enumerate(_SCORED)}
+    return LABELS if kind == _KINDS[0] else {number: LABELS[label] for number, label in enumerate(SCORED)}
 
 
 def _without_dummy_test(images: list[AnnotatedImage], messages: list[str]) -> list[AnnotatedImage]:

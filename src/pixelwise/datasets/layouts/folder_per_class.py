@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from pixelwise.datasets.layouts.image_folders import folders_in, images_in
 from pixelwise.datasets.layouts.mask_overlap import refuse_versions
 from pixelwise.datasets.masks.class_table import NAMES_OF_IGNORE, read_class_table
 from pixelwise.datasets.naming.folder_names import (
+    Role,
     looks_like_masks,
     natural_key,
     pairing_name,
@@ -35,6 +37,7 @@ NAME = "one folder of masks per class"
 MAX_CLASSES = 254
 MAX_DEPTH = 4
 # pictures for people, beside masks
+_Key = tuple[Split | None, tuple[str, ...]]  # of a place
 _PICTURES = re.compile(r"colou?r|overlay|preview|visuali[sz]|thumb", re.IGNORECASE)
 
 
@@ -110,16 +113,12 @@ def _order(root: Path, names: set[str]) -> tuple[list[str], str]:
 def _find(root: Path) -> list[_Place]:
     """Return the images and masks of every split; empty if the folder has another layout."""
     folders = list(_walk(root, MAX_DEPTH))
-    images: dict[tuple[Split | None, tuple[str, ...]], list[Path]] = {}
-    masks: dict[tuple[Split | None, tuple[str, ...]], dict[str, list[Path]]] = defaultdict(dict)
-    for folder in folders:
-        files = images_in(folder)
-        if not files:
-            continue
-        parts = [(name, *read_folder_name(name)) for name in folder.relative_to(root).parts]
-        split: Split | None = next((found for _, found, _ in parts if found is not None), None)
-        roles = {role for *_, role in parts if role is not None}
-        rest = tuple(name for name, found, role in parts if found is None and role is None)
+    images: dict[_Key, list[Path]] = {}
+    masks: dict[_Key, dict[str, list[Path]]] = defaultdict(dict)
+    held = [(folder.relative_to(root).parts, files) for folder in folders if (files := images_in(folder))]
+    shared = _shared([names for names, _ in held])
+    for names, files in held:
+        split, roles, rest = _read_path(names, shared)
         if rest and _PICTURES.search(rest[-1]):
             continue
         if roles == {"image"}:
@@ -128,23 +127,57 @@ def _find(root: Path) -> list[_Place]:
             masks[split, rest[:-1]][rest[-1]] = files
         else:
             return []  # masks directly in their folder: one file has all classes
-    places: list[_Place] = []
-    for (split, place), files in images.items():
-        if (split, place) not in masks:
-            if split == "test":
-                places.append(_Place(split=split, images=files, classes={}))
-                continue
-            return []
-        classes = {name: _match(name, files, found) for name, found in masks[split, place].items()}
-        places.append(_Place(split=split, images=files, classes=classes))
-    if set(masks) - set(images):
+    if not images and not _take_pictures(masks, images):
         return []
+    places = _match_places(images, masks)
     return places if _are_classes(places, masks) else []
 
 
-def _are_classes(
-    places: Sequence[_Place], masks: dict[tuple[Split | None, tuple[str, ...]], dict[str, list[Path]]]
-) -> bool:
+def _read_path(names: tuple[str, ...], shared: int) -> tuple[Split | None, set[Role], tuple[str, ...]]:
+    """Return split, roles and other names of a path; the first `shared` names are those of all, and no masks."""
+    split: Split | None = None
+    roles: set[Role] = set()
+    rest: list[str] = []
+    for index, name in enumerate(names):
+        found, role = read_folder_name(name)
+        role = None if role == "mask" and index < shared else role
+        split = split or found
+        roles |= {role} if role is not None else set()
+        rest += [name] if found is None and role is None else []
+    return split, roles, tuple(rest)
+
+
+def _match_places(images: dict[_Key, list[Path]], masks: dict[_Key, dict[str, list[Path]]]) -> list[_Place]:
+    """Return images with the masks of each class; nothing if images of a place, or masks of one, have no other."""
+    places: list[_Place] = []
+    for key, files in images.items():
+        if key not in masks and key[0] != "test":
+            return []
+        classes = {name: _match(name, files, found) for name, found in masks.get(key, {}).items()}
+        places.append(_Place(split=key[0], images=files, classes=classes))
+    return places if set(masks) <= set(images) else []
+
+
+def _shared(paths: Sequence[Sequence[str]]) -> int:
+    """Return how many names all paths begin with."""
+    return len(list(takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False)))) if len(paths) > 1 else 0
+
+
+def _take_pictures(masks: dict[_Key, dict[str, list[Path]]], images: dict[_Key, list[Path]]) -> bool:
+    """Move the one folder of each place whose files are not binary to the images; return whether each place has one."""
+    for key, found in masks.items():
+        pictures: list[str] = []
+        for name, files in found.items():
+            pictures += [] if _is_binary(files[len(files) // 2]) else [name]
+            if len(pictures) > 1:
+                return False
+        if not pictures or len(found) < 3:
+            return False
+        images[key] = found.pop(pictures[0])
+    return bool(images)
+
+
+def _are_classes(places: Sequence[_Place], masks: dict[_Key, dict[str, list[Path]]]) -> bool:
     """Return whether the folders are classes: several, with binary masks that belong to images."""
     names = {name for place in places for name in place.classes}
     if not 2 <= len(names) <= MAX_CLASSES:
@@ -194,7 +227,8 @@ def _is_binary(path: Path) -> bool:
     values, counts = np.unique(mask.values, return_counts=True)
     if mask.values.ndim == 3:
         return False
-    return len(values) <= 2 or ((mask.lossy or len(values) > 16) and counts[0] + counts[-1] > 0.5 * counts.sum())
+    smooth = mask.lossy or len(values) > 16
+    return len(values) <= 2 or (smooth and int(counts[0] + counts[-1]) > 0.5 * int(counts.sum()))
 
 
 def _walk(root: Path, depth: int) -> list[Path]:

@@ -4,6 +4,7 @@ The COCO and YOLO exports of Roboflow are read as such.
 """
 
 import csv
+import re
 from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedSet, MaskFile
@@ -16,6 +17,7 @@ from pixelwise.text import pluralise
 
 NAME = "Roboflow masks"
 _TABLE, _MASK = "_classes.csv", "_mask.png"
+_HASH = re.compile(r"\.rf\.[0-9A-Za-z]{8,}$")
 
 
 def recognise(root: Path) -> bool:
@@ -45,10 +47,12 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     found: list[FoundImage] = []
     without: list[Path] = []
     for folder in [path.parent for path in tables]:
+        by_name = _masks_by_name(folder)
         for image in sorted(folder.iterdir()):
             if image.name.endswith(_MASK) or not image.name.casefold().endswith(SUFFIXES):
                 continue
             mask = image.with_name(f"{image.stem}{_MASK}")
+            mask = mask if mask.is_file() else by_name.get(_HASH.sub("", image.stem), mask)
             if mask.is_file():
                 split = split_of(image.relative_to(root).parts[:-1])
                 found.append(FoundImage(image=image, annotation=MaskFile(path=mask), split=split))
@@ -67,6 +71,17 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         instances=False,
         messages=left_out,
     )
+
+
+def _masks_by_name(folder: Path) -> dict[str, Path]:
+    """Return the masks by the names of their images without hashes, of which exports of two times have different ones.
+
+    Names of several masks, which are augmented copies of one image, are left out.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob(f"*{_MASK}")):
+        found.setdefault(_HASH.sub("", path.name.removesuffix(_MASK)), []).append(path)
+    return {name: paths[0] for name, paths in found.items() if len(paths) == 1}
 
 
 def _tables(root: Path) -> list[Path]:

@@ -1,23 +1,29 @@
 """Read class tables: ``classes.txt`` and similar files, and ``dataset.json``.
 
 Supported lines in ``classes.txt``, ``labels.txt``, ``labelmap.txt``, ``class_dict.csv`` and ``classes.csv``:
-``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); ``name,r,g,b`` under a header
-and, as in ``label_colors.txt``, ``r g b name`` (CamVid).
+``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); the columns that a header names, in any order
+(`table_header`); and, as in ``label_colors.txt``, ``r g b name`` (CamVid). The tables may lie up to two folders below.
 """
 
 import csv
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from pixelwise.datasets.masks.table_header import Columns, parse_colour, read_header
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Colour, Task
 
 TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv",
-          "label_colors.txt")  # fmt: skip
+          "label_colors.txt", "class_dict_seg.csv", "label_class_dict.csv", "class_dict.txt", "class-descriptions.csv",
+          "label_colors.csv", "colors.csv", "color_map.csv", "colormap.csv", "classes.json",
+          "class_dict.json")  # fmt: skip
 NAMES_OF_IGNORE = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "unlabled"])
+_DESCRIPTION = "dataset.json"
+_DEPTH, _FOLDERS = 2, 20  # folders below, in which tables are looked for
 _MAX_BYTES = 1 << 20  # larger files are not class tables
 
 
@@ -51,9 +57,9 @@ class ClassTable:
 def read_class_table(root: Path) -> ClassTable:
     """Read the class tables in `root`; an unreadable file is reported as a problem."""
     problems: list[Problem] = []
-    by_name = {path.name.casefold(): path for path in sorted(root.iterdir()) if path.is_file()}
+    by_name = _files_by_name(root)
     entries, source = _read_tables(by_name, problems)
-    description = _read_json(by_name.get("dataset.json"), problems)
+    description = _read_json(by_name.get(_DESCRIPTION), problems)
     task = description.get("task")
     if not entries:
         entries = _entries_of_json(description)
@@ -73,12 +79,31 @@ def read_class_table(root: Path) -> ClassTable:
     )
 
 
+def _files_by_name(root: Path) -> dict[str, Path]:
+    """Return the tables of a folder by name, with those of the folders below it, of which there is one of a kind."""
+    found: dict[str, Path] = {}
+    level = [root]
+    for _ in range(_DEPTH + 1):
+        files: dict[str, list[Path]] = {}
+        folders: list[Path] = []
+        for entry in (entry for folder in level for entry in sorted(os.scandir(folder), key=lambda one: one.name)):
+            name = entry.name.casefold()
+            if name in TABLES or name == _DESCRIPTION:
+                files.setdefault(name, []).append(Path(entry.path))
+            elif entry.is_dir() and not name.startswith("."):
+                folders.append(Path(entry.path))
+        single = {name: paths[0] for name, paths in files.items() if len(paths) == 1 and paths[0].is_file()}
+        found = {**single, **found}
+        level = folders[:_FOLDERS]
+    return found
+
+
 def _read_tables(by_name: dict[str, Path], problems: list[Problem]) -> tuple[tuple[Entry, ...], str]:
     for name in TABLES:
         if (path := by_name.get(name)) is None:
             continue
         try:
-            entries = parse_table(_text(path))
+            entries = parse_json(_text(path)) if name.endswith(".json") else parse_table(_text(path))
         except ValueError as error:
             problems.append(Problem(file=path.name, kind="unreadable description", text=str(error), fatal=False))
             continue
@@ -96,19 +121,61 @@ def parse_table(text: str) -> tuple[Entry, ...]:
         An invalid line, or a duplicate name, value or colour.
     """
     entries: list[Entry] = []
+    columns: Columns | None = None
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
-        if not line or line.startswith("#") or _is_header(line):
+        if not line or line.startswith("#"):
             continue
-        entry = _parse_line(line)
+        if not entries and columns is None and (columns := read_header(line)) is not None:
+            continue
+        if _is_header(line):
+            continue
+        entry = _parse_line(line) if columns is None else _entry_of_row(columns, line)
         if entry is None:
             raise ValueError(f"line {number} is invalid: {line[:60]!r}")
         entries.append(entry)
+    return _checked(entries)
+
+
+def parse_json(text: str) -> tuple[Entry, ...]:
+    """Parse a class table in JSON: classes with name and colour as a list, perhaps in ``classes``, or name -> colour.
+
+    Raises
+    ------
+    ValueError
+        Not JSON, or a duplicate name, value or colour.
+    """
+    try:
+        given: Any = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if isinstance(given, dict):
+        content = cast(dict[str, Any], given)
+        records: Any = content.get("classes", content.get("labels"))
+        given = records if isinstance(records, list) else [{"name": k, "color": v} for k, v in content.items()]
+    entries: list[Entry] = []
+    for record in cast(list[Any], given) if isinstance(given, list) else []:
+        fields = cast(dict[str, Any], record) if isinstance(record, dict) else {"name": record}
+        name = next(
+            (fields[key] for key in ("name", "title", "label", "class") if isinstance(fields.get(key), str)), ""
+        )
+        colour = parse_colour(next((fields[key] for key in ("color", "colour", "rgb") if fields.get(key)), None))
+        if name:
+            entries.append(Entry(name=name, value=None if colour else _whole(fields.get("id")), colour=colour))
+    return _checked(entries)
+
+
+def _checked(entries: list[Entry]) -> tuple[Entry, ...]:
     for key in ("name", "value", "colour"):
         given = [getattr(entry, key) for entry in entries if getattr(entry, key) is not None]
         if len(set(given)) != len(given):
             raise ValueError(f"duplicate {key} in two lines")
     return tuple(entries)
+
+
+def _entry_of_row(columns: Columns, line: str) -> Entry | None:
+    name, value, colour = columns.read(line)
+    return Entry(name=name, value=value, colour=colour) if name else None
 
 
 def _is_header(line: str) -> bool:

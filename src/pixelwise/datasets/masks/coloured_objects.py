@@ -8,6 +8,8 @@ from pixelwise.datasets.masks.measure import MaskValues
 _CONNECTED = 0.9  # minimum fraction of colours with one connected component
 _REPEATED = 0.2  # fraction of colours in at least two masks from which colours may be classes
 _SEVERAL = 5  # fewer colours than this may be classes that happen to be connected
+_SHARED = 0.5  # fraction of the colours of classes that are in at least two masks
+_DIVIDED = 0.1  # fraction of their colours per mask that are in several regions
 _MOSTLY = 0.8  # fraction of the masks in which the background is the largest area
 
 
@@ -44,3 +46,19 @@ def background_of_colours(masks: Sequence[MaskValues], *, evident: bool) -> int 
     if evident and (len(occurrences) < _SEVERAL or repeated >= _REPEATED * len(occurrences)):
         return None
     return background
+
+
+def colours_are_classes(masks: Sequence[MaskValues]) -> bool:
+    """Return whether colours of sharp masks are classes: most occur in several masks, and some in several regions.
+
+    Parameters
+    ----------
+    masks : sequence of MaskValues
+        In RGB; colours of which each is one region in every mask may be objects.
+    """
+    if len(masks) < 2 or any(mask.lossy for mask in masks):
+        return False
+    occurrences = Counter(value for mask in masks for value in mask.values)
+    shared = sum(times > 1 for times in occurrences.values()) >= _SHARED * len(occurrences)
+    regions = [count for mask in masks for count in mask.regions]
+    return shared and sum(count > 1 for count in regions) >= _DIVIDED * len(regions)

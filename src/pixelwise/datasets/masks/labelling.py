@@ -12,7 +12,7 @@ from pixelwise.datasets.masks.checks import describe_image_like
 from pixelwise.datasets.masks.class_list import COLOURS, MAX_CLASSES, list_classes
 from pixelwise.datasets.masks.class_table import ClassTable, Entry
 from pixelwise.datasets.masks.coding import background_of, choose_alpha, choose_colours
-from pixelwise.datasets.masks.coloured_objects import background_of_colours
+from pixelwise.datasets.masks.coloured_objects import background_of_colours, colours_are_classes
 from pixelwise.datasets.masks.evidence import objects_or_classes
 from pixelwise.datasets.masks.measure import MaskValues
 from pixelwise.datasets.masks.smoothing import painted_colours
@@ -111,8 +111,12 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
     smoothed = len(table.values) - len(colours)
     if all(not mask.coloured for mask in table.masks.values()):
         return ()  # the colours of palettes: each was chosen by a person, and none is a blend
-    if table.options.task in ("binary", "multiclass") and len(colours) <= MAX_SHARED_VALUES:
-        table.messages.append(f"Each of the {len(colours)} colours is used as a class (--task).")
+    sharp = table.options.task == "auto" and not smoothed
+    evident = sharp and (len(colours) == 2 or colours_are_classes(list(table.masks.values())))
+    if (evident or table.options.task in ("binary", "multiclass")) and len(colours) <= MAX_SHARED_VALUES:
+        listed = "; ".join(name_of(value, True) for value in colours[:8]) + ("; ..." if len(colours) > 8 else "")
+        named = "a line `index name R,G,B` each in classes.txt names them"
+        table.messages.append(f"Each of the {len(colours)} colours ({listed}) is used as a class (--task; {named}).")
         return tuple(Entry(name=f"class_{name_of(v, True)}" if v else "background", value=v) for v in colours)
     shown = ", ".join(name_of(value, True) for value in colours[:12])
     more = f" and {len(colours) - 12} more" if len(colours) > 12 else ""
@@ -175,6 +179,8 @@ def _usable_entries(table: MaskValueTable) -> tuple[Entry, ...]:
         return entries
     if any(entry.value is not None for entry in entries):
         return ()
+    if (gray := _gray_entries(entries, values)) is not None:
+        return gray
     # Names only: in the order of the values in the masks (with or without 0), else numbered from 0.
     if len(entries) == len(values):
         numbers = values
@@ -183,6 +189,19 @@ def _usable_entries(table: MaskValueTable) -> tuple[Entry, ...]:
     else:
         numbers = list(range(len(entries)))
     return tuple(Entry(name=e.name, value=v, colour=e.colour) for e, v in zip(entries, numbers, strict=True))
+
+
+def _gray_entries(entries: Sequence[Entry], values: Sequence[int]) -> tuple[Entry, ...] | None:
+    """Return the entries of gray colours with these as values, if all values of the masks are among them; else None.
+
+    0 and 1 are black and white.
+    """
+    scale = 255 if tuple(values) == (0, 1) else 1
+    gray = {e.colour[0]: e for e in entries if e.colour is not None and len(set(e.colour)) == 1}
+    if len(values) < 2 or not {value * scale for value in values} <= set(gray):
+        return None
+    found = {value: gray[value * scale] for value in values}
+    return tuple(Entry(name=e.name, value=value, colour=e.colour) for value, e in found.items())
 
 
 def _task(table: MaskValueTable, entries: Sequence[Entry], ignore: int | None) -> Task:

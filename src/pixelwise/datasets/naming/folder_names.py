@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ SPLIT_WORDS: dict[str, Split] = {
 }
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
-    "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb",
+    "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb", "org", "orig",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
@@ -26,7 +27,12 @@ MASK_WORDS = frozenset((
     "segmentations", "segmentationclass", "matte", "mattes", "matting", "labelling", "labeling", "lab", "lbl", "lbls",
     "masks_machine", "groundtruths", "labelmap", "labelmaps", "trimap", "trimaps",
 ))  # fmt: skip
-_FILLERS = frozenset(("dir", "folder", "data", "png", "jpg", "tif", "tiff", "files"))  # as in img_dir
+_FILLERS = frozenset((
+    "dir", "folder", "data", "png", "jpg", "tif", "tiff", "files", "all", "manual",  # as in img_dir
+))  # fmt: skip
+# what names of splits are about, as in TrainDataset and valcrop
+_SET_WORDS = frozenset(("set", "sets", "dataset", "data", "split", "crop", "crops", "labeled", "labelled"))
+_ENUMERATION = re.compile(r"^(?:\d{1,2}|[a-z])\. ?(?=\S)")  # as in "2. Masks"
 # longest first, lower case: names are compared case-insensitively
 MASK_SUFFIXES = (
     "_segmentation", "_groundtruth", "_annotation", "_cp_masks", "_cp_mask", "_masks", "_labels", "_annot", "_truth",
@@ -36,8 +42,9 @@ MASK_PREFIXES = (
     "segmentation_", "annotation_", "masks_", "labels_", "label_", "mask_", "annot_", "lbl_", "seg_", "gt_",
 )  # fmt: skip
 _REMEMBERED = 1 << 15  # names: every format that is tried asks about each of them
+_SPLIT_PREFIX = re.compile(rf"^({'|'.join(sorted((w for w in SPLIT_WORDS if len(w) > 2), reverse=True))})[a-z]?[_-]?\d")
 _IMAGE_PREFIX = re.compile(r"^(?:images?|imgs?)[_-](?=.)")
-_IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|raw)$")
+_IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|im|raw|volume|vol|input|rgb|sat|original|orig)$")
 
 
 def normalised(name: str) -> str:
@@ -112,18 +119,27 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
 
 def read_folder_name(name: str) -> tuple[Split | None, Role | None]:
     """Return the split and the role in a folder name such as ``train_masks`` or ``trainannot``."""
-    name = re.sub(r"[-. ]", "_", normalised(name))
+    divided = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)  # ManualMask
+    name = re.sub(r"[-. ]", "_", _ENUMERATION.sub("", normalised(name)))
     if name in SPLIT_WORDS:
         return SPLIT_WORDS[name], None
-    if (role := _role(name)) is not None:
+    if (role := _role(name) or _role(normalised(divided))) is not None:
         return None, role
+    about_set: Split | None = None
     for word, split in SPLIT_WORDS.items():
         for whole in (name.removeprefix(word), name.removesuffix(word)):
             rest = whole.strip("_")
             # one letter needs a separator: `train_x`, but not `trainy`
             if len(whole) < len(name) and len(whole) > 1 and (role := _role(rest)) is not None:
                 return split, role
-    return None, None
+            if len(whole) < len(name) and len(word) > 2 and rest in _SET_WORDS:
+                about_set = split
+    return about_set, None
+
+
+def is_split_word(name: str) -> bool:
+    """Return whether a folder name is nothing but a word for a split: ``test``, but not ``test_data``."""
+    return normalised(name) in SPLIT_WORDS
 
 
 def split_beside_role(name: str) -> Split | None:
@@ -136,6 +152,46 @@ def split_beside_role(name: str) -> Split | None:
     splits: set[Split] = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS and len(word) > 2}
     role = any(len(word) > 1 and word in IMAGE_WORDS | MASK_WORDS for word in words)
     return splits.pop() if role and len(splits) == 1 else None
+
+
+def splits_of_siblings(names: Iterable[str]) -> dict[str, Split]:
+    """Return the splits of folder names that differ in the word for a split alone, such as ``uavid_train``.
+
+    >>> splits_of_siblings(["uavid_train", "uavid_val", "train_station", "DUTS-TR", "DUTS-TE"])
+    {'uavid_train': 'train', 'uavid_val': 'val', 'DUTS-TR': 'train', 'DUTS-TE': 'test'}
+    """
+    words: dict[str, Split] = {**SPLIT_WORDS, "te": "test"}
+    by_rest: dict[str, dict[str, Split]] = {}
+    for name in names:
+        found = [match for match in re.finditer(r"[a-z]+", normalised(name)) if match[0] in words]
+        if len(found) == 1:
+            rest = normalised(name)[: found[0].start()] + normalised(name)[found[0].end() :]
+            by_rest.setdefault(rest, {})[name] = words[found[0][0]]
+    several = (found for found in by_rest.values() if len(set(found.values())) > 1 and "train" in found.values())
+    return {name: split for found in several for name, split in found.items()}
+
+
+def splits_in_names(names: Sequence[str]) -> list[Split]:
+    """Return the split that begins each name, before a number; nothing unless all have one, and several occur.
+
+    >>> splits_in_names(["train_1", "train_2", "testA_1"]), splits_in_names(["train_1", "train_2"])
+    (['train', 'train', 'test'], [])
+    """
+    matches = [_SPLIT_PREFIX.match(normalised(name)) for name in names]
+    found: list[Split] = [SPLIT_WORDS[match[1]] for match in matches if match is not None]
+    several = len(found) == len(names) and len(set(found)) > 1
+    return found if several and found.count("train") > 1 else []
+
+
+def without_parent(name: str, parent: str) -> str:
+    """Return a folder name without that of the folder around it, with which it begins.
+
+    >>> without_parent("IMD002_lesion", "IMD002"), without_parent("images", "set")
+    ('lesion', 'images')
+    """
+    begins = parent and normalised(name).startswith(normalised(parent))
+    rest = name[len(parent) :] if begins else ""
+    return rest.lstrip("_-. ") if rest[:1] in ("_", "-", ".", " ") and rest.strip("_-. ") else name
 
 
 def looks_like_masks(name: str) -> bool:

@@ -1,13 +1,14 @@
 """Assign roles (image or mask) to the folders of a data set whose names do not give them; leave out other folders."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from pixelwise.datasets.masks.likeness import find_mask_side, flatter_side
-from pixelwise.datasets.naming.folder_names import Role, pairing_name
+from pixelwise.datasets.masks.likeness import find_mask_side
+from pixelwise.datasets.naming.folder_names import Role, pairing_name, without_parent
 from pixelwise.datasets.naming.outputs import OUTPUT_FOLDERS, find_outputs
 from pixelwise.datasets.naming.pairing import pair_up
 from pixelwise.datasets.options import DataOptions
@@ -71,6 +72,29 @@ def _is_given(folder: Folder, options: DataOptions) -> bool:
     """Return whether the user named the folder."""
     given = {name.strip("/").rpartition("/")[2].casefold() for name in (options.images, options.masks) if name}
     return bool(folder.parts) and folder.parts[-1].casefold() in given
+
+
+def pair_numbered_folders(folders: Sequence[Folder], notes: Notes) -> None:
+    """Assign roles to folders that are numbered alike, such as ``Slide_01``, ``Slide_02`` and ``GT_01``, ``GT_02``."""
+    by_text: dict[tuple[Key, str], dict[str, Folder]] = defaultdict(dict)
+    for folder in folders:
+        match = re.fullmatch(r"(.*\D)(\d+)", folder.parts[-1]) if folder.parts and folder.role is None else None
+        if match is not None:
+            by_text[folder.parts[:-1], match[1]][match[2]] = folder
+    for (above, text), masks in by_text.items():
+        others = [found for (place, other), found in by_text.items() if place == above and other != text]
+        partners = [found for found in others if set(found) == set(masks)]
+        if len(masks) < 2 or len(partners) != 1 or not all(folder.mask_like for folder in masks.values()):
+            continue
+        images = partners[0]
+        if any(folder.mask_like for folder in images.values()):
+            continue
+        for number, folder in masks.items():
+            folder.role, images[number].role = "mask", "image"
+            folder.key = images[number].key
+        first = min(masks)
+        named = printable(masks[first].parts[-1]), printable(images[first].parts[-1])
+        notes.messages.append(f"{named[0]} holds the masks of {named[1]}, and so on (--format list decides otherwise).")
 
 
 def assign_roles(folders: list[Folder], notes: Notes) -> None:
@@ -140,7 +164,11 @@ def assign_roles_by_content(folders: Sequence[Folder], notes: Notes) -> list[Fol
     Return the folders without those among which masks look like images.
     """
     by_rest: dict[tuple[Split | None, Key, Key], list[Folder]] = defaultdict(list)
-    for folder in (folder for folder in folders if folder.role is None):
+    complete = {(f.split, f.key) for f in folders if f.role == "image"} & {
+        (f.split, f.key) for f in folders if f.role == "mask"
+    }
+    beside = [f for f in folders if f.role is None and (f.split, f.key[:-1]) not in complete]  # others are strays
+    for folder in beside:
         for index in range(len(folder.parts)):
             by_rest[folder.split, folder.parts[:index], folder.parts[index + 1 :]].append(folder)
     unclear: list[Folder] = []
@@ -155,7 +183,10 @@ def assign_roles_by_content(folders: Sequence[Folder], notes: Notes) -> list[Fol
         pairs = _pair_folders(first, second)
         if not pairs or 2 * len(pairs) < len(first.files):
             continue
-        side = flatter_side(*([pair[side] for pair in pairs] for side in (0, 1)))
+        sides = [[pair[side] for pair in pairs] for side in (0, 1)]
+        side = find_mask_side(*sides)
+        if side is None:
+            continue  # two cases, or two kinds of photos
         masks, images = group[side], group[1 - side]
         masks.role, images.role = "mask", "image"
         masks.key = images.key = tuple(name for name in masks.key if name != masks.parts[len(before)])
@@ -167,6 +198,17 @@ def assign_roles_by_content(folders: Sequence[Folder], notes: Notes) -> list[Fol
     return [folder for folder in folders if folder not in unclear]
 
 
+def report_unclear_images(folders: Sequence[Folder], notes: Notes) -> None:
+    """Report several folders without a role of which each may hold the images of one folder of masks."""
+    for masks in (folder for folder in folders if folder.role == "mask"):
+        beside = [f for f in folders if f is not masks and f.split == masks.split and f.role != "mask"]
+        beside = [f for f in beside if f.parts[:-1] == masks.parts[:-1] and _siblings(f, masks)]
+        if len(beside) > 1 and all(folder.role is None for folder in beside):
+            names = ", ".join(printable("/".join(folder.parts)) for folder in beside)
+            text = f"{len(beside)} folders may hold the images of {printable('/'.join(masks.parts))}"
+            notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
+
+
 def _report_unclear(group: Sequence[Folder], notes: Notes) -> list[Folder]:
     """Report more than two folders of which some hold masks of others; return them."""
     for first, second in combinations(group[:_COMPARED], 2):
@@ -174,8 +216,12 @@ def _report_unclear(group: Sequence[Folder], notes: Notes) -> list[Folder]:
         if 2 * len(pairs) < len(first.files) or not pairs:
             continue
         if find_mask_side(*([pair[side] for pair in pairs] for side in (0, 1))) is not None:
-            names = ", ".join(printable("/".join(folder.parts)) for folder in group)
+            around = [folder.parts[-2] if len(folder.parts) > 1 else "" for folder in group]
+            inner = [without_parent(f.parts[-1], parent) for f, parent in zip(group, around, strict=True)]
+            own = any(name != folder.parts[-1] for name, folder in zip(inner, group, strict=True))
+            names = ", ".join(printable(n if own else "/".join(f.parts)) for n, f in zip(inner, group, strict=True))
             text = f"{len(group)} folders, of which some hold masks of others"
-            notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
+            if all(problem.file != names for problem in notes.problems):
+                notes.problems.append(Problem(file=names, kind="ambiguous folders", text=text))
             return list(group)
     return []

@@ -28,10 +28,33 @@ def find_further_masks(masks: Iterable[Path], files: Iterable[Path]) -> dict[Pat
     >>> [(mask.name, [path.name for path in paths]) for mask, paths in found.items()]
     [('7_mask.png', ['7_mask_1.png'])]
     """
-    by_name = {name: path for path in masks if strip_mask_words(name := pairing_name(path)) != name}
+    by_name = {name: path for path in masks if strip_mask_words(name := _bare(path)) != name}
     found: dict[Path, list[Path]] = defaultdict(list)
     for path in files:
         match = re.match(r"^(.*?)[_ .-]?\(?\d+\)?$", pairing_name(path))
         if match and match[1] in by_name:
             found[by_name[match[1]]].append(path)
     return {mask: tuple(sorted(paths)) for mask, paths in found.items()}
+
+
+def take_numbered(missing: list[Path], orphans: list[Path]) -> dict[Path, Path]:
+    """Return the first of the numbered masks of images without one, such as ``7_mask1.png``, and remove both.
+
+    The others are found as further masks of it.
+    """
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for path in orphans:
+        bare = _bare(path)
+        if strip_mask_words(bare) != bare:
+            by_name[strip_mask_words(bare)].append(path)
+    chosen = {image: by_name[pairing_name(image)][0] for image in missing if pairing_name(image) in by_name}
+    missing[:] = [image for image in missing if image not in chosen]
+    orphans[:] = [mask for mask in orphans if mask not in chosen.values()]
+    return chosen
+
+
+def _bare(mask: Path) -> str:
+    """Return the name of a mask; of ``7_mask1``, which has no mask without a number beside it, without the number."""
+    name = pairing_name(mask)
+    bare = re.sub(r"[_ .-]?\d+$", "", name)
+    return bare if strip_mask_words(name) == name and strip_mask_words(bare) != bare else name

@@ -85,10 +85,11 @@ def find_derived(files: Iterable[Path], paired: Sequence[Path]) -> dict[str, lis
     >>> find_derived([Path(f"{i}_1.jpg") for i in range(3)], paired)
     {}
     """
-    sources = {pairing_name(path) for path in paired}
+    names = {pairing_name(path) for path in paired}
+    sources = names | {bare for name in names if (bare := strip_image_words(strip_mask_words(name)))}
     found: dict[str, list[Path]] = defaultdict(list)
     for path in files:
-        match = re.search(r"[_. -][^\W\d_]{3,}\d*$", pairing_name(path))
+        match = re.search(r"[_. -][^\W\d_]{2,}\d*$", pairing_name(path))
         suffix = match[0] if match else ""
         if suffix and pairing_name(path).removesuffix(suffix) in sources:
             found[suffix].append(path)

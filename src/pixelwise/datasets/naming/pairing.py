@@ -1,5 +1,6 @@
 """Pair images and masks by name, and separate masks from images in one folder."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pixelwise.datasets.naming.folder_names import (
     strip_image_words,
     strip_mask_words,
 )
-from pixelwise.datasets.naming.further_masks import find_further_masks
+from pixelwise.datasets.naming.further_masks import find_further_masks, take_numbered
 from pixelwise.datasets.naming.outputs import find_derived
 from pixelwise.datasets.naming.partitions import partitions
 from pixelwise.datasets.naming.rules import NameRule, find_rule, nearest_rule
@@ -28,6 +29,7 @@ from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 _AFFIXES = (*MASK_SUFFIXES, *MASK_PREFIXES)
+_HASH = re.compile(r"(?:\.rf)?[._-](?=[0-9a-z]*\d)[0-9a-f]{8,}$")  # an identifier that a program adds
 _Key = Callable[[Path], str | None]
 
 
@@ -39,6 +41,7 @@ class Pairing:
     messages: tuple[str, ...]
     problems: tuple[Problem, ...]
     further: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict[Path, tuple[Path, ...]])
+    missing: tuple[Path, ...] = ()  # images without a mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,8 @@ def pair_by_name(root: Path, images: Sequence[Path], masks: Sequence[Path], opti
         match = _match(images, masks, rule.image_key, rule.mask_key)
     else:
         match = _match_by_names(images, masks, options, messages)
+    if rule is None:
+        match.chosen |= take_numbered(match.missing, match.orphans)
     further = find_further_masks(match.chosen.values(), [*match.missing, *match.orphans]) if rule is None else {}
     if further:
         united = [path for paths in further.values() for path in paths]
@@ -94,7 +99,8 @@ def pair_by_name(root: Path, images: Sequence[Path], masks: Sequence[Path], opti
     else:
         problems += _unpaired(root, match, options, messages)
     pairs = tuple((stem_of(image), image, match.chosen[image]) for image in images if image in match.chosen)
-    return Pairing(pairs=pairs, messages=tuple(messages), problems=tuple(problems), further=further)
+    missing = tuple(match.missing)
+    return Pairing(pairs=pairs, messages=tuple(messages), problems=tuple(problems), further=further, missing=missing)
 
 
 def given_rule(options: DataOptions) -> NameRule | None:
@@ -135,6 +141,13 @@ def _match_by_names(images: Sequence[Path], masks: Sequence[Path], options: Data
         flags = f" ({rule.flags})" if rule.flags else ""
         messages.append(f"Images and masks are paired without {rule.description}{flags}.")
         return _match(images, masks, rule.image_key, rule.mask_key)
+    if not same.chosen and not best.complete:
+        bare = _match(
+            images, masks, lambda path: _HASH.sub("", pairing_name(path)), lambda p: _HASH.sub("", mask_name(p))
+        )
+        if bare.complete:
+            messages.append("Images and masks are paired without the identifiers at the end of their names.")
+            return bare
     if not same.chosen and not best.complete and (pairs := pair_by_beginning(images, masks)):
         shown = f"{printable(pairs[0][1].name)} is the mask of {printable(pairs[0][0].name)}"
         how = "by the beginning of their names"

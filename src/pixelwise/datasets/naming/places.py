@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pixelwise.datasets.naming.folder_names import pairing_name, strip_mask_words
-from pixelwise.datasets.naming.folder_roles import Folder, Key, Notes, assign_roles_by_content
+from pixelwise.datasets.naming.folder_roles import Folder, Key, Notes, assign_roles_by_content, report_unclear_images
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
@@ -57,7 +57,9 @@ def find_places(root: Path, folders: Sequence[Folder], options: DataOptions, not
         Extended by what was decided, and by folders whose roles are unclear.
     """
     by_key: dict[tuple[Split | None, Key], list[Folder]] = defaultdict(list)
-    for folder in assign_roles_by_content(folders, notes):
+    folders = assign_roles_by_content(folders, notes)
+    report_unclear_images(folders, notes)
+    for folder in folders:
         by_key[folder.split, folder.key].append(folder)
     separations: dict[str, list[str]] = defaultdict(list)
     places = [_collect(root, split, key, group, options, notes, separations) for (split, key), group in by_key.items()]
@@ -205,8 +207,13 @@ def _without_strays(places: Sequence[Place], notes: Notes) -> list[Place]:
     paired = [place for place in places if place.images and place.masks and place.has_role]
     names = {(one.split, one.key): {pairing_name(path) for path in one.images} for one in paired}
     most = max(3, _FEW * sum(len(place.images) for place in paired))
+    covered = {pairing_name(path) for place in paired for path in (*place.images, *place.masks)}
     kept: list[Place] = []
     for place in places:
+        if place.masks and not place.images and {pairing_name(path) for path in place.masks} <= covered:
+            text = f"{place.named} also looks like masks ({pluralise(len(place.masks), 'file')}); it was ignored"
+            notes.messages.append(f"{text} (--masks {printable(place.folders[0].parts[-1])}).")
+            continue
         beside = all(len(place.key) > len(one.key) == _shared(place.key, one.key) for one in paired)
         if paired and beside and not (place.masks or place.has_role or place.split) and len(place.images) <= most:
             _report_left_out(place.images, notes)

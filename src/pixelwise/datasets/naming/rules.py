@@ -14,6 +14,7 @@ from pathlib import Path
 from pixelwise.datasets.naming.folder_names import SPLIT_WORDS, normalised, pairing_name
 
 MIN_SHARED = 0.6  # fraction of the names that must have an affix for it to be tried in an incomplete set
+_MAX_TRIED = 6  # affixes of a side of a name, the shortest ones
 _MAX_AFFIXES = 4  # tried per side of a name
 
 
@@ -141,11 +142,12 @@ def nearest_rule(images: Sequence[Path], masks: Sequence[Path]) -> tuple[NameRul
     """
     image_names, mask_names = [[pairing_name(path) for path in paths] for paths in (images, masks)]
     best: tuple[int, int, NameRule] | None = None
+    fewer = min(len(images), len(masks))  # an image may have several files, such as one per channel
     mask_sides = [
         (prefix, suffix, _keys(mask_names, prefix, suffix))
-        for prefix, suffix in product(_affixes(mask_names), _affixes(mask_names, end=True))
+        for prefix, suffix in product(_affixes(mask_names, fewer), _affixes(mask_names, fewer, end=True))
     ]
-    for ip, is_ in product(_affixes(image_names), _affixes(image_names, end=True)):
+    for ip, is_ in product(_affixes(image_names, fewer), _affixes(image_names, fewer, end=True)):
         image_keys = _keys(image_names, ip, is_)
         for mp, ms, mask_keys in mask_sides:
             rule = NameRule(image_prefix=ip, image_suffix=is_, mask_prefix=mp, mask_suffix=ms)
@@ -238,16 +240,16 @@ def _is_plausible(rule: NameRule) -> bool:
     return True
 
 
-def _affixes(names: Sequence[str], *, end: bool = False) -> list[str]:
-    """Return the affixes at word boundaries that most names share, the empty one first."""
+def _affixes(names: Sequence[str], count: int, *, end: bool = False) -> list[str]:
+    """Return the affixes at word boundaries that most of `count` names share, the empty one first."""
     counts: dict[str, int] = {}
     for name in names:
         cuts = boundaries(name)
         for cut in cuts[::-1][:_MAX_AFFIXES] if end else cuts[:_MAX_AFFIXES]:
             affix = name[cut:] if end else name[:cut]
             counts[affix] = counts.get(affix, 0) + 1
-    least = max(2, MIN_SHARED * len(names))
-    return ["", *sorted((affix for affix, count in counts.items() if count >= least), key=len)[:_MAX_AFFIXES]]
+    least = max(2, MIN_SHARED * count)
+    return ["", *sorted((affix for affix, count in counts.items() if count >= least), key=len)[:_MAX_TRIED]]
 
 
 def _keys(names: Sequence[str], prefix: str, suffix: str) -> set[str]:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.datasets.formats import coco, labelme, voc, yolo
+from pixelwise.datasets.formats import coco, cvat, label_studio, labelme, voc, yolo
 from pixelwise.datasets.writers.annotated import write_annotations
 from pixelwise.datasets.writers.array_files import write_hdf5, write_npy
 from pixelwise.datasets.writers.binary_masks import write_file_per_object, write_folder_per_class
+from pixelwise.datasets.writers.cityscapes import write_cityscapes
 from pixelwise.datasets.writers.imagej_roi import write_imagej
 from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.datasets.writers.mask_folders import write_cellpose, write_folders, write_stardist
@@ -65,7 +66,10 @@ WRITERS = (
     Writer(name="coco", title="COCO", write=write_annotations(coco.write)),
     Writer(name="yolo", title="YOLO polygons", write=write_annotations(yolo.write)),
     Writer(name="labelme", title="Labelme", write=write_annotations(labelme.write)),
+    Writer(name="cvat", title="CVAT for images 1.1", write=write_annotations(cvat.write)),
+    Writer(name="label-studio", title="Label Studio", write=write_annotations(label_studio.write)),
     Writer(name="voc", title="Pascal VOC", write=write_annotations(voc.write, _VOC_OBJECTS)),
+    Writer(name="cityscapes", title="Cityscapes", write=write_cityscapes),
     Writer(name="npy", title="NumPy arrays in folders", write=write_npy),
     Writer(name="hdf5", title="an HDF5 file per image", write=write_hdf5),
     Writer(name="csv", title="table of objects", write=write_table),

@@ -1,0 +1,158 @@
+"""Outlines that viewers of slides save as XML, one file per image: Aperio ImageScope, and ASAP.
+
+ImageScope (MoNuSeg, MoNuSAC): ``Annotation`` with the class as its name or as an attribute, and regions of vertices;
+ASAP (CAMELYON): ``Annotation`` with coordinates and the group that is its class. Points are pixels (x, y) of the full
+resolution. Files without classes hold objects.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+from xml.parsers import expat
+
+from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
+from pixelwise.datasets.formats import json_content as content
+from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
+from pixelwise.datasets.formats.objects import are_objects
+from pixelwise.datasets.naming.folder_names import natural_key
+from pixelwise.datasets.options import DataOptions
+from pixelwise.datasets.shapes.rasterise import is_background
+from pixelwise.errors import BadDataset
+from pixelwise.text import pluralise
+
+NAME = "outlines of slides (ImageScope, ASAP)"
+_MAX_BYTES = 1 << 30
+_MAX_DEPTH = 32
+_CHUNK = 1 << 20
+_POINTS = ("Vertex", "Coordinate")
+_NOT_A_CLASS = ("", "Description", "Region", "Text")  # attributes of other meanings
+Attributes = dict[str, str]
+
+
+@dataclass
+class _Reading:
+    """The state of one file while it is parsed."""
+
+    path: Path
+    parser: expat.XMLParserType
+    depth: int = 0
+    layer: str = ""  # the name of the annotation of ImageScope that holds the regions
+    in_region: bool = False
+    attributes: Attributes = field(default_factory=dict[str, str])
+    points: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    shapes: list[Shape] = field(default_factory=list[Shape])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+
+    def start(self, name: str, attributes: Attributes) -> None:
+        """Handle a start tag."""
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise self.error("elements of usual depth", f"more than {_MAX_DEPTH} levels")
+        if name == "Annotation":
+            self.layer = attributes.get("Name", "").strip()
+        if name == "Attribute" and not self.in_region and attributes.get("Name", "").strip() not in _NOT_A_CLASS:
+            self.layer = attributes["Name"].strip()
+        if name in ("Annotation", "Region"):
+            self.attributes, self.points, self.in_region = attributes, [], name == "Region"
+        elif name in _POINTS:
+            self.points.append((attributes.get("X", ""), attributes.get("Y", "")))
+
+    def end(self, name: str) -> None:
+        """Handle an end tag."""
+        self.depth -= 1
+        self.in_region &= name != "Region"
+        if name == "Region" or (name == "Annotation" and self.points):
+            self._add(name)
+
+    def error(self, expected: str, got: str) -> BadDataset:
+        """Return the error for the current line."""
+        expected = f"{expected} in line {self.parser.CurrentLineNumber}"
+        return BadDataset(expected, got, "Export the file again.", self.path)
+
+    def _add(self, name: str) -> None:
+        group = self.attributes.get("PartOfGroup", "")
+        class_name = self.layer if name == "Region" else "" if group == "None" else group
+        hole = self.attributes.get("NegativeROA") == "1"
+        ring = content.read_points(self.points, f"line {self.parser.CurrentLineNumber}", self.path)
+        self.points = []
+        if len(ring) < 3:
+            self.left_out["outline without an area"] += 1
+        else:
+            self.shapes.append(Shape(class_name="background" if hole else class_name, rings=(ring,)))
+
+
+def recognise(root: Path) -> bool:
+    """Return whether a folder contains outlines of one of the programs."""
+    return any(_is_outlines(path) for path in content.find_files(root, ".xml", some=20))
+
+
+def read(root: Path, options: DataOptions) -> AnnotatedSet:
+    """Read the outlines of all images.
+
+    `options.allow_missing` leaves out files whose image does not exist.
+
+    Raises
+    ------
+    BadDataset
+        A file is malformed, has a document type, or its image does not exist.
+    """
+    index = ImageIndex(root)
+    found: dict[Path, FoundImage] = {}
+    missing: list[str] = []
+    left_out: Counter[str] = Counter()
+    files = [path for path in content.find_files(root, ".xml") if _is_outlines(path)]
+    for path in files:
+        reading = _parse(path)
+        left_out += reading.left_out
+        image = index.find(f"{path.stem}.tif", path.parent, by_stem=True)
+        if image is None:
+            missing.append(path.stem)
+            continue
+        split = split_of(image.relative_to(root).parts[:-1])
+        shapes = Shapes(shapes=tuple(reading.shapes), source=path)
+        found[image] = FoundImage(image=image, annotation=shapes, split=split)
+    messages = list(report_missing(missing, len(files), root, options)) if files else []
+    messages += [f"{pluralise(count, kind)}: left out." for kind, count in left_out.items()]
+    shapes = [entry.annotation.shapes for entry in found.values() if isinstance(entry.annotation, Shapes)]
+    names = {shape.class_name for members in shapes for shape in members if shape.class_name}
+    return AnnotatedSet(
+        format=NAME,
+        images=name_images(root, list(found.values())),
+        classes=tuple(sorted((name for name in names if not is_background(name)), key=natural_key)),
+        instances=are_objects(shapes),
+        messages=tuple(messages),
+    )
+
+
+def _is_outlines(path: Path) -> bool:
+    text = content.read_ends(path)
+    return ("<Annotations" in text and "<Vertex" in text) or "<ASAP_Annotations" in text
+
+
+def _parse(path: Path) -> _Reading:
+    """Parse a file without document types, which may define entities."""
+    parser = expat.ParserCreate()
+    reading = _Reading(path, parser)
+
+    def refuse_doctype(*_: object) -> None:
+        raise reading.error("no document type", "one that may define entities")
+
+    parser.StartDoctypeDeclHandler = refuse_doctype
+    parser.StartElementHandler = cast(Callable[[str, Attributes], object], reading.start)
+    parser.EndElementHandler = reading.end
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            got = f"{path.stat().st_size:,} bytes"
+            raise BadDataset(f"at most {_MAX_BYTES:,} bytes", got, "Split the file.", path)
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                parser.Parse(chunk, False)
+            parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        got, hint = expat.ErrorString(error.code), "The file may be truncated; export it again."
+        raise BadDataset(f"valid XML in line {error.lineno}", got, hint, path) from error
+    except OSError as error:
+        raise BadDataset("a readable file", (error.strerror or str(error)).lower(), "Check it.", path) from error
+    return reading

@@ -1,0 +1,79 @@
+"""A folder per case with the same few files in each, ``1/slice.png`` and ``1/lesion.png``, distinguished by pixels."""
+
+import re
+from collections import defaultdict
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+from pixelwise.datasets.masks.likeness import find_mask_side
+from pixelwise.datasets.naming.folder_names import pairing_name
+from pixelwise.datasets.naming.folder_roles import Folder, Notes
+from pixelwise.datasets.naming.pairing import separate_masks
+from pixelwise.datasets.options import DataOptions
+from pixelwise.errors import printable
+from pixelwise.io.volumes.names import is_volume_name
+
+_MODALITIES = frozenset((
+    "t1", "t1w", "t1c", "t1ce", "t1gd", "t1n", "t2", "t2w", "t2f", "flair", "pd", "pdw", "dwi", "adc", "swi", "dp",
+    "ct", "pet", "mr", "mri",
+))  # fmt: skip
+_KINDS = 6  # files of a case, at most
+_MIN_CASES = 2
+
+
+class CaseFiles(NamedTuple):
+    """A case: its folder, its images, one per channel, and its mask."""
+
+    folder: Folder
+    images: tuple[Path, ...]
+    mask: Path
+
+
+def pair_case_folders(folders: list[Folder], options: DataOptions, notes: Notes) -> list[CaseFiles]:
+    """Return the files of each case, and remove their folders from the list.
+
+    Only folders without a role are cases, with files of the same names (without those of their folders), of which no
+    name tells which is the mask; one of them must have the pixels of a mask of another one. Volumes of several
+    modalities, such as T1 and FLAIR, are the channels of one image.
+    """
+    cases = [folder for folder in folders if folder.role is None and 2 <= len(folder.files) <= _KINDS]
+    if len(cases) < _MIN_CASES or len(cases) < len(folders) or options.images or options.masks:
+        return []
+    kinds: dict[str, list[Path]] = defaultdict(list)
+    for folder in cases:
+        for path in folder.files:
+            kinds[_kind(path, folder)].append(path)
+    if any(len(paths) != len(cases) for paths in kinds.values()) or separate_masks(cases[0].files, options).masks:
+        return []
+    found: list[tuple[str, str]] = []
+    for first, second in combinations(kinds, 2):
+        side = find_mask_side(kinds[first], kinds[second])
+        if side is not None:
+            found.append((second, first) if side == 0 else (first, second))
+    images, masks = sorted({image for image, _ in found}), {mask for _, mask in found}
+    several = len(images) > 1 and not all(map(_is_modality, images, [kinds[image][0] for image in images]))
+    if len(masks) != 1 or several or len(images) < len(kinds) - 1:
+        return []
+    mask = masks.pop()
+    shown = " and ".join(printable(kinds[image][0].name) for image in images)
+    channels = ", which are its channels" if len(images) > 1 else ""
+    text = f"{printable(kinds[mask][0].name)} is used as the mask of {shown}{channels}, and so on"
+    notes.messages.append(f"{text} (a list of files decides: --format list).")
+    folders.clear()
+    return [
+        CaseFiles(folder, tuple(kinds[image][index] for image in images), kinds[mask][index])
+        for index, folder in enumerate(cases)
+    ]
+
+
+def _kind(path: Path, folder: Folder) -> str:
+    """Return the name of a file without those of its folders."""
+    name = pairing_name(path)
+    for part in sorted(folder.parts, key=len, reverse=True):
+        name = name.replace(part.casefold(), "")
+    return name.strip("_-. ")
+
+
+def _is_modality(kind: str, path: Path) -> bool:
+    return is_volume_name(path.name) and bool(_MODALITIES & set(re.split(r"[\W_]+", kind)))

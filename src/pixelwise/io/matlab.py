@@ -1,0 +1,138 @@
+"""Open the arrays of numbers in MAT files of MATLAB, versions 5 to 7.3, also those in structures.
+
+Source: MathWorks, "MAT-File Format" (version 5: a header of 128 bytes, then elements, each perhaps compressed by zlib);
+version 7.3 is HDF5, whose axes are in reverse order. Functions and objects are not read.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from pixelwise.errors import BadImage
+
+MAX_BYTES = 2 << 30  # of all arrays of a file, which are read as a whole
+MAX_DEPTH = 4  # structures within one another
+_COMPRESSED = 15  # miCOMPRESSED
+_CHUNK = 1 << 20
+_HEADER = 128
+# what the mask is called in files with several arrays, the most telling name first
+MASK_ARRAYS = (
+    "inst_map", "instance_map", "label", "labels", "mask", "masks", "segmentation", "seg", "groundtruth", "gt",
+    "annotation", "type_map",
+)  # fmt: skip
+
+
+class Reversed:
+    """An array of HDF5 whose axes are read in reverse order, as MATLAB writes them."""
+
+    def __init__(self, stored: Any) -> None:
+        self.shape, self.dtype, self.ndim = tuple(stored.shape[::-1]), stored.dtype, len(stored.shape)
+        self._stored = stored
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return np.asarray(self._stored[...]).T[index]
+
+
+@contextmanager
+def open_mat(path: Path) -> Generator[dict[str, Any]]:
+    """Yield the arrays of numbers of a MAT file by name; those of structures as ``structure/field``.
+
+    Raises
+    ------
+    BadImage
+        It is damaged, of an older version, or larger than the limit.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
+    if head.startswith(b"MATLAB 7.3"):
+        try:
+            from pixelwise.io.hdf5 import open_hdf5
+        except ImportError as error:
+            hint = "Install it: pip install 'pixelwise[hdf5]'."
+            raise BadImage("the package h5py, which reads MAT files of version 7.3", "none", hint, path) from error
+        with open_hdf5(path) as arrays:
+            yield {name: Reversed(array) for name, array in arrays.items() if not name.startswith("#")}
+        return
+    if not head.startswith(b"MATLAB 5"):
+        raise BadImage("a MAT file of version 5 to 7.3", "another file", "Save it with `save -v7`.", path)
+    yield _read(path, head)
+
+
+def main_mask(names: Mapping[str, Any]) -> str | None:
+    """Return the name of the array that is the mask of a file, if one has a telling name.
+
+    >>> main_mask({"type_map": 1, "inst_map": 1}), main_mask({"truth/Segmentation": 1, "truth/Boundaries": 1})
+    ('inst_map', 'truth/Segmentation')
+    """
+    last = {name.rpartition("/")[2].casefold(): name for name in names}
+    return next((last[name] for name in MASK_ARRAYS if name in last), None)
+
+
+def _read(path: Path, head: bytes) -> dict[str, Any]:
+    from scipy.io import loadmat
+
+    _check_size(path, head)
+    try:
+        content = loadmat(io.BytesIO(path.read_bytes()), chars_as_strings=False)
+    except Exception as error:  # ValueError, TypeError, zlib.error, NotImplementedError and others
+        hint = "The file is damaged; export it again."
+        raise BadImage("a complete MAT file", f"one that cannot be read ({str(error)[:120]})", hint, path) from error
+    arrays: dict[str, Any] = {}
+    for name, value in content.items():
+        if not name.startswith("__"):
+            _collect(name, value, 0, arrays)
+    return arrays
+
+
+def _collect(name: str, value: Any, depth: int, arrays: dict[str, Any]) -> None:
+    """Add an array of numbers, or those of a single structure."""
+    if not isinstance(value, np.ndarray) or depth > MAX_DEPTH:
+        return
+    array = cast(Any, value)
+    if array.dtype.names is not None and array.size == 1:
+        record = array.ravel()[0]
+        for field in array.dtype.names:
+            _collect(f"{name}/{field}", record[field], depth + 1, arrays)
+    elif array.dtype.kind in "buif" and array.ndim >= 2:
+        arrays[name] = array
+
+
+def _check_size(path: Path, head: bytes) -> None:
+    """Raise `BadImage` if the elements of a file are larger than the limit when they are decompressed."""
+    order = "<" if head[126:128] == b"IM" else ">"
+    total = 0
+    with path.open("rb") as file:
+        file.seek(_HEADER)
+        while len(tag := file.read(8)) == 8:
+            kind, count = struct.unpack(f"{order}II", tag)
+            if kind != _COMPRESSED:
+                file.seek(count, 1)
+                total += count
+            else:
+                total += _decompressed(file, count, MAX_BYTES - total, path)
+            if total > MAX_BYTES:
+                hint = "Save the images and masks as files of their own."
+                raise BadImage(f"at most {MAX_BYTES} bytes of arrays in a file", "more", hint, path)
+
+
+def _decompressed(file: Any, count: int, most: int, path: Path) -> int:
+    """Return the number of bytes that an element becomes, counted up to `most`."""
+    stream, size = zlib.decompressobj(), 0
+    try:
+        while count > 0 and (block := file.read(min(_CHUNK, count))):
+            count -= len(block)
+            size += len(stream.decompress(block, _CHUNK))
+            while stream.unconsumed_tail and size <= most:
+                size += len(stream.decompress(stream.unconsumed_tail, _CHUNK))
+            if size > most:
+                break
+    except zlib.error as error:
+        hint = "The file is damaged; export it again."
+        raise BadImage("a complete MAT file", "one that cannot be decompressed", hint, path) from error
+    return size

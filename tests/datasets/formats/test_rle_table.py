@@ -1,0 +1,86 @@
+"""Tables of run lengths: order of pixels, classes, empty rows, and damaged ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pixelwise
+from drawn import save
+from pixelwise.datasets.formats import rle_table
+from pixelwise.errors import BadDataset
+from public_sets.annotated import runs
+from public_sets.drawing import areas, cells, picture, text
+
+
+def draw(folder: Path, rows: list[str], header: str = "ImageId,EncodedPixels", name: str = "train.csv") -> None:
+    text(name, "\n".join([header, *rows]) + "\n")(folder)
+
+
+def square_set(folder: Path, order: str) -> dict[str, np.ndarray]:
+    """Square images, of which run lengths in the wrong order are the transposed mask."""
+    found, rows = {}, []
+    for index in range(1, 7):
+        drawn = np.pad(areas(index), ((0, 16), (0, 0)))
+        save(folder / f"images/a{index}.png", picture(drawn, index))
+        rows.append(f"a{index}.png,{runs(drawn, order)}")
+        found[f"a{index}"] = drawn
+    draw(folder, rows)
+    return found
+
+
+@pytest.mark.parametrize("order", ["F", "C"])
+def test_the_edges_of_square_images_decide_the_order(tmp_path: Path, order: str) -> None:
+    truth = square_set(tmp_path, order)
+    dataset = pixelwise.load_dataset(tmp_path)
+    for case in dataset.cases:
+        assert np.array_equal(dataset.read(case).labels, truth[case.image.stem])
+    flag = rle_table.ROWS if order == "F" else rle_table.COLUMNS
+    assert any(flag in message for message in dataset.messages)
+    other = pixelwise.load_dataset(tmp_path, format=flag)  # the control: the named order is used
+    assert not np.array_equal(other.read(other.cases[0]).labels, truth[other.cases[0].image.stem])
+
+
+def test_images_without_a_row_are_empty_unless_the_table_has_empty_rows(tmp_path: Path) -> None:
+    rows = []
+    for index in range(1, 9):
+        drawn = cells(index)
+        save(tmp_path / f"train/a{index}.png", picture(drawn, index))
+        rows += [f"a{index}.png,{runs(drawn == 1)}", f"a{index}.png,{runs(drawn == 2)}"] if index < 7 else []
+    draw(tmp_path, rows)
+    dataset = pixelwise.load_dataset(tmp_path)
+    assert len(dataset.cases) == 8
+    assert any("--allow-missing" in message for message in dataset.messages)
+    assert len(pixelwise.load_dataset(tmp_path, allow_missing=True).cases) == 6
+    draw(tmp_path, [*rows, "a7.png,"])
+    with pytest.raises(BadDataset, match="a8"):
+        pixelwise.load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", ["1 2 3", "9 99999", "5 0", "5 9 7 3"])
+def test_damaged_run_lengths_are_refused_with_their_line(tmp_path: Path, damaged: str) -> None:
+    rows = []
+    for index in range(1, 5):
+        save(tmp_path / f"train/a{index}.png", picture(areas(index), index))
+        rows.append(f"a{index}.png,{runs(areas(index))}")
+    draw(tmp_path, [*rows[:3], f"a4.png,{damaged}"])
+    with pytest.raises(BadDataset, match="line 5"):
+        pixelwise.load_dataset(tmp_path, format="rle-table")
+
+
+def test_folders_of_masks_come_before_a_table(tmp_path: Path) -> None:
+    for index in range(1, 7):
+        save(tmp_path / f"images/a{index}.png", picture(areas(index), index))
+        save(tmp_path / f"masks/a{index}.png", 255 * areas(index).astype(np.uint8))
+    draw(tmp_path, ["a1.png,1 4"])
+    assert not rle_table.recognise(tmp_path)
+    assert len(pixelwise.load_dataset(tmp_path).cases) == 6
+
+
+def test_other_tables_are_not_recognised(tmp_path: Path) -> None:
+    save(tmp_path / "train/a1.png", picture(areas(1), 1))
+    for header, row in (("id,label", "a1,cat"), ("id,rle", "a1,x y"), ("name,weight", "a1,3 4"), ("id,rle", "b,1 2")):
+        draw(tmp_path, [row], header)
+        assert not rle_table.recognise(tmp_path), header
+    draw(tmp_path, ["a1,1 2"], "id,rle", "sample_submission.csv")
+    assert not rle_table.recognise(tmp_path)

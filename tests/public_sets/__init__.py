@@ -1,0 +1,1 @@
+"""Imitations of public data sets: the names, endings, values and colours of each, with drawn pictures."""
