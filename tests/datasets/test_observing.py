@@ -11,7 +11,7 @@ from pixelwise.datasets import observing
 from pixelwise.datasets.dataset import Dataset, scan_dataset
 from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.options import DataOptions
-from pixelwise.io import read
+from pixelwise.io import decode
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +61,9 @@ def test_every_case_is_measured_as_it_is_read_later(tmp_path: Path, count: int) 
 def test_no_file_is_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path, [classes(seed, 3) for seed in range(9)])
     decoded = Counter[str]()
-    decode = read._decode
+    decode_file = decode._decode
     monkeypatch.setattr(
-        read, "_decode", lambda file, path, header: (decoded.update([str(path)]), decode(file, path, header))[1]
+        decode, "_decode", lambda file, path, header: (decoded.update([str(path)]), decode_file(file, path, header))[1]
     )
     _, results = observed(folder)
     assert len(results) == 9

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from devices import insert_card
-from inference.test_streaming import model_of, picture, read, save, stream
+from inference.streaming.test_images import model_of, picture, read, save, stream
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.windows import open_windows
 from pixelwise.runtimes.torch import TorchRuntime

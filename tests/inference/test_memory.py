@@ -1,4 +1,4 @@
-"""The memory formula and its text; `test_streaming` checks that it is an upper bound."""
+"""The memory formula and its text; `streaming.test_images` checks that it is an upper bound."""
 
 from dataclasses import replace
 

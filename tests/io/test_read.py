@@ -230,6 +230,21 @@ class TestDecodersAgree:
         assert not read_mask(tmp_path / "a.webp").lossy
         assert read_mask(tmp_path / "b.webp").lossy
 
+    def test_lossy_webp_of_more_pixels_than_its_data_can_hold(self, tmp_path: Path) -> None:
+        """Refused before memory is allocated for the pixels; the most compressible image of a size is read."""
+        flat = np.full((2000, 2000, 3), 128, np.uint8)
+        Pillow.fromarray(flat).save(tmp_path / "flat.webp", quality=0, method=6)
+        assert read_image(tmp_path / "flat.webp").pixels.shape == (3, 2000, 2000)
+        Pillow.fromarray(badfiles.COLOUR).save(tmp_path / "a.webp", quality=50)
+        content = bytearray((tmp_path / "a.webp").read_bytes())
+        start = content.index(b"\x9d\x01\x2a") + 3
+        content[start : start + 4] = (14_000).to_bytes(2, "little") * 2
+        (tmp_path / "a.webp").write_bytes(content)
+        with pytest.raises(BadImage, match="14000 × 14000 pixels"):
+            read_image(tmp_path / "a.webp")
+        with pytest.raises(BadImage, match="14000 × 14000 pixels"):
+            probe(tmp_path / "a.webp")
+
     def test_white_is_zero(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", badfiles.GRAY, photometric="miniswhite")
         with Pillow.open(tmp_path / "a.tif") as picture:

@@ -82,11 +82,18 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "dimensions": (3,),
     "strides": (((1, 2), (2, 2)),),
     "kernels": (((1, 3), (3, 3), (3, 3)),),
+    "context": (1,),
     "stem": ("deep",),
     "shortcut": ("B", "C"),
     "shortcut_padding": ("both",),
     "stride_first": (True,),
     "zero_init_residual": (True,),
+}
+# What another option needs to matter: the position of the zero channels matters only with shortcut A, and neighbouring
+# slices are channels only of networks that stay within slices.
+NEEDED: dict[str, dict[str, Any]] = {
+    "shortcut_padding": {"shortcut": "A"},
+    "context": {"dimensions": 3, "strides": ((1, 2, 2),) * 2, "kernels": ((1, 3, 3),) * 3},
 }
 # One network of each builder; the others of a family differ from it in their number of layers alone.
 EFFECTIVE = [
@@ -115,8 +122,7 @@ def answer(options: NetworkOptions) -> torch.Tensor:
 def changed(options: NetworkOptions) -> Iterator[tuple[str, bool]]:
     """Return for each option that is read whether another value changes the network."""
     for option in options_read(options):
-        # the position of the zero channels matters only with shortcut A
-        start = replace(options, shortcut="A") if option == "shortcut_padding" else options
+        start = replace(options, **NEEDED.get(option, {}))
         others = [with_defaults_where_unread(replace(start, **{option: value})) for value in OTHERS[option]]
         before = on_meta(start)
         different = any(on_meta(other) != before for other in others)

@@ -177,7 +177,7 @@ def test_a_diverging_training_stops_and_keeps_its_best(
 def test_patience_is_counted_once_the_details_are_learned(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coarse: float, ended: int
 ) -> None:
-    monkeypatch.setattr("pixelwise.workflow.fit.validation.Validation.score", lambda self, network: 0.5)
+    monkeypatch.setattr("pixelwise.workflow.fit.validation.Validation.score", lambda *_: 0.5)
     listener = Listener()
     words = ("training.patience=2", "training.validate_every=1", f"patches.low_res_fraction={coarse}")
     run = learn(data, tmp_path / "run", *words, steps=20, progress=listener)

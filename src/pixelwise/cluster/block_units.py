@@ -8,7 +8,7 @@ from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.work import UnitResult
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.inference.segmentation_model import SegmentationModel
-from pixelwise.inference.streaming_blocks import JOURNAL, TILES, collect_blocks, compute_block, plan_from_json
+from pixelwise.inference.streaming.blocks import JOURNAL, TILES, collect_blocks, compute_block, plan_from_json
 from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.large import LargeImage, large_image, open_stream_task
 from pixelwise.workflow.prediction.masks import predict_named

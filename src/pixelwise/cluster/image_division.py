@@ -21,7 +21,7 @@ from pixelwise.cluster.storage.remote_images import Row
 from pixelwise.errors import PixelwiseError
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.spacing_change import find_spacing_change
-from pixelwise.inference.streaming_blocks import BlockPlan, plan_blocks, plan_to_json
+from pixelwise.inference.streaming.blocks import BlockPlan, plan_blocks, plan_to_json
 from pixelwise.io.object_store import is_remote
 from pixelwise.io.read import probe
 from pixelwise.io.zarr import is_zarr

@@ -51,6 +51,8 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
     """Read the header of a JPEG, BMP, WebP, GIF, PPM, PGM or PBM file."""
     if kind == "BMP":
         _check_bmp(file, path)
+    if kind == "WEBP":
+        _check_webp(file, path)
     with open_pillow(file, kind) as (image, caught):
         if kind == "PPM":
             _check_ppm(image, path)
@@ -208,6 +210,25 @@ def _check_bmp(file: BinaryIO, path: Path) -> None:
         raise BadImage("a BMP palette of at most 256 colours", f"{count} colours", hint, path)
 
 
+def _check_webp(file: BinaryIO, path: Path) -> None:
+    """Raise `BadImage` for a lossy image with less data than its size needs: Pillow would allocate memory for all of it.
+
+    Each block of 16 x 16 pixels takes more than a bit: the modes of blocks have fixed probabilities (RFC 6386, section
+    11.2), by which the most probable ones take three.
+    """
+    for name, at, length in _webp_chunks(file):
+        if name == b"VP8 ":
+            file.seek(at)
+            head = file.read(10)
+            if head[3:6] != b"\x9d\x01\x2a" or len(head) < 10:
+                return  # for the decoder to refuse
+            width, height = (side & 0x3FFF for side in struct.unpack("<2H", head[6:]))
+            if 8 * length < -(-width // 16) * -(-height // 16):
+                got = f"{length} bytes for {height} × {width} pixels"
+                raise BadImage("a complete WebP image", got, "The file is damaged; download or export it again.", path)
+            return
+
+
 def _check_ppm(image: Pillow.Image, path: Path) -> None:
     """Raise `BadImage` unless samples have one bit or the values 0 to 255: Pillow would scale others without a word."""
     tiles: list[Any] = getattr(image, "tile", [])
@@ -236,15 +257,18 @@ def _gif_mode(image: Pillow.Image) -> str:
 
 
 def _webp_is_lossy(file: BinaryIO) -> bool:
-    """Return whether a WebP file holds a lossy (`VP8 `) stream (RFC 9649, section 2.5)."""
+    """Return whether a WebP file holds a lossy (`VP8 `) stream."""
+    return any(name in (b"VP8 ", b"ANMF") for name, _, _ in _webp_chunks(file))
+
+
+def _webp_chunks(file: BinaryIO) -> Generator[tuple[bytes, int, int]]:
+    """Yield name, place and length of the chunks that a WebP file has (RFC 9649, section 2.3)."""
     end, at = file.seek(0, 2), 12
     while at + 8 <= end:
         file.seek(at)
         name, length = struct.unpack("<4sI", file.read(8))
-        if name in (b"VP8 ", b"ANMF"):
-            return True
+        yield name, at + 8, min(length, end - at - 8)
         at += 8 + length + length % 2
-    return False
 
 
 def _unsupported_mode(path: Path, mode: str) -> BadImage:

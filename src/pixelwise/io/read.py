@@ -1,34 +1,23 @@
 """The entry point for image files: `read_image`, `read_mask`, `probe` and the writers.
 
 Samples are interpreted by metadata, never by shape alone. Every failure is a `BadImage` with the file name, the problem
-and a hint. The format is detected from the first bytes, not from the extension: `headers`, then `png`, `tiff`, `pillow`
-or `volumes`. Writers are in `write`.
+and a hint. Files are decoded in `decode`, and written in `write`.
 """
 
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
-from pixelwise.io.array_paths import ARRAY_KINDS, PAGES
-from pixelwise.io.arrays import decode_array, read_array_header
+from pixelwise.io.decode import check_pages, is_stack, read_header, read_samples
 from pixelwise.io.georeference import Georeference
-from pixelwise.io.headers import (
-    MAX_PIXELS,
-    Header,
-    apply_orientation,
-    check_size,
-    decoding,
-    open_image_file,
-)
+from pixelwise.io.headers import MAX_PIXELS, Header, open_image_file
 from pixelwise.io.images import Image, ImageInfo, MaskImage, Orientation, ReadOptions
-from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_pillow_header
-from pixelwise.io.png import decode_png, read_png_header
 from pixelwise.io.sample_values import (
     alpha_kind,
     apply_palette,
@@ -37,9 +26,8 @@ from pixelwise.io.sample_values import (
     to_integers,
     to_pixels,
 )
-from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.volumes.names import VOLUME_SUFFIXES
-from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume, read_volume_header
+from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume_header
 from pixelwise.io.volumes.slices import slice_files, stack_images, stack_masks
 from pixelwise.io.volumes.stack import stack_grid
 from pixelwise.io.volumes.volume import Volume, VolumeHeader
@@ -81,7 +69,6 @@ _ALPHA_NOTES = {
     "transparency": "transparency was ignored",
     "data": ALPHA_IS_DATA,
 }
-_MIN_WIDTH = 64  # pixels: a stack of narrower pages probably has its bands on the last axis
 _SMALL_NUMBER = 8  # the smallest number in a mask with numbers in its red channel, at most
 _BRIGHT = 255  # a mask with smooth edges has this value of red too
 _LOSSY_GRAY = 16  # largest difference between the channels of a gray image that was saved as colour JPEG
@@ -119,8 +106,8 @@ def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> 
         pages=header.pages,
         palette=header.palette is not None,
         reoriented=header.orientation != 1,
-        depth=header.pages if _is_stack(header, None, volumes) else None,
-        grid=stack_grid(header) if _is_stack(header, None, volumes) else None,
+        depth=header.pages if is_stack(header, None, volumes) else None,
+        grid=stack_grid(header) if is_stack(header, None, volumes) else None,
     )
 
 
@@ -205,7 +192,7 @@ def read_image(
     options = options or ReadOptions()
     if files := slice_files(path):
         return stack_images([read_image(file, channels=channels, options=options) for file in files], files, options)
-    stored = _read(
+    stored = read_samples(
         path, pages, max_pixels, options.exif, channels, size, volumes=options.volumes, interleaved=interleaved
     )
     if isinstance(stored, Volume):
@@ -222,7 +209,7 @@ def read_image(
         messages += (_ALPHA_NOTES[alpha],)
         samples = samples[:-1]
     grid = None
-    if _is_stack(header, pages, options.volumes):
+    if is_stack(header, pages, options.volumes):
         samples, grid = _stacked(samples, header.pages), options.placed(stack_grid(header))
     pixels, missing = to_pixels(samples, path, options.nodata_of(header))
     if pixels.size > 1 and _is_constant(pixels):
@@ -308,11 +295,11 @@ def read_mask(
     """
     if files := slice_files(path):
         return stack_masks([read_mask(file, max_pixels=max_pixels, exif=exif) for file in files], files)
-    stored = _read(path, None, max_pixels, exif, volumes=volumes)
+    stored = read_samples(path, None, max_pixels, exif, volumes=volumes)
     if isinstance(stored, Volume):
         return _volume_mask(path, stored.samples, stored.grid, stored.header.warnings)
     samples, header, messages = stored
-    if _is_stack(header, None, volumes):
+    if is_stack(header, None, volumes):
         return _volume_mask(path, _stacked(samples, header.pages), stack_grid(header), messages)
     inverted = header.white_is_zero and _shown_in_gray(samples)
     values = to_integers(invert(samples) if inverted else samples, path)
@@ -381,103 +368,3 @@ def _shown_in_gray(samples: Shaped[np.ndarray, "channels height width"]) -> bool
     if samples.dtype.kind != "u":
         return samples.dtype.kind == "b"
     return int(samples.max(initial=0)) > np.iinfo(samples.dtype).max // 2
-
-
-def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
-    """Read the header of an open file of format `kind`.
-
-    Raises
-    ------
-    BadImage
-        The header is damaged, or describes an unsupported image.
-    """
-    with decoding(path, kind):
-        if kind in (*ARRAY_KINDS.values(), PAGES):
-            return read_array_header(path)
-        if kind == "PNG":
-            return read_png_header(file, path)
-        return read_tiff_header(file, path) if kind == "TIFF" else read_pillow_header(file, kind, path)
-
-
-def _decode(
-    file: BinaryIO, path: Path, header: Header
-) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
-    with decoding(path, header.format):
-        match header.format:
-            case "PNG":
-                return decode_png(file, path, header), ()
-            case "TIFF":
-                return decode_tiff(file, path, header), ()
-            case "JPEG":
-                return decode_jpeg(file)
-            case "NPY" | "NPZ" | "HDF5" | "MAT" | "TIFF pages":
-                return decode_array(path), ()
-            case kind:
-                return decode_pillow(file, kind), ()
-
-
-def _read(
-    path: Path,
-    pages: int | None,
-    max_pixels: int | None,
-    exif: Orientation = "apply",
-    channels: int | None = None,
-    size: tuple[int, int] | None = None,
-    *,
-    volumes: bool = False,
-    interleaved: bool = False,
-) -> tuple[Shaped[np.ndarray, "channels height width"], Header, tuple[str, ...]] | Volume:
-    """Read the samples upright, without interpreting them; a stack of pages as (pages x channels, height, width)."""
-    if (folder := folder_format(path)) is not None:
-        return read_volume(path, folder)
-    file, kind = open_image_file(path)
-    with closing(file):
-        if kind in FILE_FORMATS:
-            return read_volume(path, kind)
-        header = read_header(file, kind, path)
-        if exif == "ignore":
-            header = replace(header, orientation=1)
-        bands_last = pages is None and _has_bands_last(header, channels, size)
-        if not bands_last and not _is_stack(header, pages, volumes):
-            check_pages(header, path, pages)
-        check_size(header, path, max_pixels)
-        samples, messages = _decode(file, path, header)
-    if np.issubdtype(samples.dtype, np.complexfloating):
-        raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
-    if bands_last:
-        samples, header = np.ascontiguousarray(samples.transpose(2, 0, 1)), replace(header, bands_last=True)
-    upright = apply_orientation(samples, header.orientation)
-    return upright if interleaved else np.ascontiguousarray(upright), header, header.warnings + messages
-
-
-def _has_bands_last(header: Header, channels: int | None, size: tuple[int, int] | None) -> bool:
-    """Return whether the pages of a stack are the rows of one image with its bands on the last axis."""
-    if header.pages == 1 or not header.stackable or header.channels != 1 or header.orientation != 1:
-        return False
-    if header.slices:
-        return False
-    if channels is not None:
-        return header.width == channels and header.pages != channels
-    return size == (header.pages, header.height) and size != (header.height, header.width)
-
-
-def _is_stack(header: Header, pages: int | None, volumes: bool) -> bool:
-    """Return whether the pages of a file are the slices of a volume: by its metadata, or because the user says so."""
-    if pages is not None or header.pages == 1 or not header.stackable:
-        return False
-    return volumes or header.slices > 0
-
-
-def check_pages(header: Header, path: Path, pages: int | None) -> None:
-    """Raise `BadImage` for a stack of pages that are not requested as channels."""
-    if header.pages == 1 or (header.pages == pages and header.stackable):
-        return
-    got, hint = f"a stack of {header.pages} pages", "Split it into one file per page."
-    if header.stackable and header.width < _MIN_WIDTH and header.width < min(header.height, header.pages):
-        got = (
-            f"{got} of {header.height} × {header.width} pixels, probably (height, width, bands), bands on the last axis"
-        )
-        hint = f"Save it as (bands, height, width) = ({header.width}, {header.pages}, {header.height})."
-    elif header.stackable:
-        hint = f"Use its pages as slices of a volume with --volumes, or as channels with --pages {header.pages}."
-    raise BadImage("one image", got, hint, path)

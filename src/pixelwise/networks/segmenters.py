@@ -300,7 +300,7 @@ def _plain_encoder(
             middle=middle,
             padding=padding,
             kernel=options.kernel(i) if padding is None else 3,
-            first=options.first_convolution() if options.context and not i else None,
+            first=options.first_convolution() if padding is None and i == 0 and options.context else None,
             normalisation=normalisation or options.normalisation,
             dropout=dropout,
             dimensions=options.dimensions,

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import zarr
 
-from inference.test_volume_streaming import SIZE, drawn_volume, save
+from inference.streaming.test_volumes import SIZE, drawn_volume, save
 from pixelwise.errors import BadImage
 from pixelwise.io.volumes.windows import InMemoryVolume, ZarrVolume, open_volume_windows, reads_windows
 

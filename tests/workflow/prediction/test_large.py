@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from pixelwise.errors import Interrupted, OutputFailed
-from pixelwise.inference import streaming
+from pixelwise.inference.streaming import images as streaming
 from pixelwise.io.read import read_mask, write_image
 from pixelwise.io.tiled_writer import TileFile
 from pixelwise.io.windows import open_windows

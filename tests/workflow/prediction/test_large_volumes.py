@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from inference.test_volume_streaming import SIZE, drawn_volume, save
+from inference.streaming.test_volumes import SIZE, drawn_volume, save
 from pixelwise.errors import BadOption
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.workflow.predict import predict

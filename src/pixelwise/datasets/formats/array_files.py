@@ -21,8 +21,8 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.array_paths import ARRAY_KINDS
-from pixelwise.io.arrays import MAX_CHANNELS, StoredArray, list_arrays
-from pixelwise.io.matlab import main_mask
+from pixelwise.io.arrays.matlab import main_mask
+from pixelwise.io.arrays.read import MAX_CHANNELS, StoredArray, list_arrays
 from pixelwise.io.read import SUFFIXES
 from pixelwise.text import pluralise
 

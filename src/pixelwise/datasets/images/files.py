@@ -14,7 +14,7 @@ from pixelwise.datasets.folder_layout import check_folder, is_image_name
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, natural_key
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.array_paths import parse_array_path
-from pixelwise.io.arrays import image_axes, list_arrays
+from pixelwise.io.arrays.read import image_axes, list_arrays
 from pixelwise.io.read import SUFFIXES, is_volume_folder
 from pixelwise.io.zarr import is_zarr
 from pixelwise.text import pluralise

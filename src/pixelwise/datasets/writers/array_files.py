@@ -10,7 +10,7 @@ from pixelwise.datasets.writers.image_files import save_image, with_suffix, writ
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.datasets.writers.mask_folders import numbers_of, write_description
 from pixelwise.errors import BadDataset, BadOption
-from pixelwise.io.arrays import MAX_CHANNELS
+from pixelwise.io.arrays.read import MAX_CHANNELS
 
 
 def write_npy(data: LabelledSet, out: Path) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def write_hdf5(data: LabelledSet, out: Path) -> tuple[str, ...]:
 
 def _hdf5_writer() -> Callable[[Path, dict[str, np.ndarray]], None]:
     try:
-        from pixelwise.io.hdf5 import write_hdf5
+        from pixelwise.io.arrays.hdf5 import write_hdf5
     except ImportError as error:
         hint = "Install it: pip install 'pixelwise[hdf5]'."
         raise BadOption("the package h5py, which writes HDF5", "none", hint) from error

@@ -13,9 +13,9 @@ from pixelwise.atomic_write import atomic_write_text
 from pixelwise.errors import BadImage, Interrupted
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import SegmentationModel
-from pixelwise.inference.streaming import StreamOptions, stream_image
-from pixelwise.inference.streaming_blocks import StreamTask
-from pixelwise.inference.volume_streaming import stream_volume
+from pixelwise.inference.streaming.blocks import StreamTask
+from pixelwise.inference.streaming.images import StreamOptions, stream_image
+from pixelwise.inference.streaming.volumes import stream_volume
 from pixelwise.io.label_writer import Compression, Format, result_path
 from pixelwise.io.volumes.windows import open_volume_windows, reads_windows
 from pixelwise.io.windows import open_windows

@@ -9,7 +9,7 @@ from jaxtyping import Float, Integer
 
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.streaming_instances import pack
+from pixelwise.inference.streaming.instances import pack
 from pixelwise.inference.tile_reading import Job, ReadTile
 from pixelwise.labels.instances import class_of, foreground_of, most_probable_class, seeds_of
 from pixelwise.labels.targets import TargetOptions, most_probable_wins, probabilities_of, splits_regions

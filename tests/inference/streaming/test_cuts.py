@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.test_streaming import MessageRecorder, balanced_network, picture, read, save
+from inference.streaming.test_images import MessageRecorder, balanced_network, picture, read, save
 from pixelwise.geometry.subgraphs import MapKey, NetworkStages
 from pixelwise.inference import cut_plan, predictor
 from pixelwise.inference.memory import MemoryBudget
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel
-from pixelwise.inference.streaming import StreamOptions, StreamResult, stream_image
+from pixelwise.inference.streaming.images import StreamOptions, StreamResult, stream_image
 from pixelwise.io.scratch import SCRATCH_BYTES
 from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress

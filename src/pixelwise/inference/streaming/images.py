@@ -18,10 +18,10 @@ from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
-from pixelwise.inference.streaming_instances import find_objects, measure_streamed_objects, objects_memory
-from pixelwise.inference.streaming_masks import Fill, finish_mask, keep
-from pixelwise.inference.streaming_tiles import DEPTH, choose_exact, compute_windows, decider, with_measured_statistics
+from pixelwise.inference.streaming.instances import find_objects, measure_streamed_objects, objects_memory
+from pixelwise.inference.streaming.masks import Fill, finish_mask, keep
+from pixelwise.inference.streaming.state import store_scale, stored_scale, stream_identity
+from pixelwise.inference.streaming.tiles import DEPTH, choose_exact, compute_windows, decider, with_measured_statistics
 from pixelwise.inference.tile_reading import Job
 from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
 from pixelwise.inference.whole_image import Tiling

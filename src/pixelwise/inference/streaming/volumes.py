@@ -19,12 +19,12 @@ from pixelwise.inference.arrays import check_axes, warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MIB, tile_budget
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.resampled_volume import MAX_WORK, ResampledTiles, ResampledVolume, Window, plan_tiles
 from pixelwise.inference.spacing_change import find_spacing_change
-from pixelwise.inference.stream_state import store_scale, stored_scale, stream_identity
-from pixelwise.inference.streaming_tiles import choose_exact, compute_windows, decider, with_measured_statistics
+from pixelwise.inference.streaming.resampled_volume import MAX_WORK, ResampledTiles, ResampledVolume, Window, plan_tiles
+from pixelwise.inference.streaming.state import store_scale, stored_scale, stream_identity
+from pixelwise.inference.streaming.tiles import choose_exact, compute_windows, decider, with_measured_statistics
+from pixelwise.inference.streaming.volume_objects import finish_volume
 from pixelwise.inference.tile_reading import Job
-from pixelwise.inference.volume_objects import finish_volume
 from pixelwise.inference.whole_image import Tiling
 from pixelwise.io.volumes.label_tiles import VolumeTiles
 from pixelwise.io.volumes.windows import VolumeReader

@@ -15,7 +15,7 @@ from jaxtyping import Bool, UInt32
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import Span
-from pixelwise.inference.streaming_instances import FOREGROUND, SEED, PixelCounter
+from pixelwise.inference.streaming.instances import FOREGROUND, SEED, PixelCounter
 from pixelwise.io.volumes.label_tiles import LabelType, VolumeTiles
 from pixelwise.labels.stitching import StripLabels, StripSmallRegions, final_numbers, watershed_window
 from pixelwise.labels.targets import TargetOptions, splits_regions, uses_watershed

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import zarr
 
-from inference.test_streaming import InterruptedRuntime, MessageRecorder
+from inference.streaming.test_images import InterruptedRuntime, MessageRecorder
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid
-from pixelwise.inference import volume_objects, volume_streaming
 from pixelwise.inference.memory import tile_budget
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
-from pixelwise.inference.volume_streaming import VolumeStreamResult, stream_volume
+from pixelwise.inference.streaming import volume_objects
+from pixelwise.inference.streaming import volumes as volume_streaming
+from pixelwise.inference.streaming.volumes import VolumeStreamResult, stream_volume
 from pixelwise.io.volumes.windows import InMemoryVolume, VolumeReader, ZarrVolume, open_volume_windows
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.labels.volume_properties import measure_volumes

@@ -16,8 +16,8 @@ from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage, printable
 from pixelwise.io.array_paths import PAGES, ArrayPath, parse_array_path
+from pixelwise.io.arrays.npz import open_npy, open_npz
 from pixelwise.io.headers import Header
-from pixelwise.io.npz import open_npy, open_npz
 
 MAX_CHANNELS = 4
 _SHOWN = 5  # arrays that a message lists
@@ -112,13 +112,13 @@ def _opened(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
 
         yield {"": PageStack(place.file)}
     elif place.kind == "MAT":
-        from pixelwise.io.matlab import open_mat
+        from pixelwise.io.arrays.matlab import open_mat
 
         with open_mat(place.file) as arrays:
             yield arrays
     else:
         try:
-            from pixelwise.io.hdf5 import open_hdf5
+            from pixelwise.io.arrays.hdf5 import open_hdf5
         except ImportError as error:
             hint = "Install it: pip install 'pixelwise[hdf5]'."
             raise BadImage("the package h5py, which reads HDF5", "none", hint, path) from error

@@ -15,7 +15,7 @@ from pixelwise.errors import BadRun
 from pixelwise.geometry.tiles import padded_size, tile_grid
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.staged import region_tiles
-from pixelwise.inference.streaming import Stream, StreamOptions, compute_tiles, open_stream
+from pixelwise.inference.streaming.images import Stream, StreamOptions, compute_tiles, open_stream
 from pixelwise.inference.tile_reading import Job
 from pixelwise.io.label_writer import Window
 from pixelwise.io.tiled_writer import WindowTiles, read_windows

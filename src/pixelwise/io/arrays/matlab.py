@@ -52,7 +52,7 @@ def open_mat(path: Path) -> Generator[dict[str, Any]]:
         head = file.read(_HEADER)
     if head.startswith(b"MATLAB 7.3"):
         try:
-            from pixelwise.io.hdf5 import open_hdf5
+            from pixelwise.io.arrays.hdf5 import open_hdf5
         except ImportError as error:
             hint = "Install it: pip install 'pixelwise[hdf5]'."
             raise BadImage("the package h5py, which reads MAT files of version 7.3", "none", hint, path) from error

@@ -16,10 +16,10 @@ import torch
 
 from pixelwise.errors import OutputFailed
 from pixelwise.inference import predictor as predictors
-from pixelwise.inference import streaming_instances
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
-from pixelwise.inference.streaming import StreamOptions, StreamResult, stream_image
+from pixelwise.inference.streaming import instances as streaming_instances
+from pixelwise.inference.streaming.images import StreamOptions, StreamResult, stream_image
 from pixelwise.io.label_writer import Format
 from pixelwise.io.windows import ImageReader, open_windows
 from pixelwise.labels.region_properties import measure_objects
@@ -331,7 +331,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.inference.segmentation_model import load_model_for_prediction
-from pixelwise.inference.streaming import StreamOptions, stream_image
+from pixelwise.inference.streaming.images import StreamOptions, stream_image
 from pixelwise.io.tiled_writer import TileFile
 from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress

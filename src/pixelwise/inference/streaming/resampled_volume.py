@@ -20,7 +20,7 @@ from pixelwise.geometry.tiles import Span, Tile, tile_over
 from pixelwise.inference.pipeline import BackgroundWriter, prefetch
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.spacing_change import SpacingChange
-from pixelwise.inference.streaming import DEPTH
+from pixelwise.inference.streaming.tiles import DEPTH
 from pixelwise.inference.tile_reading import Job, ReadTile, make_batch, read_mirrored
 from pixelwise.io.volumes.windows import VolumeReader
 from pixelwise.progress import Progress

@@ -8,8 +8,7 @@ import pytest
 
 from pixelwise.errors import BadImage, BadRun
 from pixelwise.inference.segmentation_model import load_model_for_prediction
-from pixelwise.inference.streaming import StreamOptions, stream_image
-from pixelwise.inference.streaming_blocks import (
+from pixelwise.inference.streaming.blocks import (
     JOURNAL,
     TILES,
     BlockPlan,
@@ -20,6 +19,7 @@ from pixelwise.inference.streaming_blocks import (
     plan_from_json,
     plan_to_json,
 )
+from pixelwise.inference.streaming.images import StreamOptions, stream_image
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.progress import Progress
 from tiny import make_recipe, write_model

@@ -10,7 +10,7 @@ from secrets import token_hex
 
 import numpy as np
 
-from pixelwise.inference.streaming_instances import FOREGROUND, HALO, RegionLabeller, strips_of
+from pixelwise.inference.streaming.instances import FOREGROUND, HALO, RegionLabeller, strips_of
 from pixelwise.io.label_writer import TileFile, Window
 from pixelwise.labels.split_regions import contact_pixels
 from pixelwise.labels.stitching import StripSmallRegions

@@ -9,8 +9,8 @@ import pytest
 import scipy.io
 
 from pixelwise.errors import BadImage
-from pixelwise.io import matlab
-from pixelwise.io.matlab import main_mask, open_mat
+from pixelwise.io.arrays import matlab
+from pixelwise.io.arrays.matlab import main_mask, open_mat
 from pixelwise.io.read import read_mask
 
 VALUES = np.arange(35, dtype=np.int32).reshape(5, 7)

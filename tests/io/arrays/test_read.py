@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pixelwise.errors import BadImage
-from pixelwise.io import npz
 from pixelwise.io.array_paths import parse_array_path
-from pixelwise.io.arrays import list_arrays
+from pixelwise.io.arrays import npz
+from pixelwise.io.arrays.read import list_arrays
 from pixelwise.io.read import probe, read_image, read_mask
 
 h5py = pytest.importorskip("h5py")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pixelwise.inference import streaming_instances
-from pixelwise.inference.streaming_masks import finish_mask
-from pixelwise.inference.streaming_tiles import decider
+from pixelwise.inference.streaming import instances as streaming_instances
+from pixelwise.inference.streaming.masks import finish_mask
+from pixelwise.inference.streaming.tiles import decider
 from pixelwise.io.label_writer import TiledLayout, TileFile
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import TargetOptions

@@ -1,0 +1,1 @@
+"""Arrays as images: NPY, NPZ, HDF5 and MAT files."""
