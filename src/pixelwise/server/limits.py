@@ -96,7 +96,7 @@ class Admission:
     sized : int
         The requests whose pixels are known.
     pace : Pace
-        Told by those who compute.
+        Updated by those who compute.
 
     Examples
     --------

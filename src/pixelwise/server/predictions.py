@@ -55,7 +55,7 @@ class Predictions:
     limits : Limits
     metrics : Metrics
     pace : Pace, optional
-        Told how long pixels take.
+        Updated with how long pixels take.
     """
 
     def __init__(self, worker: WorkerClient, limits: Limits, metrics: Metrics, pace: Pace | None = None) -> None:
