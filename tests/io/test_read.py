@@ -245,6 +245,20 @@ class TestDecodersAgree:
         with pytest.raises(BadImage, match="14000 × 14000 pixels"):
             probe(tmp_path / "a.webp")
 
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_jpeg_of_more_pixels_than_its_data_can_hold(self, tmp_path: Path, progressive: bool) -> None:
+        """Refused instead of filled with gray; the most compressible image of a size is read."""
+        flat = Pillow.fromarray(np.full((2000, 2000), 128, np.uint8))
+        flat.save(tmp_path / "flat.jpg", quality=1, optimize=True, progressive=progressive)
+        assert read_image(tmp_path / "flat.jpg").pixels.shape == (1, 2000, 2000)
+        Pillow.fromarray(badfiles.GRAY.astype(np.uint8)).save(tmp_path / "a.jpg", progressive=progressive)
+        content = bytearray((tmp_path / "a.jpg").read_bytes())
+        start = content.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 5
+        content[start : start + 4] = (32_000).to_bytes(2, "big") * 2
+        (tmp_path / "a.jpg").write_bytes(content)
+        with pytest.raises(BadImage, match="32000 × 32000 pixels"):
+            read_image(tmp_path / "a.jpg")
+
     def test_white_is_zero(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", badfiles.GRAY, photometric="miniswhite")
         with Pillow.open(tmp_path / "a.tif") as picture:

@@ -10,8 +10,8 @@ from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
 
 FORMATS = (
-    "folders, nnunet, cellpose, stardist, file-per-object, folder-per-class, qupath, imagej, coco, yolo, labelme, cvat, "
-    "label-studio, voc, cityscapes, npy, hdf5, csv, nifti, nrrd, mha, tiff or ome-zarr"
+    "folders, nnunet, cellpose, stardist, file-per-object, folder-per-class, qupath, imagej, coco, yolo, labelme, "
+    "cvat, label-studio, voc, cityscapes, npy, hdf5, csv, nifti, nrrd, mha, tiff or ome-zarr"
 )
 
 

@@ -21,6 +21,7 @@ from pixelwise.errors import BadImage
 from pixelwise.io.headers import Header
 
 _ORIENTATION = 0x0112
+_ARITHMETIC = (b"\xff\xc9", b"\xff\xca")  # markers of JPEG frames with arithmetic codes
 _BAND = 1 << 22  # samples copied from Pillow at a time
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBX": 3, "CMYK": 3, "RGBA": 4}
 # A lock: the pixel limit and the warning filters are global to the process.
@@ -56,6 +57,8 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
     with open_pillow(file, kind) as (image, caught):
         if kind == "PPM":
             _check_ppm(image, path)
+        if kind == "JPEG":
+            _check_jpeg(file, image, path)
         if image.mode not in _CHANNELS:
             raise _unsupported_mode(path, image.mode)
         if image.mode == "CMYK" and image.info.get("adobe_transform") == 2:
@@ -211,7 +214,7 @@ def _check_bmp(file: BinaryIO, path: Path) -> None:
 
 
 def _check_webp(file: BinaryIO, path: Path) -> None:
-    """Raise `BadImage` for a lossy image with less data than its size needs: Pillow would allocate memory for all of it.
+    """Raise `BadImage` for a lossy image with less data than its size needs, for which Pillow would allocate memory.
 
     Each block of 16 x 16 pixels takes more than a bit: the modes of blocks have fixed probabilities (RFC 6386, section
     11.2), by which the most probable ones take three.
@@ -227,6 +230,22 @@ def _check_webp(file: BinaryIO, path: Path) -> None:
                 got = f"{length} bytes for {height} × {width} pixels"
                 raise BadImage("a complete WebP image", got, "The file is damaged; download or export it again.", path)
             return
+
+
+def _check_jpeg(file: BinaryIO, image: Pillow.Image, path: Path) -> None:
+    """Raise `BadImage` for an image with less data than its size needs: decoders fill what is missing with gray.
+
+    A code of Huffman has at least a bit, and each block of 8 x 8 pixels has one for its mean (ITU T.81, annex F.1.2 and
+    G.1.2). Arithmetic codes can be shorter.
+    """
+    file.seek(0)
+    head = file.read(1 << 16)
+    if any(marker in head for marker in _ARITHMETIC):
+        return
+    length = file.seek(0, 2)
+    if 8 * length < -(-image.width // 8) * -(-image.height // 8):
+        got = f"{length} bytes for {image.height} × {image.width} pixels"
+        raise BadImage("a complete JPEG image", got, "The file is damaged; download or export it again.", path)
 
 
 def _check_ppm(image: Pillow.Image, path: Path) -> None:
