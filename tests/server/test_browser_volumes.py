@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_volume, write_bright_model
-from browser import MARKS, Server, opened, state_of, until, until_true
+from browser import MARKS, SECONDS, Server, opened, state_of, until, until_true
 from drawn_volumes import save_nifti
 
 pytestmark = MARKS
@@ -38,6 +38,15 @@ def page(server: Server) -> Generator[Any]:
 def asked(page: Any, *parts: str) -> bool:
     """Return whether a tile with these parts in its address was asked for."""
     return any("/tiles/" in url and all(part in url for part in parts) for url in page.requests)
+
+
+def asked_soon(page: Any, *parts: str) -> None:
+    """Wait until such a tile is asked for."""
+    for _ in range(20 * SECONDS):
+        if asked(page, *parts):
+            return
+        page.wait_for_timeout(50)
+    raise TimeoutError(f"{parts} was not asked for; the last request was {page.requests[-1:]}")
 
 
 def focus(page: Any, name: str) -> None:
@@ -73,26 +82,31 @@ def test_slices_and_planes_by_keyboard(page: Any) -> None:
     for _ in range(60):  # as fast as the keys come; only what is shown last must be loaded
         page.keyboard.press("PageUp")
     until(page, lambda state: state["place"]["at"] == HEIGHT - 1)
-    for _ in range(200):
-        if asked(page, "plane=coronal", f"at={HEIGHT - 1}"):
-            break
-        page.wait_for_timeout(50)
-    assert asked(page, "plane=coronal", f"at={HEIGHT - 1}")
+    asked_soon(page, "plane=coronal", f"at={HEIGHT - 1}")
     page.keyboard.press("c")
     until(page, lambda state: state["place"] == {"plane": "sagittal", "at": WIDTH // 2})
     page.keyboard.press("c")
     until(page, lambda state: state["place"]["plane"] == "axial")
 
 
+def test_planes_that_change_while_a_slice_is_loaded(page: Any) -> None:
+    pressed = page.evaluate("""() => {
+        for (const key of ["PageUp", "PageUp", "c", "PageUp", "PageUp", "c", "c", "PageDown"]) {
+            document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        }
+        return window.studioState().place;
+    }""")
+    assert pressed["plane"] == "axial"
+    for at in (pressed["at"] + 1, pressed["at"] + 2):  # the page goes on loading: slices that it does not hold yet
+        page.keyboard.press("PageUp")
+        asked_soon(page, "plane=axial", f"at={at}")
+
+
 def test_windows_of_computed_tomography(page: Any) -> None:
     focus(page, "window")
     page.keyboard.press("l")  # lung
     until_true(page, "() => document.getElementById('low').value === '-1350'")
-    for _ in range(200):
-        if asked(page, "low=-1350", "high=150"):
-            break
-        page.wait_for_timeout(50)
-    assert asked(page, "low=-1350", "high=150")
+    asked_soon(page, "low=-1350", "high=150")
 
 
 def ink_at(page: Any, row: float, column: float) -> bool:

@@ -1,6 +1,7 @@
 // Deep zoom with OpenSeadragon, and the transform between pixels of the image and of the screen.
 
 const PATIENCE = 5000; // ms after which what is loaded of an image is shown
+const DROPPED = Symbol("dropped");
 
 export class Viewer {
   constructor(element) {
@@ -8,6 +9,8 @@ export class Viewer {
     this.image = null;
     this.listeners = [];
     this.contrast = {};
+    this.opened = Promise.resolve();
+    this.drop = () => {};
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.osd = OpenSeadragon({
       element,
@@ -37,14 +40,18 @@ export class Viewer {
     for (const listener of this.listeners) listener();
   }
 
+  // Show another image from its own place. What is being loaded is dropped: OpenSeadragon says nothing more about it.
   open(image, contrast) {
     this.image = image;
     this.contrast = contrast;
-    return new Promise((resolve) => {
+    this.wanted = false;
+    this.drop();
+    this.opened = new Promise((resolve) => {
       this.osd.addOnceHandler("open", () => { this.changed(); resolve(); });
       this.osd.addOnceHandler("open-failed", () => resolve());
       this.osd.open({ tileSource: this.source() });
     });
+    return this.opened;
   }
 
   // Show the same place with another contrast.
@@ -65,11 +72,15 @@ export class Viewer {
 
   async load() {
     while (this.wanted) {
+      await this.opened;
+      if (!this.wanted) return; // another image was opened meanwhile
       this.wanted = false;
-      const item = await new Promise((resolve) => {
+      const dropped = new Promise((resolve) => { this.drop = () => resolve(DROPPED); });
+      const added = new Promise((resolve) => {
         this.osd.addTiledImage({ tileSource: this.source(), success: (event) => resolve(event.item), error: () => resolve(null) });
       });
-      await this.loaded(item);
+      const item = await Promise.race([added, dropped]);
+      if (item === DROPPED || await Promise.race([this.loaded(item), dropped]) === DROPPED) continue;
       const { world } = this.osd;
       while (world.getItemCount() > 1) world.removeItem(world.getItemAt(0));
       this.changed();
