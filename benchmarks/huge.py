@@ -1,11 +1,12 @@
 """A gray image of any size: peak memory, time over size, and two kills on the way that cost nothing.
 
     python benchmarks/huge.py --sides 5000 10000 20000 40000 [--base 16] [--target boundary] [--folder DIR]
+    python benchmarks/huge.py --sides 4096 20000 --encoder resnet34 --kills 0
 
 Each image is a tiled TIFF of 8 bits, drawn tile by tile, and predicted by `pixelwise predict` in a process of its own.
 The largest is then predicted again in processes that are killed (SIGKILL) when a third and two thirds of the tiles are
-on the disk; a last one finishes, and its file must be that of the process that was not killed. Room on the disk: about
-three bytes per pixel of the largest image.
+on the disk (`--kills 2`); a last one finishes, and its file must be that of the process that was not killed. Room on
+the disk: about three bytes per pixel of the largest image.
 """
 
 import argparse
@@ -31,7 +32,7 @@ BAR = 1.5  # GB
 
 @dataclass(frozen=True)
 class Process:
-    """How a prediction ended: seconds, peak memory in GB, exit code (negative: the signal), what it told."""
+    """How a prediction ended: seconds, peak memory in GB, exit code (negative: the signal), its messages."""
 
     seconds: float
     peak: float
@@ -45,13 +46,15 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[5_000, 10_000])
     parser.add_argument("--base", type=int, default=16)
     parser.add_argument("--target", choices=["classes", "boundary"], default="classes")
+    parser.add_argument("--encoder", default="plain")
+    parser.add_argument("--kills", type=int, default=2, help="processes that are killed; 0 predicts each image once")
     parser.add_argument("--tile", type=int, help="kept pixels a side; by default the quickest is measured")
     parser.add_argument("--folder", type=Path, help="where the images go; by default a temporary folder")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
         folder = Path(name)
         torch.manual_seed(4)
-        write_model(folder / "model.safetensors", chosen.base, chosen.target)
+        write_model(folder / "model.safetensors", chosen.base, chosen.target, chosen.encoder)
         extra = ["--tile", str(chosen.tile)] if chosen.tile else []
         print(f"| image | seconds | µs per pixel | peak memory, GB | bar {BAR} GB |\n|---|---|---|---|---|", flush=True)
         rates: list[float] = []
@@ -64,18 +67,19 @@ def main() -> None:
             row = f"| {side:,} x {side:,} | {whole.seconds:.0f} | {rates[-1]:.3f} | {whole.peak:.2f} | {held} |"
             print(row, flush=True)
         print(f"\nTime per pixel: the slowest size takes {max(rates) / min(rates):.2f} times the quickest.")
-        kill_twice(folder, max(chosen.sides), extra)
+        if chosen.kills:
+            kill(folder, max(chosen.sides), chosen.kills, extra)
 
 
-def kill_twice(folder: Path, side: int, extra: list[str]) -> None:
+def kill(folder: Path, side: int, kills: int, extra: list[str]) -> None:
     """Predict the largest image in processes that are killed, and compare."""
     image, out = folder / f"{side}.tif", folder / "killed"
     whole = folder / f"whole_{side}" / f"{side}.tif"
     expected = hashlib.file_digest(whole.open("rb"), "sha256").hexdigest()
-    count = tiles_of(whole.with_name("told.txt"))
+    count = tiles_of(whole.with_name("messages.txt"))
     print("\n| process | ended by | tiles found done | seconds | peak memory, GB |\n|---|---|---|---|---|")
-    for number, share in enumerate((1 / 3, 2 / 3, None), 1):
-        stop = None if share is None else int(count * share)
+    for number in range(1, kills + 2):
+        stop = int(count * number / (kills + 1)) if number <= kills else None
         process = predict(folder, image, out, extra, stop)
         ended = f"signal {-process.code}" if process.code < 0 else f"code {process.code}"
         done = [line for line in process.messages.splitlines() if line.startswith("Continued:")]
@@ -118,7 +122,7 @@ def predict(folder: Path, image: Path, out: Path, extra: list[str], stop: int | 
     command = [sys.executable, "-m", "pixelwise", "predict", str(folder / "model.safetensors"), str(image)]
     command += ["--out", str(out), "--format", "tiff", *extra]
     out.mkdir(exist_ok=True)
-    messages = out / "told.txt"
+    messages = out / "messages.txt"
     began = time.monotonic()
     with messages.open("w") as errors:
         child = subprocess.Popen(command, stderr=errors, stdout=subprocess.DEVNULL)
@@ -144,7 +148,7 @@ def written(out: Path) -> int:
 
 
 def tiles_of(messages: Path) -> int:
-    """Return how many tiles the image has: what predict told."""
+    """Return how many tiles the image has: what predict said."""
     line = next(line for line in messages.read_text(encoding="utf-8").splitlines() if " tiles of " in line)
     return int(line.split()[0].replace(",", ""))
 

@@ -56,10 +56,10 @@ def main() -> None:
     print(f"| {image} | {network} | {chosen.target} | {objects:,} | {seconds:.0f} | {peak:.2f} |")
 
 
-def write_model(path: Path, base: int, target: Literal["classes", "boundary"]) -> None:
+def write_model(path: Path, base: int, target: Literal["classes", "boundary"], encoder: str = "plain") -> None:
     """Write a model with random weights: of a mask, or of objects."""
     objects = target == "boundary"
-    options = NetworkOptions(base=base, classes=3 if objects else 2)
+    options = NetworkOptions(base=base, classes=3 if objects else 2, encoder=encoder)
     network = build(options)
     model_card = ModelCard(
         network=options,
