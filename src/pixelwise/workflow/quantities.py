@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64, Integer
 
+from pixelwise.datasets.records import has_background
 from pixelwise.labels.quantities import count_class_regions, count_objects
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.quantity_intervals import Interval, image_interval
@@ -88,7 +89,7 @@ def pair_quantities(
     ignored = truth < 0 if model_card.task == "instance" else truth == IGNORE
     if np.count_nonzero(ignored) > (1 - MIN_LABELLED) * truth.size:
         return None
-    hidden = 0 if model_card.first_class or model_card.task == "instance" else IGNORE
+    hidden = 0 if has_background(model_card.task, model_card.classes) or model_card.task == "instance" else IGNORE
     counts = [count_quantities(np.where(ignored, hidden, mask), model_card) for mask in (labels, truth)]
     return np.stack(counts, axis=2) * np.array([1.0, ratio])[:, None]
 

@@ -14,7 +14,7 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.errors import BadImage, PixelwiseError
-from pixelwise.io.read import read_image
+from pixelwise.io.read import png_bytes, read_image
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
 from pixelwise.workflow.annotation_errors.page import annotation_sections
@@ -30,7 +30,7 @@ from pixelwise.workflow.diagnosis.diagnosis import Diagnosis
 from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.reporting import page as html
-from pixelwise.workflow.reporting.pictures import case_row
+from pixelwise.workflow.reporting.pictures import shrink
 
 PICTURES = 24  # findings of one kind that are shown as pictures
 _BEFORE, _AFTER = (230, 75, 0), (0, 200, 120)
@@ -97,7 +97,7 @@ def _pictures(dataset: Dataset, finding: Finding, pairs: dict[str, Pair]) -> lis
                 panels["after the fix"] = outlined(view, apply_steps(values, steps), _AFTER)
     except BadImage as error:
         return [html.paragraphs([str(error)])]
-    return [case_row(panels)]
+    return _figures(panels)
 
 
 def _volume_pictures(dataset: Dataset, pair: Pair) -> list[str]:
@@ -112,7 +112,14 @@ def _volume_pictures(dataset: Dataset, pair: Pair) -> list[str]:
     panels = {"three planes, and the maximum along depth": stretch(views.draw(pixels))}
     if fits:
         panels["mask on the image"] = outlined(next(iter(panels.values())), views.draw(labels), _BEFORE)
-    return [case_row(panels)]
+    return _figures(panels)
+
+
+def _figures(panels: dict[str, np.ndarray]) -> list[str]:
+    figures = [
+        html.picture(png_bytes(np.moveaxis(shrink(panel), -1, 0)), "png", caption) for caption, panel in panels.items()
+    ]
+    return [f'<div class="case">{"".join(figures)}</div>']
 
 
 def outlined(view: np.ndarray, values: np.ndarray, tone: tuple[int, int, int]) -> np.ndarray:

@@ -20,7 +20,7 @@ from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.scan import digest
 from pixelwise.errors import PixelwiseError
-from pixelwise.geometry.grid import Grid, describe_spacing, millimetres_of
+from pixelwise.geometry.grid import Grid, describe_spacing
 from pixelwise.geometry.symmetries import Symmetry
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
@@ -205,7 +205,7 @@ def _describe_symmetry(symmetry: Symmetry, rows: str, columns: str) -> tuple[str
 
 def _spacing_findings(dataset: Dataset, cases: Sequence[ExaminedCase], grids: Sequence[Grid | None]) -> list[Finding]:
     """Return the volumes whose voxels have another size than is usual, or none among those that state it."""
-    sizes = [millimetres_of(grid) for grid in grids]
+    sizes = [None if grid is None else grid.millimetres for grid in grids]
     known = np.array([size for size in sizes if size is not None])
     if not len(known):
         return []
