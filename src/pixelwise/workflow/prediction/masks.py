@@ -115,8 +115,7 @@ def open_mask_model(
         tile=options.tile,
         tta=4 if options.symmetries else options.tta,
         runtime=options.runtime,
-        pixels=sum(math.prod(size) for size in inputs.sizes),
-        largest=max(inputs.sizes, key=math.prod, default=None),
+        sizes=inputs.sizes,
         progress=progress,
     )
     if options.tolerance is not None:
