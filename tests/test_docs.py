@@ -138,9 +138,30 @@ def test_the_data_flow_is_what_its_script_draws() -> None:
     assert (DOCS / "pictures" / "data-flow.svg").read_text("utf-8") == maker.svg(), "run python docs/make_data_flow.py"
 
 
-def test_every_module_that_the_architecture_names_is_there() -> None:
+def missing_paths(text: str) -> list[str]:
+    """Return the paths in backticks that begin with a folder of the project or of the package, and lead nowhere."""
+    root = DOCS.parent
+    places = (root, root / "src" / "pixelwise")
+    named = set(re.findall(r"`([\w.-]+/[\w./-]*)`", text))
+    ours = [name for name in named if any((place / name.split("/")[0]).is_dir() for place in places)]
+    return sorted(n for n in ours if not any((p / end).exists() for p in places for end in (n, f"{n}.py")))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for folder in (DOCS.parent, DOCS, DOCS.parent / "benchmarks") for page in sorted(folder.glob("*.md"))],
+    ids=lambda page: page.name,
+)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    assert missing_paths(page.read_text("utf-8")) == []
+
+
+def test_the_search_for_paths_finds_those_that_are_gone() -> None:
+    text = "`io/read.py`, `io/gone.py`, `inference/load`, `inference/gone`, `tests/gone/`, `other/gone.py`, `io/`"
+    assert missing_paths(text) == ["inference/gone", "io/gone.py", "tests/gone/"]
+
+
+def test_the_architecture_names_every_benchmark() -> None:
     page = (DOCS.parent / "ARCHITECTURE.md").read_text("utf-8")
-    source = DOCS.parent / "src" / "pixelwise"
-    named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", page)
-    assert len(named) > 30
-    assert [name for name in named if not any((root / name).exists() for root in (source, DOCS.parent))] == []
+    named = set(re.findall(r"\w+", page[page.index("## Benchmarks") :]))
+    assert {path.stem for path in (DOCS.parent / "benchmarks").glob("*.py")} - named == set()

@@ -7,12 +7,14 @@ writes into the folder removes what a killed one left there.
 """
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -142,7 +144,7 @@ def remove_leftovers(folder: Path, name: str = "") -> None:
         if (name and wanted != name) or process.count("-") != 2:
             continue
         running = is_running_here(process.rpartition("-")[0])
-        if running is False or (running is None and _is_older(leftover, ABANDONED)):
+        if running is False or (running is None and _is_abandoned(leftover)):
             _remove(leftover)
 
 
@@ -159,9 +161,9 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{kept.decode('utf-8', 'ignore')}{suffix}")
 
 
-def _is_older(path: Path, seconds: float) -> bool:
+def _is_abandoned(path: Path) -> bool:
     try:
-        return time.time() - path.stat().st_mtime > seconds
+        return time.time() - path.stat().st_mtime > ABANDONED
     except OSError:
         return False
 
@@ -183,6 +185,19 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
 def atomic_write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path` atomically."""
     atomic_write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def atomic_write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to `path` as `atomic_write` does, row by row."""
+
+    def write(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+        text.detach()  # flushes without closing the file
+
+    atomic_write(path, write)
 
 
 def atomic_write_json(path: Path, value: Any) -> None:

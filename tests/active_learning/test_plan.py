@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.active_learning.plan import _count_scored, _scale_steps, _without_selection, seed_of
+from pixelwise.active_learning.plan import _count_scored, _scale_steps, _without_selection
 from pixelwise.workflow.config import Config, with_settings
+from pixelwise.workflow.fit.run_metadata import with_own_seed
 
 
 @pytest.mark.parametrize(
@@ -40,5 +41,5 @@ def test_trainings_are_equal_and_each_draws_for_itself() -> None:
     training = config.training
     assert (training.steps, training.budget, training.validate_every) == (200, None, 200)
     assert (training.keep, training.patience, training.tune) == ("last", 0, False)
-    seeds = [seed_of(config, number).training.seed for number in (1, 2, 3)]
+    seeds = [with_own_seed(config, number, "forecast").training.seed for number in (1, 2, 3)]
     assert seeds == [0, 1, 2]

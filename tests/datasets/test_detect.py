@@ -14,7 +14,6 @@ from pixelwise.datasets.detect import FORMATS
 from pixelwise.errors import BadDataset, BadOption
 
 SIZE = (24, 30)
-IGNORED = (255, -1)
 
 
 def picture(index: int, channels: int = 0) -> np.ndarray:

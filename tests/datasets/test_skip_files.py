@@ -38,12 +38,6 @@ def lossy(root: Path) -> None:
     save(root / "masks/case_0.jpg", mask(0))
 
 
-def smooth(array: np.ndarray) -> np.ndarray:
-    from scipy import ndimage
-
-    return ndimage.gaussian_filter(array.astype(float), 0.7).round().astype(np.uint8)
-
-
 # kind of problem, and how six valid pairs are corrupted; case_0 is left out
 CORRUPTED: tuple[tuple[str, Corrupt], ...] = (
     ("missing mask", lambda r: (r / "masks/case_0.png").unlink()),

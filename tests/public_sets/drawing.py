@@ -9,7 +9,6 @@ import numpy as np
 from drawn import save
 
 SIZE = (40, 56)  # rows, columns
-IGNORED = -1
 Coding = dict[int, int] | dict[int, tuple[int, int, int]]
 
 

@@ -147,12 +147,13 @@ def test_few_tiles_do_not_start_a_benchmark(cache: Path, tmp_path: Path) -> None
     save_model(path, network, model_card)
     heard = Heard()
     load_model_for_prediction(
-        path, device="cpu", runtime="auto", pixels=MIN_TILES * model_card.tile**2 - 1, progress=heard
+        path, device="cpu", runtime="auto", sizes=[(MIN_TILES * model_card.tile**2 - 1, 1)], progress=heard
     )
     assert (heard.text, cache.exists()) == ("", False)
-    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=MIN_TILES * model_card.tile**2, progress=heard)
+    tiles = [(model_card.tile, model_card.tile)] * MIN_TILES
+    load_model_for_prediction(path, device="cpu", runtime="auto", sizes=tiles, progress=heard)
     assert "measured now and cached" in heard.text
-    load_model_for_prediction(path, device="cpu", runtime="auto", pixels=1, progress=heard)
+    load_model_for_prediction(path, device="cpu", runtime="auto", sizes=[(1, 1)], progress=heard)
     assert "measured earlier" in heard.text
 
 
@@ -193,8 +194,8 @@ def test_a_cut_network_may_be_faster_than_faster_whole_tiles(
     model_card = make_recipe(encoder="resnet18", base=16)
     path = tmp_path / "model.safetensors"
     save_model(path, build(model_card.network), model_card)
-    heard = Heard()
-    model = load_model_for_prediction(path, device="cpu", runtime="auto", largest=largest, progress=heard)
+    heard, sizes = Heard(), None if largest is None else [largest]
+    model = load_model_for_prediction(path, device="cpu", runtime="auto", sizes=sizes, progress=heard)
     assert ("torch" if isinstance(model.predictor.runtime, TorchRuntime) else "onnx") == chosen
     assert ("Override with --runtime" in heard.text.partition("cut")[2]) == (chosen == "torch")
 
@@ -211,7 +212,7 @@ def test_exact_tiles_with_whole_image_normalisation_need_torch(
     path = tmp_path / "model.safetensors"
     save_model(path, build(model_card.network), model_card)
     heard = Heard()
-    model = load_model_for_prediction(path, device="cpu", runtime="auto", largest=(1024, 1024), progress=heard)
+    model = load_model_for_prediction(path, device="cpu", runtime="auto", sizes=[(1024, 1024)], progress=heard)
     assert ("torch" if isinstance(model.predictor.runtime, TorchRuntime) else "onnx") == chosen
     tiling = model.tiling((1024, 1024))
     assert tiling is not None

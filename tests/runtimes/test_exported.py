@@ -19,8 +19,6 @@ from pixelwise.runtimes import exported
 from pixelwise.runtimes.exported import find_export, model_files, open_export, read_exported_model_card
 from pixelwise.sampling.normalise import Normalisation
 
-TESTS = Path(__file__).resolve().parents[1]
-
 
 @pytest.mark.parametrize("scale", [Normalisation(), DATASET], ids=["image", "dataset"])
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "bioimageio"])

@@ -131,20 +131,10 @@ def test_regions_of_different_classes_are_different_objects(measure: Measure) ->
     assert found.objects_per_case == (2, 2, 2)
 
 
-@pytest.mark.parametrize("width", [1, 3, 7, 15])
-def test_the_width_of_thin_structures(measure: Measure, width: int) -> None:
-    mask = np.zeros((120, 200), int)
-    mask[50 : 50 + width] = 1
-    found = measure([(np.zeros((1, 120, 200), np.uint8), mask)], "binary", ("ground", "vessel"))
-    assert found.structure_width == width
-    assert found.object_diameter[1] > width  # the diameter alone would differ
-
-
 def test_no_foreground_at_all(measure: Measure) -> None:
     found = measure([(np.zeros((1, 8, 8), np.uint8), np.zeros((8, 8), int))], "binary", ("ground", "thing"))
     assert found.empty_share == 1.0
     assert found.object_diameter == (0.0, 0.0, 0.0)
-    assert found.structure_width == 0.0
 
 
 def test_without_masks_there_is_nothing_to_measure() -> None:

@@ -15,7 +15,7 @@ from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.errors import BadImage, PixelwiseError
-from pixelwise.geometry.grid import Grid
+from pixelwise.geometry.grid import Grid, millimetres_of
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.labels.regions import class_probabilities
 from pixelwise.metrics.acquisition import CommitteeVotes, Selection, select_core_set
@@ -94,7 +94,7 @@ class CandidateView:
     @property
     def spacing(self) -> tuple[float, ...] | None:
         """Millimetres along each axis of a volume; None if they are unknown."""
-        return None if self.grid is None else self.grid.millimetres
+        return millimetres_of(self.grid)
 
 
 def find_candidates(dataset: Dataset, options: DataOptions, folder: Path | None) -> list[Path]:

@@ -1,7 +1,5 @@
 """Output files of a forecast: tables, learning curve, contact sheet and HTML report."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +8,7 @@ import numpy as np
 from pixelwise.active_learning.candidates import committee_votes, read_candidate
 from pixelwise.active_learning.learning_curve_plot import MAX_SHOWN, CandidatePicture, draw_candidates, draw_curve
 from pixelwise.active_learning.results import Forecast
-from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_csv, atomic_write_json, atomic_write_text
 from pixelwise.geometry.grid import Grid
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.workflow.painting import stretch
@@ -38,13 +36,13 @@ def write_forecast(result: Forecast, committee: Sequence[SegmentationModel], pag
     """Write all files of a forecast, forecast.json last."""
     folder, name = result.folder, words(result.score)
     rows = [(masks, repeat, f"{score:.6f}") for masks, repeat, score in result.rows()]
-    atomic_write_text(folder / "forecast.csv", _csv(("masks", "repeat", "score"), rows))
+    atomic_write_csv(folder / "forecast.csv", ("masks", "repeat", "score"), rows)
     curve = (result.trials, result.projection, result.more, name)
     atomic_write_bytes(folder / "learning_curve.png", draw_curve(*curve, "png"))
     sheet = _contact_sheet(result, committee, pages)
     ranking = [tuple(candidate.to_json()[column] for column in COLUMNS) for candidate in result.ranking.candidates]
     if sheet is not None:
-        atomic_write_text(folder / "label_next.csv", _csv(COLUMNS, ranking))
+        atomic_write_csv(folder / "label_next.csv", COLUMNS, ranking)
         atomic_write_bytes(folder / "label_next.png", sheet)
     atomic_write_text(folder / "report.html", _page(result, draw_curve(*curve, "svg"), sheet, ranking))
     atomic_write_json(folder / "forecast.json", result.to_json())
@@ -89,11 +87,3 @@ def _page(result: Forecast, curve: bytes, sheet: bytes | None, ranking: Sequence
         sections += [html.picture(sheet, "png"), html.folded("How the images are ranked", [SELECTION_HELP])]
         sections.append(html.table(COLUMNS, ranking[:MAX_ROWS]))
     return html.page(f"{result.data}: pixelwise forecast", sections)
-
-
-def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return buffer.getvalue()

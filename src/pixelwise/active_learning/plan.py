@@ -36,6 +36,7 @@ from pixelwise.workflow.tasks.choose import task_of
 from pixelwise.workflow.weights.encoder_weights import apply_weights
 
 BEGUN, PLAN = "begun.json", "plan.yaml"
+STORED = ("requested", "ranking_seconds", "records", "speed_measured")  # fields of a plan that are plain values
 MIN_SCORED_CASES = 5  # validation images to score, even beyond SCORING_SHARE, up to MAX_SCORING_SHARE
 READ_SHARE = 0.1  # of the time to score an image: reading it
 
@@ -184,13 +185,10 @@ def read_plan(folder: Path, dataset: Dataset, requested: Mapping[str, Any], prog
         record = json.loads(path.read_text("utf-8"))
         plan = ForecastPlan(
             config=with_reasons(load_config(folder / PLAN), record["reasons"]),
-            records=record["records"],
             schedule=ForecastSchedule(sizes=tuple(record["sizes"]), repeats=record["repeats"]),
             orders=tuple(tuple(names) for names in record["orders"]),
             scored_cases=tuple(record["scored_cases"]),
-            ranking_seconds=record["ranking_seconds"],
-            requested=record["requested"],
-            speed_measured=record["speed_measured"],
+            **{name: record[name] for name in STORED},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadRun("the record of a forecast", str(error), "Choose another --out.", path) from error
@@ -251,21 +249,11 @@ def write(folder: Path, plan: ForecastPlan) -> None:
     """Write the config, then the record."""
     save_config(folder / PLAN, plan.config)
     record = {
-        "requested": plan.requested,
         "reasons": reasons_to_json(plan.config),
         "sizes": plan.schedule.sizes,
         "repeats": plan.schedule.repeats,
         "orders": plan.orders,
         "scored_cases": plan.scored_cases,
-        "ranking_seconds": plan.ranking_seconds,
-        "records": plan.records,
-        "speed_measured": plan.speed_measured,
+        **{name: getattr(plan, name) for name in STORED},
     }
     atomic_write_json(folder / BEGUN, record)
-
-
-def seed_of(config: Config, number: int) -> Config:
-    """Return the config of the training with this number (from 1), with its own seed."""
-    seed = config.training.seed + number - 1
-    reason = f"The seed of the forecast is {config.training.seed}; each training has its own."
-    return with_settings(config, {"training.seed": seed}, {"training.seed": reason})

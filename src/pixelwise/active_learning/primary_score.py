@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from pixelwise.datasets.dataset import Labelling
-from pixelwise.datasets.records import has_background
 from pixelwise.metrics.instance import mean_average_precision
 from pixelwise.metrics.semantic import class_scores, mean_of
 from pixelwise.workflow.evaluation.mask_scores import CaseResult
@@ -42,5 +41,5 @@ def primary_metric_of(labelling: Labelling) -> PrimaryMetric:
     """Return the primary metric of a segmentation task."""
     if labelling.task == "instance":
         return PrimaryMetric(name="mean_ap", classes=2, first=1)
-    first = int(has_background(labelling.task, labelling.classes))
+    first = labelling.first_class
     return PrimaryMetric(name="mean_dice", classes=len(labelling.classes), first=first)

@@ -10,11 +10,10 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pixelwise.active_learning.plan import ForecastPlan, seed_of
+from pixelwise.active_learning.plan import ForecastPlan
 from pixelwise.active_learning.primary_score import primary_metric_of
 from pixelwise.active_learning.schedule import SubsetTraining
 from pixelwise.atomic_write import atomic_write_json
@@ -27,6 +26,7 @@ from pixelwise.progress import Advance, Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.evaluation.masks import count_masks
 from pixelwise.workflow.fit.loop import Training
+from pixelwise.workflow.fit.run_metadata import subset_records, with_own_seed
 from pixelwise.workflow.fit.signals import describe_interruption
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.summary import words
@@ -132,23 +132,14 @@ class SubsetTrainings:
         subset = select_cases(self.dataset, plan.orders[training.repeat - 1][: training.masks], plan.scored_cases)
         if not run.summary_path.is_file():
             if not run.config_path.is_file():
-                run.begin(seed_of(plan.config, number), self._records(subset))
+                changed = subset_records(plan.records["understood"], plan.records["splits"], subset)
+                run.begin(with_own_seed(plan.config, number, "forecast"), plan.records | changed)
             Training(run, subset, task_of(subset).open_training, self.device, progress, started).go()
         model = load_model_for_prediction(run.folder, device=self.device)
         results = count_masks(model, self.dataset, subset.splits["val"], progress=progress)
         metric = primary_metric_of(self.dataset.labelling)
         record = {"images": [result.name for result in results], "rows": [metric.row(result) for result in results]}
         atomic_write_json(run.folder / COUNTED, record)
-
-    def _records(self, subset: Dataset) -> dict[str, Any]:
-        """Return the JSON records of the run of a training."""
-        names = {split: [case.name for case in subset.splits[split]] for split in ("train", "val", "test")}
-        records = self.plan.records
-        counts = {split: len(cases) for split, cases in names.items()}
-        return records | {
-            "understood": records["understood"] | {"cases": counts},
-            "splits": records["splits"] | {"cases": names},
-        }
 
     def _read(self, path: Path) -> np.ndarray:
         """Return the counts of a finished training (images, numbers)."""

@@ -37,7 +37,7 @@ def doctor(
 
     With a run, rank likely annotation errors too.
 
-    Exit code 6: hard faults were found and not fixed.
+    Exit code 6: faults that need a fix were found and not fixed.
     """
     from pixelwise.cli.options import parse_names
     from pixelwise.workflow.doctor import doctor as verb

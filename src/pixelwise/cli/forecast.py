@@ -36,7 +36,7 @@ def forecast(
     device: Device = "auto",
     on: Annotated[
         str | None,
-        typer.Option(help="local:N or ray://HOST:PORT trains N subsets at a time; none makes a job for workers."),
+        typer.Option(help="local:N or ray://HOST:PORT trains N subsets at a time; none prints how."),
     ] = None,
     as_json: Json = False,
     options: DataOptions | None = None,

@@ -121,9 +121,9 @@ def train(
     device: Device = "auto",
     on: Annotated[
         str | None,
-        typer.Option(help="With --folds: local:N or ray://HOST:PORT trains folds side by side; none makes a job."),
+        typer.Option(help="With --folds: local:N or ray://HOST:PORT trains folds side by side; none prints how."),
     ] = None,
-    ranks: Annotated[int, typer.Option(help="Processes that share each step; with training.slots.")] = 1,
+    ranks: Annotated[int, typer.Option(help="Data-parallel processes; with training.slots.")] = 1,
     supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
     as_json: Json = False,
     options: DataOptions | None = None,
@@ -208,7 +208,7 @@ def predict(
     options: PredictOptions = PredictOptions(),
     on: Annotated[
         str | None,
-        typer.Option(help="local:N or ray://HOST:PORT runs workers; none makes a job and prints how to start them."),
+        typer.Option(help="local:N or ray://HOST:PORT runs workers; none prints commands that start them."),
     ] = None,
     unit_seconds: Annotated[float, typer.Option(help="With --on: about how long a unit of work takes.")] = 10.0,
     as_json: Json = False,

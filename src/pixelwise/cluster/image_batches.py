@@ -16,7 +16,7 @@ from pixelwise.inference.predictor import Predictor
 Shape = tuple[int, ...]
 
 
-def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -> list[bool]:
+def batch_starts(predictor: Predictor, sizes: Sequence[Shape]) -> list[bool]:
     """Return for each image whether one process would begin a batch with it.
 
     Parameters
@@ -24,8 +24,6 @@ def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -
     predictor : Predictor
     sizes : sequence of tuple of int
         Of the images that are not streamed; (0, 0) if unreadable.
-    first : int
-        The size of the first batch.
     """
 
     @cache
@@ -33,7 +31,7 @@ def batch_starts(predictor: Predictor, sizes: Sequence[Shape], first: int = 1) -
         return tuple(_tile_shapes(predictor, size))
 
     starts: list[bool] = []
-    group, limit = 0, first
+    group, limit = 0, 1
     shape: tuple[int, ...] = ()
     for size in sizes:
         tiles = shapes(size)

@@ -19,6 +19,7 @@ from pixelwise.cluster.image_batches import batch_starts, group_images
 from pixelwise.cluster.job import FOLDER, UNIT_SECONDS, LeaseTimes
 from pixelwise.cluster.storage.remote_images import Row
 from pixelwise.errors import PixelwiseError
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.spacing_change import find_spacing_change
 from pixelwise.inference.streaming.blocks import BlockPlan, plan_blocks, plan_to_json
@@ -208,7 +209,7 @@ def _computed_size(model: SegmentationModel, row: Row) -> Size:
         return size
     try:
         grid = probe(Path(row[1]), volumes=card.reading.volumes).grid
-        change = find_spacing_change(size, None if grid is None else grid.millimetres, card.spacing)
+        change = find_spacing_change(size, millimetres_of(grid), card.spacing)
     except PixelwiseError:  # reported when it is predicted
         return (0, 0, 0)
     return size if change is None else change.model_size

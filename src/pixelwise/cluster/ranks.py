@@ -17,6 +17,7 @@ from pixelwise.errors import BadOption
 from pixelwise.parallel import cores
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
+from pixelwise.workflow.fit.signals import handle_signals
 
 SAVED = 75  # exit code of a training that saved its state
 FINAL = frozenset({0, 2, 3, 4, 5, 130})  # exit codes after which another start would end in the same way
@@ -142,9 +143,5 @@ def _noted_signals() -> Generator[list[int], None, None]:
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handle_signals(note):
         yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

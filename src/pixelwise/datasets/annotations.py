@@ -84,6 +84,12 @@ class Shape:
     object_id: int | str | None = None
     ignore: bool = False
 
+    @property
+    def extent(self) -> float:
+        """Area of the box around the rings."""
+        points = np.concatenate(self.rings)
+        return float(np.prod(points.max(0) - points.min(0))) if len(points) else 0.0
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shapes:

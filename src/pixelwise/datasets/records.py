@@ -64,6 +64,11 @@ class Labelling:
     source_classes: tuple[str, ...] = ()
     regions: tuple[Region, ...] = ()
 
+    @property
+    def first_class(self) -> int:
+        """Index of the first class that means include: 1 after a background, else 0."""
+        return first_class(self.task, self.classes)
+
 
 def has_background(task: str, classes: Sequence[str]) -> bool:
     """Return whether class 0 is a background, which class means exclude.
@@ -72,3 +77,8 @@ def has_background(task: str, classes: Sequence[str]) -> bool:
     sky.
     """
     return task != "multiclass" or classes[0].strip().casefold() in BACKGROUND_NAMES
+
+
+def first_class(task: str, classes: Sequence[str]) -> int:
+    """Return the index of the first class that means include: 1 after a background, else 0."""
+    return int(has_background(task, classes))

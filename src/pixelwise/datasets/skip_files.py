@@ -14,10 +14,9 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problem_report import error_of
 from pixelwise.datasets.problems import CONFLICTS, COPIES, STAGES, Problem
 from pixelwise.errors import BadDataset
-from pixelwise.text import pluralise
+from pixelwise.text import list_first, pluralise
 
 Item = TypeVar("Item")
-_MAX_NAMED = 5  # files of each kind listed by name
 
 
 def assemble_without_bad(
@@ -80,7 +79,7 @@ def describe_left_out(problems: Sequence[Problem]) -> list[str]:
             if problem.left_out and _flag(problem) == flag:
                 named[problem.kind] += [file for file in problem.concerned if file not in named[problem.kind]]
         if named:
-            kinds = ", ".join(f"{kind} ({_list_names(files)})" for kind, files in named.items())
+            kinds = ", ".join(f"{kind} ({list_first(files)})" for kind, files in named.items())
             count = len({file for files in named.values() for file in files})
             messages.append(f"{pluralise(count, 'file was', 'files were')} left out ({flag}): {kinds}.")
     return messages
@@ -115,8 +114,3 @@ def _nothing_left(root: Path, problems: Sequence[Problem]) -> BadDataset:
     error = error_of(root, problems)
     expected = f"usable files besides those left out; {error.expected}"
     return BadDataset(expected, error.got, error.hint, error.path)
-
-
-def _list_names(files: Sequence[str]) -> str:
-    more = f" and {len(files) - _MAX_NAMED} more" if len(files) > _MAX_NAMED else ""
-    return ", ".join(files[:_MAX_NAMED]) + more

@@ -6,7 +6,7 @@ from itertools import cycle, islice
 import numpy as np
 from scipy.special import softmax
 
-from pixelwise.exporters.description import Description, Limits, join_names
+from pixelwise.exporters.description import Description, Limits
 from pixelwise.exporters.samples import (
     SEED,
     Feed,
@@ -22,6 +22,7 @@ from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
 from pixelwise.sampling.normalise import intensity_scale
 from pixelwise.sampling.resize_crop import View, centre_crop
+from pixelwise.text import list_first
 
 BATCH_SIZES = (1, 5, 32)  # of images at the size of prediction, used in a cycle
 # (batch, rows, columns) of images at other sizes, relative to the side of prediction; their class is not scored
@@ -102,7 +103,7 @@ class ClassificationExport:
             output_axes=[],
             channels=list(model_card.classes),
             postprocessing=[{"id": "softmax", "kwargs": {"axis": "channel"}}],
-            summary=f"Image classification: {join_names(model_card.classes)}.",
+            summary=f"Image classification: {list_first(model_card.classes, 12)}.",
             notes=notes,
             tag="classification",
         )

@@ -53,9 +53,3 @@ class Description:
     summary: str
     notes: Sequence[str]
     tag: str
-
-
-def join_names(names: Sequence[str], limit: int = 12) -> str:
-    """Return names separated by commas; only the first ones of a long list."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

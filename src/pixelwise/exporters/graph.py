@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from pixelwise.exporters.export_task import export_task_of
-from pixelwise.labels.targets import class_channels
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import AnyNetwork
 from pixelwise.networks.subgraphs import staged
@@ -81,7 +80,7 @@ class ExportGraph(nn.Module):
         self.network = fold_batch_norm(deepcopy(network).eval())
         self.inputs = ("image", "mean", "std") if model_card.normalisation.kind == "image" else ("image",)
         self._min_dynamic_side = export_task_of(model_card).min_dynamic_side
-        self._classes = class_channels(model_card.target, model_card.network.classes)
+        self._classes = model_card.softmax_channels
         self.eval()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:

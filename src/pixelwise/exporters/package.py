@@ -10,8 +10,9 @@ import numpy as np
 import yaml
 from scipy.special import softmax
 
-from pixelwise.errors import ExportFailed, PixelwiseError, printable
+from pixelwise.errors import ExportFailed
 from pixelwise.model_file.model_card import invalid_model
+from pixelwise.runtimes.base import refusing
 from pixelwise.runtimes.exported import GRAPH_LIMIT, check_member, packaged_graph
 
 DESCRIPTION = "rdf.yaml"
@@ -34,7 +35,8 @@ def check_package(path: Path) -> None:
     """
     from pixelwise.runtimes.onnx import OnnxRuntime
 
-    try:
+    # what yaml, zipfile and numpy raise on damaged files has no common base class
+    with refusing(path, "a package that does not follow its description"):
         with zipfile.ZipFile(path) as package:
             description: dict[str, Any] = yaml.safe_load(_member(package, DESCRIPTION, path, DESCRIPTION_LIMIT))
             (described,), outputs = description["inputs"], list(description["outputs"])
@@ -48,11 +50,6 @@ def check_package(path: Path) -> None:
         for output, value, reference in zip(outputs, values, expected, strict=True):
             processed = _process(output.get("postprocessing", ()), value, _axis_names(output))
             _compare(output["id"], processed, reference, path)
-    except PixelwiseError:
-        raise
-    except Exception as error:  # what yaml, zipfile and numpy raise on damaged files has no common base class
-        reason = " ".join(printable(str(error)).split())[:160] or type(error).__name__
-        raise invalid_model(path, f"a package that does not follow its description ({reason})") from error
 
 
 def _axis_names(tensor: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelwise.exporters.description import Description, Limits, join_names
+from pixelwise.exporters.description import Description, Limits
 from pixelwise.exporters.samples import (
     SEED,
     Feed,
@@ -18,10 +18,11 @@ from pixelwise.exporters.samples import (
     make_parity_batch,
 )
 from pixelwise.labels.regions import write_regions
-from pixelwise.labels.targets import class_channels, probabilities_of
+from pixelwise.labels.targets import probabilities_of
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import Runtime
+from pixelwise.text import list_first
 
 # (batch, rows, columns) of one round; sides are enlarged to valid sizes, and differ from those of tracing
 SHAPES = ((1, 320, 256), (2, 160, 192), (4, 64, 96))
@@ -53,7 +54,7 @@ class SegmentationExport:
         if self._dimensions == 3:
             self.counted, self.calibration_images = "voxels", 16
         self.min_dynamic_side: int | None = model_card.geometry.legal_first
-        self._softmax = class_channels(model_card.target, model_card.network.classes)
+        self._softmax = model_card.softmax_channels
         self._classes = len(model_card.classes) if model_card.target.regions else self._softmax
 
     def make_parity_batches(self, samples: Sequence[Sample], reference: Runtime) -> list[ParityBatch]:
@@ -132,7 +133,7 @@ class SegmentationExport:
             output_axes=[self._axis(axis, self._output_size(axis)) for axis in range(self._dimensions)],
             channels=list(regions or CHANNELS.get(model_card.target.kind, model_card.classes)),
             postprocessing=[{"id": "sigmoid"}] if regions else activation,
-            summary=f"Segmentation of {join_names(model_card.classes[1:]) or 'objects'}; {model_card.task}.",
+            summary=f"Segmentation of {list_first(model_card.classes[1:], 12) or 'objects'}; {model_card.task}.",
             notes=notes,
             tag="segmentation",
         )

@@ -229,6 +229,11 @@ class Turn:
         return back.transpose(*range(lead), *(lead + self.order.index(axis) for axis in range(len(self.order))))
 
 
+def millimetres_of(grid: Grid | None) -> tuple[float, ...] | None:
+    """Return the spacing of a volume in millimetres; None for an image, which has no grid, or an unknown unit."""
+    return None if grid is None else grid.millimetres
+
+
 def describe_spacing(spacing: Sequence[float]) -> str:
     """Return a spacing in words.
 

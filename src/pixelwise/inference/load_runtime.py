@@ -1,5 +1,6 @@
 """Loading the runtime and the model card of a run or an exported file, for any task."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pixelwise.model_file.model_card import ModelCard, describe_members
@@ -13,8 +14,8 @@ def load_runtime(
     *,
     device: str,
     runtime: str,
-    pixels: int | None = None,
-    largest: tuple[int, ...] | None = None,
+    sizes: Sequence[tuple[int, ...]] | None = None,
+    may_cut: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Runtime, ModelCard]:
     """Load a run folder, a model file or an exported file; exported files do not need torch.
@@ -26,10 +27,8 @@ def load_runtime(
         For runs; exports run on the CPU.
     runtime : str
         One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
-    pixels : int, optional
-        Number of pixels to predict; see `make_runtime.make_runtime`.
-    largest : tuple of int, optional
-        See `make_runtime.make_runtime`.
+    sizes, may_cut
+        As in `make_runtime.make_runtime`.
     progress : Progress, optional
         Receives messages about the choice of the runtime and the cost of an ensemble.
 
@@ -61,4 +60,4 @@ def load_runtime(
     network, model_card = load_model(file)
     progress.message(*describe_members(model_card))
     device = choose_device(device)
-    return make_runtime(runtime, network, model_card, file, device, pixels, progress, largest), model_card
+    return make_runtime(runtime, network, model_card, file, device, sizes, progress, may_cut=may_cut), model_card

@@ -1,7 +1,8 @@
 """Runtimes for the network of a run: PyTorch, or others from its ONNX graph, which is exported once and cached."""
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -31,9 +32,10 @@ def make_runtime(
     model_card: ModelCard,
     path: Path,
     device: str,
-    pixels: int | None,
+    sizes: Sequence[tuple[int, ...]] | None,
     progress: Progress,
-    largest: tuple[int, ...] | None = None,
+    *,
+    may_cut: bool,
 ) -> Runtime:
     """Return the named runtime, or for "auto" the fastest one.
 
@@ -46,13 +48,13 @@ def make_runtime(
     path : Path
     device : {"cpu", "cuda", "mps"}
         "cuda" and "mps" always use PyTorch.
-    pixels : int or None
-        Number of pixels to predict, if known. Without a cached choice, "auto" runs the benchmark from
-        `benchmark.MIN_TILES` tiles on, and uses PyTorch below, which needs no conversion.
+    sizes : sequence of tuple of int, or None
+        Of the images to predict, (height, width) or (depth, height, width), if known. Without a cached choice, "auto"
+        runs the benchmark from `benchmark.MIN_TILES` tiles on, and uses PyTorch below, which needs no conversion.
     progress : Progress
-    largest : tuple of int, optional
-        Size of the largest image, (height, width) or (depth, height, width), if its network may be cut: in PyTorch cut
-        networks may be faster than others that compute whole tiles faster.
+    may_cut : bool
+        The network may be cut for the largest image: in PyTorch cut networks may be faster than others that compute
+        whole tiles faster.
 
     Raises
     ------
@@ -69,29 +71,32 @@ def make_runtime(
             progress.message(f'Runtime {kind} is not installed (pip install "pixelwise[onnx,openvino]"); using torch.')
             return TorchRuntime(network, device)
         return _converted(name, network, model_card, path)()
-    return _fastest(network, model_card, path, pixels, progress, largest)
+    return _fastest(network, model_card, path, sizes, progress, may_cut=may_cut)
 
 
 def _fastest(
     network: AnyNetwork,
     model_card: ModelCard,
     path: Path,
-    pixels: int | None,
+    sizes: Sequence[tuple[int, ...]] | None,
     progress: Progress,
-    largest: tuple[int, ...] | None,
+    *,
+    may_cut: bool,
 ) -> Runtime:
     names = [name for name in EXTRAS if _available(name)]
     geometry, dimensions = model_card.geometry, model_card.network.dimensions
     shape = (1, model_card.channels, *_timed_sides(model_card))
     model = digest(path) if names else ""
-    few = pixels is not None and pixels < MIN_TILES * min(model_card.tile, _VOLUME_SIDE[dimensions]) ** dimensions
+    tile = min(model_card.tile, _VOLUME_SIDE[dimensions])
+    few = sizes is not None and sum(map(math.prod, sizes)) < MIN_TILES * tile**dimensions
     if not names or (few and cached_choice(model, shape) is None):
         return TorchRuntime(network)
     candidates: dict[str, Callable[[], Runtime]] = {"torch": lambda: TorchRuntime(network)}
     candidates |= {name: _converted(name, network, model_card, path) for name in names}
     choice, runtime = choose_runtime(candidates, model, shape, progress)
     progress.message(choice.message(shape))
-    if largest is None or choice.name == "torch" or model_card.tta > 1 or _is_staged(runtime):
+    largest = max(sizes or (), key=math.prod, default=None)
+    if largest is None or not may_cut or choice.name == "torch" or model_card.tta > 1 or _is_staged(runtime):
         return runtime
     torch = TorchRuntime(network)
     classes, budget = model_card.network.classes, tile_budget(model_card.network.base, dimensions)

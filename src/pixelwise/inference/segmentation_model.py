@@ -1,6 +1,6 @@
 """Segmentation model that predicts masks and label images of images and volumes, from a run or an export."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -319,8 +319,7 @@ def load_model_for_prediction(
     tile: int | None = None,
     tta: int | None = None,
     runtime: str = "torch",
-    pixels: int | None = None,
-    largest: tuple[int, ...] | None = None,
+    sizes: Sequence[tuple[int, ...]] | None = None,
     progress: Progress | None = None,
 ) -> SegmentationModel:
     """Load a segmentation model from a run folder, a model file or an exported file.
@@ -338,10 +337,8 @@ def load_model_for_prediction(
         (`geometry.symmetries.TTA_SYMMETRIES`), each of which costs one prediction; by default the setting of the model.
     runtime : str
         One of `benchmark.RUNTIMES`. For exports "torch" is the same as "auto".
-    pixels : int, optional
-        Number of pixels to predict; see `make_runtime.make_runtime`.
-    largest : tuple of int, optional
-        Size of the largest image or volume, if known; see `make_runtime.make_runtime`.
+    sizes : sequence of tuple of int, optional
+        Of the images to predict, if known; see `make_runtime.make_runtime`.
     progress : Progress, optional
         Receives messages about the choice of the runtime.
 
@@ -353,9 +350,9 @@ def load_model_for_prediction(
         The number of inputs of test-time augmentation is not supported, or the runtime is unknown or cannot run this
         file.
     """
-    largest = None if tile or tta not in (None, 1) else largest  # those are computed with whole tiles
+    whole_tiles = bool(tile) or tta not in (None, 1)
     loaded, model_card = load_runtime(
-        path, device=device, runtime=runtime, pixels=pixels, largest=largest, progress=progress
+        path, device=device, runtime=runtime, sizes=sizes, may_cut=not whole_tiles, progress=progress
     )
     if model_card.view is not None:
         raise BadModel("a segmentation model", "a classification model", "Use another model.", Path(path))

@@ -218,8 +218,8 @@ def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:
     return buffer.getvalue()
 
 
-def jpeg_bytes(pixels: UInt8[np.ndarray, "channels height width"], quality: int = 90) -> bytes:
+def jpeg_bytes(pixels: UInt8[np.ndarray, "channels height width"]) -> bytes:
     """Return a picture of 1 or 3 channels for display as the bytes of a JPEG; its values are not exact."""
     buffer = BytesIO()
-    Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()

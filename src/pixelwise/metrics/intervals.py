@@ -11,9 +11,8 @@ def bootstrap(
     statistic: Callable[[np.ndarray], float | None],
     draws: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> tuple[float, float] | None:
-    """Return the percentile bootstrap interval of a score over images.
+    """Return the 95 % percentile bootstrap interval of a score over images.
 
     Parameters
     ----------
@@ -22,8 +21,6 @@ def bootstrap(
     statistic : callable
         Computes the score from the sum over the drawn images (numbers,); None if it is undefined.
     draws, seed : int
-    level : float
-        Fraction of the draws inside the interval.
 
     Returns
     -------
@@ -32,7 +29,7 @@ def bootstrap(
         are left out.
     """
     scores = [statistic(total) for total in resample_sums(values, draws, seed)]
-    return percentile_interval(np.array([np.nan if score is None else score for score in scores], np.float64), level)
+    return percentile_interval(np.array([np.nan if score is None else score for score in scores], np.float64))
 
 
 def resample_sums(

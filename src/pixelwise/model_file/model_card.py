@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from pixelwise.datasets.records import has_background
+from pixelwise.datasets.records import first_class
 from pixelwise.errors import BadModel, PixelwiseError
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.geometry.symmetries import TtaInputs
 from pixelwise.io.read import ReadOptions
-from pixelwise.labels.targets import TargetOptions, target_channels
+from pixelwise.labels.targets import TargetOptions, class_channels, target_channels
 from pixelwise.labels.temperature_scaling import Temperatures
 from pixelwise.model_file.appearance_record import AppearanceRecord, FeatureGroup
 from pixelwise.model_file.quantity_record import QuantityRecord
@@ -115,9 +115,17 @@ class ModelCard:
     @property
     def counted_classes(self) -> int:
         """Number of classes whose objects and sizes are measured: all but the background; objects are one class."""
-        if self.task == "instance":
-            return 1
-        return len(self.classes) - int(has_background(self.task, self.classes))
+        return 1 if self.task == "instance" else len(self.classes) - self.first_class
+
+    @property
+    def first_class(self) -> int:
+        """Index of the first class that means include: 1 after a background, else 0."""
+        return first_class(self.task, self.classes)
+
+    @property
+    def softmax_channels(self) -> int:
+        """How many channels of the logits share a softmax; they come first."""
+        return class_channels(self.target, self.network.classes)
 
 
 def write_model_card_text(model_card: ModelCard) -> str:

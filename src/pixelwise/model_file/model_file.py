@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 
 from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadModel, PixelwiseError
-from pixelwise.labels.targets import TargetOptions, class_channels
+from pixelwise.labels.targets import TargetOptions
 from pixelwise.labels.temperature_scaling import UNSCALED, Temperatures
 from pixelwise.model_file.model_card import (
     ModelCard,
@@ -149,7 +149,7 @@ def save_ensemble(
     for member, card in zip(members, cards, strict=True):
         if replace(card, **shared, members=len(members)) != model_card or card.target.kind != target.kind:
             raise BadModel("members with equal model cards", "a different one", "Train this member again.", member)
-    save_model(path, Ensemble([network for network, _ in loaded], _softmax_channels(model_card)), model_card)
+    save_model(path, Ensemble([network for network, _ in loaded], model_card.softmax_channels), model_card)
     return model_card
 
 
@@ -225,11 +225,6 @@ def _parse_model_card(header: dict[str, Any], path: Path) -> ModelCard:
     return read_model_card_text(text, path)
 
 
-def _softmax_channels(model_card: ModelCard) -> int:
-    """Return how many channels of the logits share a softmax."""
-    return class_channels(model_card.target, model_card.network.classes)
-
-
 def _joint_range(cards: Sequence[ModelCard]) -> tuple[tuple[float, float], ...]:
     """Return the intensity range of all members, per channel."""
     channels = zip(*(card.intensity_range for card in cards), strict=True)
@@ -253,7 +248,7 @@ def _build(model_card: ModelCard, path: Path) -> AnyNetwork:
         raise invalid_model(path, "a tile geometry that does not match the network")
     if isinstance(network, Classifier) != (model_card.view is not None and model_card.task == "classification"):
         raise invalid_model(path, f"a network {model_card.network.name} for the task {model_card.task}")
-    return Ensemble(members, _softmax_channels(model_card)) if members else network
+    return Ensemble(members, model_card.softmax_channels) if members else network
 
 
 def _check_tensors(network: AnyNetwork, header: dict[str, Any], path: Path) -> None:

@@ -23,6 +23,7 @@ from pixelwise.networks.models import Network
 from pixelwise.networks.options import ShortcutPadding
 from pixelwise.networks.residual import PaddedIdentity
 from pixelwise.networks.weight_names import Tensors, pixelwise_names
+from pixelwise.text import list_first
 
 HEADER_LIMIT = 16 * 2**20  # bytes
 TENSOR_LIMIT = 10_000
@@ -292,10 +293,7 @@ def _fit(weight: Tensor, expected: Tensor, method: FirstConvolution) -> Tensor:
 
 
 def _listed(label: str, items: Sequence[str]) -> str:
-    if not items:
-        return ""
-    rest = f" and {len(items) - MAX_LISTED} more" if len(items) > MAX_LISTED else ""
-    return f"{len(items)} {label}: {', '.join(items[:MAX_LISTED])}{rest}"
+    return f"{len(items)} {label}: {list_first(items, MAX_LISTED)}" if items else ""
 
 
 def _kind(tensor: Tensor) -> str:

@@ -139,13 +139,20 @@ class ExportedGraph(Runtime, Protocol):
 @contextmanager
 def computing(path: Path, library: str) -> Generator[None]:
     """Raise what a library raises while it computes as a `BadModel` that names the file."""
+    with refusing(path, f"a graph that {library} cannot compute"):
+        yield
+
+
+@contextmanager
+def refusing(path: Path, got: str) -> Generator[None]:
+    """Raise what a library raises as a `BadModel` that names the file, what was found, and the reason."""
     try:
         yield
     except PixelwiseError:
         raise
     except Exception as error:  # the errors of the libraries have no common base class
         reason = " ".join(printable(str(error)).split())[:160] or type(error).__name__
-        raise invalid_model(path, f"a graph that {library} cannot compute ({reason})") from error
+        raise invalid_model(path, f"{got} ({reason})") from error
 
 
 def check_logits(logits: np.ndarray, tiles: np.ndarray, card: ModelCard, path: Path) -> np.ndarray:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64
-from scipy import ndimage
+from jaxtyping import Int32, Int64
 
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.masks.mapping import ignore_missing, labels_of
@@ -38,7 +37,6 @@ CASES_PER_CHECK = 16  # cases between two checks of the time
 SPACING_TOLERANCE = 0.01  # relative difference up to which pixel sizes are equal
 ORIENTED_MASKS = 64  # masks on which the orientation is measured
 _TABLE = 1 << 20  # smaller labels are counted by a table
-CROP_SIDE = 768  # side in pixels of the centre crop on which widths of structures are measured
 Statistics = TypeVar("Statistics")
 
 
@@ -62,9 +60,6 @@ class Fingerprint(ImageSetStatistics):
         Smallest, median, largest; objects for instances, connected regions of one class otherwise.
     object_diameter : (float, float, float)
         Percentiles 5, 50 and 95 of the diameter of a disk of equal area, in pixels. 0 without objects.
-    structure_width : float
-        Median width of the foreground at its medial axis, in pixels: small for vessels and membranes. 0
-        without foreground.
     touching_share : float
         Fraction of objects with a neighbour at most 2 pixels away; 0 unless the task is instances.
     spacing : (float, float) or None
@@ -78,7 +73,6 @@ class Fingerprint(ImageSetStatistics):
     ignored_share: float
     objects_per_case: tuple[int, int, int]
     object_diameter: tuple[float, float, float]
-    structure_width: float
     touching_share: float
     spacing: tuple[float, float] | None = None
 
@@ -97,7 +91,6 @@ class _Structure(NamedTuple):
     """Statistics of one case that are expensive: some cases are enough."""
 
     areas: Int64[np.ndarray, " objects"]
-    widths: Float32[np.ndarray, " ridge"]
     touching: float
 
 
@@ -129,8 +122,8 @@ def measure_fingerprint(
     Notes
     -----
     Means and standard deviations of intensities are those of every second to fourth row in sets of at least 256 images.
-    Widths of structures, connected regions of classes, and touching objects are measured on at most `DETAILED` evenly
-    spaced cases, of large images on fewer.
+    Connected regions of classes and touching objects are measured on at most `DETAILED` evenly spaced cases, of large
+    images on fewer.
     """
     cases = [case for case in dataset.splits["train"] if case.annotation is not None]
     if not cases:
@@ -270,40 +263,14 @@ def _measure_structure(dataset: Dataset, labels: Int32[np.ndarray, "height width
     labels = np.where(labels < 0 if instances else labels == IGNORE, 0, labels)
     if instances:
         areas = np.bincount(labels.ravel())[1:]
-        return _Structure(areas[areas > 0], _widths(labels), touching_share(labels))
-    return _Structure(find_components(labels).area, _widths(labels), 0.0)
-
-
-def _widths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, " ridge"]:
-    """Return the width of the foreground at each pixel of its medial axis.
-
-    The medial axis are the local maxima of the distance to an edge. An edge is any pixel with a neighbour of another
-    value, so that touching objects and neighbouring classes are separate. The image border is not an edge.
-    """
-    top, left = (max(0, (side - CROP_SIDE) // 2) for side in labels.shape)
-    labels = labels[top : top + CROP_SIDE, left : left + CROP_SIDE]
-    edge = _edges(labels)
-    if not edge.any() or not labels.any():
-        return np.zeros(0, np.float32)
-    distance = np.asarray(ndimage.distance_transform_edt(~edge), np.float32)
-    ridge = (labels > 0) & (distance == ndimage.maximum_filter(distance, 3))
-    return 2.0 * distance[ridge] + 1.0
-
-
-def _edges(labels: Int32[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-    edge = np.zeros(labels.shape, bool)
-    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        differs = labels[one] != labels[other]
-        edge[one] |= differs
-        edge[other] |= differs
-    return edge
+        return _Structure(areas[areas > 0], touching_share(labels))
+    return _Structure(find_components(labels).area, 0.0)
 
 
 def _summarise(statistics: Sequence[CaseStatistics], structures: Sequence[_Structure], channels: int) -> Fingerprint:
     counts = np.array([case.counts for case in statistics])
     known = [case.areas for case in statistics if case.areas is not None] or [case.areas for case in structures]
     areas = np.concatenate(known)
-    widths = np.concatenate([case.widths for case in structures])
     diameters = np.percentile(np.sqrt(areas * 4.0 / np.pi), (5, 50, 95)) if areas.size else np.zeros(3)
     touching = sum(case.touching * case.areas.size for case in structures)
     pixels = sum(case.image.size[0] * case.image.size[1] for case in statistics)
@@ -318,7 +285,6 @@ def _summarise(statistics: Sequence[CaseStatistics], structures: Sequence[_Struc
         ignored_share=sum(case.ignored for case in statistics) / pixels,
         objects_per_case=low_middle_high([each.size for each in known]),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
-        structure_width=float(np.median(widths)) if widths.size else 0.0,
         touching_share=float(touching / max(1, sum(case.areas.size for case in structures))),
         spacing=_common_spacing([case.spacing for case in statistics]),
     )

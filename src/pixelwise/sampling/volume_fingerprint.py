@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
-from scipy import ndimage
 
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.masks.mapping import ignore_missing
 from pixelwise.datasets.splitting.subsets import spread_order
 from pixelwise.errors import BadDataset
-from pixelwise.labels.label_image import components, depth, touching_share
+from pixelwise.geometry.grid import millimetres_of
+from pixelwise.labels.label_image import components, touching_share
 from pixelwise.labels.targets import IGNORE
 from pixelwise.progress import Progress
 from pixelwise.sampling.fingerprint import Fingerprint, measure_cases
@@ -25,7 +25,6 @@ from pixelwise.sampling.normalise import mean_and_std, percentiles_of
 
 SAMPLED_VOXELS = 2_000_000  # voxels per channel for percentiles, equally many from each volume
 CASES_PER_CHECK = 4  # cases between two checks of the time
-CROP_SIDE = 128  # side in voxels of the centre crop on which widths of structures are measured
 
 Triple = tuple[float, float, float]
 
@@ -84,7 +83,6 @@ class _VolumeStatistics(NamedTuple):
     thirds: Int64[np.ndarray, "axes ends classes"]
     ignored: int
     areas: Int64[np.ndarray, " objects"]
-    width: float
     touching: float
 
 
@@ -136,7 +134,7 @@ def _measure(case: Case, dataset: Dataset, sampled: int) -> _VolumeStatistics:
     return _VolumeStatistics(
         size=labels.shape,
         dtype=image.dtype,
-        voxel_size=None if image.grid is None else image.grid.millimetres,
+        voxel_size=millimetres_of(image.grid),
         mean=mean,
         std=std,
         values=flat[:, rng.integers(0, flat.shape[1], sampled)].astype(np.float32),
@@ -146,7 +144,6 @@ def _measure(case: Case, dataset: Dataset, sampled: int) -> _VolumeStatistics:
         thirds=_count_thirds(indices, classes),
         ignored=int(np.count_nonzero(ignored)),
         areas=areas[areas > 0],
-        width=_median_width(labels),
         touching=touching_share(labels) if instances else 0.0,
     )
 
@@ -161,17 +158,6 @@ def _count_thirds(labels: Int32[np.ndarray, "*size"], classes: int) -> Int64[np.
     return counts
 
 
-def _median_width(labels: Int32[np.ndarray, "*size"]) -> float:
-    """Return the median width of the foreground at its medial axis, the local maxima of the depth; 0 without any."""
-    starts = [max(0, (side - CROP_SIDE) // 2) for side in labels.shape]
-    inside = labels[tuple(slice(start, start + CROP_SIDE) for start in starts)] > 0
-    if not inside.any() or inside.all():
-        return 0.0
-    depths = depth(inside)
-    ridge = inside & (depths == ndimage.maximum_filter(depths, 3))
-    return float(np.median(2.0 * depths[ridge] - 1.0))
-
-
 def _summarise(statistics: Sequence[_VolumeStatistics], channels: int, cases: int) -> VolumeFingerprint:
     times = cases / len(statistics)
     counts = np.array([volume.counts for volume in statistics])
@@ -182,7 +168,6 @@ def _summarise(statistics: Sequence[_VolumeStatistics], channels: int, cases: in
     foreground = np.concatenate([volume.foreground for volume in statistics], 1)
     foreground = foreground if foreground.shape[1] else values
     means, stds = (np.array([getattr(volume, name) for volume in statistics]) for name in ("mean", "std"))
-    widths = [volume.width for volume in statistics if volume.width]
     return VolumeFingerprint(
         cases=cases,
         channels=channels,
@@ -200,7 +185,6 @@ def _summarise(statistics: Sequence[_VolumeStatistics], channels: int, cases: in
         ignored_share=sum(volume.ignored for volume in statistics) / voxels,
         objects_per_case=low_middle_high([volume.areas.size for volume in statistics]),
         object_diameter=(float(diameters[0]), float(diameters[1]), float(diameters[2])),
-        structure_width=float(np.median(widths)) if widths else 0.0,
         touching_share=sum(volume.touching * volume.areas.size for volume in statistics) / max(1, areas.size),
         voxel_size=_voxel_sizes([volume.voxel_size for volume in statistics]),
         foreground_mean=tuple(float(np.nanmean(channel, dtype=np.float64)) for channel in foreground),

@@ -35,7 +35,7 @@ class Limits:
     queue_megapixels : int
         Sum of their images, in megapixels.
     queue_seconds : float
-        Seconds that what waits may take, by the measured speed; the first requests are admitted in any case.
+        Expected seconds of all waiting requests, by the measured speed; the first ones are admitted in any case.
     deadline : float
         Seconds after which a prediction is given up.
     requests_per_second : float

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
 
-from pixelwise.datasets.records import has_background
 from pixelwise.labels.regions import class_probabilities
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.calibration import dice_lower_bound, expected_dice
@@ -62,7 +61,7 @@ def expected_dice_of(
 ) -> float | None:
     """Return the expected mean Dice of a mask from its calibrated probabilities; see `Confidence.dice`."""
     if model_card.target.kind == "classes":
-        return expected_dice(probabilities.reshape(len(probabilities), -1), labels.ravel(), _first(model_card))
+        return expected_dice(probabilities.reshape(len(probabilities), -1), labels.ravel(), model_card.first_class)
     background = probabilities[0].ravel().astype(np.float32)
     return expected_dice(np.stack([background, 1 - background]), (labels.ravel() > 0).astype(np.uint8), 1)
 
@@ -72,7 +71,7 @@ def true_dice(
 ) -> float | None:
     """Return the mean Dice of one image as in `evaluate`; for objects that of their pixels."""
     if model_card.target.kind == "classes":
-        return mean_of(class_scores(confusion(truth, labels, len(model_card.classes))).dice[_first(model_card) :])
+        return mean_of(class_scores(confusion(truth, labels, len(model_card.classes))).dice[model_card.first_class :])
     unknown = truth < 0 if model_card.task == "instance" else truth == IGNORE
     mask = np.where(unknown, IGNORE, truth > 0)
     return mean_of(class_scores(confusion(mask, (labels > 0).astype(np.uint8), 2)).dice[1:])
@@ -102,14 +101,9 @@ def image_scores(probabilities: Float[np.ndarray, "channels *size"], model_card:
 
     Empty without a background class. See `metrics.detection.image_score`.
     """
-    if not has_background(model_card.task, model_card.classes):
+    if not model_card.first_class:
         return {}
     scores = {ANYTHING: image_score(1 - probabilities[0].astype(np.float32))}
     if model_card.target.kind == "classes" and len(model_card.classes) > 2:
         scores |= {name: image_score(probabilities[i]) for i, name in enumerate(model_card.classes) if i}
     return scores
-
-
-def _first(model_card: ModelCard) -> int:
-    """Return the first class whose Dice enters the mean: 1 if class 0 is the background."""
-    return int(has_background(model_card.task, model_card.classes))

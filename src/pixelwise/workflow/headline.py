@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pixelwise.datasets.records import has_background
+from pixelwise.datasets.records import first_class
 from pixelwise.text import pluralise
 
 Interval = tuple[float, float] | None
@@ -166,7 +166,7 @@ def _of_classes(scores: dict[str, Any]) -> _Parts:
     pixels, intervals = scores["scores"]["pixels"], scores["scores"].get("intervals", {})
     keys = {"mean_iou": "mean IoU", "mean_dice": "mean Dice", "accuracy": "pixel accuracy"}
     names = [row["name"] for row in scores["classes"]]
-    shown = scores["classes"][int(has_background(scores["task"], names)) :]
+    shown = scores["classes"][first_class(scores["task"], names) :]
     claims: list[Claim] = []
     if pixels["mean_iou"] is not None:
         classes = pluralise(pixels["classes_in_mean_iou"], "class")

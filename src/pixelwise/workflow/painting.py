@@ -17,8 +17,15 @@ def stretch(pixels: np.ndarray) -> np.ndarray:
     array([  0, 127, 255], dtype=uint8)
     """
     pixels = filled(pixels)
+    shown = (pixels[:3] if len(pixels) >= 3 else pixels[:1]).astype(np.float32)
+    low, high = np.percentile(shown, (0.5, 99.5))
+    return to_rgb(shown, (float(low), float(high)))
+
+
+def to_rgb(pixels: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Return the first three channels, or the first as grey, as 8-bit RGB (height, width, 3) between two limits."""
+    low, high = limits
     view = pixels[:3].astype(np.float32) if len(pixels) >= 3 else np.repeat(pixels[:1], 3, 0).astype(np.float32)
-    low, high = np.percentile(view, (0.5, 99.5))
     scaled = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1) * 255
     return np.moveaxis(scaled, 0, -1).astype(np.uint8)
 

@@ -50,7 +50,7 @@ def counted_names(model_card: ModelCard) -> tuple[str, ...]:
     """Return the names of the classes that are counted: all but the background; objects are one class."""
     if model_card.task == "instance":
         return model_card.classes[-1:]
-    return model_card.classes[int(has_background(model_card.task, model_card.classes)) :]
+    return model_card.classes[model_card.first_class :]
 
 
 def count_quantities(labels: Integer[np.ndarray, "*size"], model_card: ModelCard) -> Int64[np.ndarray, "classes 2"]:

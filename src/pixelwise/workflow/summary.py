@@ -1,6 +1,6 @@
 """Text summary of scores for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pixelwise.labels.temperature_scaling import Temperatures
@@ -125,44 +125,50 @@ def _list_regions(regions: dict[str, Any] | None) -> list[str]:
     """Return a line per region with its scores; none for records without them."""
     if not regions:
         return []
-    width = max(len(row["name"]) for row in regions["classes"])
-    lines = [f"  regions (mean Dice {_number(regions['mean_dice'])})"]
-    for row in regions["classes"]:
-        lines.append(
-            f"    {row['name']:<{width}}  Dice {_number(row['dice'])}{_format_interval(row['dice_interval'])}, "
-            f"IoU {_number(row['iou'])}, precision {_number(row['precision'])}, recall {_number(row['recall'])}"
-        )
-    return lines
+    return _list_rows(
+        f"regions (mean Dice {_number(regions['mean_dice'])})",
+        regions["classes"],
+        lambda row: (
+            f"Dice {_number(row['dice'])}{_format_interval(row['dice_interval'])}, IoU {_number(row['iou'])}, "
+            f"precision {_number(row['precision'])}, recall {_number(row['recall'])}"
+        ),
+    )
 
 
 def _list_surfaces(surfaces: dict[str, Any] | None) -> list[str]:
     """Return a line per class with its surface scores; none for records without them."""
     if not surfaces or not any(row["images"] for row in surfaces["classes"]):
         return []
-    width = max(len(row["name"]) for row in surfaces["classes"])
-    lines = [f"  surfaces, in {surfaces['unit']}s, tolerance {surfaces['tolerance']:g} (means over images)"]
-    for row in surfaces["classes"]:
-        lines.append(
-            f"    {row['name']:<{width}}  HD95 {_number(row['hd95'])}{_format_interval(row['hd95_interval'])}, "
+    return _list_rows(
+        f"surfaces, in {surfaces['unit']}s, tolerance {surfaces['tolerance']:g} (means over images)",
+        surfaces["classes"],
+        lambda row: (
+            f"HD95 {_number(row['hd95'])}{_format_interval(row['hd95_interval'])}, "
             f"average distance {_number(row['average_distance'])}, surface Dice {_number(row['surface_dice'])}"
             f"{_format_interval(row['surface_dice_interval'])}"
-        )
-    return lines
+        ),
+    )
 
 
 def _list_volumes(volumes: dict[str, Any] | None) -> list[str]:
     """Return a line per class with its true and predicted volume; none for records without them."""
     if not volumes:
         return []
-    width = max(len(row["name"]) for row in volumes["classes"])
-    lines = [f"  volumes, in {volumes['unit']} (means over cases)"]
-    for row in volumes["classes"]:
-        lines.append(
-            f"    {row['name']:<{width}}  true {_number(row['true'])}, predicted {_number(row['predicted'])}, "
+    return _list_rows(
+        f"volumes, in {volumes['unit']} (means over cases)",
+        volumes["classes"],
+        lambda row: (
+            f"true {_number(row['true'])}, predicted {_number(row['predicted'])}, "
             f"difference {row['difference']:+.4f}{_format_interval(row['difference_interval'])}, "
             f"mean error {_number(row['error'])}"
-        )
-    return lines
+        ),
+    )
+
+
+def _list_rows(title: str, rows: Sequence[dict[str, Any]], describe: Callable[[dict[str, Any]], str]) -> list[str]:
+    """Return a title, and a line per row with its name and description."""
+    width = max(len(row["name"]) for row in rows)
+    return [f"  {title}", *(f"    {row['name']:<{width}}  {describe(row)}" for row in rows)]
 
 
 def list_quantities(quantities: dict[str, Any] | None) -> list[str]:

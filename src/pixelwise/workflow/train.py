@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,23 +120,19 @@ def train(
     if rank_of_process():
         progress, resume = Progress(), follow_plan(folder)
     if resume:
-        refuse_other_plan(
-            Run.open(folder),
-            {
-                "--budget": parse_duration(budget),
-                "--steps": steps,
-                "--epochs": epochs,
-                "--time-limit": parse_duration(time_limit),
-                "--folds": folds,
-                "--distil": distil or None,
-                "--seed": seed or None,
-                "--config": config,
-                "data options": options,
-            },
-            words,
-        )
+        given = {
+            "--budget": parse_duration(budget),
+            "--steps": steps,
+            "--epochs": epochs,
+            "--time-limit": parse_duration(time_limit),
+            "--folds": folds,
+            "--distil": distil or None,
+            "--seed": seed or None,
+            "--config": config,
+            "data options": options,
+        }
+        refuse_other_plan(Run.open(folder), given, words)
         run, dataset = reopen(folder, root, progress)
-        task = task_of(dataset)
     else:
         if distil and folds is None:
             raise BadOption("--distil with --folds", "no folds", "Give --folds 5: distillation needs an ensemble.")
@@ -146,77 +143,109 @@ def train(
             seconds=parse_duration(budget), steps=steps, epochs=epochs, time_limit=parse_duration(time_limit)
         )
         file = Settings.from_file(Path(config)) if config is not None else Settings()
-        settings = file.with_data(options).merged(words)
-        complete = apply_settings(Config(), settings) if settings.complete else None
-        run = Run(folder)
-        run.check_outside(root)
+        run, dataset = _Start(
+            root=root,
+            folder=folder,
+            limit=limit,
+            folds=folds,
+            distil=distil,
+            seed=seed,
+            device=device,
+            words=words,
+            settings=file.with_data(options).merged(words),
+            started=started,
+            progress=progress,
+        ).create_run()
+    _check_processes(limited=run.config.training.available_time is not None, folds=run.folds or None, on=on)
+    _go_on(run, dataset, choose_device(device), progress, started, cross_validate or _cross_validate)
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """The start of a new training: `words` are the settings of the command line, `settings` those of a file too."""
+
+    root: Path
+    folder: Path
+    limit: TrainingBudget
+    folds: int | None
+    distil: bool
+    seed: int
+    device: str
+    words: Settings
+    settings: Settings
+    started: float
+    progress: Progress
+
+    def create_run(self) -> tuple[Run, Dataset]:
+        """Read and measure the data, plan the training, and write the run folder."""
+        complete = apply_settings(Config(), self.settings) if self.settings.complete else None
+        run, progress = Run(self.folder), self.progress
+        run.check_outside(self.root)
         run.check_free()
-        refuse_unread(settings)
-        check_weights_early(settings, progress)
-        options = settings.data
-        dataset = detect_dataset(root, options, seed, progress)
+        refuse_unread(self.settings)
+        check_weights_early(self.settings, progress)
+        dataset = detect_dataset(self.root, self.settings.data, self.seed, progress)
         progress.message(*dataset.messages)
         task = task_of(dataset)
-        _check_folds(dataset, folds)
-        assignment = assign_folds(dataset, folds, seed) if folds is not None else None
+        _check_folds(dataset, self.folds)
+        assignment = assign_folds(dataset, self.folds, self.seed) if self.folds is not None else None
         if assignment is not None:
             dataset = merge_train_val(dataset)
             progress.message(*assignment.messages)
-        machine = detect_machine(device)
-        total_seconds = limit.time_limit or propose_seconds(limit)
-        allowed = None if total_seconds is None else FINGERPRINT_SHARE * total_seconds
-        fingerprint = task.measure(dataset, progress, allowed)
-        measuring = 0.0
-        if complete is None:
-            left = _time_left(propose_seconds(limit), started)
-            fold_limit, began = (
-                (limit, started) if folds is None else (_share(left, folds + distil, limit), time.monotonic())
-            )
-            rest = f", to plan the remaining {left:.0f} s" if left else ""
-            progress.message(f"Measuring the training speed of this machine{rest}.")
-            request = PlanRequest(
-                dataset=dataset,
-                fingerprint=fingerprint,
-                data=options,
-                machine=machine,
-                limit=fold_limit,
-                seed=seed,
-                settings=settings,
-                began=began,
-                progress=progress,
-            )
-            settled, measuring = task.plan(request)
-        else:
-            settled = complete
+        machine = detect_machine(self.device)
+        total = self.limit.time_limit or propose_seconds(self.limit)
+        fingerprint = task.measure(dataset, progress, None if total is None else FINGERPRINT_SHARE * total)
+        config, measuring = (complete, 0.0) if complete else self._plan(dataset, fingerprint, machine)
         # pretrained weights from the command line also set the normalisation of their training
-        named = words if "transfer.encoder_weights" in words.values else settings
-        settled, weights = apply_weights(settled, fingerprint, named, progress)
-        weights |= check_initial_model(settled, folds, progress)
-        records = initial_records(dataset, fingerprint, machine, settled.training.seed, measuring) | weights
+        named = self.words if "transfer.encoder_weights" in self.words.values else self.settings
+        config, weights = apply_weights(config, fingerprint, named, progress)
+        weights |= check_initial_model(config, self.folds, progress)
+        records = initial_records(dataset, fingerprint, machine, config.training.seed, measuring) | weights
         if assignment is not None:
-            total = propose_seconds(limit) if complete is None else None
-            settled = _share_out(
-                settled, dataset, fingerprint, machine, total, started, len(assignment.left_out), distil=distil
-            )
-            records |= {"folds": {"left_out": assignment.left_out, "seconds": total, "distil": distil}}
-        run = Run.create(folder, settled, records)
-        progress.message(*_announce(task.describe_plan(settled), settled, machine, run))
-    _check_processes(limited=run.config.training.available_time is not None, folds=run.folds or None, on=on)
-    _go_on(run, dataset, task, choose_device(device), progress, started, cross_validate or _cross_validate)
-    return run
+            seconds = propose_seconds(self.limit) if complete is None else None
+            config = go_to_the_end(config)
+            if seconds is not None:
+                scoring = task.seconds_to_score(config, dataset, fingerprint, machine.device)
+                left = seconds - (time.monotonic() - self.started)
+                config = share_time(config, len(assignment.left_out), left, seconds, scoring, distil=self.distil)
+            records |= {"folds": {"left_out": assignment.left_out, "seconds": seconds, "distil": self.distil}}
+        run = Run.create(self.folder, config, records)
+        progress.message(*_announce(task.describe_plan(config), config, machine, run))
+        return run, dataset
+
+    def _plan(self, dataset: Dataset, fingerprint: Any, machine: Machine) -> tuple[Config, float]:
+        """Choose every setting; return the plan, and the seconds for measuring the machine."""
+        left, limit, began = _time_left(propose_seconds(self.limit), self.started), self.limit, self.started
+        if self.folds is not None:
+            began = time.monotonic()
+            limit = limit if left is None else TrainingBudget(seconds=left / (self.folds + self.distil))
+        rest = f", to plan the remaining {left:.0f} s" if left else ""
+        self.progress.message(f"Measuring the training speed of this machine{rest}.")
+        request = PlanRequest(
+            dataset=dataset,
+            fingerprint=fingerprint,
+            data=self.settings.data,
+            machine=machine,
+            limit=limit,
+            seed=self.seed,
+            settings=self.settings,
+            began=began,
+            progress=self.progress,
+        )
+        return task_of(dataset).plan(request)
 
 
 def _go_on(
     run: Run,
     dataset: Dataset,
-    task: Any,
     device: str,
     progress: Progress,
     started: float,
     cross_validate: CrossValidate,
 ) -> None:
     """Train, or continue a training; whatever stops it names the command that continues."""
-    onward = run.resume_command(dataset.root)
+    onward, task = run.resume_command(dataset.root), task_of(dataset)
     with _only_one(run), interrupt_on_signals():
         try:
             if run.folds:
@@ -266,30 +295,6 @@ def _time_left(seconds: float | None, started: float) -> float | None:
         hint = f"Reading the data took {seconds - left:.0f} s: use a longer budget, or --steps."
         raise BadOption(f"a budget that leaves {MIN_SECONDS:.0f} s for training", f"{seconds:.0f} s", hint)
     return left
-
-
-def _share_out(
-    config: Config,
-    dataset: Dataset,
-    fingerprint: Any,
-    machine: Machine,
-    total: float | None,
-    started: float,
-    folds: int,
-    *,
-    distil: bool,
-) -> Config:
-    """Return the plan of each fold, with its share of the remaining time."""
-    config = go_to_the_end(config)
-    if total is None:
-        return config
-    scoring = task_of(dataset).seconds_to_score(config, dataset, fingerprint, machine.device)
-    return share_time(config, folds, total - (time.monotonic() - started), total, scoring, distil=distil)
-
-
-def _share(left: float | None, folds: int, limit: TrainingBudget) -> TrainingBudget:
-    """Return the budget for the plan of one fold."""
-    return limit if left is None else TrainingBudget(seconds=left / folds)
 
 
 def _announce(what: str, config: Config, machine: Machine, run: Run) -> list[str]:

@@ -58,6 +58,13 @@ def test_damaged_files_are_refused_with_their_line(tmp_path: Path, xml: str) -> 
         slide_outlines.read(write(tmp_path, xml), OPTIONS)
 
 
+@pytest.mark.parametrize("encoding", ["Xtf-8", "base64"])
+def test_unknown_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
+    body = f"<Annotations><Annotation><Regions>{region((2, 2, 12, 10))}</Regions></Annotation></Annotations>"
+    with pytest.raises(BadDataset, match=r"encoding|valid XML"):
+        slide_outlines.read(write(tmp_path, f'<?xml version="1.0" encoding="{encoding}"?>{body}'), OPTIONS)
+
+
 def test_a_missing_image_is_refused_or_left_out(tmp_path: Path) -> None:
     xml = f"<Annotations><Annotation>{region((2, 2, 9, 9))}</Annotation></Annotations>"
     root = write(tmp_path, xml)

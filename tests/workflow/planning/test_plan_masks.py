@@ -33,7 +33,6 @@ PRINT = Fingerprint(
     ignored_share=0.0,
     objects_per_case=(1, 5, 9),
     object_diameter=(20.0, 40.0, 80.0),
-    structure_width=5.0,
     touching_share=0.4,
 )
 BINARY = Labelling(task="binary", classes=("a", "b"), values=(0, 255), colours=((0, 0, 0), (255, 255, 255)))

@@ -51,7 +51,6 @@ def fingerprint(
             ignored_share=0.0,
             objects_per_case=(1, 1, 1),
             object_diameter=(10.0, 12.0, 14.0),
-            structure_width=6.0,
             touching_share=0.0,
             voxel_size=spacing and (spacing, spacing, spacing),
             foreground_mean=(400.0,),

@@ -4,11 +4,10 @@ Shapes are drawn by z_order. Shapes of one label and group are one object. Boxes
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, cast, get_args
-from xml.parsers import expat
+from typing import get_args
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -25,22 +24,19 @@ from pixelwise.datasets.formats.image_index import (
 )
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, describe_ignored, objects_of, place_images
-from pixelwise.datasets.formats.round_shapes import ellipse
+from pixelwise.datasets.formats.xml_content import Attributes, XmlReading
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.shapes.rasterise import is_background
+from pixelwise.datasets.shapes.round_shapes import ellipse
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.headers import MAX_PIXELS
 from pixelwise.text import pluralise
 
 NAME = "CVAT"
 _FILE = "annotations.xml"
-_MAX_BYTES = 1 << 30
-_MAX_DEPTH = 32
-_CHUNK = 1 << 20
 _SHAPES = ("polygon", "mask", "ellipse", "box")
 _OTHERS = ("polyline", "points", "cuboid", "skeleton", "tag")
-Attributes = dict[str, str]
 
 
 @dataclass
@@ -50,12 +46,7 @@ class _Image:
 
 
 @dataclass
-class _Reading:
-    """The state of one file while it is parsed."""
-
-    path: Path
-    parser: expat.XMLParserType
-    open_elements: list[str] = field(default_factory=list[str])
+class _Reading(XmlReading):
     text: str = ""
     labels: list[str] = field(default_factory=list[str])
     images: list[_Image] = field(default_factory=list[_Image])
@@ -66,12 +57,10 @@ class _Reading:
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Handle a start tag."""
-        self.open_elements.append(name)
+        super().start(name, attributes)
         self.text = ""
-        if len(self.open_elements) > _MAX_DEPTH:
-            self.refuse("elements of usual depth", f"more than {_MAX_DEPTH} levels")
         if name == "track":
-            self.refuse("CVAT for images 1.1", "the tracks of a video", "Export as `CVAT for images 1.1`.")
+            raise self.error("CVAT for images 1.1", "the tracks of a video", "Export as `CVAT for images 1.1`.")
         if name == "image":
             self.images.append(_Image(attributes))
         elif self.images and name in _SHAPES and "image" in self.open_elements:
@@ -85,16 +74,12 @@ class _Reading:
             self.labels.append(self.text.strip())
         if name == "objects" and self.open_elements[-2:-1] == ["meta"]:
             self.objects = self.text.strip() == "true"
-        self.open_elements.pop()
+        super().end(name)
 
     def characters(self, text: str) -> None:
         """Collect the text of an element."""
         if self.open_elements[-1:] in (["name"], ["objects"]):
             self.text += text
-
-    def refuse(self, expected: str, got: str, hint: str = "Export the file again.") -> NoReturn:
-        """Raise the error for the current line."""
-        raise BadDataset(f"{expected} in line {self.parser.CurrentLineNumber}", printable(got)[:80], hint, self.path)
 
     def _add(self, name: str, attributes: Attributes) -> None:
         group = attributes.get("group_id", "0")
@@ -133,7 +118,7 @@ class _Reading:
             counts = np.array([-1])
         self.pixels += max(0, height * width)
         if counts.min() < 0 or min(height, width) < 1 or counts.sum() != height * width or self.pixels > MAX_PIXELS:
-            self.refuse(f"run lengths of {height} × {width} pixels", "damaged ones, or too many")
+            raise self.error(f"run lengths of {height} × {width} pixels", "damaged ones, or too many")
         pixels = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
         return Bitmap(row=row, column=column, pixels=pixels)
 
@@ -143,7 +128,7 @@ class _Reading:
         except ValueError:
             value = np.inf
         if not abs(value) < 1e8:
-            self.refuse(f"a number `{key}`", attributes.get(key, "nothing"))
+            raise self.error(f"a number `{key}`", attributes.get(key, "nothing"))
         return value
 
 
@@ -168,7 +153,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     messages: list[str] = []
     stated: set[bool | None] = set()
     for path in [path for path in content.find_files(root, ".xml") if _is_cvat(path)]:
-        reading = _parse(path)
+        reading = _Reading(path).parse()
         stated.add(reading.objects)
         labels += reading.labels
         missing: list[str] = []
@@ -248,36 +233,6 @@ def _mask_element(member: OutputObject, order: int, classes: Sequence[str]) -> s
 def _is_cvat(path: Path) -> bool:
     text = content.read_ends(path)
     return ("<annotations>" in text and "<image " in text) or ("<annotations>" in text and "<track " in text)
-
-
-def _parse(path: Path) -> _Reading:
-    """Parse a file without entities and document types, which bombs and foreign files need."""
-    parser = expat.ParserCreate()
-    reading = _Reading(path, parser)
-
-    def refuse_doctype(*_: object) -> None:
-        reading.refuse("no document type", "one that may define entities")
-
-    parser.StartDoctypeDeclHandler = refuse_doctype
-    parser.StartElementHandler = cast(Callable[[str, Attributes], object], reading.start)
-    parser.EndElementHandler = reading.end
-    parser.CharacterDataHandler = reading.characters
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            reading.refuse(f"at most {_MAX_BYTES:,} bytes", f"{path.stat().st_size:,} bytes", "Split the task.")
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                parser.Parse(chunk, False)
-            parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        got = expat.ErrorString(error.code)
-        hint = "The file may be truncated; export it again."
-        raise BadDataset(f"valid XML in line {error.lineno}", got, hint, path) from error
-    except (LookupError, ValueError) as error:  # what expat makes of the encoding that the file names
-        raise BadDataset("an encoding such as UTF-8", printable(str(error)), "Export the file again.", path) from error
-    except OSError as error:
-        raise BadDataset("a readable file", (error.strerror or str(error)).lower(), "Check it.", path) from error
-    return reading
 
 
 def _read_split(record: _Image) -> Split | None:

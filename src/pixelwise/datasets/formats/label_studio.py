@@ -27,10 +27,10 @@ from pixelwise.datasets.formats.image_index import (
 )
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, describe_ignored, objects_of, place_images
-from pixelwise.datasets.formats.round_shapes import ellipse, rotate
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import is_background
+from pixelwise.datasets.shapes.round_shapes import ellipse, rotate
 from pixelwise.errors import BadDataset
 from pixelwise.io.headers import MAX_PIXELS
 from pixelwise.text import pluralise

@@ -18,10 +18,10 @@ from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.image_index import ImageIndex, Reading, name_indexed_images, report_missing
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, objects_of, place_images
-from pixelwise.datasets.formats.round_shapes import ellipse
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import is_background
+from pixelwise.datasets.shapes.round_shapes import ellipse
 from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.embedded import decode_png_mask
 from pixelwise.io.write import png_bytes

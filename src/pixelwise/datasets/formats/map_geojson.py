@@ -169,7 +169,7 @@ def _place_features(scene: _Scene, key: str | None) -> Shapes:
         )
         for feature in scene.features
     ]
-    return Shapes(shapes=tuple(sorted(placed, key=lambda shape: -_extent(shape))), source=scene.source)
+    return Shapes(shapes=tuple(sorted(placed, key=lambda shape: -shape.extent)), source=scene.source)
 
 
 def _to_pixels(ring: np.ndarray, scene: _Scene, source: Any, target: Any) -> np.ndarray:
@@ -181,11 +181,6 @@ def _to_pixels(ring: np.ndarray, scene: _Scene, source: Any, target: Any) -> np.
     if len(ring) and np.abs(np.diff(in_pixels, axis=0)).max(initial=0.0) < limit:
         return scene.place.find(reproject(divide_edges(ring, in_pixels), source, target))
     return in_pixels
-
-
-def _extent(shape: Shape) -> float:
-    points = np.concatenate(shape.rings)
-    return float(np.prod(points.max(0) - points.min(0))) if len(points) else 0.0
 
 
 def _check_places(scenes: dict[Path, _Scene], shapes: dict[Path, Shapes], root: Path) -> None:

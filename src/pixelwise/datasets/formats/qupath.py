@@ -212,12 +212,7 @@ def _select(found: Sequence[_Feature], instances: bool, everything: Sequence[_Fe
     # an annotation without a class, between others, is the outline of what was annotated
     classified = any(feature.shape.class_name for feature in everything)
     named = [feature for feature in found if feature.shape.class_name or not classified]
-    return sorted(named, key=lambda feature: (feature.shape.ignore, -_extent(feature.shape)))
-
-
-def _extent(shape: Shape) -> float:
-    points = np.concatenate(shape.rings)
-    return float(np.prod(points.max(0) - points.min(0))) if len(points) else 0.0
+    return sorted(named, key=lambda feature: (feature.shape.ignore, -feature.shape.extent))
 
 
 def _class_list(root: Path, features: Sequence[_Feature]) -> tuple[tuple[str, ...], tuple[Colour, ...]]:

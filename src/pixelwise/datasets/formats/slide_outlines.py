@@ -6,38 +6,26 @@ resolution. Files without classes hold objects.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
-from xml.parsers import expat
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
 from pixelwise.datasets.formats.objects import are_objects
+from pixelwise.datasets.formats.xml_content import Attributes, XmlReading
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import is_background
-from pixelwise.errors import BadDataset
 from pixelwise.text import pluralise
 
 NAME = "outlines of slides (ImageScope, ASAP)"
-_MAX_BYTES = 1 << 30
-_MAX_DEPTH = 32
-_CHUNK = 1 << 20
 _POINTS = ("Vertex", "Coordinate")
 _NOT_A_CLASS = ("", "Description", "Region", "Text")  # attributes of other meanings
-Attributes = dict[str, str]
 
 
 @dataclass
-class _Reading:
-    """The state of one file while it is parsed."""
-
-    path: Path
-    parser: expat.XMLParserType
-    depth: int = 0
+class _Reading(XmlReading):
     layer: str = ""  # the name of the annotation of ImageScope that holds the regions
     in_region: bool = False
     attributes: Attributes = field(default_factory=dict[str, str])
@@ -47,9 +35,7 @@ class _Reading:
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Handle a start tag."""
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise self.error("elements of usual depth", f"more than {_MAX_DEPTH} levels")
+        super().start(name, attributes)
         if name == "Annotation":
             self.layer = attributes.get("Name", "").strip()
         if name == "Attribute" and not self.in_region and attributes.get("Name", "").strip() not in _NOT_A_CLASS:
@@ -61,15 +47,10 @@ class _Reading:
 
     def end(self, name: str) -> None:
         """Handle an end tag."""
-        self.depth -= 1
+        super().end(name)
         self.in_region &= name != "Region"
         if name == "Region" or (name == "Annotation" and self.points):
             self._add(name)
-
-    def error(self, expected: str, got: str) -> BadDataset:
-        """Return the error for the current line."""
-        expected = f"{expected} in line {self.parser.CurrentLineNumber}"
-        return BadDataset(expected, got, "Export the file again.", self.path)
 
     def _add(self, name: str) -> None:
         group = self.attributes.get("PartOfGroup", "")
@@ -104,7 +85,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     left_out: Counter[str] = Counter()
     files = [path for path in content.find_files(root, ".xml") if _is_outlines(path)]
     for path in files:
-        reading = _parse(path)
+        reading = _Reading(path).parse()
         left_out += reading.left_out
         image = index.find(f"{path.stem}.tif", path.parent, by_stem=True)
         if image is None:
@@ -129,30 +110,3 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 def _is_outlines(path: Path) -> bool:
     text = content.read_ends(path)
     return ("<Annotations" in text and "<Vertex" in text) or "<ASAP_Annotations" in text
-
-
-def _parse(path: Path) -> _Reading:
-    """Parse a file without document types, which may define entities."""
-    parser = expat.ParserCreate()
-    reading = _Reading(path, parser)
-
-    def refuse_doctype(*_: object) -> None:
-        raise reading.error("no document type", "one that may define entities")
-
-    parser.StartDoctypeDeclHandler = refuse_doctype
-    parser.StartElementHandler = cast(Callable[[str, Attributes], object], reading.start)
-    parser.EndElementHandler = reading.end
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            got = f"{path.stat().st_size:,} bytes"
-            raise BadDataset(f"at most {_MAX_BYTES:,} bytes", got, "Split the file.", path)
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                parser.Parse(chunk, False)
-            parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        got, hint = expat.ErrorString(error.code), "The file may be truncated; export it again."
-        raise BadDataset(f"valid XML in line {error.lineno}", got, hint, path) from error
-    except OSError as error:
-        raise BadDataset("a readable file", (error.strerror or str(error)).lower(), "Check it.", path) from error
-    return reading

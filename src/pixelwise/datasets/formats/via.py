@@ -16,10 +16,10 @@ from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
 from pixelwise.datasets.formats.objects import are_objects
-from pixelwise.datasets.formats.round_shapes import ellipse
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import is_background
+from pixelwise.datasets.shapes.round_shapes import ellipse
 from pixelwise.errors import BadDataset, printable
 from pixelwise.text import pluralise
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from pixelwise.datasets.naming.folder_names import SPLIT_WORDS, natural_key
 from pixelwise.datasets.records import Split
 from pixelwise.io.read import SUFFIXES
+from pixelwise.text import list_first
 
-MAX_LISTED = 5  # names in a message
 _SUFFIXES = (*SUFFIXES, ".gif")
 
 
@@ -80,5 +80,4 @@ def split_in_name(name: str) -> Split | None:
 
 def list_names(paths: list[Path]) -> str:
     """Return the names of the first files, and the number of the others."""
-    more = f" and {len(paths) - MAX_LISTED} more" if len(paths) > MAX_LISTED else ""
-    return ", ".join(path.name for path in paths[:MAX_LISTED]) + more
+    return list_first([path.name for path in paths])

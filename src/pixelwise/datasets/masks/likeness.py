@@ -27,14 +27,6 @@ class _Content:
     varied: bool  # some file has more than one value
 
 
-def flatter_side(first: Sequence[Path], second: Sequence[Path]) -> int:
-    """Return which files are more like masks than the others: 0 or 1."""
-    one, two = _measure(first), _measure(second)
-    if _differ(one, two):
-        return 0 if one.values < two.values else 1
-    return 0 if (one.flatness, -one.values) > (two.flatness, -two.values) else 1
-
-
 def find_mask_side(first: Sequence[Path], second: Sequence[Path], *, strict: bool = False) -> int | None:
     """Return which files are masks of the others, 0 or 1; None if both are images, or both masks.
 
@@ -60,11 +52,6 @@ def find_mask_side(first: Sequence[Path], second: Sequence[Path], *, strict: boo
 def are_flat(files: Sequence[Path]) -> bool:
     """Return whether the pixels of files are those of masks, without images to compare them with."""
     return _measure(files).flatness >= _FLAT
-
-
-def _differ(one: _Content, two: _Content) -> bool:
-    low, high = sorted((one.values, two.values))
-    return low * _FEWER <= high
 
 
 def _same_size(first: Path, second: Path) -> bool:

@@ -68,6 +68,11 @@ def has_affix(name: str, affix: str) -> bool:
     return len(name) > len(affix) and (name.startswith(forms) if affix.endswith("_") else name.endswith(forms))
 
 
+def strip_affix(name: str, affix: str) -> str:
+    """Return a pairing name that has an affix without it."""
+    return name[len(affix) :] if affix.endswith("_") else name[: -len(affix)]
+
+
 @lru_cache
 def affix_forms(*affixes: str) -> tuple[str, ...]:
     """Return the ways in which affixes are written: ``_mask``, ``-mask`` and ``.mask``."""

@@ -10,6 +10,7 @@ from pixelwise.datasets.naming.folder_names import (
     has_affix,
     normalised,
     pairing_name,
+    strip_affix,
     strip_image_words,
     strip_mask_words,
 )
@@ -57,7 +58,7 @@ def find_outputs(files: Iterable[Path], keep: Sequence[str] = ()) -> dict[str, l
         if not name.endswith(forms) and not name.startswith(forms):
             continue
         affix = next((affix for affix in affixes if has_affix(name, affix)), None)
-        if affix is not None and _source(name, affix) in sources:
+        if affix is not None and strip_affix(name, affix) in sources:
             found[affix].append(path)
     return dict(found)
 
@@ -94,7 +95,3 @@ def find_derived(files: Iterable[Path], paired: Sequence[Path]) -> dict[str, lis
         if suffix and pairing_name(path).removesuffix(suffix) in sources:
             found[suffix].append(path)
     return {suffix: paths for suffix, paths in found.items() if 2 * len(paths) > len(paired)}
-
-
-def _source(name: str, affix: str) -> str:
-    return name[len(affix) :] if affix.endswith("_") else name[: -len(affix)]

@@ -15,6 +15,7 @@ from pixelwise.datasets.naming.folder_names import (
     is_image_word,
     is_mask_word,
     pairing_name,
+    strip_affix,
     strip_image_words,
     strip_mask_words,
 )
@@ -278,7 +279,8 @@ def _usual_affixes(files: Sequence[Path]) -> dict[str, list[Path]]:
     images = {*names.values(), *(strip_image_words(name) for name in names.values())}
     found: dict[str, list[Path]] = defaultdict(list)
     for path, name in names.items():
-        affix = next((affix for affix in _AFFIXES if has_affix(name, affix) and _rest(name, affix) in images), None)
+        fitting = (affix for affix in _AFFIXES if has_affix(name, affix) and strip_affix(name, affix) in images)
+        affix = next(fitting, None)
         if affix is not None:
             found[affix].append(path)
     if found:
@@ -293,10 +295,6 @@ def _usual_affixes(files: Sequence[Path]) -> dict[str, list[Path]]:
 def _without(files: Sequence[Path], others: Sequence[Path]) -> list[Path]:
     excluded = set(others)
     return [path for path in files if path not in excluded]
-
-
-def _rest(name: str, affix: str) -> str:
-    return name[len(affix) :] if affix.endswith("_") else name[: -len(affix)]
 
 
 def _by_affix(files: Sequence[Path], found: dict[str, list[Path]]) -> SameFolderPairs:

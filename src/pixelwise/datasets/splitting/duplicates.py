@@ -18,11 +18,10 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.scan import SIDE, ImageScan
 from pixelwise.datasets.splitting.similarity import find_near_pairs
 from pixelwise.labels.disjoint_sets import first_linked
-from pixelwise.text import pluralise
+from pixelwise.text import list_first, pluralise
 
 REENCODED = 0.998  # minimum correlation of upright descriptors of one image that was encoded again
 _COMPARED = 4096  # pairs whose descriptors are in memory
-_MAX_NAMED = 5  # pairs of files listed by name
 _SPLITS = ("train", "val", "test")
 _LABEL_WORDS = {"conflicting masks": "masks", "image in two classes": "classes"}  # by kind of problem
 
@@ -240,7 +239,7 @@ def _near_across(candidates: Sequence[DuplicateCandidate], near: Sequence[tuple[
         Problem(
             file=f"{one} and {other}",
             kind="near duplicate across splits",
-            text=f"{pluralise(len(names), 'pair')} of nearly equal images: {_list_names(names)}",
+            text=f"{pluralise(len(names), 'pair')} of nearly equal images: {list_first(names)}",
             fatal=False,
         )
         for (one, other), names in across.items()
@@ -254,7 +253,7 @@ def _copies_message(candidates: Sequence[DuplicateCandidate], family: Sequence[i
         return []
     images = pluralise(sum(map(len, related)), "image is", "images are")
     names = [" ~ ".join(candidates[index].name for index in group[:3]) for group in related]
-    return [f"{images} equal or nearly equal to another ({_list_names(names)}); copies stay in one split."]
+    return [f"{images} equal or nearly equal to another ({list_first(names)}); copies stay in one split."]
 
 
 def _conflict_message(groups: Sequence[Sequence[DuplicateCandidate]], options: DataOptions, kind: str) -> list[str]:
@@ -264,11 +263,6 @@ def _conflict_message(groups: Sequence[Sequence[DuplicateCandidate]], options: D
     images = pluralise(len(groups), "image has", "images have")
     names = [" ~ ".join(candidate.name for candidate in group[:3]) for group in groups]
     return [
-        f"{images} copies with different {_LABEL_WORDS[kind]} ({_list_names(names)}): all are kept. --conflicts drop "
+        f"{images} copies with different {_LABEL_WORDS[kind]} ({list_first(names)}): all are kept. --conflicts drop "
         "leaves all of them out, --conflicts first all but the first; --drop-copies also leaves out equal copies."
     ]
-
-
-def _list_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more

@@ -10,7 +10,7 @@ from pixelwise.datasets.records import Split
 from pixelwise.datasets.splitting.duplicates import Copies
 from pixelwise.datasets.splitting.map_blocks import Footprint, find_blocks
 from pixelwise.labels.disjoint_sets import first_linked
-from pixelwise.text import pluralise
+from pixelwise.text import list_first, pluralise
 
 _SHOWN = 4  # groups or pairs named in a message
 
@@ -80,8 +80,8 @@ def assign_groups(
         names = _user_groups(images, options.group_by or "", messages)
     elif options.group_by is None and not given and (folders := find_folders([image.key for image in images])):
         messages.append(
-            f"Images are in {len(folders)} folders ({_list(folders)}). If these are patients, videos or scenes, keep "
-            r"each in one split: --group-by '([^/]+)/[^/]+$'."
+            f"Images are in {len(folders)} folders ({list_first(folders, _SHOWN)}). If these are patients, videos or "
+            r"scenes, keep each in one split: --group-by '([^/]+)/[^/]+$'."
         )
     messages += _leaks(images, names, copies, recognised=given)
     return _merge_copies(names, copies, training, messages)
@@ -154,16 +154,12 @@ def _leaks(images: Sequence[GroupedImage], groups: Sequence[str], copies: Copies
         what.append(f"{pluralise(len(torn), 'group')} ({_list(list(torn))})")
     if copies.near_across:
         pairs = [f"{images[one].name} ~ {images[other].name}" for one, other in copies.near_across]
-        what.append(f"{pluralise(len(pairs), 'pair')} of nearly equal images ({_list(pairs)})")
+        what.append(f"{pluralise(len(pairs), 'pair')} of nearly equal images ({list_first(pairs, _SHOWN)})")
     total = sum(split != "train" for split in splits)
     return [
         f"The given splits share {' and '.join(what)}: {len(scored)} of {pluralise(total, 'image')} of val and test "
         "have a relative in another split, so their scores may be too optimistic."
     ]
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _merge_copies(names: Sequence[str], copies: Copies, training: Sequence[int], messages: list[str]) -> list[str]:

@@ -49,7 +49,7 @@ def without_shared(descriptors: Float32[np.ndarray, "images fields"]) -> Float32
 
 
 def find_near_pairs(
-    descriptors: Float32[np.ndarray, "images fields"], threshold: float = NEAR, *, upright: bool = False
+    descriptors: Float32[np.ndarray, "images fields"], *, upright: bool = False
 ) -> Int64[np.ndarray, "pairs 2"]:
     """Return the pairs (i < j) of images that are nearly equal, also flipped or rotated, in order.
 
@@ -57,35 +57,35 @@ def find_near_pairs(
     ----------
     descriptors : (images, 1024) float32
         From `scan.image_descriptor`, flattened; zeros (constant images) match nothing.
-    threshold : float
-        Minimum correlation of a pair; in sets of at least `MIN_IMAGES` it must also reach `NEAR_UNSHARED` without
-        shared content.
     upright : bool
         Compare only with the image and its mirror image, not with rotations.
 
     Notes
     -----
+    The correlation of a pair is at least `NEAR`; in sets of at least `MIN_IMAGES` it must also reach `NEAR_UNSHARED`
+    without shared content.
+
     Of two vectors a and b let p and q be what does not change under the symmetries, and r and s the rest. Then
     a b <= p q + |r| |s| whatever is turned, so that one product of short vectors excludes most pairs.
     """
     count = len(descriptors)
-    whole = _Turned(descriptors, upright=upright)
-    unshared = _Turned(without_shared(descriptors), upright=upright) if count >= MIN_IMAGES else None
+    whole = _Descriptors(descriptors, upright=upright)
+    unshared = _Descriptors(without_shared(descriptors), upright=upright) if count >= MIN_IMAGES else None
     bounds = _invariants(whole)
 
     def compare(start: int) -> Int64[np.ndarray, "pairs 2"]:
         rows = np.arange(start, min(start + _BLOCK, count))
-        possible = bounds[rows] @ bounds[start:].T >= threshold - _ROUNDING
+        possible = bounds[rows] @ bounds[start:].T >= NEAR - _ROUNDING
         possible &= np.arange(start, count) > rows[:, None]
         near = np.zeros_like(possible)
-        for turn in range(len(whole.turns)):
+        for symmetry in range(len(whole.symmetries)):
             lines, columns = np.flatnonzero(possible.any(1)), np.flatnonzero(possible.any(0))
             if not len(lines):
                 break
             some = np.ix_(lines, columns)
-            similar = whole.products(turn, rows[lines], columns + start) >= threshold
+            similar = whole.products(symmetry, rows[lines], columns + start) >= NEAR
             if unshared is not None and similar.any():
-                similar &= unshared.products(turn, rows[lines], columns + start) >= NEAR_UNSHARED
+                similar &= unshared.products(symmetry, rows[lines], columns + start) >= NEAR_UNSHARED
             similar &= possible[some]
             near[some] |= similar
             possible[some] &= ~similar  # each pair is found once
@@ -95,25 +95,25 @@ def find_near_pairs(
     return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
 
 
-class _Turned:
-    """Descriptors, and how they are turned and mirrored."""
+class _Descriptors:
+    """Descriptors, and the order of their cells under each rotation and reflection."""
 
     def __init__(self, descriptors: Float32[np.ndarray, "images fields"], *, upright: bool) -> None:
         cells = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
         rotations = range(1) if upright else range(4)
         self.descriptors = descriptors
-        self.turns = [np.rot90(view, k).ravel() for view in (cells, cells[:, ::-1]) for k in rotations]
+        self.symmetries = [np.rot90(view, k).ravel() for view in (cells, cells[:, ::-1]) for k in rotations]
 
     def products(
-        self, turn: int, rows: Int64[np.ndarray, " rows"], columns: Int64[np.ndarray, " columns"]
+        self, symmetry: int, rows: Int64[np.ndarray, " rows"], columns: Int64[np.ndarray, " columns"]
     ) -> Float32[np.ndarray, "rows columns"]:
-        """Return the correlations of some descriptors with others, of which the latter are turned."""
-        return self.descriptors[rows] @ self.descriptors[columns][:, self.turns[turn]].T
+        """Return the correlations of some descriptors with others, of which the latter are rotated or mirrored."""
+        return self.descriptors[rows] @ self.descriptors[columns][:, self.symmetries[symmetry]].T
 
 
-def _invariants(turned: _Turned) -> Float32[np.ndarray, "images numbers"]:
+def _invariants(turned: _Descriptors) -> Float32[np.ndarray, "images numbers"]:
     """Return vectors whose product is at least the correlation of two descriptors, however one of them is turned."""
-    cells = np.stack(turned.turns)
+    cells = np.stack(turned.symmetries)
     _, first, size = np.unique(cells.min(0), return_index=True, return_counts=True)
     orbits = cells[:, first]  # each cell that one is turned to, as often as all others of its orbit
     means = sum(turned.descriptors[:, cell] for cell in orbits) / np.float32(len(orbits))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int32, Num
 
 from pixelwise.datasets.examples import Dataset
-from pixelwise.datasets.records import Colour, Split, Task, has_background
+from pixelwise.datasets.records import Colour, Split, Task
 from pixelwise.errors import BadDataset, PixelwiseError
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.headers import open_image_file
@@ -102,7 +102,7 @@ class LabelledSet:
     @property
     def first_class(self) -> int:
         """Index of the first class that is drawn: 1 after a background, else 0."""
-        return int(has_background(self.task, self.classes))
+        return self.dataset.labelling.first_class
 
     @property
     def ignored(self) -> int:

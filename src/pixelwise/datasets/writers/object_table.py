@@ -1,15 +1,13 @@
 """The table of objects, in pixels and in physical units."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32, Num
 
-from pixelwise.datasets.writers.image_files import write_file
+from pixelwise.atomic_write import atomic_write_csv
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.datasets.writers.objects import objects_of
 from pixelwise.labels.region_properties import ObjectRow, measure_objects
@@ -35,9 +33,7 @@ def write_table(data: LabelledSet, out: Path) -> tuple[str, ...]:
         return [[image.name, image.split or "", *row] for row in rows], unknown * (image.spacing is None)
 
     measured = list(data.map(measure))
-    write_file(
-        out / "objects.csv", csv_bytes(("image", "split", *COLUMNS), (row for rows, _ in measured for row in rows))
-    )
+    atomic_write_csv(out / "objects.csv", ("image", "split", *COLUMNS), (row for rows, _ in measured for row in rows))
     count = pluralise(sum(len(rows) for rows, _ in measured), "object")
     table_only = f"objects.csv measures {count}: neither images nor masks are written."
     return (table_only, *data.describe_losses(losses for _, losses in measured))
@@ -75,15 +71,6 @@ def object_rows(
     ('2', '0.5')
     """
     return [_cells(row, labels.shape, spacing, class_names[row.id]) for row in measure_objects(labels, pixels)]
-
-
-def csv_bytes(head: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """Return a table as the bytes of a CSV file in UTF-8."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _cells(row: ObjectRow, size: tuple[int, ...], spacing: Spacing | None, class_name: str) -> Cells:

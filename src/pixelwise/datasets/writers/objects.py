@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from pixelwise.datasets.records import has_background
+from pixelwise.datasets.records import first_class
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.labels.label_image import MAX_TABLE_LABEL, components, renumber
 from pixelwise.labels.targets import IGNORE
@@ -59,7 +59,7 @@ def number_objects(
             objects = renumber(objects)
         return objects, np.ones(int(objects.max(initial=0)) + 1, np.int64)
     objects, class_index = np.zeros(labels.shape, np.int32), [0]
-    for index in range(int(has_background(task, classes)), len(classes)):
+    for index in range(first_class(task, classes), len(classes)):
         found = components(labels == index)
         objects[found > 0] = found[found > 0] + len(class_index) - 1
         class_index += [index] * int(found.max(initial=0))

@@ -312,21 +312,22 @@ def _plan(
     """Compute one batch of tiles to measure its memory, unless none will be, and return the memory plan."""
     channels, height, width = source.shape
     cut = predictor.plan((height, width))
-    if cut is not None:
-        return _cut_plan(model_card, predictor, source, dtype, cut)
-    overlap = max(predictor.overlap((height, width)))
-    keep = max(per_axis(predictor.core, 2)) + 2 * overlap
-    image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
-    side = min(tile_side(keep, predictor.geometry), image_side)
-    batch = predictor.batch_size(side * side)
-    for _ in range(2 if computes else 0):  # the allocator is in a steady state after the first call
-        predictor.runtime(np.zeros((batch, channels, side, side), np.float32))
-    release_memory()
+    if cut is None:
+        overlap = max(predictor.overlap((height, width)))
+        keep = max(per_axis(predictor.core, 2)) + 2 * overlap
+        image_side = predictor.geometry.valid_size(max(height, width) + 2 * predictor.geometry.margin)
+        side = min(tile_side(keep, predictor.geometry), image_side)
+        keep, batch, more = min(keep, side), predictor.batch_size(side * side), 0
+        for _ in range(2 if computes else 0):  # the allocator is in a steady state after the first call
+            predictor.runtime(np.zeros((batch, channels, side, side), np.float32))
+        release_memory()
+    else:  # its maps and tiles are counted instead of measured
+        side, keep, batch, overlap, more = cut.read, cut.cores[-1], 1, 0, cut.bytes
     sizes = TileSizes(
         height=height,
         width=width,
         read=side,
-        keep=min(keep, side),
+        keep=keep,
         channels=channels,
         classes=predictor.classes,
         batch=batch,
@@ -335,26 +336,4 @@ def _plan(
         blended=overlap > 0,
     )
     objects = 0 if _is_final(model_card.target) else objects_memory(width, height)
-    return plan_memory(sizes, process=peak_memory(), image=source.plan(side), depth=DEPTH, objects=objects)
-
-
-def _cut_plan(
-    model_card: ModelCard, predictor: Predictor, source: ImageReader, dtype: Literal["uint8", "uint16"], cut: CutPlan
-) -> MemoryPlan:
-    """Return the memory plan of a cut network, whose maps and tiles are counted instead of measured."""
-    channels, height, width = source.shape
-    sizes = TileSizes(
-        height=height,
-        width=width,
-        read=cut.read,
-        keep=cut.cores[-1],
-        channels=channels,
-        classes=predictor.classes,
-        batch=1,
-        pixel_bytes=source.dtype.itemsize,
-        decided_bytes=np.dtype(dtype).itemsize,
-        blended=False,
-    )
-    objects = 0 if _is_final(model_card.target) else objects_memory(width, height)
-    process = peak_memory() + cut.bytes
-    return plan_memory(sizes, process=process, image=source.plan(cut.read), depth=DEPTH, objects=objects)
+    return plan_memory(sizes, process=peak_memory() + more, image=source.plan(side), depth=DEPTH, objects=objects)

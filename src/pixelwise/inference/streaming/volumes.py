@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.errors import BadImage
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.geometry.tile_shape import fit_tile, shrink_tile
 from pixelwise.geometry.tiles import Side, per_axis
 from pixelwise.inference.arrays import check_axes, warn_of_scale
@@ -175,7 +176,7 @@ def _divide(model_card: ModelCard, predictor: Predictor, source: VolumeReader, m
     BadImage
         The volume has another spacing than a network whose tiles are blended, or have a halo of many times their size.
     """
-    spacing = None if source.grid is None else source.grid.millimetres
+    spacing = millimetres_of(source.grid)
     change = find_spacing_change(source.shape[1:], spacing, model_card.spacing)
     source = source if change is None else ResampledVolume(source, change)
     size = source.shape[1:]

@@ -18,6 +18,7 @@ import numpy as np
 from pixelwise.atomic_write import atomic_write_json, without_flushing
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadImage, BadModel, PixelwiseError
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.inference.load import find_model
 from pixelwise.inference.segmentation_model import Prediction, SegmentationModel, load_model_for_prediction
 from pixelwise.io.read import Image, write_image, write_labels
@@ -111,7 +112,7 @@ class Predictor:
         few = sum(image.pixels.size for _, image in images) * card.network.classes <= CONFIDENT * card.channels
         with self._lanes.compute(loaded.predictor.runtime):
             decoded = loaded.predict_many(
-                (((index, image), image.pixels, _spacing(image)) for index, image in images),
+                (((index, image), image.pixels, millimetres_of(image.grid)) for index, image in images),
                 probabilities=wanted and (loaded.dimensions == 2 or few),
             )
             predicted = [(index, image, pending.finish()) for (index, image), pending in decoded]
@@ -141,11 +142,6 @@ class Predictor:
                     self._models.popitem(last=False)
             self._models.move_to_end(model)
             return self._models[model]
-
-
-def _spacing(image: Image) -> tuple[float, ...] | None:
-    """Return the spacing of a volume in millimetres; None of an image, or if it is unknown."""
-    return None if image.grid is None else image.grid.millimetres
 
 
 def _predict_large(model: SegmentationModel, digest: str, request: dict[str, Any]) -> dict[str, Any]:

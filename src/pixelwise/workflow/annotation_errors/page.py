@@ -1,14 +1,11 @@
 """The section on annotation errors of the page of a diagnosis."""
 
-import numpy as np
-
-from pixelwise.io.read import png_bytes
 from pixelwise.workflow.annotation_errors.evidence import Evidence
 from pixelwise.workflow.annotation_errors.records import WRONG_CLASS
 from pixelwise.workflow.annotation_errors.regions import KINDS
 from pixelwise.workflow.annotation_errors.result import LIKELY, AnnotationErrors
 from pixelwise.workflow.reporting import page as html
-from pixelwise.workflow.reporting.pictures import shrink
+from pixelwise.workflow.reporting.pictures import case_row
 
 _KINDS: dict[str, str] = {**KINDS, WRONG_CLASS: "The prediction has another class than the folder of the image."}
 
@@ -33,20 +30,10 @@ def annotation_sections(found: AnnotationErrors) -> list[str]:
 
 def _picture(evidence: Evidence) -> str:
     error = evidence.error
-    figures = [
-        html.picture(png_bytes(np.moveaxis(shrink(panel), -1, 0)), "png", caption)
-        for panel, caption in (
-            (evidence.image, "image"),
-            (evidence.annotation, "annotation"),
-            (evidence.prediction, "prediction"),
-        )
-        if panel is not None
-    ]
+    views = {"image": evidence.image, "annotation": evidence.annotation, "prediction": evidence.prediction}
+    panels = {caption: view for caption, view in views.items() if view is not None}
     name = html.escape(error.files[0])
-    return (
-        f"<h3><i>{name}</i> · {error.score:.2f}</h3>{html.paragraphs([error.change])}"
-        f'<div class="case">{"".join(figures)}</div>'
-    )
+    return f"<h3><i>{name}</i> · {error.score:.2f}</h3>{html.paragraphs([error.change])}{case_row(panels)}"
 
 
 def _rest(found: AnnotationErrors, kind: str, shown: list[Evidence]) -> list[str]:

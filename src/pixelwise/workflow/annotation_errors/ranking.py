@@ -7,7 +7,7 @@ import numpy as np
 
 from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.datasets.records import has_background
+from pixelwise.datasets.records import first_class, has_background
 from pixelwise.errors import printable
 from pixelwise.inference.load import as_segmentation_model, find_model_card
 from pixelwise.inference.segmentation_model import Prediction
@@ -94,7 +94,7 @@ def rank_predictions(
         if pictures:
             store.add(pixels, comparison, errors)
     ranked.sort(key=lambda pair: (-pair[0].score, pair[0].case, pair[1].box))
-    first = int(has_background(card.task, names))
+    first = first_class(card.task, names)
     counted = [candidate for error, candidate in ranked if error.seen is not unseen and error.score >= LIKELY]
     return AnnotationErrors(
         ranked=tuple(error for error, _ in ranked),

@@ -208,7 +208,7 @@ def with_steps(examined: ExaminedCase, *steps: Step) -> tuple[Step, ...]:
     return (*examined.steps, *steps)
 
 
-def pair_case(pair: Pair, label_set: frozenset[object] = frozenset()) -> Case:
+def pair_case(pair: Pair) -> Case:
     """Return a case for a pair that the data set left out."""
     return Case(
         name=pair.name,
@@ -216,5 +216,4 @@ def pair_case(pair: Pair, label_set: frozenset[object] = frozenset()) -> Case:
         channel_files=pair.channel_files,
         annotation=pair.annotation,
         split=pair.split or "train",
-        label_set=label_set,
     )

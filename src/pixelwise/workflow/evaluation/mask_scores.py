@@ -1,11 +1,12 @@
 """Segmentation scores of a data set as a JSON-ready record without NaN."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pixelwise.datasets.records import first_class
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.boundaries import BoundaryScores, rand_information
 from pixelwise.metrics.instance import (
@@ -119,6 +120,20 @@ def summarise(results: Sequence[CaseResult], classes: Sequence[str], first: int,
             "empty": _empty(results, matrix, classes, matchings, boundaries),
         }
     )
+
+
+def named_classes(
+    classes: Sequence[str], task: str, regions: Mapping[str, tuple[int, ...]] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Return the class indices of each class but the background, and of each region, by name."""
+    counted = list(enumerate(classes))[first_class(task, classes) :]
+    return {name: (index,) for index, name in counted} | dict(regions or {})
+
+
+def with_scores(scores: dict[str, Any], name: str, summary: Any, cases: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of `summarise` with more under `name`: a summary, and the values of cases by their names."""
+    rows = [{**row, name: cases[row["name"]]} if row["name"] in cases else row for row in scores["cases"]]
+    return {**scores, "scores": {**scores["scores"], name: summary}, "cases": rows}
 
 
 def rounded(value: Any) -> Any:

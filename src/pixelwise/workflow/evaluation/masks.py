@@ -10,9 +10,10 @@ import numpy as np
 
 from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.dataset import Case, Dataset, Labelling
-from pixelwise.datasets.records import has_background
+from pixelwise.datasets.records import first_class
 from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.inference.segmentation_model import Prediction, SegmentationModel
 from pixelwise.labels.targets import encode
 from pixelwise.model_file.model_card import ModelCard
@@ -84,7 +85,7 @@ def count_masks(
     for case in progress.track(annotated, "evaluating", len(annotated)):
         pixels, truth = dataset.read_labelled(case)
         grid = dataset.read_grid(case) if dataset.spatial_dims == 3 else None
-        spacing = None if grid is None else grid.millimetres
+        spacing = millimetres_of(grid)
         prediction = model.predict_pixels(pixels, probabilities=on_prediction is not None, spacing=spacing)
         if on_prediction is not None:
             on_prediction(case, truth, prediction)
@@ -110,7 +111,7 @@ def summarise_masks(
     """Return the scores for the results of `count_masks` on the cases."""
     labelling, names = match_labelling(model_card, dataset.labelling, dataset.root), class_names(model_card)
     annotated = [case for case in cases if case.annotation is not None]
-    first = int(has_background(labelling.task, names))
+    first = first_class(labelling.task, names)
     scores: dict[str, Any] = {"task": labelling.task, **summarise(results, names, first, seed)}
     scores = add_regions(scores, results, model_card.target, seed)
     for row, case in zip(scores["cases"], annotated, strict=True):

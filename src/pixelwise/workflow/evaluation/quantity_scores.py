@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64, Integer
 
 from pixelwise.datasets.dataset import Case
-from pixelwise.geometry.grid import Grid
+from pixelwise.geometry.grid import Grid, millimetres_of
 from pixelwise.metrics.quantity_intervals import total_interval
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.quantity_record import QuantityRecord, record_of
@@ -42,7 +42,7 @@ class QuantityEvaluation:
     def add(self, case: Case, truth: Integer[np.ndarray, "*size"], labels: Integer[np.ndarray, "*size"]) -> None:
         """Add the true and the predicted labels of a case; one with few labels is left out."""
         grid = self._grids.get(case.name)
-        ratio = size_ratio(None if grid is None else grid.millimetres, self._model_card)
+        ratio = size_ratio(millimetres_of(grid), self._model_card)
         pairs = pair_quantities(truth, labels, self._model_card, ratio)
         if pairs is not None:
             self._pairs[case.name] = pairs

@@ -9,7 +9,7 @@ from pixelwise.labels.regions import region_matrices
 from pixelwise.labels.targets import TargetOptions
 from pixelwise.metrics.intervals import bootstrap
 from pixelwise.metrics.semantic import class_scores, mean_of
-from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded
+from pixelwise.workflow.evaluation.mask_scores import CaseResult, rounded, with_scores
 
 _SCORES = ("dice", "iou", "precision", "recall")
 
@@ -27,12 +27,9 @@ def add_regions(
     per_case = [region_matrices(result.matrix, target) for result in results]
     regions = {"classes": [_summarise(name, [case[i] for case in per_case], seed) for i, name in _named(target)]}
     mean = mean_of(tuple(row["dice"] for row in regions["classes"]))
-    cases = [
-        {**row, "regions": {name: _values(matrices[i]) for i, name in _named(target)}}
-        for row, matrices in zip(scores["cases"], per_case, strict=True)
-    ]
-    with_mean = rounded({**regions, "mean_dice": mean})
-    return {**scores, "scores": {**scores["scores"], "regions": with_mean}, "cases": rounded(cases)}
+    values = [{name: _values(matrices[i]) for i, name in _named(target)} for matrices in per_case]
+    cases = dict(zip((result.name for result in results), values, strict=True))
+    return with_scores(scores, "regions", rounded({**regions, "mean_dice": mean}), rounded(cases))
 
 
 def regions_of(target: TargetOptions) -> dict[str, tuple[int, ...]]:

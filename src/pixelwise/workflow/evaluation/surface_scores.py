@@ -7,14 +7,13 @@ import numpy as np
 from jaxtyping import Integer
 
 from pixelwise.datasets.dataset import Case
-from pixelwise.datasets.records import has_background
 from pixelwise.datasets.writers.labelled_set import spacing_of
 from pixelwise.geometry.grid import Grid
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.intervals import mean_interval
 from pixelwise.metrics.semantic import mean_of
 from pixelwise.metrics.surfaces import surface_distances
-from pixelwise.workflow.evaluation.mask_scores import rounded
+from pixelwise.workflow.evaluation.mask_scores import named_classes, rounded, with_scores
 
 MAX_PIXELS = 25_000_000  # of an image: distances need about 20 bytes for each
 SCORES = ("hd95", "average_distance", "surface_dice")
@@ -61,9 +60,7 @@ class SurfaceEvaluation:
             self._spacings = {}
         self._tolerance = max((max(spacing) for spacing in self._spacings.values()), default=1.0)
         self._task = task
-        first = int(has_background(task, classes))
-        named = {name: (index,) for index, name in list(enumerate(classes))[first:]}
-        self._classes = [(members, name) for name, members in (named | dict(regions or {})).items()]
+        self._classes = named_classes(classes, task, regions)
         self._rows: dict[str, dict[str, dict[str, float | None]]] = {}
         self._too_large = 0
 
@@ -76,7 +73,7 @@ class SurfaceEvaluation:
         if self._task == "instance":
             truth, predicted = (truth > 0).astype(np.uint8), (predicted > 0).astype(np.uint8)
         row: dict[str, dict[str, float | None]] = {}
-        for members, name in self._classes:
+        for name, members in self._classes.items():
             masks = [np.isin(mask, members) & ~ignored for mask in (truth, predicted)]
             found = surface_distances(*masks, spacing=self._spacings.get(case.name))
             values = found.hausdorff(95), found.average(), found.surface_dice(self._tolerance)
@@ -90,13 +87,9 @@ class SurfaceEvaluation:
             "tolerance": round(self._tolerance, 6),
             "policy": POLICY,
             "images_too_large": self._too_large,
-            "classes": [self._summarise(name, seed) for _, name in self._classes],
+            "classes": [self._summarise(name, seed) for name in self._classes],
         }
-        cases = [
-            {**row, "surfaces": rounded(self._rows[row["name"]])} if row["name"] in self._rows else row
-            for row in scores["cases"]
-        ]
-        return {**scores, "scores": {**scores["scores"], "surfaces": surfaces}, "cases": cases}
+        return with_scores(scores, "surfaces", surfaces, rounded(self._rows))
 
     def _summarise(self, name: str, seed: int) -> dict[str, Any]:
         """Return the means over the images that have a score, with intervals by bootstrap over all images."""

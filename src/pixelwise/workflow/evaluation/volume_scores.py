@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Integer
 
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.datasets.records import has_background
 from pixelwise.geometry.grid import Grid
 from pixelwise.labels.targets import IGNORE
 from pixelwise.metrics.intervals import ratio_interval
+from pixelwise.workflow.evaluation.mask_scores import named_classes, rounded, with_scores
 
 _MILLILITRE = 1000.0  # cubic millimetres
 
@@ -54,10 +54,8 @@ class VolumeEvaluation:
             if grid.millimetres is not None
         }
         self._task = task
-        first = int(has_background(task, classes))
-        named = {name: (index,) for index, name in list(enumerate(classes))[first:]}
-        self._classes = [(members, name) for name, members in (named | dict(regions or {})).items()]
-        self._rows: dict[str, dict[str, tuple[float, float]]] = {}
+        self._classes = named_classes(classes, task, regions)
+        self._rows: dict[str, dict[str, dict[str, float]]] = {}
 
     def add(self, case: Case, truth: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"]) -> None:
         """Add the true and the predicted labels of a case; ignored voxels count for neither."""
@@ -67,35 +65,28 @@ class VolumeEvaluation:
         known = truth >= 0 if self._task == "instance" else truth != IGNORE
         labels = [(mask > 0) if self._task == "instance" else mask for mask in (truth, predicted)]
         self._rows[case.name] = {
-            name: (size * float(np.isin(labels[0][known], members).sum()),
-                   size * float(np.isin(labels[1][known], members).sum()))
-            for members, name in self._classes
-        }  # fmt: skip
+            name: {
+                key: size * float(np.isin(mask[known], members).sum())
+                for key, mask in zip(("true", "predicted"), labels, strict=True)
+            }
+            for name, members in self._classes.items()
+        }
 
     def add_to(self, scores: dict[str, Any], seed: int) -> dict[str, Any]:
         """Return the scores of `mask_scores.summarise` with ``volumes`` in ``scores`` and ``cases``, if known."""
         if not self._rows:
             return scores
-        volumes = {"unit": "ml", "classes": [self._summarise(name, seed) for _, name in self._classes]}
-        cases = [
-            {**row, "volumes": _plain(self._rows[row["name"]])} if row["name"] in self._rows else row
-            for row in scores["cases"]
-        ]
-        return {**scores, "scores": {**scores["scores"], "volumes": volumes}, "cases": cases}
+        volumes = {"unit": "ml", "classes": [self._summarise(name, seed) for name in self._classes]}
+        return with_scores(scores, "volumes", volumes, rounded(self._rows))
 
     def _summarise(self, name: str, seed: int) -> dict[str, Any]:
         """Return means over the cases; `difference` is predicted minus true, `error` its mean size."""
-        pairs = np.array([row[name] for row in self._rows.values()])
-        change = pairs[:, 1] - pairs[:, 0]
-        columns = {"true": pairs[:, 0], "predicted": pairs[:, 1], "difference": change, "error": np.abs(change)}
-        summary: dict[str, Any] = {"name": name, "cases": len(pairs)}
+        rows = [row[name] for row in self._rows.values()]
+        true, predicted = (np.array([row[key] for row in rows]) for key in ("true", "predicted"))
+        change = predicted - true
+        columns = {"true": true, "predicted": predicted, "difference": change, "error": np.abs(change)}
+        summary: dict[str, Any] = {"name": name, "cases": len(rows)}
         for key, values in columns.items():
             table = np.stack([values, np.ones(len(values))], axis=1)
-            interval = ratio_interval(table, seed)
-            summary[key] = round(float(values.mean()), 6)
-            summary[f"{key}_interval"] = None if interval is None else [round(bound, 6) for bound in interval]
-        return summary
-
-
-def _plain(row: Mapping[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
-    return {name: {"true": round(true, 6), "predicted": round(found, 6)} for name, (true, found) in row.items()}
+            summary |= {key: float(values.mean()), f"{key}_interval": ratio_interval(table, seed)}
+        return rounded(summary)

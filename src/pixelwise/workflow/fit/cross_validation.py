@@ -18,7 +18,6 @@ from pixelwise.geometry.sizes import Geometry
 from pixelwise.model_file.model_file import read_model_card, save_ensemble
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
-from pixelwise.workflow.config import Config, with_settings
 from pixelwise.workflow.evaluation.out_of_fold import (
     FoldScores,
     OutOfFold,
@@ -29,6 +28,7 @@ from pixelwise.workflow.evaluation.out_of_fold import (
 from pixelwise.workflow.evaluation.quantity_scores import record_of_scores
 from pixelwise.workflow.fit.distillation import train_student
 from pixelwise.workflow.fit.loop import Training
+from pixelwise.workflow.fit.run_metadata import subset_records, with_own_seed
 from pixelwise.workflow.fit.select.tta import TtaGain, describe_tta
 from pixelwise.workflow.fit.signals import describe_interruption
 from pixelwise.workflow.fit.training_task import TrainingTask
@@ -124,21 +124,15 @@ class CrossValidation:
         train, val = (pluralise(len(dataset.splits[split]), "image") for split in ("train", "val"))
         self._progress.message(f"Fold {number} of {self._count}: {train} for training, {val} held out.")
         if not run.config_path.is_file():
-            run.begin(_config_of(self._run, number), self._records(dataset, number))
+            run.begin(with_own_seed(self._run.config, number, "run"), self._records(dataset, number))
         with self._stopped(f"fold {number} of {self._count}"):
             Training(run, dataset, self._task.open_training, self._device, self._progress, started).go()
 
     def _records(self, dataset: Dataset, fold: int | str) -> dict[str, Any]:
         """Return the JSON records of the run of a fold, or of the student."""
-        splits = {split: [case.name for case in dataset.splits[split]] for split in ("train", "val", "test")}
-        names = ["fingerprint", "environment", "weights"]
-        names = [name for name in names if (self._run.folder / f"{name}.json").is_file()]
-        understood = self._run.understood
-        return {
-            **{name: self._run.read_json(f"{name}.json") for name in names},
-            "understood": understood | {"cases": {split: len(cases) for split, cases in splits.items()}},
-            "splits": self._run.splits | {"cases": splits, "fold": fold},
-        }
+        run, names = self._run, ("fingerprint", "environment", "weights")
+        known = {name: run.read_json(f"{name}.json") for name in names if (run.folder / f"{name}.json").is_file()}
+        return known | subset_records(run.understood, run.splits | {"fold": fold}, dataset)
 
     def _stopped(self, where: str) -> AbstractContextManager[None]:
         """Add to an interruption how the cross-validation continues."""
@@ -182,14 +176,6 @@ class CrossValidation:
             evaluate = command("evaluate", self._run.folder, self._dataset.root)
             return f"The scores above are those of its members. To score the ensemble on the test split: {evaluate}"
         return "The scores above are those of its members; no images are left to score the ensemble itself."
-
-
-def _config_of(run: Run, number: int) -> Config:
-    """Return the plan of a fold: that of the run, with its own seed."""
-    config = run.config
-    seed = config.training.seed + number - 1
-    why = f"The seed of the run is {config.training.seed}; each fold has its own."
-    return with_settings(config, {"training.seed": seed}, {"training.seed": why})
 
 
 def _mean_gains(folds: Sequence[Sequence[dict[str, Any]]]) -> list[TtaGain]:

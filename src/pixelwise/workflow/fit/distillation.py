@@ -12,7 +12,6 @@ from typing import Any
 
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.splitting.folds import merge_train_val
-from pixelwise.labels.targets import class_channels
 from pixelwise.model_file.model_file import load_model, load_network
 from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
@@ -59,7 +58,7 @@ def train_student(
     start, _ = load_network(run.fold(1).model_path)
     setup = DistillationSetup(
         start.state_dict(),
-        Teacher(teacher, class_channels(model_card.target, model_card.network.classes)),
+        Teacher(teacher, model_card.softmax_channels),
         {"distilled_from": f"{members} networks", "validation_images": "seen in training"},
     )
     data = with_training_images_as_val(dataset, members)

@@ -11,6 +11,20 @@ from pixelwise.errors import Interrupted
 
 
 @contextmanager
+def handle_signals(handler: Callable[[int, FrameType | None], object]) -> Generator[None, None, None]:
+    """Let `handler` handle Ctrl-C and SIGTERM; do nothing outside of the main thread, which alone gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextmanager
 def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
     """Yield a function that returns whether Ctrl-C or SIGTERM was received; a second signal interrupts at once."""
     requested: list[int] = []
@@ -20,33 +34,19 @@ def stop_on_signals() -> Generator[Callable[[], bool], None, None]:
             raise KeyboardInterrupt
         requested.append(number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals reach the main thread only
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handle_signals(note):
         yield lambda: bool(requested)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def interrupt_on_signals() -> Generator[None, None, None]:
     """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, outside of a loop that stops by itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handle_signals(interrupt):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

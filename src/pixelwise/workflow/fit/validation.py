@@ -19,6 +19,7 @@ from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.training.team import Team
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain, TtaResult, compare, ordered_symmetries
 from pixelwise.workflow.fit.training_data import TrainingImage
+from pixelwise.workflow.painting import stretch
 
 SNAPSHOT_SIDE = 256  # pixels
 TILE = {2: 512, 3: 128}  # side of the valid region of a tile, of images and of volumes
@@ -125,9 +126,7 @@ class Validation:
     def start_snapshots(self) -> None:
         """Write the image and the ground truth of the snapshot patch; of a volume those of one slice."""
         pixels = _shown_slice(self._snapshot_image.pixels, self._snapshot_image)
-        low, high = np.nanpercentile(pixels, (0.5, 99.5))
-        view = (np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-        atomic_write_bytes(self._folder / "image.png", png_bytes(view[:3] if len(view) >= 3 else view[:1]))
+        atomic_write_bytes(self._folder / "image.png", png_bytes(np.moveaxis(stretch(pixels), -1, 0)))
         target = _shown_slice(self._snapshot_image.target, self._snapshot_image)
         truth = np.where(target == IGNORE, 0, target).astype(np.uint8)
         write_mask(self._folder / "truth.png", truth, self._palette)

@@ -1,12 +1,9 @@
 """Contact sheet of a classification data set: a row of images per class."""
 
 from collections import Counter
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pixelwise.atomic_write import atomic_write_bytes
@@ -14,7 +11,8 @@ from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.sampling.resize_crop import centre_crop, resize_shorter_side
 from pixelwise.text import pluralise
-from pixelwise.workflow.inspection.sheet import drawable
+from pixelwise.workflow.inspection.sheet import drawable, figure_png
+from pixelwise.workflow.painting import stretch, to_rgb
 
 PER_CLASS = 8
 MAX_CLASSES = 40  # rows
@@ -23,17 +21,13 @@ SIDE = 128  # pixels of each picture
 
 def draw_class_sheet(path: Path, dataset: Dataset) -> None:
     """Write a PNG with a row of evenly spaced training images per class, centre-cropped."""
-    buffer = BytesIO()
-    with rc_context({"text.parse_math": False}):  # class names may contain $
-        _draw(dataset).savefig(buffer, format="png", dpi=110)
-    atomic_write_bytes(path, buffer.getvalue())
+    atomic_write_bytes(path, figure_png(_draw(dataset)))
 
 
 def _draw(dataset: Dataset) -> Figure:
     train, names = dataset.splits["train"], dataset.labelling.classes[:MAX_CLASSES]
     counts = Counter(case.class_index for case in train)
     figure = Figure(figsize=(1.15 * PER_CLASS + 1.6, 1.15 * len(names) + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(len(names), PER_CLASS, squeeze=False)
     for index, (name, row) in enumerate(zip(names, axes, strict=True)):
         cases = [case for case in train if case.class_index == index]
@@ -55,9 +49,7 @@ def _draw(dataset: Dataset) -> Figure:
 
 
 def _view(case: Case, dataset: Dataset) -> np.ndarray:
-    """Return the centre of an image as (SIDE, SIDE, 3) in [0, 1]; the contrast is stretched unless 8-bit."""
+    """Return the centre of an image as (SIDE, SIDE, 3) uint8; the contrast is stretched unless 8-bit."""
     stored = dataset.read_image(case).pixels
-    pixels = centre_crop(resize_shorter_side(stored, SIDE), SIDE, SIDE).astype(np.float32)
-    low, high = (0.0, 255.0) if stored.dtype == np.uint8 else np.percentile(pixels, (0.5, 99.5))
-    scaled = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
-    return np.moveaxis(scaled[:3] if len(scaled) >= 3 else np.repeat(scaled[:1], 3, 0), 0, -1)
+    pixels = centre_crop(resize_shorter_side(stored, SIDE), SIDE, SIDE)
+    return to_rgb(pixels, (0, 255)) if stored.dtype == np.uint8 else stretch(pixels)

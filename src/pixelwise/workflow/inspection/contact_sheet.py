@@ -1,11 +1,8 @@
 """Contact sheet of a segmentation data set: images next to their masks, with a legend of the classes."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -13,22 +10,18 @@ from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.datasets.dataset import Case, Dataset
 from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.splitting.subsets import evenly_spaced
-from pixelwise.labels.targets import IGNORE
-from pixelwise.workflow.inspection.sheet import drawable
+from pixelwise.workflow.inspection.sheet import drawable, figure_png
+from pixelwise.workflow.painting import colour, stretch
 from pixelwise.workflow.planes import choose_planes
 
 ROWS, PAIRS = 3, 3
 COLUMNS = 8  # of the legend
 SHOWN = 300  # pixels of the longer side of a panel: it shows no more, and drawing takes as long as there are pixels
-IGNORED_COLOUR = (1.0, 0.0, 1.0)
 
 
 def draw_contact_sheet(path: Path, dataset: Dataset) -> None:
     """Write a PNG of up to nine evenly spaced training cases, image and mask side by side."""
-    buffer = BytesIO()
-    with rc_context({"text.parse_math": False}):  # names may contain $
-        _draw(dataset).savefig(buffer, format="png", dpi=110)
-    atomic_write_bytes(path, buffer.getvalue())
+    atomic_write_bytes(path, figure_png(_draw(dataset)))
 
 
 def _draw(dataset: Dataset) -> Figure:
@@ -38,7 +31,6 @@ def _draw(dataset: Dataset) -> Figure:
     under = 0.1 + 0.2 * -(-len(handles) // COLUMNS)  # inches
     height = 2.35 * rows + 0.5 + under
     figure = Figure(figsize=(12.5, height))
-    FigureCanvasAgg(figure)
     # fixed places: a layout that is fitted to the texts takes several times as long
     places = {"left": 0.005, "right": 0.995, "top": 1 - 0.5 / height, "bottom": under / height}
     axes = figure.subplots(rows, 2 * PAIRS, squeeze=False, gridspec_kw={**places, "wspace": 0.03, "hspace": 0.12})
@@ -70,11 +62,11 @@ def _legend(dataset: Dataset) -> list[Patch]:
         for name, colour in zip(labelling.classes, labelling.colours, strict=False)
     ]
     ignored = labelling.ignore_value is not None
-    return [*handles, *([Patch(facecolor=IGNORED_COLOUR, label="ignored")] if ignored else [])]
+    return [*handles, *([Patch(facecolor="0.5", label="ignored")] if ignored else [])]
 
 
 def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return the image and its mask as (height, width, 3) pictures in [0, 1], and its size in words.
+    """Return the image and its mask as 8-bit RGB (height, width, 3), and its size in words.
 
     A volume is shown by three planes and a maximum projection.
     """
@@ -87,23 +79,8 @@ def picture_pair(case: Case, dataset: Dataset) -> tuple[np.ndarray, np.ndarray, 
         pixels = views.draw(filled(pixels))
         labels = None if labels is None else views.draw(labels)
     step = max(1, max(pixels.shape[1:]) // SHOWN)
-    pixels = filled(pixels[:, ::step, ::step]).astype(np.float32)
-    labels = None if labels is None else labels[::step, ::step]
-    low, high = np.percentile(pixels, (0.5, 99.5))
-    stretched = np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1)
-    view = np.moveaxis(stretched[:3] if len(stretched) >= 3 else np.repeat(stretched[:1], 3, 0), 0, -1)
+    view = stretch(pixels[:, ::step, ::step])
     if labels is None:
         return view, np.zeros_like(view), size
-    if dataset.labelling.task == "instance":
-        return view, object_colours(labels), size
-    table = np.zeros((256, 3))
-    table[: len(dataset.labelling.colours)] = np.array(dataset.labelling.colours) / 255
-    table[IGNORE] = IGNORED_COLOUR
-    return view, table[labels], size
-
-
-def object_colours(labels: np.ndarray) -> np.ndarray:
-    """Return a bright random colour per object, fixed per label; background is black."""
-    table = np.random.default_rng(7).uniform(0.35, 1.0, (int(labels.max(initial=0)) + 1, 3))
-    table[0] = 0
-    return table[np.maximum(labels, 0)]
+    labelling = dataset.labelling
+    return view, colour(labels[::step, ::step], labelling.colours, objects=labelling.task == "instance"), size

@@ -4,6 +4,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -19,6 +20,14 @@ def drawable(text: str) -> str:
     'é and ?'
     """
     return "".join(c if ord(c) < LETTERS else "?" for c in text)
+
+
+def figure_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG; its texts are no formulas: names may contain $."""
+    buffer = BytesIO()
+    with rc_context({"text.parse_math": False}):
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
 
 
 class Sheet:
@@ -41,9 +50,7 @@ class Sheet:
 
     def png(self) -> bytes:
         """Return the figure as a PNG."""
-        buffer = BytesIO()
-        self._figure.savefig(buffer, format="png", dpi=110)
-        return buffer.getvalue()
+        return figure_png(self._figure)
 
     def write(self, x: float, y: float, text: str, **style: Any) -> None:
         """Write a line of text."""

@@ -1,16 +1,13 @@
 """Prediction of classification models: one table with a row per image."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write
+from pixelwise.atomic_write import atomic_write_csv
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, PixelwiseError
 from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
@@ -132,15 +129,11 @@ def _write_table(
     # "of": a class named "2" does not collide with rank 2
     names += [f"probability_of_{name}" for name in classes] if all_probabilities else []
 
-    def write(file: BinaryIO) -> None:
-        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(names)
+    def cells() -> Iterator[list[str]]:
         for index, row in enumerate(predictions):
             pairs = zip(row.classes, row.probabilities, strict=True)
             top = [cell for name, value in pairs for cell in (name, f"{value:.6f}")]
             rest = [f"{value:.6f}" for value in all_probabilities[index].tolist()] if all_probabilities else []
-            writer.writerow([str(row.file), *top, *rest])
-        text.detach()  # flushes without closing the file
+            yield [str(row.file), *top, *rest]
 
-    atomic_write(path, write)
+    atomic_write_csv(path, names, cells())

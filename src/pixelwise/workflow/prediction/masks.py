@@ -15,6 +15,7 @@ import numpy as np
 
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, Interrupted, OutputFailed, PixelwiseError
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.inference.approximate_halo import smallest_halo
 from pixelwise.inference.load import find_model_card
 from pixelwise.inference.pipeline import ordered_map
@@ -114,8 +115,7 @@ def open_mask_model(
         tile=options.tile,
         tta=4 if options.symmetries else options.tta,
         runtime=options.runtime,
-        pixels=sum(math.prod(size) for size in inputs.sizes),
-        largest=max(inputs.sizes, key=math.prod, default=None),
+        sizes=inputs.sizes,
         progress=progress,
     )
     if options.tolerance is not None:
@@ -212,7 +212,7 @@ def _predict_small(
 
         loaded = _read(model, named, written.options.pages, failed, min(_READERS, pending))
         predictions = model.predict_many(
-            ((item, item.image.pixels, _spacing(item.image)) for item in loaded),
+            ((item, item.image.pixels, millimetres_of(item.image.grid)) for item in loaded),
             probabilities=written.options.probabilities or written.options.confidence,
             advance=lambda count: advance(count, ""),
             concurrent=True,
@@ -274,11 +274,6 @@ def _with_smaller_halo(
         job.source.close()
     progress.message(str(choice))
     return SegmentationModel(model.model_card, model.predictor.with_geometry(choice.geometry))
-
-
-def _spacing(image: Image) -> tuple[float, ...] | None:
-    """Return the spacing of a volume in millimetres; None of an image, or if it is unknown."""
-    return None if image.grid is None else image.grid.millimetres
 
 
 def image_size(path: Path, model_card: ModelCard) -> Size:

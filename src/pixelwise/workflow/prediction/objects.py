@@ -12,15 +12,14 @@ import numpy as np
 from jaxtyping import Integer
 from scipy import ndimage
 
-from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_csv, atomic_write_json
 from pixelwise.datasets.annotations import Bitmap
 from pixelwise.datasets.formats.coco_rle import encode_rle
 from pixelwise.datasets.formats.imagej_roi import roi_library
-from pixelwise.datasets.records import has_background
 from pixelwise.datasets.writers.geopackage import geopackage_bytes
 from pixelwise.datasets.writers.imagej_roi import roi_zip_bytes
 from pixelwise.datasets.writers.map_polygons import AREA_COLUMNS, area_rows, outline_objects
-from pixelwise.datasets.writers.object_table import COLUMNS, Cells, csv_bytes, object_rows
+from pixelwise.datasets.writers.object_table import COLUMNS, Cells, object_rows
 from pixelwise.datasets.writers.objects import number_objects
 from pixelwise.datasets.writers.qupath import geojson_bytes
 from pixelwise.errors import BadOption, nearest
@@ -84,8 +83,7 @@ def save_objects(
         found = outline_objects(objects, classes, georeference=image.georeference, spacing=image.spacing)
         files.append(folder / f"{name}.polygons.geojson")
         atomic_write_bytes(files[-1], found.content)
-        first = int(has_background(model_card.task, model_card.classes))
-        areas, messages = area_rows(found.areas, model_card.classes[first:]), found.messages
+        areas, messages = area_rows(found.areas, model_card.classes[model_card.first_class :]), found.messages
     if "geopackage" in formats:
         content, reason = geopackage_bytes(objects, classes, image.georeference)
         messages = (*messages, *reason)
@@ -111,11 +109,11 @@ def write_summaries(
     if "polygons" in formats:
         files.append(folder / "areas.csv")
         sums = ([image.image, *row] for image in saved for row in image.areas)
-        atomic_write_bytes(files[-1], csv_bytes(("image", *AREA_COLUMNS), sums))
+        atomic_write_csv(files[-1], ("image", *AREA_COLUMNS), sums)
     if "csv" in formats:
         files.append(folder / "measurements.csv")
         rows = ([image.image, *row] for image in saved for row in image.rows)
-        atomic_write_bytes(files[-1], csv_bytes(("image", *COLUMNS), rows))
+        atomic_write_csv(files[-1], ("image", *COLUMNS), rows)
     if "coco" in formats:
         files.append(folder / "coco.json")
         atomic_write_json(files[-1], _coco_document(saved, model_card))
@@ -144,7 +142,7 @@ def _annotations(objects: np.ndarray, class_index: np.ndarray) -> list[dict[str,
 
 
 def _coco_document(saved: Sequence[SavedObjects], model_card: ModelCard) -> dict[str, Any]:
-    first = int(has_background(model_card.task, model_card.classes))
+    first = model_card.first_class
     categories = [
         {"id": index, "name": name, "supercategory": ""}
         for index, name in enumerate(model_card.classes)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64, Num
 
-from pixelwise.atomic_write import atomic_write_bytes
-from pixelwise.datasets.writers.object_table import Cells, csv_bytes
+from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.metrics.outliers import can_rank, conformal_p_value, is_outlier
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.model_file.quantity_record import QuantityRecord
@@ -57,7 +57,7 @@ def outlier_row(
 
 def write_outliers(path: Path, rows: Sequence[Cells]) -> None:
     """Write the table of all images."""
-    atomic_write_bytes(path, csv_bytes(_COLUMNS, rows))
+    atomic_write_csv(path, _COLUMNS, rows)
 
 
 def read_outliers(path: Path) -> tuple[dict[str, Any], ...]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from pixelwise.atomic_write import atomic_write_bytes
-from pixelwise.datasets.writers.object_table import Cells, csv_bytes
+from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.datasets.writers.object_table import Cells
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.io.read import Image
 from pixelwise.metrics.quantity_intervals import Interval, total_interval
 from pixelwise.model_file.model_card import ModelCard
@@ -36,7 +37,7 @@ def quantity_rows(
     """
     if model_card.quantities is None:
         return []
-    spacing = None if image.grid is None else image.grid.millimetres
+    spacing = millimetres_of(image.grid)
     estimates = estimate_quantities(
         counts,
         counted_names(model_card),
@@ -49,7 +50,7 @@ def quantity_rows(
 def write_quantities(folder: Path, rows: Sequence[Cells], model_card: ModelCard) -> list[Path]:
     """Write both tables about all images; return their paths."""
     path = folder / QUANTITIES
-    atomic_write_bytes(path, csv_bytes(_columns(model_card), rows))
+    atomic_write_csv(path, _columns(model_card), rows)
     return [path, write_totals(folder, model_card)]
 
 
@@ -64,7 +65,7 @@ def write_totals(folder: Path, model_card: ModelCard) -> Path:
         _total(name, index, [row for row in rows if row["class"] == name], model_card)
         for index, name in enumerate(names)
     ]
-    atomic_write_bytes(path, csv_bytes(head, cells))
+    atomic_write_csv(path, head, cells)
     return path
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.atomic_write import atomic_write_bytes
-from pixelwise.datasets.records import has_background
-from pixelwise.datasets.writers.object_table import Cells, csv_bytes
+from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.datasets.records import first_class
+from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.errors import BadOption
 from pixelwise.geometry.grid import Grid
 from pixelwise.inference.segmentation_model import Prediction
@@ -114,7 +114,7 @@ def counted_rows(image: str, voxels: Sequence[int], grid: Grid | None, model_car
     size = None if grid is None or grid.millimetres is None else float(np.prod(grid.millimetres)) / _MILLILITRE
     names = ("background", model_card.classes[-1]) if model_card.task == "instance" else model_card.classes
     counts = [*voxels, *[0] * (len(names) - len(voxels))]
-    first = int(has_background(model_card.task, names))
+    first = first_class(model_card.task, names)
     return [
         [image, names[index], str(counts[index]), "" if size is None else f"{counts[index] * size:.6g}"]
         for index in range(first, len(names))
@@ -146,11 +146,11 @@ def write_volume_tables(folder: Path, volumes: Sequence[VolumeFiles], prefix: st
     The names start with `prefix`.
     """
     files = [folder / f"{prefix}volumes.csv"]
-    atomic_write_bytes(files[0], csv_bytes(COLUMNS, (row for volume in volumes for row in volume.rows)))
+    atomic_write_csv(files[0], COLUMNS, (row for volume in volumes for row in volume.rows))
     objects = [row for volume in volumes for row in volume.objects]
     if objects:
         files.append(folder / f"{prefix}objects.csv")
-        atomic_write_bytes(files[1], csv_bytes(_OBJECTS, objects))
+        atomic_write_csv(files[1], _OBJECTS, objects)
     return files
 
 

@@ -1,17 +1,15 @@
 """Output files of prediction: mask or label image, probabilities, overlay, object and confidence tables."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
-from pixelwise.atomic_write import atomic_write, atomic_write_json
+from pixelwise.atomic_write import atomic_write_csv, atomic_write_json
 from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import Prediction
@@ -23,6 +21,7 @@ from pixelwise.labels.region_properties import ObjectRow, ObjectTable, measure_o
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.text import pluralise
 from pixelwise.workflow.confidence import Confidence, confidence_of, uncertainty_map
+from pixelwise.workflow.painting import stretch
 from pixelwise.workflow.planes import choose_planes
 from pixelwise.workflow.prediction.objects import SavedObjects, save_objects, write_summaries
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -233,11 +232,8 @@ def overlay(
 ) -> UInt8[np.ndarray, "3 shown_height shown_width"]:
     """Return outlines of classes or objects over the image, stretched to its percentiles 0.5 and 99.5."""
     step = max(1, -(-max(pixels.shape[1:]) // OVERLAY_SIDE))
-    view, labels = pixels[:, ::step, ::step].astype(np.float32), labels[::step, ::step]
-    low, high = np.percentile(view, (0.5, 99.5))
-    grey = np.clip((view - low) / max(float(high - low), 1e-6), 0, 1)
-    picture = np.repeat(grey[:1], 3, axis=0) if len(grey) < 3 else grey[:3]
-    picture = (picture * 255).astype(np.uint8)
+    labels = labels[::step, ::step]
+    picture = np.moveaxis(stretch(pixels[:, ::step, ::step]), -1, 0)
     edges = find_boundaries(labels, mode="inner")
     tones = np.array([(255, 200, 0)] if objects else [c if any(c) else (255, 200, 0) for c in colours], np.uint8)
     index = np.zeros(labels.shape, int) if objects else labels
@@ -262,7 +258,7 @@ def write_classes(folder: Path, model_card: ModelCard) -> Path:
 def write_table(path: Path, tables: Sequence[tuple[str, ObjectTable]], classes: Sequence[str]) -> None:
     """Write the region properties of each object; areas in pixels, positions (row, column) from the top left."""
     name = classes[-1] if classes else "object"
-    _write_csv(path, _TABLE, (_cells(image, name, row) for image, table in tables for row in table))
+    atomic_write_csv(path, _TABLE, (_cells(image, name, row) for image, table in tables for row in table))
 
 
 def write_confidence(path: Path, rows: Sequence[Confidence]) -> None:
@@ -273,22 +269,11 @@ def write_confidence(path: Path, rows: Sequence[Confidence]) -> None:
         for r in rows
     )
     head = ("image", "predicted_dice", "dice_lower_bound_90", "mean_uncertainty")
-    _write_csv(path, (*head, *(f"score_{name}" for name in scored)), cells)
+    atomic_write_csv(path, (*head, *(f"score_{name}" for name in scored)), cells)
 
 
 def _format_score(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
-    def write(file: BinaryIO) -> None:
-        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
-        text.detach()  # flushes without closing the file
-
-    atomic_write(path, write)
 
 
 def _cells(image: str, name: str, row: ObjectRow) -> tuple[str | int, ...]:

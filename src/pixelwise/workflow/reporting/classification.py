@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pixelwise.errors import PixelwiseError
-from pixelwise.io.read import png_bytes, read_image
+from pixelwise.io.read import read_image
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
 from pixelwise.workflow.headline import words
@@ -119,10 +119,9 @@ def _confused(matrix: np.ndarray, names: list[str]) -> list[tuple[Any, ...]]:
 def _figure(case: dict[str, Any]) -> str:
     pixels = read_image(Path(case["files"][0])).pixels
     view = np.moveaxis(pixels[:3], 0, -1) if _is_8bit_rgb(pixels) else stretch(pixels)
-    picture = png_bytes(np.moveaxis(draw.shrink(view), -1, 0))
     wrong = "" if case["predicted"] == case["truth"] else f", predicted {case['predicted']}"
     caption = f"{case['truth']}{wrong} ({case['probability']:.1%}): {case['name']}"
-    return html.picture(picture, "png", caption, "small" if max(pixels.shape[1:]) <= SMALL else "")
+    return draw.panel(view, caption, "small" if max(pixels.shape[1:]) <= SMALL else "")
 
 
 def _is_8bit_rgb(pixels: np.ndarray) -> bool:

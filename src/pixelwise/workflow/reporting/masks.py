@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.dataset import Case, Dataset, Example, Labelling, find_case
-from pixelwise.datasets.records import Region, has_background
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
-from pixelwise.io.read import png_bytes, probe
+from pixelwise.io.read import probe
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
@@ -188,14 +189,7 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
 
 def _labelling_of(scores: dict[str, Any]) -> Labelling:
     """Return what the values of the masks meant when they were scored."""
-    stored: dict[str, Any] = scores["labelling"]
-    record: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    record["colours"] = tuple(tuple(colour) for colour in stored["colours"])
-    regions: list[dict[str, Any]] = stored.get("regions", [])
-    record["regions"] = tuple(
-        Region(name=r["name"], classes=tuple(r["classes"]), written=r["written"]) for r in regions
-    )
-    return Labelling(**record)
+    return TypeAdapter(Labelling).validate_python(scores["labelling"])
 
 
 def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dict[str, Any]) -> list[str]:
@@ -204,7 +198,7 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
     truth = np.asarray(labels, np.int32)
     reading, image = model_card.reading, Path(row["files"][0])
     grid = reading.placed(probe(image, volumes=reading.volumes).grid) if pixels.ndim == 4 else None
-    spacing = None if grid is None else grid.millimetres
+    spacing = millimetres_of(grid)
     predicted = model.predict_pixels(pixels, spacing=spacing).labels.astype(np.int32)
     if not objects and model_card.target.kind != "classes":
         predicted = (predicted > 0).astype(np.int32)  # a semantic mask with an object target
@@ -214,19 +208,13 @@ def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dic
         views = choose_planes(truth, grid)
         pixels, truth, predicted = views.draw(pixels), views.draw(truth), views.draw(predicted)
     view = stretch(pixels)
-    background = has_background(model_card.task, model_card.classes)
     panels = {
         "image": view,
         "ground truth": colour(truth, model_card.colours, objects=objects),
         "prediction": colour(predicted, model_card.colours, objects=objects),
         "errors": draw.object_errors(view, truth, predicted)
         if objects
-        else draw.class_errors(view, truth, predicted, background=background),
+        else draw.class_errors(view, truth, predicted, background=bool(model_card.first_class)),
     }
-    figures = [
-        html.picture(png_bytes(np.moveaxis(draw.shrink(panel), -1, 0)), "png", caption)
-        for caption, panel in panels.items()
-    ]
-    if film:
-        figures.append(html.picture(film, "gif", "slices from below: ground truth blue, prediction orange"))
-    return [f'<div class="case">{"".join(figures)}</div>']
+    slices = "slices from below: ground truth blue, prediction orange"
+    return [draw.case_row(panels, *([html.picture(film, "gif", slices)] if film else []))]

@@ -14,10 +14,11 @@ from matplotlib.ticker import MaxNLocator
 
 from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.errors import PixelwiseError
-from pixelwise.io.read import gif_bytes, read_image
+from pixelwise.io.read import gif_bytes, png_bytes, read_image
 from pixelwise.labels.label_image import overlap_table, renumber
 from pixelwise.labels.targets import IGNORE
 from pixelwise.workflow.painting import stretch
+from pixelwise.workflow.reporting import page as html
 
 # colour-blind safe palette of Okabe & Ito
 CORRECT, MISSED, FALSE_POSITIVE, CONFUSED = (0, 158, 115), (86, 180, 233), (230, 159, 0), (204, 121, 167)
@@ -154,6 +155,16 @@ def shrink(picture: np.ndarray) -> np.ndarray:
     padded = np.pad(picture, ((0, -picture.shape[0] % block), (0, -picture.shape[1] % block), (0, 0)), "edge")
     height, width = padded.shape[0] // block, padded.shape[1] // block
     return padded.reshape(height, block, width, block, 3).mean((1, 3)).astype(np.uint8)
+
+
+def panel(view: np.ndarray, caption: str, css: str = "") -> str:
+    """Return a picture (height, width, 3) as HTML, shrunk."""
+    return html.picture(png_bytes(np.moveaxis(shrink(view), -1, 0)), "png", caption, css)
+
+
+def case_row(panels: Mapping[str, np.ndarray], *more: str) -> str:
+    """Return the pictures of a case side by side, by their captions, and more figures."""
+    return f'<div class="case">{"".join((*(panel(view, caption) for caption, view in panels.items()), *more))}</div>'
 
 
 def snapshot_frames(folder: Path) -> tuple[list[np.ndarray], int]:

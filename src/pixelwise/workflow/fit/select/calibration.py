@@ -191,7 +191,7 @@ def select_calibration(
     predictions: Sequence[ValidationPrediction], model_card: ModelCard, seconds: float | None
 ) -> tuple[ModelCard, str]:
     """Return the model card of a segmentation model with its calibration, and a note; see `calibrate`."""
-    classes = class_channels(model_card.target, model_card.network.classes)
+    classes = model_card.softmax_channels
     limit = max(1, MAX_KEPT // (classes * max(8, len(predictions))))
     images = [_sample(one, model_card, limit, seed) for seed, one in enumerate(within_time(predictions, seconds))]
     result = calibrate(images, model_card, limit=max_fitted(seconds))
