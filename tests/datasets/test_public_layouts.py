@@ -7,12 +7,23 @@ import pytest
 
 import pixelwise
 from pixelwise.datasets.dataset import Dataset
-from public_sets import aerial, annotated, cases, classified, defects, medical, microscopy, scenes, volumes
+from public_sets import (
+    aerial,
+    annotated,
+    cases,
+    classified,
+    defects,
+    medical,
+    microscopy,
+    scenes,
+    transparency,
+    volumes,
+)
 from public_sets.drawing import Draw, Truth
 
 SETS: dict[str, Draw] = {
     name: draw
-    for module in (medical, microscopy, aerial, defects, scenes, cases, volumes, annotated, classified)
+    for module in (medical, microscopy, aerial, defects, scenes, cases, volumes, annotated, classified, transparency)
     for name, draw in module.SETS.items()
 }
 

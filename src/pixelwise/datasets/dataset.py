@@ -23,6 +23,7 @@ from pixelwise.datasets.image_decisions import (
     describe_images,
     read_options,
 )
+from pixelwise.datasets.images.alpha import describe_transparency
 from pixelwise.datasets.images.files import find_images
 from pixelwise.datasets.label_table import read_label_table
 from pixelwise.datasets.masks.checks import find_exchanged
@@ -149,7 +150,7 @@ def scan_dataset(
         return examine_classes(root, classes, options, seed, progress, observer)
     if annotated is None:
         layout, class_table = read_layout(root, options), read_class_table(root)
-        reading = ScanOptions(pages=options.pages)
+        reading = ScanOptions(pages=options.pages, alpha_masks=options.mask_values == "alpha")
     else:
         layout, class_table, options, reading = prepare(root, annotated, options)
     layout = with_stacks(root, layout, options)
@@ -157,6 +158,8 @@ def scan_dataset(
         only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
         unread = describe_unread_annotations(root) if annotated is None else ""
+        if only_unlabelled and not unread and layout.problems:
+            unread = describe_transparency(root / layout.problems[0].file)
         text = f"{count}, but no masks{f'; {unread[:-1]}' if unread else ''}"
         problem = Problem(file=".", kind="no images", text=text)
         raise error_of(root, [problem] if only_unlabelled else layout.problems)

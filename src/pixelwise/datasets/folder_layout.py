@@ -147,6 +147,12 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
             missing.append((path, "/".join((*prefix, stem_of(path))), place.split))
     if not united:
         pairs = [replace(pair, annotation=MaskFile(path=files_of_annotation(pair.annotation)[0])) for pair in pairs]
+    if not pairs and options.mask_values == "alpha":
+        pairs = [
+            Pair(name=name, image=path, annotation=MaskFile(path=path), split=split) for path, name, split in missing
+        ]
+        notes.problems = [problem for problem in notes.problems if problem.kind != "missing mask"]
+        missing = []
     if pairs:
         pairs += _unmarked(root, missing, options, notes)
     if any(problem.kind == "ambiguous folders" for problem in notes.problems):  # what is missing follows from it

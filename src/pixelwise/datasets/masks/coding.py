@@ -9,6 +9,7 @@ from pixelwise.text import pluralise
 
 BLACK, WHITE = 0, 0xFFFFFF
 _IMAGE_COLOURS = 40  # more colours are the pixels of an image that was cut out
+_ALPHA_CLASSES = 40  # values of an alpha channel: of more it is an image
 _MOSTLY = 0.8  # fraction of the masks in which the background is the largest value
 _LAST = (0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)  # programs that number objects from 0 mark the rest so
 Source = Literal["auto", "numbers", "colours", "alpha"]
@@ -25,23 +26,37 @@ class Coding(NamedTuple):
 def choose_alpha(masks: Mapping[str, MaskValues], source: Source) -> Coding | None:
     """Return the alpha channels as masks if the colours mean nothing; None if they do not, or there are none.
 
-    Colours mean nothing if each file has a single one, or those of a photograph.
+    Colours mean nothing if each file has a single one, or those of a photograph, or if the lighter of two is
+    transparent.
     """
     alphas = {name: mask.alpha for name, mask in masks.items() if mask.alpha is not None}
     if len(alphas) < len(masks) or not alphas:
         return None
     if source == "auto":
-        drawn = [len(alpha.values) == 2 or is_smoothed(alpha) for alpha in alphas.values()]
+        drawn = [1 < len(alpha.values) <= _ALPHA_CLASSES or is_smoothed(alpha) for alpha in alphas.values()]
         empty = [len(alpha.values) == 1 for alpha in alphas.values()]
         plain = all(len(mask.values) == 1 for mask in masks.values())
         photographs = all(len(mask.values) > _IMAGE_COLOURS for mask in masks.values())
-        if not (plain or photographs) or not any(drawn) or not all(a or b for a, b in zip(drawn, empty, strict=True)):
+        light = all(_is_transparent_when_light(mask) for mask in masks.values())
+        if (
+            not (plain or photographs or light)
+            or not any(drawn)
+            or not all(a or b for a, b in zip(drawn, empty, strict=True))
+        ):
             return None
     elif source != "alpha":
         return None
     text = "The mask is the alpha channel (transparency): the colours of each file "
     text += "are one and the same" if all(len(mask.values) == 1 for mask in masks.values()) else "are not used"
     return Coding(alphas, False, (f"{text} (--mask-values).",))
+
+
+def _is_transparent_when_light(mask: MaskValues) -> bool:
+    """Return whether the lighter of two values is transparent, and the darker one opaque: dark strokes on nothing."""
+    alpha = mask.alpha
+    if alpha is None or len(mask.values) != 2 or len(alpha.values) != 2:
+        return False
+    return alpha.values[0] == 0 and alpha.counts == mask.counts[::-1] and mask.counts[0] != mask.counts[1]
 
 
 def choose_colours(masks: Mapping[str, MaskValues], source: Source, *, table_has_colours: bool) -> Coding:
