@@ -141,6 +141,9 @@ def describe_images(scans: Sequence[ImageScan]) -> list[str]:
         messages.append(
             f"{images} {value:g}, far below all other values: if it means no data, use --nodata={value:.9g}."
         )
+    if count := sum(scan.resized for scan in scans):
+        masks = pluralise(count, "mask was", "masks were")
+        messages.append(f"{masks} resized to the size of its image, by nearest neighbours (--resize-masks).")
     if count := sum(scan.bands_last for scan in scans):
         stacks = pluralise(count, "stack of pages is", "stacks of pages are")
         messages.append(f"{stacks} read as (height, width, bands), which fits the masks (--pages reads pages).")

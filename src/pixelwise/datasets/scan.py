@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, Num
 from scipy import ndimage
 
-from pixelwise.datasets.annotation_values import AnnotationValues, read_values
+from pixelwise.datasets.annotation_values import AnnotationValues, read_values, resized
 from pixelwise.datasets.annotations import Annotation, MaskFile, Shapes, files_of_annotation
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.alpha import alpha_is_mask, is_constant, is_cut_out
@@ -69,6 +69,7 @@ class ScanOptions:
 
     `both_orientations`: images with an EXIF orientation are also scanned as they are stored. `detailed` is that of
     `measure_values`. `observe` gets what was decoded. `alpha_masks`: masks are the alpha channels of their files.
+    `resize_masks` is that of `DataOptions`.
     """
 
     pages: int | None = None
@@ -79,6 +80,7 @@ class ScanOptions:
     detailed: bool = True
     observe: Callable[[Decoded], None] | None = None
     alpha_masks: bool = False
+    resize_masks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +88,10 @@ class ImageScan:
     """The result for one pair or one image; unreadable files are None and have an issue.
 
     `overlap` is the number of pixels in several masks of the image; `alpha`, `missing` and `bands_last` are those of
-    `io.read.Image`, and `alpha_is_mask` is that of `images.alpha`. `reoriented`: the image or its mask has an
-    orientation; `edges`: how much stronger the edges of such an image are along those of its mask; `stored`: its scan
-    without the orientation. `undeclared` is that of `undeclared_nodata`. `grid` and `orientation` are those of a
-    volume, the latter as it is stored; `georeference` is that of a map.
+    `io.read.Image`, `alpha_is_mask` is that of `images.alpha`. `resized`: the mask was, to `size`. `reoriented`: the
+    image or its mask has an orientation; `edges`: how much stronger the edges of such an image are along those of its
+    mask; `stored`: its scan without the orientation. `undeclared` is that of `undeclared_nodata`. `grid` and
+    `orientation` are those of a volume, the latter as it is stored; `georeference` is that of a map.
     """
 
     channels: int = 0
@@ -104,6 +106,7 @@ class ImageScan:
     notes: tuple[str, ...] = ()
     alpha: str = ""
     alpha_is_mask: bool = False
+    resized: bool = False
     missing: float = 0.0
     bands_last: bool = False
     reoriented: bool = False
@@ -142,6 +145,10 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
         issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
+    size = None if pixels is None or pixels.ndim != 3 else pixels.shape[1:]
+    if options.resize_masks and size is not None and read is not None and is_rescaled(size, read.mask.size):
+        read = resized(read, size)
+        pair = replace(pair, annotation=replace(pair.annotation, size=size))
     mask = read.mask if read is not None else None
     if image is not None and mask is not None:
         issues += _compare_pair(pair, image, mask, options)
@@ -168,6 +175,7 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         mask_size=None if mask is None else mask.size,
         mask=measured,
         overlap=0 if read is None else read.overlap,
+        resized=isinstance(pair.annotation, MaskFile) and pair.annotation.size is not None,
         alpha_is_mask=image is not None and mask is not None and alpha_is_mask(image, mask),
         notes=(*scan.notes, *_mask_notes(mask)),
         issues=tuple(issues),
@@ -355,8 +363,21 @@ def _describe_sizes(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) ->
         reoriented = any(probe(path).reoriented for path in files)
         cause = "only one of them has an EXIF orientation" if reoriented else "one of them is transposed"
         return f"{text}: {cause}"
-    larger, smaller = max(size, mask), min(size, mask)
-    if all(smaller) and larger[0] % smaller[0] == 0 and larger[0] // smaller[0] == larger[1] / smaller[1]:
-        name = "the image" if size == larger else "the mask"
-        return f"{text}: {name} is larger by a factor of {larger[0] // smaller[0]}"
+    if is_rescaled(size, mask) and isinstance(pair.annotation, MaskFile):
+        name, factor = ("image", size[0] / mask[0]) if size > mask else ("mask", mask[0] / size[0])
+        return f"{text}: the {name} is larger by a factor of {factor:.3g}; --resize-masks scales the mask to its image"
     return text
+
+
+def is_rescaled(size: tuple[int, ...], mask: tuple[int, ...]) -> bool:
+    """Return whether height and width of a mask are those of its image times a factor, but for rounding.
+
+    >>> is_rescaled((299, 299), (256, 256)), is_rescaled((300, 200), (200, 150)), is_rescaled((20, 30), (20, 30))
+    (True, False, False)
+    """
+    if size == mask or len(size) != 2 or len(mask) != 2 or not all((*size, *mask)):
+        return False
+    (low, high), (low_of_mask, high_of_mask) = sorted(size), sorted(mask)
+    same_way = (size[0] >= size[1]) == (mask[0] >= mask[1]) or low == high or low_of_mask == high_of_mask
+    large, small = max((high, low), (high_of_mask, low_of_mask)), min((high, low), (high_of_mask, low_of_mask))
+    return same_way and abs(large[1] - small[1] * large[0] / small[0]) <= large[0] / small[0]

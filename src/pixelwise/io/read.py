@@ -73,7 +73,10 @@ _SMALL_NUMBER = 8  # the smallest number in a mask with numbers in its red chann
 _BRIGHT = 255  # a mask with smooth edges has this value of red too
 _LOSSY_GRAY = 16  # largest difference between the channels of a gray image that was saved as colour JPEG
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", *VOLUME_SUFFIXES)
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".jp2", ".avif",
+    *VOLUME_SUFFIXES,
+)  # fmt: skip
 
 
 def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> ImageInfo:

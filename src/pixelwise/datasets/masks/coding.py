@@ -1,5 +1,6 @@
 """Decide over the whole set where the values of masks are: in the numbers, the colours shown, or the alpha channel."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -85,7 +86,7 @@ def choose_colours(masks: Mapping[str, MaskValues], source: Source, *, table_has
             return Coding(given, True, (text,))
         return Coding(given, False, ())
     several = any(len(values) > 1 for values in colours.values())
-    if several and (len(colours) <= len(numbers) or table_has_colours):
+    if several and (len(colours) <= len(numbers) or table_has_colours or _are_shared(masks)):
         text = f"{found}, not the same in all files: the colours shown are the values, not the indices (--mask-values)."
         return Coding(given, True, (text,))
     text = f"{found}, not the same in all files: the indices are the values, not the colours shown (--mask-values)."
@@ -101,6 +102,12 @@ def shown_colour(mask: MaskValues, value: int) -> int:
     if value == 1 and (mask.bilevel or mask.values[-1] == 1):
         return WHITE  # of files with the values 0 and 1: white, whether or not a viewer shows it
     return (value & 255) * 0x010101
+
+
+def _are_shared(masks: Mapping[str, MaskValues]) -> bool:
+    """Return whether each colour is in several masks: a program that colours objects anew in each has many colours."""
+    files = Counter(colour for mask in masks.values() for colour in {shown_colour(mask, v) for v in mask.values})
+    return len(masks) > 2 and min(files.values()) > 1
 
 
 def background_of(masks: Mapping[str, MaskValues], ignore: int | None = None) -> tuple[int | None, str]:
