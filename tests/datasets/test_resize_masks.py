@@ -39,6 +39,7 @@ def test_masks_are_resized_by_nearest_neighbours(
     factors = size[0] / size_of_mask[0], size[1] / size_of_mask[1]
     for case in dataset.cases:
         example = dataset.read(case)
+        assert example.labels is not None
         assert example.labels.shape == example.image.shape[1:] == size
         expected = ndimage.zoom(drawn[case.name], factors, order=0, grid_mode=True, mode="nearest")
         # centres that lie between two pixels of the mask go to either of them

@@ -1,6 +1,7 @@
 """Imitations of folders as people keep them: files of systems beside them, copies, names from other machines."""
 
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from drawn import save
 from public_sets.drawing import Draw, Truth, areas, binary, numbers, paired, picture, pictures, text, together
 
 
-def binary_file(path: str, content: bytes = b"\x00\x05\x16\x07\x00\x02") -> Draw:
+def binary_file(path: str, content: bytes = b"\x00\x05\x16\x07\x00\x02") -> Callable[[Path], None]:
     """Write a file that is no image."""
 
     def write(folder: Path) -> None:

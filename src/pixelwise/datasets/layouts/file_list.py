@@ -10,12 +10,12 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
 from pixelwise.datasets.formats.image_index import ImageIndex
 from pixelwise.datasets.layouts.image_folders import is_image, split_in_name
-from pixelwise.datasets.naming.folder_names import read_folder_name
+from pixelwise.datasets.naming.folder_names import normalised, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
@@ -92,15 +92,21 @@ class _Files:
         self._index: ImageIndex | None = None
 
     def find(self, source: Path, name: str) -> Path | None:
-        """Return the file that a list calls `name`: relative to the list, or with the longest matching end."""
-        path = source.parent / name.replace("\\", "/")
-        if path.is_file():
+        """Return the file that a list calls `name`: relative to the list, or with the longest matching end.
+
+        At least its folder has the name that the list states, if it states one.
+        """
+        plain = name.replace("\\", "/")
+        if (path := source.parent / plain).is_file():
             return path
         self._index = self._index or ImageIndex(self.root)
         try:
-            return self._index.find(name, source.parent)
+            found = self._index.find(name, source.parent)
         except BadDataset:  # several match equally well
             return None
+        above = PurePosixPath(plain).parent.name
+        same = found is not None and (not above or normalised(found.parent.name) == normalised(above))
+        return found if same else None
 
 
 def _lists(files: _Files) -> list[Path]:
