@@ -5,13 +5,14 @@ has its own brightness, size or place in all files (`masks.evidence`); if that i
 values shared between files are classes. Values are ignored only if the class table or the user sets an ignore index.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pixelwise.datasets.masks.checks import describe_image_like
 from pixelwise.datasets.masks.class_list import COLOURS, MAX_CLASSES, list_classes
 from pixelwise.datasets.masks.class_table import ClassTable, Entry
-from pixelwise.datasets.masks.coding import background_of, choose_alpha, choose_colours, shown_colour
+from pixelwise.datasets.masks.coding import BLACK, background_of, choose_alpha, choose_colours, shown_colour
 from pixelwise.datasets.masks.coloured_objects import background_of_colours, colours_are_classes
 from pixelwise.datasets.masks.evidence import objects_or_classes
 from pixelwise.datasets.masks.measure import MaskValues
@@ -55,8 +56,8 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     strays = in_colour if 2 * len(in_colour) < len(masks) and not class_table.has_colours else []
     masks = {name: mask for name, mask in masks.items() if name not in strays}
     source = "numbers" if options.task == "instance" else options.mask_values
-    if class_table.is_legend and not _has_colours_of(class_table, masks):
-        class_table = replace(class_table, entries=(), source="")
+    if class_table.is_legend:
+        class_table = _fitting(class_table, masks)
     coding = choose_colours(masks, source, table_has_colours=class_table.has_colours)
     counts = {name: coded_values(mask, coding.coloured) for name, mask in masks.items()}
     table = MaskValueTable(masks, counts, coding.coloured, class_table, options)
@@ -88,16 +89,23 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     return MaskInterpretation(labelling=labelling, messages=tuple(table.messages), problems=tuple(table.problems))
 
 
-def _has_colours_of(legend: ClassTable, masks: Mapping[str, MaskValues]) -> bool:
-    """Return whether most pixels of coloured masks have the colours of a legend, several of which occur."""
+def _fitting(legend: ClassTable, masks: Mapping[str, MaskValues]) -> ClassTable:
+    """Return a legend if most pixels of coloured masks have its colours, several of which occur; else no classes.
+
+    Black is the background if it has no name.
+    """
     known = {packed(entry.colour) for entry in legend.entries if entry.colour is not None}
-    found, total = set[int](), [0, 0]
+    counts: Counter[int | None] = Counter()
     for mask in masks.values():
         for value, count in zip(mask.values, mask.counts, strict=True):
-            colour = value if mask.coloured else shown_colour(mask, value) if mask.palette else None
-            found |= {colour} & known if colour is not None else set()
-            total[colour in known] += count
-    return len(found) > 1 and total[1] >= total[0]
+            counts[value if mask.coloured else shown_colour(mask, value) if mask.palette else None] += count
+    black = counts.pop(BLACK, 0) if BLACK not in known else 0
+    fitting = sum(count for colour, count in counts.items() if colour in known)
+    several = sum(colour in known for colour in counts) + (black > 0)
+    if several < 2 or 2 * fitting < counts.total():
+        return replace(legend, entries=(), source="")
+    background = (Entry(name="background", colour=(0, 0, 0)),) if black else ()
+    return replace(legend, entries=(*background, *legend.entries))
 
 
 def _background_of_objects(table: MaskValueTable) -> int | None:
