@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.datasets.dataset import Dataset, load_dataset
+from pixelwise.datasets.layouts.cityscapes import LABELS, SCORED
 from pixelwise.datasets.writers.registry import WRITERS
 from pixelwise.errors import PixelwiseError
 from pixelwise.io.read import read_mask
@@ -25,9 +26,9 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.convert import convert
 
 SETS = ("isbi2012_em", "dsb2018_nuclei", "camvid11", "magnetic_tile_defects", "chase_db1")
-EVERY = {"folders", "qupath", "imagej", "coco", "yolo", "labelme", "npy", "hdf5"}
+EVERY = {"folders", "qupath", "imagej", "coco", "yolo", "labelme", "cvat", "label-studio", "npy", "hdf5"}
 OBJECTS = EVERY | {"cellpose", "stardist", "file-per-object"}  # VOC needs --task instance: it has classes too
-CLASSES = EVERY | {"nnunet", "folder-per-class", "voc"}
+CLASSES = EVERY | {"nnunet", "folder-per-class", "voc", "cityscapes"}
 EQUAL, STATED, RENUMBERED = "bit for bit", "but for the stated loss", "with other numbers"
 NEEDED = 10  # formats that keep every bit
 
@@ -118,8 +119,11 @@ def convert_back(name: str, source: Path, format_name: str, out: Path) -> Row:
     shutil.rmtree(out, ignore_errors=True)
     original = load_dataset(source)
     losses: tuple[str, ...] = ()
+    names: dict[str, tuple[str, ...]] = {}
+    if format_name == "cityscapes":  # which holds its own classes alone
+        names = {"classes": tuple(LABELS[number][0] for number in SCORED[: len(original.classes)])}
     try:
-        losses = convert(source, to=format_name, out=out, progress=Progress()).losses
+        losses = convert(source, to=format_name, out=out, progress=Progress(), **names).losses
         result = compare(original, load_dataset(out), ignored_lost=any("ignored" in loss for loss in losses))
     except PixelwiseError as error:
         result = f"not understood: {' '.join(str(error).split())[:200]}"

@@ -34,6 +34,7 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
     "zarr": {"io/zarr"},
     "ray": {"cluster/ray_workers.py"},
     "obstore": {"io/object_store.py"},
+    "cv2": {"io/arrays/frames.py"},
     "typer": {"cli/"},
     "pyproj": {"io/map_crs.py"},
     "rasterio": {"io/map_crs.py"},

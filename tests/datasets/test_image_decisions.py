@@ -114,6 +114,22 @@ class TestAlpha:
         assert dataset.channels == 3
         assert read(tmp_path, alpha="keep").channels == 4
 
+    @pytest.mark.parametrize("values", [(0, 1), (20, 220), (0, 255)])
+    def test_the_mask_is_no_channel(self, tmp_path: Path, values: tuple[int, int]) -> None:
+        def write_image(seed: int, pixels: np.ndarray) -> None:
+            alpha = np.array(values, np.uint8)[(discs(seed, size=(72, 84)) > 0).astype(int)]
+            alpha[0, 0] = 7 if seed == other else alpha[0, 0]
+            save(tmp_path / f"images/{seed}.png", np.dstack([pixels, pixels, pixels, alpha]))
+
+        other = -1
+        dataset = read(write(tmp_path, write_image, (72, 84)))
+        assert dataset.channels == 3
+        assert any("is the mask" in text and "--alpha" in text for text in dataset.messages)
+        assert read(tmp_path, alpha="keep").channels == 4
+        other = 2  # control: one pixel differs
+        dataset = read(write(tmp_path, write_image, (72, 84)))
+        assert not any(f"{COUNT} images is the mask" in text for text in dataset.messages)
+
 
 class TestBandsLast:
     """Stacks that were saved as (height, width, bands)."""

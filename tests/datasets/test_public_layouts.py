@@ -7,14 +7,34 @@ import pytest
 
 import pixelwise
 from pixelwise.datasets.dataset import Dataset
-from public_sets import aerial, annotated, cases, classified, defects, medical, microscopy, scenes, volumes
+from public_sets import (
+    aerial,
+    annotated,
+    arrays,
+    cases,
+    classified,
+    codes,
+    defects,
+    medical,
+    messy,
+    microscopy,
+    people,
+    scenes,
+    series,
+    transparency,
+    volumes,
+)
 from public_sets.drawing import Draw, Truth
 
-SETS: dict[str, Draw] = {
-    name: draw
-    for module in (medical, microscopy, aerial, defects, scenes, cases, volumes, annotated, classified)
-    for name, draw in module.SETS.items()
-}
+MODULES = (
+    medical, microscopy, aerial, defects, scenes, cases, volumes, annotated, classified,
+    arrays, codes, messy, people, series, transparency,
+)  # fmt: skip
+SETS: dict[str, Draw] = {name: draw for module in MODULES for name, draw in module.SETS.items()}
+
+
+def test_the_names_of_sets_differ() -> None:
+    assert len(SETS) == sum(len(module.SETS) for module in MODULES)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -1,7 +1,7 @@
 """Read an annotation of any kind as the values of one mask."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,8 @@ def read_values(
     match annotation:
         case MaskFile():
             mask = read_mask(annotation.path, exif=exif, volumes=volumes)
-            return AnnotationValues(mask=mask, ignored=_ignored(annotation, mask))
+            read = AnnotationValues(mask=mask, ignored=_ignored(annotation, mask))
+            return read if annotation.size in (None, mask.size) else resized(read, annotation.size)
         case ObjectMasks():
             numbered = ((index if objects else 1, path) for index, path in enumerate(annotation.paths, 1))
             values, overlap = _combine(numbered, size)
@@ -97,6 +98,26 @@ def read_values(
             ignored = drawn == IGNORE_OBJECT if objects else drawn == IGNORE
             values = _fill(drawn, ignored, objects=objects)
             return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored if ignored.any() else None)
+
+
+def resized(read: AnnotationValues, size: Size) -> AnnotationValues:
+    """Return the values of a mask at another height and width, each pixel with the value at its centre.
+
+    >>> mask = MaskImage(np.array([[1, 2]], np.uint8), None, False)
+    >>> resized(AnnotationValues(mask=mask), (2, 4)).mask.values.tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    rows, columns = (
+        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
+        for new, old in zip(size, read.mask.size, strict=True)
+    )
+    at = np.ix_(rows, columns)
+    mask = replace(
+        read.mask,
+        values=np.ascontiguousarray(read.mask.values[at]),
+        alpha=None if read.mask.alpha is None else read.mask.alpha[at],
+    )
+    return replace(read, mask=mask, ignored=None if read.ignored is None else read.ignored[at])
 
 
 def read_foreground(path: Path) -> Bool[np.ndarray, "*size"]:

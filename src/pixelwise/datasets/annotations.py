@@ -25,11 +25,14 @@ class MaskFile:
         A binary mask of what is annotated, such as the field of view: pixels where it is 0 are ignored.
     complete : bool
         Value 0 is background; if False it is unknown, and ignored.
+    size : (int, int) or None
+        Height and width to which it is resized, by nearest neighbours; None: it has the size of its image.
     """
 
     path: Path
     region: Path | None = None
     complete: bool = True
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

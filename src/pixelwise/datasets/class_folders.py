@@ -141,10 +141,12 @@ def _scan(root: Path) -> _FolderContents:
 
 def _are_classes(root: Path, contents: _FolderContents) -> bool:
     """Return whether the folders do not look like images with masks."""
+    if all(is_split_word(label) for _, label in contents.files):
+        return False  # a folder of the same name in each folder of a split
     # a class may be called `mask`, of people who wear one: its pixels are not those of masks
-    for paths in contents.files.values():
+    for paths in (*contents.files.values(), *contents.unsorted.values()):
         roles = {path: set(map(_role_of, path.relative_to(root).parts[:-1])) for path in paths}
-        masks = [path for path, found in roles.items() if "mask" in found]
+        masks = [path for path, found in roles.items() if "mask" in found or looks_like_masks(path.stem)]
         if any("image" in found for found in roles.values()) or (masks and are_flat(masks)):
             return False
     by_folder: dict[Path, list[Path]] = {}

@@ -23,6 +23,7 @@ from pixelwise.datasets.image_decisions import (
     describe_images,
     read_options,
 )
+from pixelwise.datasets.images.alpha import describe_transparency
 from pixelwise.datasets.images.files import find_images
 from pixelwise.datasets.label_table import read_label_table
 from pixelwise.datasets.masks.checks import find_exchanged
@@ -30,7 +31,7 @@ from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
 from pixelwise.datasets.masks.labelling import interpret_masks
 from pixelwise.datasets.observing import FIRST, CaseObserver, scan_in_turns
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.other_files import describe_unread_annotations
+from pixelwise.datasets.other_files import describe_slices, describe_unread_annotations
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Labelling
@@ -149,7 +150,7 @@ def scan_dataset(
         return examine_classes(root, classes, options, seed, progress, observer)
     if annotated is None:
         layout, class_table = read_layout(root, options), read_class_table(root)
-        reading = ScanOptions(pages=options.pages)
+        reading = ScanOptions(pages=options.pages, alpha_masks=options.mask_values == "alpha")
     else:
         layout, class_table, options, reading = prepare(root, annotated, options)
     layout = with_stacks(root, layout, options)
@@ -157,6 +158,9 @@ def scan_dataset(
         only_unlabelled = all(problem.kind == "missing mask" for problem in layout.problems)
         count = pluralise(len(layout.problems), "image") if layout.problems else "images"
         unread = describe_unread_annotations(root) if annotated is None else ""
+        if only_unlabelled and layout.problems:
+            files = [root / problem.file for problem in layout.problems]
+            unread = describe_slices(files) or unread or describe_transparency(files[0])
         text = f"{count}, but no masks{f'; {unread[:-1]}' if unread else ''}"
         problem = Problem(file=".", kind="no images", text=text)
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
@@ -165,6 +169,7 @@ def scan_dataset(
         read=read_options(options),
         both_orientations=options.exif == "auto",
         observe=None if observer is None else observer.see,
+        resize_masks=options.resize_masks,
     )
     name = annotated.format if annotated is not None else ""
 
@@ -181,7 +186,7 @@ def scan_dataset(
     found = scan_in_turns(scan_pair, tasks, observer, understand)
     scans = list(progress.track(found, "Reading images and masks", len(tasks)))
     scans, exif, orientation = choose_orientation(scans, options)
-    pairs = list(zip(layout.pairs, scans, strict=True))
+    pairs = [(_with_size(pair, scan), scan) for pair, scan in zip(layout.pairs, scans, strict=True)]
     if all(scan.mask is None or _is_its_image(scan) for scan in scans):
         raise error_of(root, [*layout.problems, *_pair_problems(root, pairs)])
     near = find_near([files_of(root, pair.image)[0] for pair in layout.pairs], scans)
@@ -289,6 +294,14 @@ def _assemble(
         split_made=assignment.made,
         spatial_dims=spatial_dims,
     )
+
+
+def _with_size(pair: Pair, scan: ImageScan) -> Pair:
+    """Return a pair whose mask is resized to the size of its image, if it was in the scan."""
+    size = scan.size
+    if not scan.resized or size is None or not isinstance(pair.annotation, MaskFile):
+        return pair
+    return replace(pair, annotation=replace(pair.annotation, size=(size[0], size[1])))
 
 
 def _mask_name(root: Path, pair: Pair) -> str:

@@ -34,6 +34,7 @@ from pixelwise.datasets.layouts import (
     file_list,
     file_per_object,
     folder_per_class,
+    frames,
     ilastik,
     nnunet,
     page_stacks,
@@ -104,6 +105,7 @@ FORMATS: tuple[Format, ...] = (
     Format(key="folder-per-class", recognise=folder_per_class.recognise, read=folder_per_class.read, by_folders=True),
     Format(key=rle_table.COLUMNS, recognise=rle_table.recognise, read=rle_table.read, by_folders=True),
     Format(key=rle_table.ROWS, recognise=rle_table.recognise, read=rle_table.read, only_named=True),
+    Format(key="frames", recognise=frames.recognise, read=frames.read, by_folders=True),
     Format(key="page-stack", recognise=page_stacks.recognise, read=page_stacks.read, of_pages=True),
     Format(key="pages", recognise=page_stacks.are_stacks, read=page_stacks.read, only_named=True),
 )

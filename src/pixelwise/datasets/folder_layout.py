@@ -141,12 +141,18 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
                 annotation=ObjectMasks(paths=(mask, *pairing.further.get(mask, ()))),
                 split=place.split,
             )
-            for name, image, mask in pairing.pairs
+            for name, image, mask in [*pairing.pairs, *place.given]
         ]
         for path in pairing.missing:
             missing.append((path, "/".join((*prefix, stem_of(path))), place.split))
     if not united:
         pairs = [replace(pair, annotation=MaskFile(path=files_of_annotation(pair.annotation)[0])) for pair in pairs]
+    if not pairs and options.mask_values == "alpha":
+        pairs = [
+            Pair(name=name, image=path, annotation=MaskFile(path=path), split=split) for path, name, split in missing
+        ]
+        notes.problems = [problem for problem in notes.problems if problem.kind != "missing mask"]
+        missing = []
     if pairs:
         pairs += _unmarked(root, missing, options, notes)
     if any(problem.kind == "ambiguous folders" for problem in notes.problems):  # what is missing follows from it
@@ -286,7 +292,9 @@ def _read_folder_names(
 
 
 def _is_named(requested: str | None, name: str, path: str) -> bool:
-    return requested is not None and requested.strip("/").casefold() in (name.casefold(), path.casefold())
+    """Return whether a folder is meant: by its name, its path, or the end of its path."""
+    wanted = (requested or "").strip("/").casefold()
+    return bool(wanted) and (wanted in (name.casefold(), path.casefold()) or path.casefold().endswith(f"/{wanted}"))
 
 
 def _check_named(root: Path, folders: Sequence[Folder], options: DataOptions) -> None:

@@ -141,6 +141,9 @@ def describe_images(scans: Sequence[ImageScan]) -> list[str]:
         messages.append(
             f"{images} {value:g}, far below all other values: if it means no data, use --nodata={value:.9g}."
         )
+    if count := sum(scan.resized for scan in scans):
+        masks = pluralise(count, "mask was", "masks were")
+        messages.append(f"{masks} resized to the size of its image, by nearest neighbours (--resize-masks).")
     if count := sum(scan.bands_last for scan in scans):
         stacks = pluralise(count, "stack of pages is", "stacks of pages are")
         messages.append(f"{stacks} read as (height, width, bands), which fits the masks (--pages reads pages).")
@@ -165,7 +168,13 @@ def _keeps_alpha(scans: Sequence[ImageScan], messages: list[str], options: DataO
     kinds = Counter(scan.alpha for scan in scans if scan.alpha)
     if not kinds:
         return False
-    keeps = options.alpha == "keep" or (options.alpha == "auto" and kinds["data"] > kinds["transparency"])
+    copies = sum(scan.alpha_is_mask for scan in scans)
+    keeps = options.alpha == "keep" or (options.alpha == "auto" and kinds["data"] - copies > kinds["transparency"])
+    if copies:
+        text = f"The alpha channel of {pluralise(copies, 'image')} is the mask"
+        used = "used as a channel, from which a network reads the answer" if keeps else "dropped (--alpha keep uses it)"
+        messages.append(f"{text}: {used}.")
+        return keeps
     if not keeps and not kinds["data"]:
         return False  # as single images report
     number = max(scan.channels for scan in scans if scan.alpha) + 1

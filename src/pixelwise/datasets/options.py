@@ -63,6 +63,8 @@ class DataOptions:
         "none" switches the detection of groups off.
     val_share : float
         Fraction of the training images used for validation if no validation split is given.
+    resize_masks : bool
+        Masks that show the field of their image at another scale are resized to it, by nearest neighbours.
     allow_missing : bool
         Ignore images without a mask, and masks without an image.
     missing_empty : bool
@@ -108,6 +110,7 @@ class DataOptions:
     alpha: Literal["auto", "drop", "keep"] = "auto"
     group_by: str | None = None
     val_share: float = 0.2
+    resize_masks: bool = False
     allow_missing: bool = False
     missing_empty: bool = False
     allow_duplicates: bool = False

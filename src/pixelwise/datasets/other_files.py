@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pixelwise.errors import printable
+from pixelwise.io.read import is_volume_folder
 from pixelwise.text import pluralise
 
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -17,8 +18,9 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".czi", ".nd2", ".lif", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".scn", ".ims"),
      "Export them as TIFF, such as with Bio-Formats or QuPath."),
     ((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), "Unpack them first."),
-    ((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg"), "Export their frames as PNG."),
-    ((".heic", ".heif", ".avif", ".jp2", ".exr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
+    ((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg"),
+      "Put masks beside them, masks/NAME.mp4 or masks/NAME/0000.png, or export their frames as PNG."),
+    ((".heic", ".heif", ".exr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
      "Save them as PNG or TIFF."),
 )  # fmt: skip
 _BOXES = frozenset(("xmin", "x_min", "bbox", "x1", "left", "xtl", "bbox_x"))
@@ -56,6 +58,16 @@ def describe_unread_annotations(root: Path) -> str:
     if ending == ".csv" and _has_columns_of_boxes(first):
         return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
     return f"{files} {'has' if count == 1 else 'have'} no format that can be read: export masks as PNG, or COCO."
+
+
+def describe_slices(images: Sequence[Path]) -> str:
+    """Return a sentence on planes beside volumes, which may be the masks of their slices; empty if there are none."""
+    volumes = sum(is_volume_folder(path) for path in images)
+    if not 0 < volumes < len(images):
+        return ""
+    series, planes = pluralise(volumes, "DICOM series", "DICOM series"), pluralise(len(images) - volumes, "image")
+    hint = "masks of slices are read if those of each series are saved as one volume, such as .nii.gz"
+    return f"{series} and {planes}: {hint}."
 
 
 def _has_boxes(path: Path) -> bool:

@@ -37,7 +37,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "unreadable image": ("a readable image", "Save it again as PNG or TIFF, or remove it."),
     "unreadable mask": ("a readable mask", "Save it again as PNG or TIFF, or remove it."),
     "float mask": ("whole numbers in a mask", "Save class or object numbers as 8- or 16-bit PNG or TIFF."),
-    "size mismatch": ("masks of the size of their images", "Export the mask again at the size of its image."),
+    "size mismatch": (
+        "masks of the size of their images",
+        "Export the mask again at the size of its image, or scale it if it shows the same field: --resize-masks.",
+    ),
     "geometry mismatch": (
         "masks on the grid of their volumes",
         "Resample the mask onto its volume, or copy the header of the volume.",

@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, Num
 from scipy import ndimage
 
-from pixelwise.datasets.annotation_values import AnnotationValues, read_values
+from pixelwise.datasets.annotation_values import AnnotationValues, read_values, resized
 from pixelwise.datasets.annotations import Annotation, MaskFile, Shapes, files_of_annotation
 from pixelwise.datasets.folder_layout import Pair
+from pixelwise.datasets.images.alpha import alpha_is_mask, is_constant, is_cut_out
 from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.memory_order import interleave, is_interleaved
 from pixelwise.datasets.images.missing_pixels import channel_mean, edge_agreement, undeclared_nodata
@@ -67,7 +68,8 @@ class ScanOptions:
     """How pairs are read: TIFF pages as channels, class names of the annotations, and whether they are objects.
 
     `both_orientations`: images with an EXIF orientation are also scanned as they are stored. `detailed` is that of
-    `measure_values`. `observe` gets what was decoded.
+    `measure_values`. `observe` gets what was decoded. `alpha_masks`: masks are the alpha channels of their files.
+    `resize_masks` is that of `DataOptions`.
     """
 
     pages: int | None = None
@@ -77,6 +79,8 @@ class ScanOptions:
     both_orientations: bool = False
     detailed: bool = True
     observe: Callable[[Decoded], None] | None = None
+    alpha_masks: bool = False
+    resize_masks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +88,10 @@ class ImageScan:
     """The result for one pair or one image; unreadable files are None and have an issue.
 
     `overlap` is the number of pixels in several masks of the image; `alpha`, `missing` and `bands_last` are those of
-    `io.read.Image`. `reoriented`: the image or its mask has an orientation; `edges`: how much stronger the edges of
-    such an image are along those of its mask; `stored`: its scan without the orientation. `undeclared` is that of
-    `undeclared_nodata`. `grid` and `orientation` are those of a volume, the latter as it is stored;
-    `georeference` is that of a map.
+    `io.read.Image`, `alpha_is_mask` is that of `images.alpha`. `resized`: the mask was, to `size`. `reoriented`: the
+    image or its mask has an orientation; `edges`: how much stronger the edges of such an image are along those of its
+    mask; `stored`: its scan without the orientation. `undeclared` is that of `undeclared_nodata`. `grid` and
+    `orientation` are those of a volume, the latter as it is stored; `georeference` is that of a map.
     """
 
     channels: int = 0
@@ -101,6 +105,8 @@ class ImageScan:
     issues: tuple[Issue, ...] = ()
     notes: tuple[str, ...] = ()
     alpha: str = ""
+    alpha_is_mask: bool = False
+    resized: bool = False
     missing: float = 0.0
     bands_last: bool = False
     reoriented: bool = False
@@ -139,9 +145,13 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
         issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
+    size = None if pixels is None or pixels.ndim != 3 else pixels.shape[1:]
+    if options.resize_masks and size is not None and read is not None and is_rescaled(size, read.mask.size):
+        read = resized(read, size)
+        pair = replace(pair, annotation=replace(pair.annotation, size=size))
     mask = read.mask if read is not None else None
     if image is not None and mask is not None:
-        issues += _compare_pair(pair, image, mask)
+        issues += _compare_pair(pair, image, mask, options)
     scan = ImageScan() if image is None else _scan_pixels(image)
     measured = None if mask is None else _measure(mask, image, options)
     if image is not None and read is not None and options.observe is not None:
@@ -165,6 +175,8 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         mask_size=None if mask is None else mask.size,
         mask=measured,
         overlap=0 if read is None else read.overlap,
+        resized=isinstance(pair.annotation, MaskFile) and pair.annotation.size is not None,
+        alpha_is_mask=image is not None and mask is not None and alpha_is_mask(image, mask),
         notes=(*scan.notes, *_mask_notes(mask)),
         issues=tuple(issues),
         edges=_edges(image, mask) if turned and scan.grid is None else 0.0,
@@ -315,20 +327,22 @@ def _sum_bands(rows: Num[np.ndarray, "size width"], edges: Int64[np.ndarray, "33
     return bands
 
 
-def _compare_pair(pair: Pair, stored: Image, mask: MaskImage) -> list[Issue]:
+def _compare_pair(pair: Pair, stored: Image, mask: MaskImage, options: ScanOptions) -> list[Issue]:
     pixels = stored.pixels
     size, size_of_mask = pixels.shape[1:], mask.size
     if size != size_of_mask:
         return [Issue(kind="size mismatch", text=_describe_sizes(pair, size, size_of_mask))]
     if stored.grid is not None and mask.grid is not None and (text := stored.grid.difference(mask.grid, size)):
         return [Issue(kind="geometry mismatch", text=f"image and mask have {text}")]
-    cut_out = mask.alpha is not None and not stored.alpha and bool((mask.alpha != mask.alpha.flat[0]).any())
-    if not isinstance(pair.annotation, MaskFile) or cut_out:  # the image with the mask in its alpha channel
+    if not isinstance(pair.annotation, MaskFile) or options.alpha_masks or is_cut_out(stored, mask):
         return []
     other = np.moveaxis(mask.values, -1, 0) if mask.coloured else mask.values
     image = pixels if mask.coloured else pixels[0]
     if other.shape == image.shape and _are_equal(other, image) and (other != other.flat[0]).any():
-        return [Issue(kind="mask is the image", text=f"{pair.annotation.path.name} has the same pixels as the image")]
+        text = f"{pair.annotation.path.name} has the same pixels as the image"
+        if mask.alpha is not None and not is_constant(mask.alpha):
+            text += "; if its transparency is the mask: --mask-values alpha"
+        return [Issue(kind="mask is the image", text=text)]
     return []
 
 
@@ -349,8 +363,21 @@ def _describe_sizes(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) ->
         reoriented = any(probe(path).reoriented for path in files)
         cause = "only one of them has an EXIF orientation" if reoriented else "one of them is transposed"
         return f"{text}: {cause}"
-    larger, smaller = max(size, mask), min(size, mask)
-    if all(smaller) and larger[0] % smaller[0] == 0 and larger[0] // smaller[0] == larger[1] / smaller[1]:
-        name = "the image" if size == larger else "the mask"
-        return f"{text}: {name} is larger by a factor of {larger[0] // smaller[0]}"
+    if is_rescaled(size, mask) and isinstance(pair.annotation, MaskFile):
+        name, factor = ("image", size[0] / mask[0]) if size > mask else ("mask", mask[0] / size[0])
+        return f"{text}: the {name} is larger by a factor of {factor:.3g}; --resize-masks scales the mask to its image"
     return text
+
+
+def is_rescaled(size: tuple[int, ...], mask: tuple[int, ...]) -> bool:
+    """Return whether height and width of a mask are those of its image times a factor, but for rounding.
+
+    >>> is_rescaled((299, 299), (256, 256)), is_rescaled((300, 200), (200, 150)), is_rescaled((20, 30), (20, 30))
+    (True, False, False)
+    """
+    if size == mask or len(size) != 2 or len(mask) != 2 or not all((*size, *mask)):
+        return False
+    (low, high), (low_of_mask, high_of_mask) = sorted(size), sorted(mask)
+    same_way = (size[0] >= size[1]) == (mask[0] >= mask[1]) or low == high or low_of_mask == high_of_mask
+    large, small = max((high, low), (high_of_mask, low_of_mask)), min((high, low), (high_of_mask, low_of_mask))
+    return same_way and abs(large[1] - small[1] * large[0] / small[0]) <= large[0] / small[0]

@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.io.array_paths import ARRAY_KINDS, PAGES
+from pixelwise.io.array_paths import ARRAY_KINDS, FRAMES, PAGES
 from pixelwise.io.arrays.read import decode_array, read_array_header
 from pixelwise.io.headers import Header, apply_orientation, check_size, decoding, open_image_file
 from pixelwise.io.images import Orientation
-from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_pillow_header
+from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_jpeg2000_header, read_pillow_header
 from pixelwise.io.png import decode_png, read_png_header
 from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume
@@ -35,10 +35,12 @@ def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
         The header is damaged, or describes an unsupported image.
     """
     with decoding(path, kind):
-        if kind in (*ARRAY_KINDS.values(), PAGES):
+        if kind in (*ARRAY_KINDS.values(), PAGES, FRAMES):
             return read_array_header(path)
         if kind == "PNG":
             return read_png_header(file, path)
+        if kind == "JPEG2000":
+            return read_jpeg2000_header(file, path)
         return read_tiff_header(file, path) if kind == "TIFF" else read_pillow_header(file, kind, path)
 
 
@@ -53,7 +55,7 @@ def _decode(
                 return decode_tiff(file, path, header), ()
             case "JPEG":
                 return decode_jpeg(file)
-            case "NPY" | "NPZ" | "HDF5" | "MAT" | "TIFF pages":
+            case "NPY" | "NPZ" | "HDF5" | "MAT" | "TIFF pages" | "frames":
                 return decode_array(path), ()
             case kind:
                 return decode_pillow(file, kind), ()

@@ -25,7 +25,7 @@ from pixelwise.io.georeference import Georeference
 MAX_PIXELS = 2_000_000_000
 """Default pixel limit of one image; the decoders' own limits are far smaller."""
 
-IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP, GIF or PPM image"
+IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000 or PPM image"
 _SAMPLES_PER_PIXEL = 4  # the pixel limit assumes RGBA; more channels allow fewer pixels
 
 _HEAD = 1024
@@ -40,6 +40,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
     (b"NRRD0", "NRRD"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
 )
 # Other formats that are often given as images: offset, signature, name, hint.
 _CONVERT = "Export it as TIFF or PNG first."
@@ -54,8 +55,7 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),
     (0, b"\x89HDF", "an HDF5 file", "Name it .h5."),
     (0, b"\x93NUMPY", "a NumPy array file", "Name it .npy."),
-    (0, b"\0\0\0\x0cjP", "a JPEG 2000 file", "Save it as TIFF or PNG first."),
-    (4, b"ftyp", "a HEIC, AVIF or video file", "Save it as PNG first."),
+    (4, b"ftyp", "a HEIC or video file", "Save it as PNG first."),
     (0, b"%PDF", "a PDF document", "Export its image as PNG first."),
     (0, b"%!PS", "a PostScript (EPS) drawing", "Save it as PNG first."),
     (0, b"\xd7\xcd\xc6\x9a", "a WMF drawing", "Save it as PNG first."),
@@ -231,6 +231,8 @@ def _detect_format(file: BinaryIO, path: Path) -> str:
             return kind
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
+    if head[4:8] == b"ftyp" and b"avi" in (head[8:11], head[16:19], head[20:23], head[24:27]):  # avif, avis
+        return "AVIF"
     if re.match(rb"P[1-6][\s#]", head):
         return "PPM"
     if (volume := _volume_format(head)) is not None:

@@ -95,6 +95,8 @@ class Image:
     stored_orientation : str
         Of a volume: the letters of its axes x, y, z in the file, such as "LPS"; empty if unknown. What is read is
         turned to "RAS".
+    alpha_values : (height, width) array, or None
+        A dropped alpha channel with several values.
     """
 
     pixels: Num[np.ndarray, " channels *space"]
@@ -108,6 +110,7 @@ class Image:
     georeference: Georeference | None = None
     grid: Grid | None = None
     stored_orientation: str = ""
+    alpha_values: Num[np.ndarray, "height width"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,6 @@
-"""Read JPEG, BMP, WebP, GIF, PPM, PGM, PBM and PNG of low bit depth with Pillow, restricted to the detected format.
+"""Read JPEG, BMP, WebP, AVIF, GIF, PPM, PGM, PBM and PNG of low bit depth with Pillow, in the detected format alone.
+
+JPEG 2000 is decoded by OpenJPEG through imagecodecs, which keeps 16 bits.
 
 Loading truncated images stays off in Pillow: a truncated file would be returned as an image that is partly gray.
 """
@@ -22,6 +24,7 @@ from pixelwise.io.headers import Header
 
 _ORIENTATION = 0x0112
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")  # markers of JPEG frames with arithmetic codes
+_JP2_HEAD = 1 << 16  # bytes that hold the headers of a JPEG 2000 file
 _BAND = 1 << 22  # samples copied from Pillow at a time
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBX": 3, "CMYK": 3, "RGBA": 4}
 # A lock: the pixel limit and the warning filters are global to the process.
@@ -49,7 +52,7 @@ def open_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillo
 
 
 def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
-    """Read the header of a JPEG, BMP, WebP, GIF, PPM, PGM or PBM file."""
+    """Read the header of a JPEG, BMP, WebP, AVIF, GIF, PPM, PGM or PBM file."""
     if kind == "BMP":
         _check_bmp(file, path)
     if kind == "WEBP":
@@ -67,8 +70,8 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
         messages = caught + messages
         if image.mode == "CMYK":
             messages += ("CMYK colours were converted to RGB",)
-        if kind == "WEBP" and getattr(image, "n_frames", 1) > 1:
-            messages += ("animated WebP: only the first frame is used",)
+        if kind in ("WEBP", "AVIF") and getattr(image, "n_frames", 1) > 1:
+            messages += (f"animated {'WebP' if kind == 'WEBP' else kind}: only the first frame is used",)
         if kind == "GIF":
             messages += _check_gif(image, path)
         return Header(
@@ -81,15 +84,42 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
             orientation=orientation,
             palette=None if kind == "GIF" else _palette_of(image),
             bilevel=image.mode == "1",
-            lossy=kind == "JPEG" or (kind == "WEBP" and _webp_is_lossy(file)),
+            lossy=kind in ("JPEG", "AVIF") or (kind == "WEBP" and _webp_is_lossy(file)),
             warnings=messages,
         )
 
 
 def decode_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Shaped[np.ndarray, "channels height width"]:
     """Decode the samples: palette indices are kept (except in GIF), one-bit images become 0 and 1, CMYK becomes RGB."""
+    if kind == "JPEG2000":
+        file.seek(0)
+        samples = imagecodecs.jpeg2k_decode(file.read())
+        return samples[None] if samples.ndim == 2 else np.ascontiguousarray(samples.transpose(2, 0, 1))
     with open_pillow(file, kind) as (image, _):
         return _samples(image.convert(_gif_mode(image)) if kind == "GIF" else image)
+
+
+def read_jpeg2000_header(file: BinaryIO, path: Path) -> Header:
+    """Read the image header box (ISO/IEC 15444-1, I.5.3.1), and whether the wavelet is the irreversible one (A.6.1)."""
+    file.seek(0)
+    content = file.read(_JP2_HEAD)
+    at, cod = content.find(b"ihdr"), content.find(b"\xff\x52")
+    if at < 0 or len(content) < at + 15:
+        hint = "The file is damaged; download or export it again."
+        raise BadImage("a JPEG 2000 image", "a file without an image header", hint, path)
+    height, width, channels, depth = struct.unpack(">IIHB", content[at + 4 : at + 15])
+    bits, signed = (depth & 0x7F) + 1, bool(depth & 0x80)
+    if signed or bits > 16:  # also 255: other depths for each channel
+        got = "signed samples" if signed and depth != 255 else f"{bits} bits"
+        raise BadImage("samples of 1 to 16 bits", got, "Save it as TIFF.", path)
+    return Header(
+        format="JPEG2000",
+        height=height,
+        width=width,
+        channels=channels,
+        dtype="uint8" if bits <= 8 else "uint16",
+        lossy=0 <= cod < len(content) - 13 and content[cod + 13] == 0,
+    )
 
 
 def decode_jpeg(file: BinaryIO) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:

@@ -73,7 +73,10 @@ _SMALL_NUMBER = 8  # the smallest number in a mask with numbers in its red chann
 _BRIGHT = 255  # a mask with smooth edges has this value of red too
 _LOSSY_GRAY = 16  # largest difference between the channels of a gray image that was saved as colour JPEG
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", *VOLUME_SUFFIXES)
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".jp2", ".avif",
+    *VOLUME_SUFFIXES,
+)  # fmt: skip
 
 
 def probe(path: Path, exif: Orientation = "apply", *, volumes: bool = False) -> ImageInfo:
@@ -204,9 +207,11 @@ def read_image(
     elif header.white_is_zero:
         samples = invert(samples)
     alpha: Literal["", "constant", "transparency", "data"] = ""
+    alpha_values = None
     if header.alpha and channels != len(samples):
         alpha = alpha_kind(samples[-1])
         messages += (_ALPHA_NOTES[alpha],)
+        alpha_values = samples[-1] if alpha != "constant" and samples.dtype.kind in "iuf" else None
         samples = samples[:-1]
     grid = None
     if is_stack(header, pages, options.volumes):
@@ -219,7 +224,10 @@ def read_image(
         spacing = spacing[1], spacing[0]
     reoriented = header.orientation != 1
     place = place_of(header, options)
-    return Image(pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype, place, grid)
+    return Image(
+        pixels, spacing, messages, alpha, missing, bands_last, reoriented, header.dtype, place, grid,
+        alpha_values=alpha_values,
+    )  # fmt: skip
 
 
 def _volume_image(path: Path, volume: Volume, options: ReadOptions) -> Image:

@@ -145,20 +145,34 @@ def test_without_black_the_background_is_the_larger_area() -> None:
 
 @pytest.mark.parametrize("image_has_alpha", [False, True])
 def test_the_image_with_its_mask_in_the_alpha_channel(tmp_path: Path, image_has_alpha: bool) -> None:
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-    for seed, drawn in enumerate(DRAWN):
-        rgb = np.dstack([photo(drawn, seed)] * 3)
-        cut_out = np.dstack([rgb, (255 * (drawn > 0)).astype(np.uint8)])
-        Image.fromarray(cut_out if image_has_alpha else rgb).save(tmp_path / "images" / f"{seed}.png")
-        Image.fromarray(cut_out).save(tmp_path / "masks" / f"{seed}.png")
-    if image_has_alpha:  # control: the mask is a copy of its image
-        with pytest.raises(BadDataset, match="mask is the image"):
-            load_dataset(tmp_path)
-        return
-    dataset = load_dataset(tmp_path)
+    dataset = load_dataset(cut_outs(tmp_path, image_has_alpha=image_has_alpha))
+    assert dataset.channels == 3
     for case in dataset.cases:
         assert np.array_equal(dataset.read(case).labels, DRAWN[int(case.name)] > 0)
+
+
+def test_copies_of_images_with_pixels_without_a_measurement_are_asked_about(tmp_path: Path) -> None:
+    """Control: what is transparent is of one colour, as around the image of a plane; the flag decides."""
+    folder = cut_outs(tmp_path, image_has_alpha=True, hidden=255)
+    with pytest.raises(BadDataset, match="mask is the image") as caught:
+        load_dataset(folder)
+    assert "--mask-values alpha" in str(caught.value)
+    dataset = load_dataset(folder, mask_values="alpha")
+    assert all(np.array_equal(dataset.read(case).labels, DRAWN[int(case.name)] > 0) for case in dataset.cases)
+
+
+def cut_outs(folder: Path, *, image_has_alpha: bool, hidden: int | None = None) -> Path:
+    """Masks that are the images with transparency; `hidden` is the colour of what is transparent, if there is one."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for seed, drawn in enumerate(DRAWN):
+        rgb = np.dstack([photo(drawn, seed)] * 3)
+        if hidden is not None:
+            rgb[drawn == 0] = hidden
+        cut_out = np.dstack([rgb, (255 * (drawn > 0)).astype(np.uint8)])
+        Image.fromarray(cut_out if image_has_alpha else rgb).save(folder / "images" / f"{seed}.png")
+        Image.fromarray(cut_out).save(folder / "masks" / f"{seed}.png")
+    return folder
 
 
 def test_indices_of_one_colour_are_told_apart_by_their_numbers() -> None:

@@ -2,18 +2,20 @@
 
 Roles and splits are words in the names of folders, files and arrays: ``x_train.npy`` + ``y_train.npy``, ``train.npz``
 with ``images`` and ``masks``, ``cell_3.h5`` with ``raw`` and ``label``, ``images/a.npy`` + ``masks/a.npy``. The images
-of a stack are cases; those of one stack of several are a group, as they may be slices of one volume. Sources: NumPy,
-"numpy.lib.format"; PlantSeg and ilastik documentation for ``raw`` and ``label``.
+of a stack are cases; those of one stack of several are a group, as they may be slices of one volume. Masks with several
+channels are classes, object numbers of classes, or both (`io.arrays.parts`). Sources: NumPy, "numpy.lib.format";
+PlantSeg and ilastik documentation for ``raw`` and ``label``; PanNuke, CoNIC and TissueNet.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
+from pixelwise.datasets.formats.array_masks import with_parts
 from pixelwise.datasets.formats.json_content import find_files
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, MASK_WORDS, SPLIT_WORDS, natural_key
 from pixelwise.datasets.naming.outputs import PICKLED_SUFFIX
@@ -22,7 +24,8 @@ from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, BadImage, printable
 from pixelwise.io.array_paths import ARRAY_KINDS
 from pixelwise.io.arrays.matlab import main_mask
-from pixelwise.io.arrays.read import MAX_CHANNELS, StoredArray, list_arrays
+from pixelwise.io.arrays.parts import LAST, MARK
+from pixelwise.io.arrays.read import MAX_BANDS, MAX_CHANNELS, StoredArray, image_axes, list_arrays
 from pixelwise.io.read import SUFFIXES
 from pixelwise.text import pluralise
 
@@ -36,7 +39,7 @@ _SHOWN = 3
 class _Source:
     """An array, or an ordinary image file, which has no shape.
 
-    `key` are the words of `parts` without roles, `own` those of the last part.
+    `key` are the words of `parts` without roles, `own` those of the last part; `is_mask_file` is of an ordinary file.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class _Source:
     is_image: bool
     split: Split | None
     shape: tuple[int, ...] = field(default=())
+    is_mask_file: bool = False
 
 
 def recognise(root: Path) -> bool:
@@ -54,7 +58,7 @@ def recognise(root: Path) -> bool:
     if not any(name.casefold().endswith(tuple(ARRAY_KINDS)) for _, _, names in os.walk(root) for name in names):
         return False
     sources = _sources(root)
-    other_masks = any(not source.shape and not source.is_image for source in sources)  # in ordinary image files
+    other_masks = any(source.is_mask_file for source in sources)
     return any(image.shape or not other_masks for image, _ in _pair(sources))
 
 
@@ -68,25 +72,28 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """
     images: list[AnnotatedImage] = []
     texts: list[str] = []
-    pairs = _pair(_sources(root))
+    pairs = _pair(_sources(root, options.task))
+    notes: list[str] = []
     for image, mask in pairs:
-        count, shown = _match(image, mask)
-        texts.append(f"{_name(root, image.path)} {shown} with {_name(root, mask.path)}")
-        images += _cases(root, image, mask, count)
+        match = _match(image, mask)
+        cases = list(_cases(root, image, mask, match))
+        images += with_parts(cases, match.mask_channels, options, notes)
+        texts.append(f"{_name(root, image.path)} ({match.axes}) with {_name(root, mask.path)}")
         if len(images) > MAX_CASES:
             hint = "Split the data set."
             raise BadDataset(f"at most {MAX_CASES} images", f"{len(images)} or more", hint, root)
     more = f", and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
     text = f"{pluralise(len(texts), 'array of images', 'arrays of images')}: {'; '.join(texts[:_SHOWN])}{more}."
     instances = True if options.task == "instance" else None
-    return AnnotatedSet(format="arrays", images=tuple(images), instances=instances, messages=(text,))
+    messages = (text, *dict.fromkeys(notes))
+    return AnnotatedSet(format="arrays", images=tuple(images), instances=instances, messages=messages)
 
 
 def _is_read(path: Path) -> bool:
     return not path.name.casefold().endswith(PICKLED_SUFFIX)
 
 
-def _sources(root: Path) -> list[_Source]:
+def _sources(root: Path, task: str = "auto") -> list[_Source]:
     """Return all arrays below a folder, and the image files beside them."""
     found: list[tuple[Path, tuple[int, ...]]] = []
     named: dict[Path, Path] = {}  # a file that stands for the mask in it, by the path of the mask
@@ -94,8 +101,8 @@ def _sources(root: Path) -> list[_Source]:
         ending = path.suffix.casefold()
         if ending in ARRAY_KINDS and _is_read(path):
             arrays = _arrays(path)
-            main = main_mask({array.path.relative_to(path).as_posix(): array for array in arrays})
-            if ARRAY_KINDS[ending] == "MAT" and main is not None:
+            main = _main_mask(path, arrays, task) if ARRAY_KINDS[ending] == "MAT" else None
+            if main is not None:
                 arrays = [array for array in arrays if array.path == path / main]
                 named[path / main] = path
             found += [(array.path, array.shape) for array in arrays]
@@ -108,6 +115,14 @@ def _sources(root: Path) -> list[_Source]:
         for (path, shape), name in zip(found, names, strict=True)
     ]
     return sorted(sources, key=lambda source: natural_key(str(source.path)))
+
+
+def _main_mask(path: Path, arrays: Sequence[StoredArray], task: str) -> str | None:
+    """Return the name of the mask in a MAT file of masks; None if it has images too."""
+    names = {array.path.relative_to(path).as_posix(): array for array in arrays}
+    if any(word in _IMAGES for name in names for word in _components(Path(name))[-1]):
+        return None
+    return main_mask(names, classes=task == "multiclass")
 
 
 def _arrays(path: Path) -> list[StoredArray]:
@@ -164,6 +179,7 @@ def _source(
         is_image=not is_mask and (bool(said & _IMAGES) or not shape),
         split=splits[0] if splits else None,
         shape=shape,
+        is_mask_file=is_mask and not shape,
     )
 
 
@@ -185,7 +201,12 @@ def _name_of(image: Sequence[str], mask: Sequence[str]) -> str:
 def _pair(sources: Sequence[_Source]) -> list[tuple[_Source, _Source]]:
     """Return the images whose words are those of one mask alone, and their masks; if there are none, by own names."""
     pairs = _pair_by(sources, lambda source: source.key)
-    return pairs or _pair_by([source for source in sources if source.own], lambda source: source.own)
+    pairs = pairs or _pair_by([source for source in sources if source.own], lambda source: source.own)
+    if pairs or any(source.shape and source.is_mask for source in sources):
+        return pairs
+    # arrays without a word for their role, with masks in ordinary files
+    plain = [replace(source, is_image=bool(source.shape), is_mask=source.is_mask_file) for source in sources]
+    return _pair_by([source for source in plain if source.own], lambda source: source.own)
 
 
 def _pair_by(sources: Sequence[_Source], key: Callable[[_Source], tuple[str, ...]]) -> list[tuple[_Source, _Source]]:
@@ -203,53 +224,97 @@ def _pair_by(sources: Sequence[_Source], key: Callable[[_Source], tuple[str, ...
     ]
 
 
-def _match(image: _Source, mask: _Source) -> tuple[int | None, str]:
-    """Return the number of images in a stack (None: no stack), and the axes as text."""
+@dataclass(frozen=True, kw_only=True)
+class _Meaning:
+    """What an array may be: the number of images (None: one image), their size and channels, the axes."""
+
+    count: int | None = None
+    size: tuple[int, ...]
+    channels: int = 1
+    axes: str
+    last: bool = False  # the images are on the last axis
+
+    def path_of(self, path: Path, index: int | None) -> Path:
+        """Return the path of an image; many channels that are the first axis are named."""
+        path = path if index is None else path / LAST / str(index) if self.last else path / str(index)
+        first = self.axes.endswith("channels, height, width") and self.channels > MAX_CHANNELS
+        return path / f"{MARK}0-{self.channels - 1}" if first else path
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Match:
+    """How the images of an array and their masks belong together; no count: one image, as `axes` describes it."""
+
+    count: int | None = None
+    axes: str
+    image: _Meaning | None = None
+    mask: _Meaning | None = None
+
+    @property
+    def mask_channels(self) -> int:
+        """The number of channels of a mask."""
+        return self.mask.channels if self.mask is not None else 1
+
+
+def _match(image: _Source, mask: _Source) -> _Match:
+    """Return how the images of an array and their masks belong together."""
     if not image.shape:
-        if len(mask.shape) == 2 or mask.shape[-1] == 1 or mask.shape[0] == 1:
-            return None, "(an image)"
+        single = next((one for one in _meanings(mask.shape, MAX_BANDS) if one.count is None), None)
+        if single is not None or 1 in (mask.shape[0], mask.shape[-1]):
+            return _Match(axes="an image", mask=single)
+    elif not mask.shape:
+        single = next((one for one in _meanings(image.shape, MAX_BANDS) if one.count is None), None)
+        if single is not None:
+            return _Match(axes=single.axes, image=single)
     else:
-        for channels in (1, MAX_CHANNELS):  # of masks: several are classes, or colours
-            meanings = product(_meanings(image.shape), _meanings(mask.shape, channels))
-            for (count, size, axes), (masks, mask_size, _) in meanings:
-                if (count, size) == (masks, mask_size):
-                    return count, f"({axes})"
+        for channels in (1, MAX_CHANNELS, MAX_BANDS):  # of masks: several are classes, or colours
+            meanings = product(_meanings(image.shape, MAX_BANDS), _meanings(mask.shape, channels))
+            for one, other in meanings:
+                if (one.count, one.size) == (other.count, other.size):
+                    return _Match(count=one.count, axes=one.axes, image=one, mask=other)
     shapes = " and ".join(" x ".join(map(str, source.shape)) or "an image" for source in (image, mask))
     hint = "Save stacks as (images, height, width) or (images, height, width, channels), masks without channels."
     raise BadDataset("images and masks of one size", f"arrays of {shapes}", hint, mask.path)
 
 
-def _meanings(
-    shape: tuple[int, ...], channels: int = MAX_CHANNELS
-) -> Iterator[tuple[int | None, tuple[int, ...], str]]:
-    """Yield what an array may be, likely ones first: the number of images (None: one image), their size, the axes."""
-    rank = len(shape)
-    if rank in (3, 4):
-        yield from (
-            (shape[0], size, f"images, {axes}") for one, size, axes in _meanings(shape[1:], channels) if one is None
-        )
-    if rank == 2:
-        yield None, shape, "height, width"
-    elif rank == 3 and shape[2] <= channels:
-        yield None, shape[:2], "height, width, channels"
-    elif rank == 3 and shape[0] <= channels:
-        yield None, shape[1:], "channels, height, width"
+def _meanings(shape: tuple[int, ...], channels: int) -> Iterator[_Meaning]:
+    """Yield what an array may be, likely ones first, with at most so many channels."""
+    stacked = len(shape) in (3, 4)
+    if stacked and (one := _single(shape[1:], channels)) is not None:
+        yield replace(one, count=shape[0], axes=f"images, {one.axes}")
+    if (one := _single(shape, channels)) is not None:
+        yield one
+    if stacked and (one := _single(shape[:-1], channels)) is not None and one.axes.startswith("height"):
+        yield replace(one, count=shape[-1], axes=f"{one.axes}, images", last=True)
 
 
-def _cases(root: Path, image: _Source, mask: _Source, count: int | None) -> Iterator[AnnotatedImage]:
+def _single(shape: tuple[int, ...], channels: int) -> _Meaning | None:
+    """Return what one image of a shape is, with at most so many channels."""
+    if len(shape) == 2:
+        return _Meaning(size=shape, axes="height, width")
+    axes = image_axes(shape, channels_named=channels > MAX_CHANNELS)
+    if axes == "yxc" and shape[2] <= channels:
+        return _Meaning(size=shape[:2], channels=shape[2], axes="height, width, channels")
+    if axes == "cyx" and shape[0] <= channels:
+        return _Meaning(size=shape[1:], channels=shape[0], axes="channels, height, width")
+    return None
+
+
+def _cases(root: Path, image: _Source, mask: _Source, match: _Match) -> Iterator[AnnotatedImage]:
     split = image.split or mask.split
     name = _name_of(image.parts, mask.parts) or split or "image"
-    if count is None:
-        yield AnnotatedImage(name=name, image=image.path, annotation=MaskFile(path=mask.path), split=split)
-        return
-    digits = len(str(count - 1))
-    for index in range(count):
+    digits = len(str((match.count or 1) - 1))
+    for index in range(match.count) if match.count is not None else (None,):
+        own, drawn = (
+            source.path if meaning is None else meaning.path_of(source.path, index)
+            for source, meaning in ((image, match.image), (mask, match.mask))
+        )
         yield AnnotatedImage(
-            name=f"{name}_{index:0{digits}}",
-            image=image.path / str(index),
-            annotation=MaskFile(path=mask.path / str(index)),
+            name=name if index is None else f"{name}_{index:0{digits}}",
+            image=own,
+            annotation=MaskFile(path=drawn),
             split=split,
-            group=_name(root, image.path),
+            group="" if index is None else _name(root, image.path),
         )
 
 

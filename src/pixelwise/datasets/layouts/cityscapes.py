@@ -4,6 +4,7 @@ Cordts et al. 2016, "The Cityscapes Dataset for Semantic Urban Scene Understandi
 cityscapesscripts/helpers/labels.py. Of the files of one image, ``_labelIds`` has the classes.
 """
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ NAME = "Cityscapes"
 _IMAGES = "leftImg8bit"
 _TRUTHS = ("gtFine", "gtCoarse")
 _KINDS = ("labelIds", "labelTrainIds")
+_LOOKED = 100  # label files
 _VOID = 6  # ids up to this one are not scored
 IGNORED_TRAIN_ID = 255
 # id -> name, colour; the train id of the 19 scored classes is their position among them
@@ -94,7 +96,12 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 
 def _has_format(folder: Path) -> bool:
-    return (folder / _IMAGES).is_dir() and any((folder / truth).is_dir() for truth in _TRUTHS)
+    """Return whether there are images and truth; label files with other endings are those of sets such as IDD."""
+    found = [folder / truth for truth in _TRUTHS if (folder / truth).is_dir()]
+    if not (folder / _IMAGES).is_dir() or not found:
+        return False
+    masks = [path for truth in found for path in islice(truth.rglob("*.png"), _LOOKED)]
+    return not masks or any(path.stem.endswith(_KINDS) for path in masks)
 
 
 def _mask_of(base: Path, image: Path) -> Path | None:

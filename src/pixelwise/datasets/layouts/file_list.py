@@ -1,19 +1,21 @@
-"""A table of images and masks: CSV, or lines of two paths.
+r"""A table of images and masks: CSV, or lines of two paths.
 
 A table has a header with the columns ``image`` and ``mask``, and if wanted ``split`` and ``group``; the separator is a
 comma, semicolon or tab. A list without a header has an image and a mask per line; its file name may state the split,
-such as ``train.txt``. Paths are relative to the file, or absolute.
+such as ``train.txt``. Paths are relative to the file, or those of another machine, of which the longest matching end
+counts: ``C:\Users\me\images\1.png``.
 """
 
 import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
+from pixelwise.datasets.formats.image_index import ImageIndex
 from pixelwise.datasets.layouts.image_folders import is_image, split_in_name
-from pixelwise.datasets.naming.folder_names import read_folder_name
+from pixelwise.datasets.naming.folder_names import normalised, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
@@ -25,9 +27,9 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".lst")
 MAX_BYTES = 64 << 20  # of one list
 COLUMNS = {
     "image": ("image", "images", "img", "image_path", "img_path", "image_file",
-              "image_filename", "filename", "file", "x"),
-    "mask": ("mask", "masks", "label", "labels", "mask_path", "label_path", "mask_file",
-             "segmentation", "annotation", "y"),
+              "image_filename", "image_name", "img_name", "filename", "file", "x"),
+    "mask": ("mask", "masks", "label", "labels", "mask_path", "label_path", "mask_file", "mask_filename", "mask_name",
+             "label_file", "label_name", "segmentation", "annotation", "y"),
     "split": ("split", "set", "subset", "partition", "part"),
     "group": ("group", "patient", "patient_id", "subject", "subject_id", "case_id", "video", "scene"),
 }  # fmt: skip
@@ -47,7 +49,7 @@ class _Row:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains a list whose first rows name files that exist."""
-    return bool(_lists(root))
+    return bool(_lists(_Files(root)))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
@@ -59,10 +61,11 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         A file of a row does not exist, an image is listed twice, or a split is unknown.
     """
     images: list[AnnotatedImage] = []
-    lists = _lists(root)
+    files = _Files(root)
+    lists = _lists(files)
     for path in lists:
         for row in _rows(path):
-            images.append(_image(root, path, row))
+            images.append(_image(files, path, row))
     twice = [image for image, count in Counter(image.image for image in images).items() if count > 1]
     if twice:
         got = f"{twice[0].name} in several rows"
@@ -81,15 +84,41 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     return AnnotatedSet(format=NAME, images=tuple(images), messages=tuple(messages))
 
 
-def _lists(root: Path) -> list[Path]:
+class _Files:
+    """The files that lists name; all files of the folder are looked through only for a path that is not there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._index: ImageIndex | None = None
+
+    def find(self, source: Path, name: str) -> Path | None:
+        """Return the file that a list calls `name`: relative to the list, or with the longest matching end.
+
+        At least its folder has the name that the list states, if it states one.
+        """
+        plain = name.replace("\\", "/")
+        if (path := source.parent / plain).is_file():
+            return path
+        self._index = self._index or ImageIndex(self.root)
+        try:
+            found = self._index.find(name, source.parent)
+        except BadDataset:  # several match equally well
+            return None
+        above = PurePosixPath(plain).parent.name
+        same = found is not None and (not above or normalised(found.parent.name) == normalised(above))
+        return found if same else None
+
+
+def _lists(files: _Files) -> list[Path]:
     """Return the lists of a folder: those whose first rows name an image and a mask that exist."""
+    root = files.root
     if not root.is_dir():
         return []
-    files = sorted(path for path in root.iterdir() if path.suffix.casefold() in SUFFIXES and path.is_file())
-    return [path for path in files if path.stat().st_size <= MAX_BYTES and _is_list(path)]
+    found = sorted(path for path in root.iterdir() if path.suffix.casefold() in SUFFIXES and path.is_file())
+    return [path for path in found if path.stat().st_size <= MAX_BYTES and _is_list(files, path)]
 
 
-def _is_list(path: Path) -> bool:
+def _is_list(files: _Files, path: Path) -> bool:
     rows: list[_Row] = []
     try:
         for row in _rows(path):
@@ -99,9 +128,10 @@ def _is_list(path: Path) -> bool:
     except (BadDataset, csv.Error):
         return False
     masked = [row for row in rows if row.mask]
-    return bool(masked) and all(
-        is_image(Path(name)) and _resolve(path, name).is_file() for row in masked for name in (row.image, row.mask)
-    )
+    if not masked or not all(is_image(Path(name)) for row in masked for name in (row.image, row.mask)):
+        return False
+    pairs = [(files.find(path, row.image), files.find(path, row.mask)) for row in masked]
+    return all(image is not None and mask is not None and image != mask for image, mask in pairs)
 
 
 def _rows(path: Path) -> Iterator[_Row]:
@@ -138,16 +168,12 @@ def _columns(header: list[str]) -> dict[str, int]:
     return {key: index for key, index in found.items() if index >= 0} if min(found["image"], found["mask"]) >= 0 else {}
 
 
-def _resolve(path: Path, name: str) -> Path:
-    return path.parent / name.replace("\\", "/")
-
-
-def _image(root: Path, path: Path, row: _Row) -> AnnotatedImage:
+def _image(files: _Files, path: Path, row: _Row) -> AnnotatedImage:
     where = f"{printable(path)}, line {row.line}"
-    image = _resolve(path, row.image)
-    mask = _resolve(path, row.mask) if row.mask else None
-    missing = next((file for file in (image, mask) if file is not None and not file.is_file()), None)
-    if missing is not None:
+    image = files.find(path, row.image)
+    mask = files.find(path, row.mask) if row.mask else None
+    if image is None or (mask is None and row.mask) or image == mask:
+        missing = row.image if image is None else row.mask
         raise BadDataset("a file that exists", printable(missing), "Correct the list, or add the file.", where)
     split: Split | None = split_in_name(path.stem)
     if row.split:

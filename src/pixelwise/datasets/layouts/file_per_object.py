@@ -1,9 +1,9 @@
 """A binary mask file per object, as in the Data Science Bowl 2018 (Caicedo et al. 2019).
 
 Four layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``;
-``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ...; and ``x.png`` with ``x_1.png`` ... in one folder. If the
-files of every image have the same few names, they are masks of classes. Masks that mark the same pixels are versions,
-such as those of several observers, and refused.
+``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ..., or ``masks/x_hair.png``, ``masks/x_skin.png`` ...; and
+``x.png`` with ``x_1.png`` ... in one folder. If the files of every image have the same few names, they are masks of
+classes. Masks that mark the same pixels are versions, such as those of several observers, and refused.
 """
 
 import re
@@ -14,7 +14,7 @@ from pathlib import Path
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, Annotation, ClassMasks, ObjectMasks
 from pixelwise.datasets.layouts.image_folders import folders_in, images_in, split_in_name
 from pixelwise.datasets.layouts.mask_overlap import refuse_versions
-from pixelwise.datasets.layouts.masks_beside import find_masks_beside
+from pixelwise.datasets.layouts.masks_beside import are_binary, find_masks_beside
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, MASK_WORDS, natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
@@ -28,6 +28,7 @@ MAX_DEPTH = 3  # folders between the set and its images
 _PLAIN_WORDS = (
     MASK_WORDS | IMAGE_WORDS | frozenset(("object", "obj", "instance", "inst", "nucleus", "cell", "id", "no"))
 )
+_NUMBERED = re.compile(r"^(.+?)[_-](?:[a-z]+[_-]?)?\d+$", re.IGNORECASE)
 FoundImage = tuple[str, Path, Split | None, list[Path] | None]
 
 
@@ -143,13 +144,20 @@ def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | Non
     if inner or not files:
         return None
     owners: dict[str, list[Path]] = defaultdict(list)
+    numbers = {int(stem): stem for stem in stems if stem.isdecimal()}
+    numbered = True
     for path in files:
-        match = re.match(r"^(.+?)[_-](?:[a-z]+[_-]?)?\d+$", stem_of(path), re.IGNORECASE)
-        owner = next((stem for stem in _prefixes(stem_of(path)) if stem in stems), None)
-        if match is None or owner is None or owner == stem_of(path):
+        begins = _prefixes(stem_of(path))
+        owner = next((begin for begin in begins if begin in stems), None)
+        if owner is None:  # 7 and 00007_hair
+            owner = next((numbers[int(begin)] for begin in begins if begin.isdecimal() and int(begin) in numbers), None)
+        if owner is None or owner == stem_of(path):
             return None
+        numbered = numbered and _NUMBERED.match(stem_of(path)) is not None
         owners[owner].append(path)
-    return owners
+    return (
+        owners if numbered or are_binary([paths[i % len(paths)] for i, paths in enumerate(owners.values())]) else None
+    )
 
 
 def _prefixes(stem: str) -> list[str]:
@@ -196,7 +204,8 @@ def _class_names(annotated: Sequence[tuple[str, list[Path]]]) -> dict[Path, str]
 
 def _class_name(image: str, mask: str, plain: Container[str]) -> str:
     """Return a mask's name without the name of its image, numbers, and words such as "mask"; empty for objects."""
-    rest = mask.removeprefix(image) if mask != image else ""
+    begin = rf"0*{image}(?!\d)" if image.isdecimal() else re.escape(image)
+    rest = re.sub(f"^{begin}", "", mask) if mask != image else ""
     if re.search(r"\d", rest):
         return ""
     return " ".join(word for word in re.split(r"[\W_]+", rest) if word and word.casefold() not in plain)

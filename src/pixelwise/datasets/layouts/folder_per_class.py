@@ -22,6 +22,7 @@ from pixelwise.datasets.naming.folder_names import (
     Role,
     looks_like_masks,
     natural_key,
+    normalised,
     pairing_name,
     read_folder_name,
     strip_role_words,
@@ -182,6 +183,9 @@ def _are_classes(places: Sequence[_Place], masks: dict[_Key, dict[str, list[Path
     names = {name for place in places for name in place.classes}
     if not 2 <= len(names) <= MAX_CLASSES:
         return False
+    stems = {pairing_name(path) for place in places for path in place.images}
+    if all(normalised(name) in stems for name in names):
+        return False  # a folder per image
     files = [(name, found) for classes in masks.values() for name, found in classes.items()]
     matched = sum(len(found) for place in places for found in place.classes.values())
     if 2 * matched < sum(len(found) for _, found in files):

@@ -64,9 +64,13 @@ def _ending(image: Path, mask: Path) -> str:
 
 def _are_binary(images: Sequence[Path], masks: dict[Path, list[Path]]) -> bool:
     """Return whether masks have two values, perhaps with smooth edges between them, and images have more."""
-    chosen = sorted(masks)[:: max(1, len(masks) // _READ)][:_READ]
-    of_each = [masks[image][index % len(masks[image])] for index, image in enumerate(chosen)]
-    return all(map(_is_binary, of_each)) and not all(map(_is_binary, images[:_READ]))
+    of_each = [masks[image][index % len(masks[image])] for index, image in enumerate(sorted(masks))]
+    return are_binary(of_each) and not all(map(_is_binary, images[:_READ]))
+
+
+def are_binary(masks: Sequence[Path]) -> bool:
+    """Return whether masks have two values, perhaps with smooth edges between them; some of them are read."""
+    return all(map(_is_binary, masks[:: max(1, len(masks) // _READ)][:_READ]))
 
 
 def _is_binary(path: Path) -> bool:

@@ -3,6 +3,8 @@
 Supported lines in ``classes.txt``, ``labels.txt``, ``labelmap.txt``, ``class_dict.csv`` and ``classes.csv``:
 ``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); the columns that a header names, in any order
 (`table_header`); and, as in ``label_colors.txt``, ``r g b name`` (CamVid). The tables may lie up to two folders below.
+Files with other words for classes or colours in their names, such as ``RUGD_annotation-colormap.txt`` and
+``legend.txt``, are tables if they name colours; lines without one are skipped in them.
 """
 
 import csv
@@ -25,6 +27,9 @@ NAMES_OF_IGNORE = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabel
 _DESCRIPTION = "dataset.json"
 _DEPTH, _FOLDERS = 2, 20  # folders below, in which tables are looked for
 _MAX_BYTES = 1 << 20  # larger files are not class tables
+_LEGEND = re.compile(r"(class|label|colou?r|palette|legend|ontology|category).*\.(txt|csv|json)$|^legend\.md$")
+_LEGENDS = 3  # such files in one folder, at most: of more, each belongs to an image
+_HEX = re.compile(r"^(?P<name>[^#]*?)[\s:=,;-]*#(?P<colour>[0-9a-fA-F]{6})\b[\s:=,;-]*(?P<after>.*)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTable:
-    """The content of the class tables in a folder."""
+    """The content of the class tables in a folder; a legend is one that counts only if masks have its colours."""
 
     entries: tuple[Entry, ...] = ()
     source: str = ""
@@ -46,6 +51,7 @@ class ClassTable:
     ignore_value: int | None = None
     ignore_source: str = ""
     foreground: int | None = None
+    is_legend: bool = False
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -75,6 +81,7 @@ def read_class_table(root: Path) -> ClassTable:
         ignore_value=ignore_value,
         ignore_source=ignore_source,
         foreground=_whole(description.get("foreground_value")),
+        is_legend=bool(entries) and source.casefold() not in (*TABLES, _DESCRIPTION),
         problems=tuple(problems),
     )
 
@@ -82,20 +89,24 @@ def read_class_table(root: Path) -> ClassTable:
 def _files_by_name(root: Path) -> dict[str, Path]:
     """Return the tables of a folder by name, with those of the folders below it, of which there is one of a kind."""
     found: dict[str, Path] = {}
+    legends: dict[str, Path] = {}
     level = [root]
     for _ in range(_DEPTH + 1):
         files: dict[str, list[Path]] = {}
         folders: list[Path] = []
         for entry in (entry for folder in level for entry in sorted(os.scandir(folder), key=lambda one: one.name)):
             name = entry.name.casefold()
-            if name in TABLES or name == _DESCRIPTION:
+            if name in TABLES or name == _DESCRIPTION or _LEGEND.search(name):
                 files.setdefault(name, []).append(Path(entry.path))
             elif entry.is_dir() and not name.startswith("."):
                 folders.append(Path(entry.path))
         single = {name: paths[0] for name, paths in files.items() if len(paths) == 1 and paths[0].is_file()}
-        found = {**single, **found}
+        known = {name: path for name, path in single.items() if name in TABLES or name == _DESCRIPTION}
+        others = {name: path for name, path in single.items() if name not in known}
+        found = {**known, **found}
+        legends = {**legends, **others} if len(others) <= _LEGENDS else legends
         level = folders[:_FOLDERS]
-    return found
+    return {**legends, **found}
 
 
 def _read_tables(by_name: dict[str, Path], problems: list[Problem]) -> tuple[tuple[Entry, ...], str]:
@@ -109,7 +120,36 @@ def _read_tables(by_name: dict[str, Path], problems: list[Problem]) -> tuple[tup
             continue
         if entries:
             return entries, path.name
+    for name, path in by_name.items():
+        if name not in TABLES and name != _DESCRIPTION and (entries := _read_legend(path)):
+            return entries, path.name
     return (), ""
+
+
+def _read_legend(path: Path) -> tuple[Entry, ...]:
+    """Return the classes of a file that may name colours; none unless several lines, or all of JSON, do."""
+    try:
+        text = _text(path)
+        if path.suffix.casefold() == ".json":
+            entries = parse_json(text)
+            return entries if len(entries) > 1 and all(entry.colour is not None for entry in entries) else ()
+        found = [_parse_legend(line.strip(" \t*-|")) for line in text.splitlines()]
+        return _checked([e for e in found if e is not None]) if sum(e is not None for e in found) > 1 else ()
+    except ValueError:
+        return ()
+
+
+def _parse_legend(line: str) -> Entry | None:
+    """Return a class with a colour in a line of text; None for other lines.
+
+    >>> _parse_legend("water: #0000FF").colour, _parse_legend("Tiles of 2021") is None
+    ((0, 0, 255), True)
+    """
+    if match := _HEX.match(line):
+        name = match["name"].strip() or match["after"].strip()
+        return Entry(name=name, colour=parse_colour(match["colour"])) if name else None
+    entry = _parse_line(line) if line else None
+    return entry if entry is not None and entry.colour is not None else None
 
 
 def parse_table(text: str) -> tuple[Entry, ...]:
@@ -152,7 +192,7 @@ def parse_json(text: str) -> tuple[Entry, ...]:
     if isinstance(given, dict):
         content = cast(dict[str, Any], given)
         records: Any = content.get("classes", content.get("labels"))
-        given = records if isinstance(records, list) else [{"name": k, "color": v} for k, v in content.items()]
+        given = records if isinstance(records, list) else [_named_colour(k, v) for k, v in content.items()]
     entries: list[Entry] = []
     for record in cast(list[Any], given) if isinstance(given, list) else []:
         fields = cast(dict[str, Any], record) if isinstance(record, dict) else {"name": record}
@@ -163,6 +203,12 @@ def parse_json(text: str) -> tuple[Entry, ...]:
         if name:
             entries.append(Entry(name=name, value=None if colour else _whole(fields.get("id")), colour=colour))
     return _checked(entries)
+
+
+def _named_colour(key: str, value: Any) -> dict[str, Any]:
+    """Return name and colour of an item of an object, name -> colour or ``#rrggbb`` -> name."""
+    turned = key.startswith("#") and isinstance(value, str)
+    return {"name": value, "color": key} if turned else {"name": key, "color": value}
 
 
 def _checked(entries: list[Entry]) -> tuple[Entry, ...]:

@@ -1,5 +1,6 @@
 """Decide over the whole set where the values of masks are: in the numbers, the colours shown, or the alpha channel."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -9,6 +10,7 @@ from pixelwise.text import pluralise
 
 BLACK, WHITE = 0, 0xFFFFFF
 _IMAGE_COLOURS = 40  # more colours are the pixels of an image that was cut out
+_ALPHA_CLASSES = 40  # values of an alpha channel: of more it is an image
 _MOSTLY = 0.8  # fraction of the masks in which the background is the largest value
 _LAST = (0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)  # programs that number objects from 0 mark the rest so
 Source = Literal["auto", "numbers", "colours", "alpha"]
@@ -25,23 +27,37 @@ class Coding(NamedTuple):
 def choose_alpha(masks: Mapping[str, MaskValues], source: Source) -> Coding | None:
     """Return the alpha channels as masks if the colours mean nothing; None if they do not, or there are none.
 
-    Colours mean nothing if each file has a single one, or those of a photograph.
+    Colours mean nothing if each file has a single one, or those of a photograph, or if the lighter of two is
+    transparent.
     """
     alphas = {name: mask.alpha for name, mask in masks.items() if mask.alpha is not None}
     if len(alphas) < len(masks) or not alphas:
         return None
     if source == "auto":
-        drawn = [len(alpha.values) == 2 or is_smoothed(alpha) for alpha in alphas.values()]
+        drawn = [1 < len(alpha.values) <= _ALPHA_CLASSES or is_smoothed(alpha) for alpha in alphas.values()]
         empty = [len(alpha.values) == 1 for alpha in alphas.values()]
         plain = all(len(mask.values) == 1 for mask in masks.values())
         photographs = all(len(mask.values) > _IMAGE_COLOURS for mask in masks.values())
-        if not (plain or photographs) or not any(drawn) or not all(a or b for a, b in zip(drawn, empty, strict=True)):
+        light = all(_is_transparent_when_light(mask) for mask in masks.values())
+        if (
+            not (plain or photographs or light)
+            or not any(drawn)
+            or not all(a or b for a, b in zip(drawn, empty, strict=True))
+        ):
             return None
     elif source != "alpha":
         return None
     text = "The mask is the alpha channel (transparency): the colours of each file "
     text += "are one and the same" if all(len(mask.values) == 1 for mask in masks.values()) else "are not used"
     return Coding(alphas, False, (f"{text} (--mask-values).",))
+
+
+def _is_transparent_when_light(mask: MaskValues) -> bool:
+    """Return whether the lighter of two values is transparent, and the darker one opaque: dark strokes on nothing."""
+    alpha = mask.alpha
+    if alpha is None or len(mask.values) != 2 or len(alpha.values) != 2:
+        return False
+    return alpha.values[0] == 0 and alpha.counts == mask.counts[::-1] and mask.counts[0] != mask.counts[1]
 
 
 def choose_colours(masks: Mapping[str, MaskValues], source: Source, *, table_has_colours: bool) -> Coding:
@@ -70,7 +86,7 @@ def choose_colours(masks: Mapping[str, MaskValues], source: Source, *, table_has
             return Coding(given, True, (text,))
         return Coding(given, False, ())
     several = any(len(values) > 1 for values in colours.values())
-    if several and (len(colours) <= len(numbers) or table_has_colours):
+    if several and (len(colours) <= len(numbers) or table_has_colours or _are_shared(masks)):
         text = f"{found}, not the same in all files: the colours shown are the values, not the indices (--mask-values)."
         return Coding(given, True, (text,))
     text = f"{found}, not the same in all files: the indices are the values, not the colours shown (--mask-values)."
@@ -86,6 +102,12 @@ def shown_colour(mask: MaskValues, value: int) -> int:
     if value == 1 and (mask.bilevel or mask.values[-1] == 1):
         return WHITE  # of files with the values 0 and 1: white, whether or not a viewer shows it
     return (value & 255) * 0x010101
+
+
+def _are_shared(masks: Mapping[str, MaskValues]) -> bool:
+    """Return whether each colour is in several masks: a program that colours objects anew in each has many colours."""
+    files = Counter(colour for mask in masks.values() for colour in {shown_colour(mask, v) for v in mask.values})
+    return len(masks) > 2 and min(files.values()) > 1
 
 
 def background_of(masks: Mapping[str, MaskValues], ignore: int | None = None) -> tuple[int | None, str]:

@@ -5,13 +5,14 @@ has its own brightness, size or place in all files (`masks.evidence`); if that i
 values shared between files are classes. Values are ignored only if the class table or the user sets an ignore index.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pixelwise.datasets.masks.checks import describe_image_like
 from pixelwise.datasets.masks.class_list import COLOURS, MAX_CLASSES, list_classes
 from pixelwise.datasets.masks.class_table import ClassTable, Entry
-from pixelwise.datasets.masks.coding import background_of, choose_alpha, choose_colours
+from pixelwise.datasets.masks.coding import BLACK, background_of, choose_alpha, choose_colours, shown_colour
 from pixelwise.datasets.masks.coloured_objects import background_of_colours, colours_are_classes
 from pixelwise.datasets.masks.evidence import objects_or_classes
 from pixelwise.datasets.masks.measure import MaskValues
@@ -23,6 +24,7 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
 from pixelwise.text import list_first, pluralise
 
+_DARK = 48  # no colour of a class is darker than this in all masks
 _CONNECTED = 0.8  # minimum fraction of values with one connected component in instance masks
 
 
@@ -54,6 +56,8 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     strays = in_colour if 2 * len(in_colour) < len(masks) and not class_table.has_colours else []
     masks = {name: mask for name, mask in masks.items() if name not in strays}
     source = "numbers" if options.task == "instance" else options.mask_values
+    if class_table.is_legend:
+        class_table = _fitting(class_table, masks)
     coding = choose_colours(masks, source, table_has_colours=class_table.has_colours)
     counts = {name: coded_values(mask, coding.coloured) for name, mask in masks.items()}
     table = MaskValueTable(masks, counts, coding.coloured, class_table, options)
@@ -85,6 +89,25 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     return MaskInterpretation(labelling=labelling, messages=tuple(table.messages), problems=tuple(table.problems))
 
 
+def _fitting(legend: ClassTable, masks: Mapping[str, MaskValues]) -> ClassTable:
+    """Return a legend if most pixels of coloured masks have its colours, several of which occur; else no classes.
+
+    Black is the background if it has no name.
+    """
+    known = {packed(entry.colour) for entry in legend.entries if entry.colour is not None}
+    counts: Counter[int | None] = Counter()
+    for mask in masks.values():
+        for value, count in zip(mask.values, mask.counts, strict=True):
+            counts[value if mask.coloured else shown_colour(mask, value) if mask.palette else None] += count
+    black = counts.pop(BLACK, 0) if BLACK not in known else 0
+    fitting = sum(count for colour, count in counts.items() if colour in known)
+    several = sum(colour in known for colour in counts) + (black > 0)
+    if several < 2 or 2 * fitting < counts.total():
+        return replace(legend, entries=(), source="")
+    background = (Entry(name="background", colour=(0, 0, 0)),) if black else ()
+    return replace(legend, entries=(*background, *legend.entries))
+
+
 def _background_of_objects(table: MaskValueTable) -> int | None:
     """Return the colour of the background if each object has a colour of its own; else None."""
     options = table.options
@@ -111,7 +134,8 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
     smoothed = len(table.values) - len(colours)
     if all(not mask.coloured for mask in table.masks.values()):
         return ()  # the colours of palettes: each was chosen by a person, and none is a blend
-    sharp = table.options.task == "auto" and not smoothed
+    numbers = _are_numbers(colours)
+    sharp = table.options.task == "auto" and not smoothed and not numbers
     evident = sharp and (len(colours) == 2 or colours_are_classes(list(table.masks.values())))
     if (evident or table.options.task in ("binary", "multiclass")) and len(colours) <= MAX_SHARED_VALUES:
         listed = "; ".join(name_of(value, True) for value in colours[:8]) + ("; ..." if len(colours) > 8 else "")
@@ -119,10 +143,19 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
         table.messages.append(f"Each of the {len(colours)} colours ({listed}) is used as a class (--task; {named}).")
         return tuple(Entry(name=f"class_{name_of(v, True)}" if v else "background", value=v) for v in colours)
     text = f"{len(colours)} colours in the masks: {list_first([name_of(value, True) for value in colours], 12)}"
-    if smoothed:
+    if numbers:
+        text += "; they are too dark for colours: probably class numbers in one channel and object numbers in another. "
+        text += "Save the channel of the classes alone"
+    elif smoothed:
         text += f"; the {smoothed} other colours are blends of these, left by smoothing or lossy compression"
     table.add_problem("colours without classes", text)
     return ()
+
+
+def _are_numbers(colours: Sequence[int]) -> bool:
+    """Return whether colours are numbers in several channels, as those of SYNTHIA: people choose brighter ones."""
+    parts = [[(colour >> shift) & 255 for colour in colours] for shift in (16, 8, 0)]
+    return max(map(max, parts)) < _DARK and sum(max(part) > 0 for part in parts) > 1
 
 
 def _negative_value(table: MaskValueTable, entries: Sequence[Entry]) -> int | None:
@@ -212,9 +245,8 @@ def _task(table: MaskValueTable, entries: Sequence[Entry], ignore: int | None) -
     known = {entry.value for entry in entries}
     if entries and (known >= set(values) or table.coloured):
         task: Task = "binary" if len(known - {ignore}) <= 2 else "multiclass"
-        table.messages.append(
-            f"{len(known - {ignore})} classes ({table.class_table.source}): task {task} (--task, --classes)."
-        )
+        source = table.class_table.source or "a colour each"
+        table.messages.append(f"{len(known - {ignore})} classes ({source}): task {task} (--task, --classes).")
         return task
     if table.options.classes and len(table.options.classes) in (len(values), len(values) - 1):
         return "binary" if len(values) <= 2 else "multiclass"

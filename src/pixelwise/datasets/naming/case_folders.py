@@ -33,11 +33,11 @@ class CaseFiles(NamedTuple):
 def pair_case_folders(folders: list[Folder], options: DataOptions, notes: Notes) -> list[CaseFiles]:
     """Return the files of each case, and remove their folders from the list.
 
-    Only folders without a role are cases, with files of the same names (without those of their folders), of which no
-    name tells which is the mask; one of them must have the pixels of a mask of another one. Volumes of several
+    Only folders that are not for masks are cases, with files of the same names (without those of their folders), of
+    which no name tells which is the mask; one of them must have the pixels of a mask of another one. Volumes of several
     modalities, such as T1 and FLAIR, are the channels of one image.
     """
-    cases = [folder for folder in folders if folder.role is None and 2 <= len(folder.files) <= _KINDS]
+    cases = [folder for folder in folders if folder.role != "mask" and 2 <= len(folder.files) <= _KINDS]
     if len(cases) < _MIN_CASES or len(cases) < len(folders) or options.images or options.masks:
         return []
     kinds: dict[str, list[Path]] = defaultdict(list)

@@ -20,12 +20,13 @@ SPLIT_WORDS: dict[str, Split] = {
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
     "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb", "org", "orig",
+    "leftimg8bit",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
     "annot", "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs", "segmentation",
     "segmentations", "segmentationclass", "matte", "mattes", "matting", "labelling", "labeling", "lab", "lbl", "lbls",
-    "masks_machine", "groundtruths", "labelmap", "labelmaps", "trimap", "trimaps",
+    "masks_machine", "groundtruths", "labelmap", "labelmaps", "trimap", "trimaps", "gtfine", "gtcoarse",
 ))  # fmt: skip
 _FILLERS = frozenset((
     "dir", "folder", "data", "png", "jpg", "tif", "tiff", "files", "all", "manual",  # as in img_dir
@@ -203,6 +204,11 @@ def looks_like_masks(name: str) -> bool:
     """Return whether a folder name contains a word for masks, such as ``masks_2nd_observer`` or ``ManualMask``."""
     words = {*re.findall(r"[a-z]+", normalised(name)), *map(normalised, re.findall(r"[A-Z][a-z]+|[A-Z]{2,}", name))}
     return any(word in MASK_WORDS or word.startswith("segmentation") for word in words if len(word) > 1)
+
+
+def has_image_word(name: str) -> bool:
+    """Return whether a folder name contains a word for images, such as ``frames-with-annotations``."""
+    return any(word in IMAGE_WORDS for word in re.findall(r"[a-z]+", normalised(name)) if len(word) > 1)
 
 
 def _role(name: str) -> Role | None:

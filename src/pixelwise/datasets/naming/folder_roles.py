@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 from pixelwise.datasets.masks.likeness import find_mask_side
-from pixelwise.datasets.naming.folder_names import Role, pairing_name, without_parent
+from pixelwise.datasets.naming.folder_names import Role, has_image_word, pairing_name, without_parent
 from pixelwise.datasets.naming.outputs import OUTPUT_FOLDERS, find_outputs
 from pixelwise.datasets.naming.pairing import pair_up
 from pixelwise.datasets.options import DataOptions
@@ -76,11 +76,11 @@ def _is_given(folder: Folder, options: DataOptions) -> bool:
 
 def pair_numbered_folders(folders: Sequence[Folder], notes: Notes) -> None:
     """Assign roles to folders that are numbered alike, such as ``Slide_01``, ``Slide_02`` and ``GT_01``, ``GT_02``."""
-    by_text: dict[tuple[Key, str], dict[str, Folder]] = defaultdict(dict)
-    for folder in folders:
-        match = re.fullmatch(r"(.*\D)(\d+)", folder.parts[-1]) if folder.parts and folder.role is None else None
-        if match is not None:
-            by_text[folder.parts[:-1], match[1]][match[2]] = folder
+    by_text: dict[tuple[Key, str], dict[tuple[str, ...], Folder]] = defaultdict(dict)
+    for folder in (folder for folder in folders if folder.parts and folder.role is None):
+        name = folder.parts[-1]
+        if numbers := tuple(re.findall(r"\d+", name)):  # also of a date: 2023-05-12_masks
+            by_text[folder.parts[:-1], re.sub(r"\d+", "", name)][numbers] = folder
     for (above, text), masks in by_text.items():
         others = [found for (place, other), found in by_text.items() if place == above and other != text]
         partners = [found for found in others if set(found) == set(masks)]
@@ -100,6 +100,7 @@ def pair_numbered_folders(folders: Sequence[Folder], notes: Notes) -> None:
 def assign_roles(folders: list[Folder], notes: Notes) -> None:
     """Assign roles to folders without a usual name: other mask folders, and images next to a mask folder."""
     with_masks = {(folder.split, folder.key) for folder in folders if folder.role == "mask"}
+    _find_images_with_masks(folders)
     spare = [folder for folder in folders if folder.mask_like and folder.role is None]
     ignored: dict[str, int] = defaultdict(int)
     for folder in spare:
@@ -122,11 +123,29 @@ def assign_roles(folders: list[Folder], notes: Notes) -> None:
     _assign_roles_by_sibling(folders, notes)
 
 
+def _find_images_with_masks(folders: Sequence[Folder]) -> None:
+    """Give the role of images to a folder whose name has words for images and masks, beside one for masks alone.
+
+    Such as ``frames-with-annotations`` beside ``annotations``.
+    """
+    by_place: dict[tuple[Split | None, Key], list[Folder]] = defaultdict(list)
+    for folder in folders:
+        by_place[folder.split, folder.key].append(folder)
+    for group in by_place.values():
+        like = [folder for folder in group if folder.mask_like and folder.role is None]
+        both = [folder for folder in like if any(map(has_image_word, folder.parts))]
+        if len(like) == 2 and len(both) == 1 and len(group) == 2:
+            both[0].role = "image"
+
+
 def _assign_roles_by_sibling(folders: list[Folder], notes: Notes) -> None:
     """Assign the missing role to folders next to a folder with a role, if their files have the same names."""
     for folder in (folder for folder in folders if folder.role is None):
         others = [other for other in folders if other is not folder and other.split == folder.split]
         known = [other for other in others if other.role is not None and _siblings(folder, other)]
+        beside = [other for other in known if folder.parts and other.parts[:-1] == folder.parts[:-1]]
+        if beside:  # not the folders of other sequences, whose frames have the same names
+            known, others = beside, [other for other in others if other.parts[:-1] == folder.parts[:-1]]
         roles = {other.role for other in known}
         if len(roles) != 1 or (roles == {"image"} and not folder.parts):
             continue

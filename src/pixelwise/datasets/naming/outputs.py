@@ -26,6 +26,7 @@ OUTPUT_FOLDERS = frozenset((
     "visualization", "visualizations", "visualisation", "visualisations", "outlines", "flows", "masks_human",
 ))  # fmt: skip
 PICKLED_SUFFIX = "_seg.npy"
+_WORDS = 3  # of the suffix of a derived file, at most
 
 
 def find_outputs(files: Iterable[Path], keep: Sequence[str] = ()) -> dict[str, list[Path]]:
@@ -75,7 +76,7 @@ def find_derived(files: Iterable[Path], paired: Sequence[Path]) -> dict[str, lis
 
     Notes
     -----
-    The suffix is a word, with a number if there are several: ``7_1.png`` beside ``7.png`` is another image.
+    The suffix is a word or a few, with a number if there are several: ``7_1.png`` beside ``7.png`` is another image.
 
     Examples
     --------
@@ -90,8 +91,10 @@ def find_derived(files: Iterable[Path], paired: Sequence[Path]) -> dict[str, lis
     sources = names | {bare for name in names if (bare := strip_image_words(strip_mask_words(name)))}
     found: dict[str, list[Path]] = defaultdict(list)
     for path in files:
-        match = re.search(r"[_. -][^\W\d_]{2,}\d*$", pairing_name(path))
-        suffix = match[0] if match else ""
-        if suffix and pairing_name(path).removesuffix(suffix) in sources:
-            found[suffix].append(path)
+        name = pairing_name(path)
+        suffixes = (name[match.start() :] for match in reversed(list(re.finditer(r"[_. -]", name))[-_WORDS:]))
+        for suffix in suffixes:
+            if re.fullmatch(r"(?:[_. -][^\W\d_]{2,}\d*)+", suffix) and name.removesuffix(suffix) in sources:
+                found[suffix].append(path)
+                break
     return {suffix: paths for suffix, paths in found.items() if 2 * len(paths) > len(paired)}

@@ -6,17 +6,18 @@ joined if their names pair. Single images outside the folders of images are left
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pixelwise.datasets.naming.folder_names import pairing_name, strip_mask_words
+from pixelwise.datasets.naming.folder_names import Role, normalised, pairing_name, strip_mask_words, strip_role_words
 from pixelwise.datasets.naming.folder_roles import Folder, Key, Notes, assign_roles_by_content, report_unclear_images
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import printable
+from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 _FEW = 0.1  # fraction of the paired images: so many, or three, images beside the folders of a set are left out
@@ -31,6 +32,7 @@ class Place:
     images: list[Path]
     masks: list[Path]
     folders: list[Folder]
+    given: list[tuple[str, Path, Path]] = field(default_factory=list[tuple[str, Path, Path]])  # named by their folder
 
     @property
     def named(self) -> str:
@@ -66,6 +68,7 @@ def find_places(root: Path, folders: Sequence[Folder], options: DataOptions, not
     for text, names in separations.items():
         more = f" and {pluralise(len(names) - 1, 'more folder')}" if len(names) > 1 else ""
         notes.messages.append(f"{names[0]}{more}: {text}")
+    _pair_with_folders(places, notes)
     _join_places(places, notes)
     places = _without_strays(places, notes)
     with_masks = {place.split for place in places if place.masks}
@@ -170,6 +173,42 @@ def _join_places(places: list[Place], notes: Notes) -> None:
         notes.messages.append(f"The masks of {images} are read from {place.named} (--images, --masks).")
 
 
+def _pair_with_folders(places: Sequence[Place], notes: Notes) -> None:
+    """Pair a file that is alone in a folder with the file that the folder is named after.
+
+    Such as ``masks/case1/mask.png`` with ``images/case1.png``.
+    """
+    named: dict[tuple[Role, str], list[tuple[Place, Path]]] = defaultdict(list)
+    for place in places:
+        for path in place.images:
+            named["image", strip_role_words(pairing_name(path))].append((place, path))
+        for path in place.masks:
+            named["mask", strip_role_words(pairing_name(path))].append((place, path))
+    roles: tuple[tuple[Role, Role], ...] = (("mask", "image"), ("image", "mask"))
+    for role, other in roles:
+        alone = [place for place in places if len(place.images) + len(place.masks) == 1 and place.key]
+        alone = [place for place in alone if (place.masks if role == "mask" else place.images)]
+        found: list[tuple[Place, Place, Path]] = []
+        for place in alone:
+            partners = [
+                (one, path)
+                for name in place.key
+                for one, path in named[other, normalised(name)]
+                if one is not place and (one.split == place.split or None in (one.split, place.split))
+            ]
+            if len(partners) == 1:
+                found.append((place, *partners[0]))
+        if len(found) < 2 or 2 * len(found) < len(alone):
+            continue
+        for place, owner, path in found:
+            image, mask = (path, place.masks.pop()) if role == "mask" else (place.images.pop(), path)
+            (owner.images if role == "mask" else owner.masks).remove(path)
+            owner.given.append((stem_of(path) if role == "mask" else "/".join(place.key), image, mask))
+            owner.split = owner.split or place.split
+        first = printable("/".join(found[0][0].folders[0].parts))
+        notes.messages.append(f"{first} holds the {role} of {printable(found[0][2].name)}, and so on (--format list).")
+
+
 def _images_of(masks: Place, bare: Sequence[Place]) -> dict[Path, Path]:
     """Return the masks of images of places without masks, by image, if most masks have one; else nothing."""
     takers = [place for place in bare if masks.split in (None, place.split) or place.split is None]
@@ -205,6 +244,7 @@ def _without_strays(places: Sequence[Place], notes: Notes) -> list[Place]:
     They have a few images, or those of other kinds for the same names, such as depths or edges.
     """
     paired = [place for place in places if place.images and place.masks and place.has_role]
+    names: dict[tuple[Split | None, Key], set[str]]
     names = {(one.split, one.key): {pairing_name(path) for path in one.images} for one in paired}
     most = max(3, _FEW * sum(len(place.images) for place in paired))
     covered = {pairing_name(path) for place in paired for path in (*place.images, *place.masks)}
@@ -217,14 +257,19 @@ def _without_strays(places: Sequence[Place], notes: Notes) -> list[Place]:
         beside = all(len(place.key) > len(one.key) == _shared(place.key, one.key) for one in paired)
         if paired and beside and not (place.masks or place.has_role or place.split) and len(place.images) <= most:
             _report_left_out(place.images, notes)
-        elif not (place.masks or place.has_role) and {pairing_name(path) for path in place.images} <= names.get(
-            (place.split, place.key[:-1]), set()
-        ):
+        elif not (place.masks or place.has_role) and _are_named_like(place, names):
             files = f"{place.named}, {pluralise(len(place.images), 'file')} named like images with a mask"
             notes.messages.append(f"Left out: {files} (--images, --masks).")
         else:
             kept.append(place)
     return kept
+
+
+def _are_named_like(place: Place, names: Mapping[tuple[Split | None, Key], set[str]]) -> bool:
+    """Return whether files of a place are named like images of a place whose key has one name less."""
+    own = {pairing_name(path) for path in place.images}
+    keys = [(*place.key[:index], *place.key[index + 1 :]) for index in range(len(place.key))]
+    return any(own <= names.get((place.split, key), set()) for key in keys)
 
 
 def _report_left_out(files: Sequence[Path], notes: Notes) -> None:

@@ -26,6 +26,7 @@ MASK_ARRAYS = (
     "inst_map", "instance_map", "label", "labels", "mask", "masks", "segmentation", "seg", "groundtruth", "gt",
     "annotation", "type_map",
 )  # fmt: skip
+CLASS_ARRAYS = ("type_map", "class_map", "semantic_map")  # the classes of objects that another array numbers
 
 
 class Reversed:
@@ -36,6 +37,8 @@ class Reversed:
         self._stored = stored
 
     def __getitem__(self, index: Any) -> np.ndarray:
+        if isinstance(index, tuple) and index[:1] == (...,):  # one image of a stack, without reading the others
+            return np.asarray(self._stored[index[1]]).T
         return np.asarray(self._stored[...]).T[index]
 
 
@@ -64,14 +67,14 @@ def open_mat(path: Path) -> Generator[dict[str, Any]]:
     yield _read(path, head)
 
 
-def main_mask(names: Mapping[str, Any]) -> str | None:
-    """Return the name of the array that is the mask of a file, if one has a telling name.
+def main_mask(names: Mapping[str, Any], *, classes: bool = False) -> str | None:
+    """Return the name of the array that is the mask of a file, if one has a telling name; `classes` prefers classes.
 
     >>> main_mask({"type_map": 1, "inst_map": 1}), main_mask({"truth/Segmentation": 1, "truth/Boundaries": 1})
     ('inst_map', 'truth/Segmentation')
     """
     last = {name.rpartition("/")[2].casefold(): name for name in names}
-    return next((last[name] for name in MASK_ARRAYS if name in last), None)
+    return next((last[name] for name in (*CLASS_ARRAYS * classes, *MASK_ARRAYS) if name in last), None)
 
 
 def _read(path: Path, head: bytes) -> dict[str, Any]:

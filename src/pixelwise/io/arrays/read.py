@@ -1,8 +1,8 @@
 """Read images that are stored as arrays: NPY, NPZ, HDF5 and MAT.
 
-Axes are (height, width), (height, width, channels) or (channels, height, width) with at most 4 channels, and one more
-in front for a stack of images. Nothing is unpickled. Sources: NumPy, "numpy.lib.format" (NPY versions 1 and 2), the
-HDF5 file format 3.0 (see `hdf5`), and "MAT-File Format" (see `matlab`).
+Axes are (height, width), (height, width, channels) or (channels, height, width), with few channels against height and
+width, and one more in front for a stack of images, or behind (`parts.LAST`). Nothing is unpickled. Sources: NumPy,
+"numpy.lib.format" (NPY versions 1 and 2), the HDF5 file format 3.0 (see `hdf5`), and "MAT-File Format" (see `matlab`).
 """
 
 from collections.abc import Generator
@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage, printable
-from pixelwise.io.array_paths import PAGES, ArrayPath, parse_array_path
+from pixelwise.io.array_paths import FRAMES, PAGES, ArrayPath, parse_array_path
 from pixelwise.io.arrays.npz import open_npy, open_npz
+from pixelwise.io.arrays.parts import LAST, MARK, channels_of_part, take_part
 from pixelwise.io.headers import Header
 
 MAX_CHANNELS = 4
+MAX_BANDS = 32  # of an image with the channels last, at most half of its height and width
 _SHOWN = 5  # arrays that a message lists
 
 
@@ -59,32 +61,37 @@ def read_array_header(path: Path) -> Header:
     BadImage
         No such array, or it is not one image.
     """
-    with _image(path) as (kind, array, axes):
-        shape = tuple(array.shape[-3:] if axes != "yx" else array.shape[-2:])
-        sizes = dict(zip(axes, shape, strict=True))
-        height, width, channels = sizes["y"], sizes["x"], sizes.get("c", 1)
+    with _image(path) as image:
+        sizes = dict(zip(image.axes, image.shape, strict=True))
+        dtype = np.dtype(np.int32) if image.part in ("objects", "classes") else image.array.dtype.newbyteorder("=")
+        channels = channels_of_part(image.part, sizes.get("c", 1), path)
+        lossy = bool(getattr(image.array, "lossy", False))
         return Header(
-            format=kind, height=height, width=width, channels=channels, dtype=array.dtype.newbyteorder("=").name
+            format=image.kind, height=sizes["y"], width=sizes["x"], channels=channels, dtype=dtype.name, lossy=lossy
         )
 
 
 def decode_array(path: Path) -> Shaped[np.ndarray, "channels height width"]:
     """Return the samples of an image in an array file."""
-    with _image(path) as (_, array, axes):
-        index = _split(parse_array_path(path), array.ndim - len(axes))
-        samples = np.asarray(array[index] if index is not None else array[...])
-    if axes == "yx":
-        samples = samples[None]
-    elif axes == "yxc":
-        samples = samples.transpose(2, 0, 1)
+    with _image(path) as image:
+        samples = np.asarray(image.array[image.index])
+        if image.axes == "yx":
+            samples = samples[None]
+        elif image.axes == "yxc":
+            samples = samples.transpose(2, 0, 1)
+        channels_of_part(image.part, len(samples), path)
+        samples = take_part(samples, image.part)
     return np.ascontiguousarray(samples, dtype=samples.dtype.newbyteorder("="))
 
 
-def image_axes(shape: tuple[int, ...]) -> str | None:
+def image_axes(shape: tuple[int, ...], *, channels_named: bool = False) -> str | None:
     """Return the axes of one image: "yx", "yxc" or "cyx"; None for other shapes.
 
-    >>> image_axes((64, 80, 3)), image_axes((3, 64, 80)), image_axes((30, 64, 80))
-    ('yxc', 'cyx', None)
+    Up to 4 channels, or `MAX_BANDS` if they are the last axis. As the first axis so many may be the images of a stack,
+    unless the path names channels.
+
+    >>> image_axes((64, 80, 3)), image_axes((3, 64, 80)), image_axes((64, 80, 14)), image_axes((30, 64, 80))
+    ('yxc', 'cyx', 'yxc', None)
     """
     if len(shape) == 2:
         return "yx"
@@ -92,11 +99,11 @@ def image_axes(shape: tuple[int, ...]) -> str | None:
         return None
     if shape[2] <= MAX_CHANNELS < min(shape[:2]):
         return "yxc"
-    return "cyx" if shape[0] <= MAX_CHANNELS < min(shape[1:]) else None
-
-
-def _split(place: ArrayPath | None, leading: int) -> int | None:
-    return int(place.inner[-1]) if place is not None and leading == 1 else None
+    if shape[0] <= MAX_CHANNELS < min(shape[1:]):
+        return "cyx"
+    if shape[2] <= min(MAX_BANDS, min(shape[:2]) // 2):
+        return "yxc"
+    return "cyx" if channels_named and shape[0] <= min(MAX_BANDS, min(shape[1:]) // 2) else None
 
 
 @contextmanager
@@ -111,6 +118,10 @@ def _opened(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
         from pixelwise.io.tiff import PageStack
 
         yield {"": PageStack(place.file)}
+    elif place.kind == FRAMES:
+        from pixelwise.io.arrays.frames import FrameStack
+
+        yield {"": FrameStack(place.file)}
     elif place.kind == "MAT":
         from pixelwise.io.arrays.matlab import open_mat
 
@@ -126,26 +137,54 @@ def _opened(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
             yield arrays
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """An image in an array: the kind of its file, where it is in the array, its shape and axes, and the part of it."""
+
+    kind: str
+    array: Any
+    index: Any
+    shape: tuple[int, ...]
+    axes: str
+    part: str
+
+
 @contextmanager
-def _image(path: Path) -> Generator[tuple[str, Any, str]]:
-    """Yield the kind of the file, the array that contains an image, and the axes of the image."""
+def _image(path: Path) -> Generator[_Stored]:
+    """Yield an image of an array file."""
     place = parse_array_path(path)
     if place is None:
         raise BadImage("an NPY, NPZ, HDF5 or MAT file", "another file", "Check the path.", path)
+    inner, part = place.inner, ""
+    if inner and inner[-1].startswith(MARK):
+        inner, part = inner[:-1], inner[-1].removeprefix(MARK)
     with _opened(place, path) as arrays:
-        name = "/".join(place.inner)
-        stack = "/".join(place.inner[:-1])
+        name = "/".join(inner)
         if name in arrays or (not name and len(arrays) == 1):
             array = arrays[name] if name in arrays else next(iter(arrays.values()))
-            axes = image_axes(array.shape)
-        elif place.inner and place.inner[-1].isdecimal() and stack in arrays:
-            array = arrays[stack]
-            axes = image_axes(array.shape[1:]) if int(place.inner[-1]) < array.shape[0] else None
+            index, shape = ..., array.shape
         else:
-            raise _no_such_array(place, arrays, path)
+            array, index, shape = _of_stack(place, inner, arrays, path)
+        axes = image_axes(shape, channels_named=bool(part))
         if axes is None or array.dtype.kind not in "buifc":
             raise _no_image(array, path)
-        yield place.kind, array, axes
+        yield _Stored(kind=place.kind, array=array, index=index, shape=tuple(shape), axes=axes, part=part)
+
+
+def _of_stack(
+    place: ArrayPath, inner: tuple[str, ...], arrays: dict[str, Any], path: Path
+) -> tuple[Any, Any, tuple[int, ...]]:
+    """Return the array of a stack, the index of one image, and its shape."""
+    above, last = inner[:-1], False
+    if above and above[-1] == LAST:
+        above, last = above[:-1], True
+    name = "/".join(above)
+    if not inner or not inner[-1].isdecimal() or name not in arrays:
+        raise _no_such_array(place, arrays, path)
+    array, position = arrays[name], int(inner[-1])
+    if position >= array.shape[-1 if last else 0]:
+        raise _no_image(array, path)
+    return array, (..., position) if last else position, array.shape[:-1] if last else array.shape[1:]
 
 
 def _no_such_array(place: ArrayPath, arrays: dict[str, Any], path: Path) -> BadImage:

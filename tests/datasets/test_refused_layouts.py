@@ -1,0 +1,72 @@
+"""Public sets and folders that cannot be read without a decision are refused, and the message says which."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drawn import save
+from pixelwise.datasets.dataset import load_dataset
+from pixelwise.errors import PixelwiseError
+from public_sets.codes import ade_full, synthia
+from public_sets.drawing import Truth, areas, cells, picture
+from public_sets.messy import two_annotators
+from public_sets.series import chaos, filmed
+from public_sets.transparency import layers
+
+
+def worms(folder: Path) -> None:
+    """BBBC010: a file per worm, and images named by more than the well: no classes of images."""
+    for index in range(1, 6):
+        drawn = cells(index, 4)
+        name = f"1649_1109_0003_Amp5-1_B_20070424_A0{index}_w2_15ADF84F"
+        save(folder / f"BBBC010_v2_images/{name}.tif", picture(drawn > 0, index, 1))
+        for number in range(1, 5):
+            place = "BBBC010_v1_foreground_eachworm/BBBC010_v1_foreground_eachworm"
+            worm = 255 * (drawn == number).astype(np.uint8)
+            save(folder / f"{place}/A0{index}_{number:02}_ground_truth.png", worm)
+
+
+def mixed_array(folder: Path) -> None:
+    """LyNSeC (Naji et al. 2024): image, numbers of nuclei and their classes as five channels of one array."""
+    for index in range(1, 6):
+        drawn = cells(index)
+        content = np.dstack([picture(drawn > 0, index), drawn, drawn % 3]).astype(np.int32)
+        np.save(folder / f"{index}_l1.npy", content)
+
+
+def other_scale(folder: Path) -> None:
+    """COVID-19 radiography: images of 299 x 299 pixels, masks of 256 x 256."""
+    for index in range(1, 6):
+        save(folder / f"images/{index}.png", picture(np.kron(areas(index), np.ones((2, 2), int)), index))
+        save(folder / f"masks/{index}.png", 255 * areas(index).astype(np.uint8))
+
+
+def too_few_masks(folder: Path) -> None:
+    """Frames of masks without a number from which their frame could be known."""
+    filmed("videos/{0}.avi", "masks/{0}/{1:04}.png", "MJPG", every=2)(folder)
+    for path in sorted((folder / "masks").rglob("*.png")):
+        path.rename(path.with_name(f"{chr(97 + int(path.stem))}.png"))
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Truth | None], tuple[str, ...]]] = {
+    "SYNTHIA": (synthia, ("too dark", "channel")),
+    "ADE20K, full": (ade_full, ("colours",)),
+    "two annotators": (two_annotators, ("--masks", "masks_anna", "masks_ben")),
+    "CHAOS": (chaos, ("DICOM", "volume")),
+    "BBBC010": (worms, ("no masks",)),
+    "LyNSeC": (mixed_array, (".npy", "`masks`")),
+    "alpha alone": (layers(lambda drawn: 255 * drawn), ("--mask-values alpha",)),
+    "another scale": (other_scale, ("--resize-masks", "factor of 2")),
+    "frames without numbers": (too_few_masks, ("number of their frame", "6 frames", "3 masks")),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_message_says_what_decides(tmp_path: Path, name: str) -> None:
+    draw, words = REFUSED[name]
+    draw(tmp_path)
+    with pytest.raises(PixelwiseError) as caught:
+        load_dataset(tmp_path)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
