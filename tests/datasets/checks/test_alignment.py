@@ -189,7 +189,7 @@ def test_an_untrusted_case_is_compared_but_not_learned_from() -> None:
 def test_features_do_not_depend_on_brightness_and_contrast() -> None:
     image = spots(0)[0][None]
     darker = (image // 2 + 20).astype(np.uint8)
-    assert np.abs(pixel_features(image) - pixel_features(darker)).mean() < 0.05
+    assert np.abs(pixel_features(image[None]) - pixel_features(darker[None])).mean() < 0.05
 
 
 def test_reduction_keeps_fractions_and_leaves_incomplete_blocks_out() -> None:

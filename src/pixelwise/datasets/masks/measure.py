@@ -1,8 +1,8 @@
 """Measure the values of one mask: pixels, connected components, plateaus, place and brightness of each value."""
 
-import zlib
 from dataclasses import dataclass
 
+import imagecodecs
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Num, Shaped, UInt8
 
@@ -150,8 +150,8 @@ def digest(array: Shaped[np.ndarray, "..."]) -> str:
     """Return a hash of the shape, data type and values of an array: equal arrays have equal ones.
 
     A cyclic redundancy check of 32 bits, and 64 bits of sums of products with random odd numbers (multiply-shift
-    hashing, Dietzfelbinger et al. 1997): without a copy, and other threads run meanwhile. It takes half the time of the
-    SHA-256 instructions of a processor. Files that were made to collide are not recognised.
+    hashing, Dietzfelbinger et al. 1997): without a copy, and other threads run meanwhile. It takes a sixth of the time
+    of the SHA-256 instructions of a processor. Files that were made to collide are not recognised.
     """
     ordered = np.moveaxis(array, 0, -1) if array.ndim == 3 else array  # as decoders return the channels of an image
     content = np.ascontiguousarray(ordered).reshape(-1).view(np.uint8)
@@ -159,7 +159,8 @@ def digest(array: Shaped[np.ndarray, "..."]) -> str:
     for first in range(0, len(words), len(_WEIGHTS)):
         some = words[first : first + len(_WEIGHTS)]
         total = (total * _FACTOR + int(np.dot(some, _WEIGHTS[: len(some)]))) % (1 << 64)
-    return f"{array.shape}{array.dtype}{zlib.crc32(content.data):x}{total:x}"
+    check = imagecodecs.deflate_crc32(content)  # pyright: ignore[reportArgumentType]  # takes any buffer
+    return f"{array.shape}{array.dtype}{check:x}{total:x}"
 
 
 def _packed(values: Num[np.ndarray, "height width *colours"]) -> Integer[np.ndarray, "height width"]:
