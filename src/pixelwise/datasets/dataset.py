@@ -166,6 +166,8 @@ def scan_dataset(
         both_orientations=options.exif == "auto",
         observe=None if observer is None else observer.see,
     )
+    if observer is not None:
+        observer.pairs = layout.pairs
     name = annotated.format if annotated is not None else ""
 
     def understand(scans: Sequence[ImageScan]) -> Dataset | None:
