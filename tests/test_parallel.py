@@ -5,9 +5,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pixelwise import parallel
-from pixelwise.parallel import cores, cpu_quota, let_idle_threads_sleep, parallel_map, usable_threads
+from pixelwise.parallel import cores, cpu_quota, let_idle_threads_sleep, one_blas_thread, parallel_map, usable_threads
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
@@ -27,6 +28,17 @@ def test_an_error_comes_through() -> None:
 
 def test_there_is_a_core() -> None:
     assert cores() >= 1
+
+
+def test_products_of_matrices_use_one_thread_for_a_while() -> None:
+    def threads() -> list[int]:
+        return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+    with threadpool_limits(2, "blas"):
+        assert max(threads()) == 2
+        with one_blas_thread():
+            assert set(threads()) == {1}
+        assert max(threads()) == 2
 
 
 def test_waiting_threads_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ and a user's script needs no `if __name__ == "__main__"`.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,6 +105,20 @@ def parallel_map(
 
     with ThreadPoolExecutor(count) as pool:
         yield from pool.map(function, items)
+
+
+@contextmanager
+def one_blas_thread() -> Generator[None]:
+    """Let each product of matrices run in the thread that calls it, until the end of the block.
+
+    For many small products in `parallel_map`: the threads of OpenBLAS wait for one another by spinning, which took ten
+    times as long as the products. The command line is never in this state, see `let_idle_threads_sleep`, but numpy may
+    have been imported before by who calls a function of pixelwise.
+    """
+    from threadpoolctl import threadpool_limits  # a local import keeps `pixelwise COMMAND --help` fast
+
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 def let_idle_threads_sleep() -> None:

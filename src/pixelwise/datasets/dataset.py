@@ -171,6 +171,8 @@ def scan_dataset(
         observe=None if observer is None else observer.see,
         resize_masks=options.resize_masks,
     )
+    if observer is not None:
+        observer.pairs = layout.pairs
     name = annotated.format if annotated is not None else ""
 
     def understand(scans: Sequence[ImageScan]) -> Dataset | None:

@@ -17,6 +17,7 @@ from jaxtyping import Int32
 from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.examples import Dataset, labels_from, match_channels
+from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.masks.mapping import ignore_missing
 from pixelwise.datasets.records import Labelling
 from pixelwise.datasets.scan import Decoded, ImageScan
@@ -83,6 +84,11 @@ class CaseObserver(Generic[Result]):
         Measures an `ObservedCase`; it runs in threads.
     adapt : callable, optional
         Changes how a data set is read, as the caller changes it after the scan.
+
+    Attributes
+    ----------
+    pairs : tuple of Pair
+        All pairs of image and annotation in the folder, also those that the data set leaves out; set by the scan.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class CaseObserver(Generic[Result]):
         adapt: Callable[[Dataset], Dataset] = lambda dataset: dataset,
     ) -> None:
         self.total = 0
+        self.pairs: tuple[Pair, ...] = ()
         self._measure, self._adapt = measure, adapt
         self._view: Dataset | None = None
         self._waiting: list[Decoded] = []

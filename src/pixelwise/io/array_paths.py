@@ -31,7 +31,8 @@ def parse_array_path(path: Path) -> ArrayPath | None:
 
     >>> parse_array_path(Path("images/a.png"))
     """
-    for parent in (path, *path.parents):
+    text = str(path).casefold()
+    for parent in (path, *path.parents) if any(suffix in text for suffix in ARRAY_KINDS) else ():
         kind = ARRAY_KINDS.get(parent.suffix.casefold())
         if kind is not None and parent.is_file():
             return ArrayPath(parent, kind, path.relative_to(parent).parts)

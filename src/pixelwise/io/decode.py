@@ -17,7 +17,13 @@ from pixelwise.io.array_paths import ARRAY_KINDS, FRAMES, PAGES
 from pixelwise.io.arrays.read import decode_array, read_array_header
 from pixelwise.io.headers import Header, apply_orientation, check_size, decoding, open_image_file
 from pixelwise.io.images import Orientation
-from pixelwise.io.pillow import decode_jpeg, decode_pillow, read_jpeg2000_header, read_pillow_header
+from pixelwise.io.pillow import (
+    decode_jpeg,
+    decode_pillow,
+    read_jpeg2000_header,
+    read_jpeg_header,
+    read_pillow_header,
+)
 from pixelwise.io.png import decode_png, read_png_header
 from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume
@@ -41,6 +47,8 @@ def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
             return read_png_header(file, path)
         if kind == "JPEG2000":
             return read_jpeg2000_header(file, path)
+        if kind == "JPEG":
+            return read_jpeg_header(file, path)
         return read_tiff_header(file, path) if kind == "TIFF" else read_pillow_header(file, kind, path)
 
 

@@ -25,6 +25,7 @@ from pixelwise.io.headers import Header
 _ORIENTATION = 0x0112
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")  # markers of JPEG frames with arithmetic codes
 _JP2_HEAD = 1 << 16  # bytes that hold the headers of a JPEG 2000 file
+_JPEG_HEAD = 1 << 12  # bytes: the segments before the samples of a plain JPEG take less than 1000
 _BAND = 1 << 22  # samples copied from Pillow at a time
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBX": 3, "CMYK": 3, "RGBA": 4}
 # A lock: the pixel limit and the warning filters are global to the process.
@@ -61,7 +62,7 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
         if kind == "PPM":
             _check_ppm(image, path)
         if kind == "JPEG":
-            _check_jpeg(file, image, path)
+            _check_jpeg(file, image.height, image.width, path)
         if image.mode not in _CHANNELS:
             raise _unsupported_mode(path, image.mode)
         if image.mode == "CMYK" and image.info.get("adobe_transform") == 2:
@@ -87,6 +88,39 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
             lossy=kind in ("JPEG", "AVIF") or (kind == "WEBP" and _webp_is_lossy(file)),
             warnings=messages,
         )
+
+
+def read_jpeg_header(file: BinaryIO, path: Path) -> Header:
+    """Read the header of a JPEG: of a plain gray or RGB one without Pillow, in a tenth of its time."""
+    file.seek(0)
+    size = _plain_jpeg_size(file.read(_JPEG_HEAD))
+    if size is None:
+        return read_pillow_header(file, "JPEG", path)
+    height, width, channels = size
+    _check_jpeg(file, height, width, path)
+    return Header(format="JPEG", height=height, width=width, channels=channels, dtype="uint8", lossy=True)
+
+
+def _plain_jpeg_size(head: bytes) -> tuple[int, int, int] | None:
+    """Return height, width and channels of a JPEG whose segments before the samples say nothing else; else None.
+
+    With EXIF, CMYK colours, several images, arithmetic codes or anything unusual it is for Pillow to read.
+    """
+    at, size = 2, None
+    while at + 10 <= len(head) and head[at] == 0xFF:
+        marker, length = head[at + 1], struct.unpack(">H", head[at + 2 : at + 4])[0]
+        content = head[at + 4 : at + 2 + length]
+        if marker == 0xDA:
+            return size
+        if marker in (0xC0, 0xC1, 0xC2) and len(content) > 8:
+            bits, height, width, channels = struct.unpack(">BHHB", content[:6])
+            if size is not None or bits != 8 or channels not in (1, 3) or not height or not width:
+                return None
+            size = height, width, channels
+        elif not (marker in (0xC4, 0xDB, 0xDD, 0xFE) or (marker, content[:5]) == (0xE0, b"JFIF\0")):
+            return None
+        at += 2 + length
+    return None
 
 
 def decode_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Shaped[np.ndarray, "channels height width"]:
@@ -262,19 +296,19 @@ def _check_webp(file: BinaryIO, path: Path) -> None:
             return
 
 
-def _check_jpeg(file: BinaryIO, image: Pillow.Image, path: Path) -> None:
+def _check_jpeg(file: BinaryIO, height: int, width: int, path: Path) -> None:
     """Raise `BadImage` for an image with less data than its size needs: decoders fill what is missing with gray.
 
     A code of Huffman has at least a bit, and each block of 8 x 8 pixels has one for its mean (ITU T.81, annex F.1.2 and
     G.1.2). Arithmetic codes can be shorter.
     """
+    length = file.seek(0, 2)
+    if 8 * length >= -(-width // 8) * -(-height // 8):
+        return
     file.seek(0)
     head = file.read(1 << 16)
-    if any(marker in head for marker in _ARITHMETIC):
-        return
-    length = file.seek(0, 2)
-    if 8 * length < -(-image.width // 8) * -(-image.height // 8):
-        got = f"{length} bytes for {image.height} × {image.width} pixels"
+    if not any(marker in head for marker in _ARITHMETIC):
+        got = f"{length} bytes for {height} × {width} pixels"
         raise BadImage("a complete JPEG image", got, "The file is damaged; download or export it again.", path)
 
 

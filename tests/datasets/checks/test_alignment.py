@@ -88,7 +88,28 @@ def test_the_image_alone_decides_where_the_set_does_not(monkeypatch: pytest.Monk
         restored = move(move(right, 0, -9), *found[3].offset)
         assert (restored != right).mean() < 0.1
     monkeypatch.setattr(alignment, "_TIMES", 100.0)
+    found = find_misaligned(measured, invertible=False)
+    assert found[index].change == change, "its image explains more than a quarter more of its variance"
+    monkeypatch.setattr(alignment, "_MUCH_MORE", 1.0)
     assert {one.change for one in find_misaligned(measured, invertible=False)} == {"none"}, "control"
+
+
+@pytest.mark.parametrize(
+    ("explained", "before", "usual", "gain"),
+    [
+        (0.30, 0.09, 0.10, 0.25),  # a multiple of what was
+        (0.30, 0.11, 0.10, None),
+        (0.30, 0.09, 0.13, None),  # of many shifts one explains as much by chance
+        (0.15, 0.01, 0.01, None),  # a multiple of next to nothing
+        (0.60, 0.29, 0.20, 0.15),  # far more
+        (0.60, 0.31, 0.20, None),
+        (0.60, 0.29, 0.36, None),
+    ],
+)
+def test_how_clearly_an_image_explains_a_change(
+    explained: float, before: float, usual: float, gain: float | None
+) -> None:
+    assert alignment._least_gain(explained, before, usual) == gain
 
 
 def test_a_change_that_the_image_contradicts_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +210,7 @@ def test_an_untrusted_case_is_compared_but_not_learned_from() -> None:
 def test_features_do_not_depend_on_brightness_and_contrast() -> None:
     image = spots(0)[0][None]
     darker = (image // 2 + 20).astype(np.uint8)
-    assert np.abs(pixel_features(image) - pixel_features(darker)).mean() < 0.05
+    assert np.abs(pixel_features(image[None]) - pixel_features(darker[None])).mean() < 0.05
 
 
 def test_reduction_keeps_fractions_and_leaves_incomplete_blocks_out() -> None:

@@ -37,8 +37,11 @@ _CONTRADICTED = 0.8  # a change after which the image explains less than this fr
 _STRONG_SET, _EXPLAINS_MORE, _TWICE = 0.35, 0.12, 2.0
 _HERE = 0.5  # least fraction of what a flipped mask is explained at the best place, that it is where it is
 # of a change that the image alone explains: least fraction of the variance explained; in multiples of that before, and
-# of that of the best tenth of the shifts; least gain in agreement with the set, whose agreement before is at most
-_EXPLAINED, _TIMES, _BETTER, _AGREEING, _DISAGREEING = 0.18, 3.0, 2.5, 0.25, 0.5
+# of that of the best tenth of the shifts; least gain in agreement with the set
+_EXPLAINED, _TIMES, _BETTER, _AGREEING = 0.18, 3.0, 2.5, 0.25
+# the same if it explains so much more of the variance, which is weightier evidence than a multiple of little
+_MUCH_MORE, _MUCH_TIMES, _MUCH_BETTER, _MUCH_AGREEING = 0.25, 2.0, 1.7, 0.15
+_DISAGREEING = 0.6  # largest agreement with the set before such a change
 _SURE = 0.6  # gain at which a finding is certain
 
 
@@ -127,23 +130,36 @@ def _explained_change(agreement: Agreement, index: int) -> Alignment:
     own = Alignment(own=float(agreement.own[index]) / typical)
     image = discriminant_of(case)
     explained = image.shares_of_shifts()
-    least = max(_EXPLAINED, _TIMES * image.share(image.mask), _BETTER * float(np.quantile(explained.scores, 0.9)))
+    before, usual = image.share(image.mask), float(np.quantile(explained.scores, 0.9))
     square = case.targets.shape[1] == case.targets.shape[2]
     tried = [own]
     for symmetry in SYMMETRIES[1:]:
         changed = _changed(symmetry, image.mask)
-        fits = (square or symmetry.quarters % 2 == 0) and image.share(changed) >= least
-        if fits and _belongs_here(image, changed):
+        gain = _least_gain(image.share(changed), before, usual) if square or symmetry.quarters % 2 == 0 else None
+        if gain is not None and _belongs_here(image, changed):
             best = agreement.score(index, _changed(symmetry, case.targets)) / typical
-            tried.append(replace(own, change="symmetry", symmetry=symmetry, best=best, confidence=0.5))
+            if best >= own.own + gain:
+                tried.append(replace(own, change="symmetry", symmetry=symmetry, best=best, confidence=0.5))
     rows, columns = explained.best()
-    if (rows, columns) != (0, 0) and float(explained.scores.max()) >= least:
+    gain = _least_gain(float(explained.scores.max()), before, usual) if (rows, columns) != (0, 0) else None
+    if gain is not None:
         shifts = shift_scores(agreement, index)
         best = float(shifts.scores[np.ix_(shifts.rows == rows, shifts.columns == columns)][0, 0]) / typical
-        offset = rows * case.factor, columns * case.factor
-        tried.append(replace(own, change="shift", offset=offset, best=best, confidence=0.5))
-    chosen = max(tried[1:], key=lambda one: one.best, default=own)
-    return chosen if chosen.gain >= _AGREEING else own
+        if best >= own.own + gain:
+            offset = rows * case.factor, columns * case.factor
+            tried.append(replace(own, change="shift", offset=offset, best=best, confidence=0.5))
+    return max(tried[1:], key=lambda one: one.best, default=own)
+
+
+def _least_gain(explained: float, before: float, usual: float) -> float | None:
+    """Return the gain in agreement with the set that a change needs; None if its image does not explain it clearly.
+
+    `explained` is the fraction of the variance of the changed mask, `before` that of the mask as it is, and `usual`
+    that of the best tenth of its shifts.
+    """
+    if explained >= max(before + _MUCH_MORE, _MUCH_TIMES * before, _MUCH_BETTER * usual):
+        return _MUCH_AGREEING
+    return _AGREEING if explained >= max(_EXPLAINED, _TIMES * before, _BETTER * usual) else None
 
 
 def _is_contradicted(agreement: Agreement, index: int, one: Alignment) -> bool:

@@ -67,7 +67,7 @@ def discriminant_of(case: ReducedCase) -> Discriminant:
     >>> found.share(found.mask) > 0.9, found.share(np.roll(found.mask, 10, 2)) < 0.3
     (True, True)
     """
-    features = pixel_features(case.pixels)[:-1].astype(np.float64)
+    features = pixel_features(case.pixels[None])[0, :-1].astype(np.float64)
     features -= features.mean(1, keepdims=True)
     features /= features.std(1, keepdims=True) + 1e-6
     covariance: Float64[np.ndarray, "features features"] = features @ features.T / features.shape[1]

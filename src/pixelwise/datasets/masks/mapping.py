@@ -16,6 +16,7 @@ from pixelwise.io.read import MaskImage
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 
 _TABLE = 1 << 16  # smaller values are looked up in a table
+_FEW = 6  # values that are faster compared one by one
 
 
 def labels_of(mask: MaskImage, labelling: Labelling, path: Path | None) -> Int32[np.ndarray, "*size"]:
@@ -152,8 +153,25 @@ def _look_up(values: Integer[np.ndarray, "*size"], labelling: Labelling) -> Int3
     for index, value in (*enumerate(labelling.values), (IGNORE, labelling.ignore_value)):
         if value is not None and 0 <= value <= high:
             table[value] = index
+    used = np.flatnonzero(table >= 0)
+    if len(used) == high + 1 and np.array_equal(table, used):  # the values are the classes
+        return values.astype(np.int32)
+    if len(used) <= _FEW and int(table.max()) <= IGNORE:
+        return _compare_with(values, used, table[used])
     found = table[values]
     return None if found.min(initial=0) < 0 else found
+
+
+def _compare_with(
+    values: Integer[np.ndarray, "*size"], known: Int64[np.ndarray, " known"], classes: Int32[np.ndarray, " known"]
+) -> Int32[np.ndarray, "*size"] | None:
+    """Return class indices by a comparison with each of a few values, faster than a table; None if one is unknown."""
+    found, count = np.zeros(values.shape, np.uint8), 0
+    for value, index in zip(known.tolist(), classes.tolist(), strict=True):
+        here = values == value
+        count += int(np.count_nonzero(here))
+        found += here.view(np.uint8) * np.uint8(index)
+    return found.astype(np.int32) if count == values.size else None
 
 
 def _class_indices(

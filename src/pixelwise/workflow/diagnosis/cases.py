@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.datasets.annotated_set import prepare
 from pixelwise.datasets.annotations import MaskFile
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.checks.finding import Step
@@ -14,10 +13,9 @@ from pixelwise.datasets.checks.image_quality import ImageQuality, measure_qualit
 from pixelwise.datasets.checks.mask_contents import MaskContent, find_other_values
 from pixelwise.datasets.checks.reduced import ReducedCase, common_side, reduce_case
 from pixelwise.datasets.checks.steps import apply_steps
-from pixelwise.datasets.dataset import DataOptions, Dataset
-from pixelwise.datasets.detect import detect_format
+from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.examples import IGNORE_OBJECT
-from pixelwise.datasets.folder_layout import Pair, read_layout
+from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.missing_pixels import filled
 from pixelwise.datasets.masks.mapping import ignore_missing
@@ -25,7 +23,6 @@ from pixelwise.datasets.masks.measure import pack
 from pixelwise.datasets.observing import CaseObserver, ObservedCase
 from pixelwise.datasets.problem_report import path_below
 from pixelwise.datasets.scan import digest
-from pixelwise.datasets.slices import with_stacks
 from pixelwise.errors import PixelwiseError
 from pixelwise.io.read import read_mask
 from pixelwise.labels.byte_histogram import byte_histogram
@@ -64,15 +61,6 @@ def relative(root: Path, path: Path) -> str:
 def labels_file(root: Path, item: Case | Pair) -> str:
     """Return the file that stands for the labels of a case in findings: its mask file, or else its image."""
     return relative(root, mask_path(item) or item.image)
-
-
-def find_pairs(dataset: Dataset, options: DataOptions) -> tuple[Pair, ...]:
-    """Return all pairs of image and annotation in the folder of a data set, also those that it left out."""
-    if dataset.task == "classification":
-        return ()
-    annotated = detect_format(dataset.root, options)
-    layout = read_layout(dataset.root, options) if annotated is None else prepare(dataset.root, annotated, options)[0]
-    return with_stacks(dataset.root, layout, options).pairs
 
 
 def read_view(dataset: Dataset, item: Case | Pair) -> np.ndarray:

@@ -19,7 +19,6 @@ from pixelwise.workflow.annotation_errors.result import AnnotationErrors
 from pixelwise.workflow.diagnosis.cases import (
     ExaminedCase,
     Measures,
-    find_pairs,
     mask_path,
     measure_cases,
     observe_case,
@@ -142,7 +141,7 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
     """
     observer = CaseObserver(observe_case, with_one_foreground)
     dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress, observer))
-    pairs = find_pairs(dataset, options)
+    pairs = observer.pairs
     if dataset.spatial_dims == 3:
         return _diagnosis(dataset, pairs, *examine_volumes(dataset, pairs, progress))
     folder = folder_findings(dataset, pairs)

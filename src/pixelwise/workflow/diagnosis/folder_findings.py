@@ -15,6 +15,7 @@ from pixelwise.datasets.masks.measure import pack
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import BadImage
 from pixelwise.geometry.symmetries import Symmetry
+from pixelwise.io.headers import open_image_file
 from pixelwise.io.read import probe, read_mask
 from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, pair_case, relative
 
@@ -85,15 +86,23 @@ def wrong_endings(root: Path, paths: Sequence[Path]) -> list[Finding]:
     """Return the files whose content is of another format than their ending says."""
     found: list[Finding] = []
     for path in paths:
-        try:
-            endings = _ENDINGS.get(probe(path).format, ())
-        except BadImage:
-            continue
-        if endings and path.suffix.casefold() not in endings:
+        if (endings := _endings_of(path)) and path.suffix.casefold() not in endings:
             text = f"the file contains {endings[0][1:].upper()}"
             steps = (Step(action="rename", other=path.with_suffix(endings[0]).name),)
             found.append(Finding(kind="wrong ending", files=(relative(root, path),), text=text, steps=steps))
     return found
+
+
+def _endings_of(path: Path) -> tuple[str, ...]:
+    """Return the endings of the format of a file; none for one that is damaged, or has no other endings."""
+    try:
+        file, kind = open_image_file(path)
+        file.close()
+        if path.suffix.casefold() in _ENDINGS.get(kind, ()):  # its header need not be read
+            return _ENDINGS[kind]
+        return _ENDINGS.get(probe(path).format, ())
+    except BadImage:
+        return ()
 
 
 def _plain_finding(problem: Problem, pair: Pair | None, root: Path, image: str | None = None) -> Finding:

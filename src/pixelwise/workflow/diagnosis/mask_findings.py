@@ -21,6 +21,7 @@ from pixelwise.datasets.checks.reduced import ReducedCase
 from pixelwise.datasets.checks.steps import refine_shift
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.records import has_background
+from pixelwise.parallel import one_blas_thread
 from pixelwise.workflow.diagnosis.cases import ExaminedCase, labels_file, mask_path, read_case, relative, with_steps
 
 _MIN_CASES = 4  # masks that a comparison needs
@@ -40,8 +41,9 @@ def compare_masks(
     trusted = [fits and not examined.steps for fits, examined in zip(comparable, cases, strict=True)]
     if sum(trusted) < _MIN_CASES or not any(case.targets[-1].any() for case in reduced):
         return None, []
-    agreement = measure_agreement(reduced, trusted)
-    return agreement, find_misaligned(agreement, invertible=dataset.task == "binary", comparable=comparable)
+    with one_blas_thread():
+        agreement = measure_agreement(reduced, trusted)
+        return agreement, find_misaligned(agreement, invertible=dataset.task == "binary", comparable=comparable)
 
 
 def alignment_findings(
