@@ -131,8 +131,10 @@ def test_control_without_the_check_the_circle_is_followed(tmp_path: Path) -> Non
     path = tmp_path / "circle.tif"
     path.write_bytes(circular_tiff())
     program = (
-        "import sys; from pathlib import Path; from pixelwise.io import tiff; from pixelwise.io.read import probe\n"
-        "tiff._check_directories = lambda *_: ()\nprint('reads', flush=True)\nprobe(Path(sys.argv[1]))\nprint('done')"
+        "import sys; from pathlib import Path; from pixelwise.io import tiff_directories as directories\n"
+        "from pixelwise.io.read import probe\n"
+        "directories.check_directories = lambda *_: directories.Directories(1, 1, None)\n"
+        "print('reads', flush=True)\nprobe(Path(sys.argv[1]))\nprint('done')"
     )
     reader = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
     assert reader.stdout is not None
