@@ -163,6 +163,16 @@ def write_store(store: Path) -> None:
     (store / ".zattrs").write_text(json.dumps(ATTRIBUTES), encoding="utf-8")
 
 
+def write_sharded_store(store: Path) -> None:
+    """Write an OME-Zarr image of NGFF 0.5 in shards."""
+    import zarr
+
+    zarr.create_array(store / "0", data=np.zeros((64, 48), np.uint8), chunks=(8, 8), shards=(32, 16), zarr_format=3)
+    scales = {"axes": AXES, "datasets": [{"path": "0", "coordinateTransformations": SCALE}]}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5", "multiscales": [scales]}}}
+    (store / "zarr.json").write_text(json.dumps(group), encoding="utf-8")
+
+
 @pytest.mark.parametrize("file", [".zattrs", ".zarray"])
 def test_odd_zarr_metadata_are_read_or_refused(file: str, tmp_path: Path) -> None:
     pytest.importorskip("zarr")
