@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from pydantic import ValidationError
 
 import drawn_volumes
 from fuzz.mutations import ODD
 from fuzz.test_fuzz_annotations import SETS, TOKENS, annotation_files, read_set
-from fuzz.test_fuzz_images import FILES, read_windows, write_store
+from fuzz.test_fuzz_images import FILES, read_windows, write_sharded_store, write_store
 from fuzz.test_fuzz_models import graph_bytes, replace_card
 from fuzz.test_fuzz_requests import MARKS, TENSOR
 from pixelwise.errors import PixelwiseError
@@ -77,7 +78,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _images(folder: Path) -> Iterator[Subject]:
-    for name, content in FILES.items():
+    for name, content in (FILES | _tiffs()).items():
         path = _file(folder, name)
         yield Subject(
             name=f"image {name}",
@@ -92,18 +93,40 @@ def _images(folder: Path) -> Iterator[Subject]:
         )
 
 
+def _tiffs() -> dict[str, bytes]:
+    """Return TIFF files with the metadata of several programs, and with directories in chains and trees."""
+    page = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)
+    options: dict[str, dict[str, Any]] = {
+        "a.ome.tif": {"metadata": {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "\u00b5m"}},
+        "imagej.tif": {"imagej": True, "metadata": {"unit": "um", "spacing": 2.0, "slices": 1}},
+        "shaped.tif": {"metadata": {"axes": "YX"}},
+        "map.tif": {"extratags": [(33550, 12, 3, (1.0, 1.0, 0.0), True), (42113, 2, 2, "0", True)]},
+    }
+    files: dict[str, bytes] = {}
+    for name, given in options.items():
+        file = io.BytesIO()
+        tifffile.imwrite(file, page, ome=".ome" in name, photometric="minisblack", **given)
+        files[name] = file.getvalue()
+    pyramid = io.BytesIO()
+    with tifffile.TiffWriter(pyramid) as writer:
+        writer.write(page, subifds=1, tile=(16, 16), metadata=None, photometric="minisblack")
+        writer.write(page[::2, ::2], subfiletype=1, tile=(16, 16), metadata=None, photometric="minisblack")
+        writer.write(page[:10], metadata=None, photometric="minisblack")
+    return files | {"pyramid.tif": pyramid.getvalue()}
+
+
 def _stores(folder: Path) -> Iterator[Subject]:
     if not find_spec("zarr"):
         return
-    for name in (".zattrs", "0/.zarray"):
+    for name in (".zattrs", "0/.zarray", "zarr.json", "0/zarr.json"):
         store = _file(folder, "a.zarr")
-        write_store(store)
+        (write_sharded_store if name.endswith("zarr.json") else write_store)(store)
         yield Subject(
             name=f"OME-Zarr {name}",
             wholes=[(store / name).read_bytes()],
             put=(store / name).write_bytes,
             readers=[lambda store=store: read_windows(store)],
-            values=ODD,
+            values=[*ODD, [24, 99_999_999], 2**31, 10**9],
         )
 
 

@@ -131,8 +131,10 @@ def test_control_without_the_check_the_circle_is_followed(tmp_path: Path) -> Non
     path = tmp_path / "circle.tif"
     path.write_bytes(circular_tiff())
     program = (
-        "import sys; from pathlib import Path; from pixelwise.io import tiff; from pixelwise.io.read import probe\n"
-        "tiff._check_directories = lambda *_: ()\nprint('reads', flush=True)\nprobe(Path(sys.argv[1]))\nprint('done')"
+        "import sys; from pathlib import Path; from pixelwise.io import tiff_directories as directories\n"
+        "from pixelwise.io.read import probe\n"
+        "directories.check_directories = lambda *_: directories.Directories(1, 1, None)\n"
+        "print('reads', flush=True)\nprobe(Path(sys.argv[1]))\nprint('done')"
     )
     reader = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
     assert reader.stdout is not None
@@ -159,6 +161,16 @@ def write_store(store: Path) -> None:
     assert array.shape == PIXELS.shape
     (store / ".zgroup").write_text('{"zarr_format": 2}', encoding="utf-8")
     (store / ".zattrs").write_text(json.dumps(ATTRIBUTES), encoding="utf-8")
+
+
+def write_sharded_store(store: Path) -> None:
+    """Write an OME-Zarr image of NGFF 0.5 in shards."""
+    import zarr
+
+    zarr.create_array(store / "0", data=np.zeros((64, 48), np.uint8), chunks=(8, 8), shards=(32, 16), zarr_format=3)
+    scales = {"axes": AXES, "datasets": [{"path": "0", "coordinateTransformations": SCALE}]}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5", "multiscales": [scales]}}}
+    (store / "zarr.json").write_text(json.dumps(group), encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", [".zattrs", ".zarray"])

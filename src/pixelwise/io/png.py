@@ -13,12 +13,13 @@ from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Integer, Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.io.headers import Header, truncated_error
+from pixelwise.io.headers import Header, check_size, decode_error, truncated_error
 from pixelwise.io.pillow import decode_pillow, orientation_of
 
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _HEADER_CHUNKS = {b"IHDR", b"PLTE", b"eXIf", b"acTL"}
 _MAX_CHUNK = 1 << 20  # bytes; no valid header, palette or EXIF record is longer
@@ -93,3 +94,29 @@ def _read_chunks(file: BinaryIO | BytesIO) -> tuple[dict[bytes, bytes], bool]:
 def _read_at(file: BinaryIO | BytesIO, offset: int, length: int) -> bytes:
     file.seek(offset)
     return file.read(length)
+
+
+def decode_png_mask(content: bytes, path: Path) -> Integer[np.ndarray, "height width"]:
+    """Return the first channel of a PNG in memory; indices of a palette file, 0 and 1 of a one-bit one.
+
+    Parameters
+    ----------
+    content : bytes
+    path : Path
+        The file that contains it, for errors.
+
+    Raises
+    ------
+    BadImage
+        Not a complete PNG, or one that is too large.
+    """
+    if not content.startswith(_SIGNATURE):
+        raise BadImage("a PNG image", "other bytes", "Export the file again.", path)
+    header = read_png_header(BytesIO(content), path)
+    check_size(header, path, None)
+    try:
+        return decode_pillow(BytesIO(content), "PNG")[0]
+    except BadImage:
+        raise
+    except Exception as error:  # as in `read`: decoders raise anything on malformed input
+        raise decode_error(path, "PNG", error) from error

@@ -7,7 +7,8 @@ of pages of any length: three gray pages are never red, green and blue. Source: 
 import logging
 import math
 import re
-import struct
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,12 +18,13 @@ from jaxtyping import Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.io.georeference import read_georeference
-from pixelwise.io.headers import Header, decoding, truncated_error
+from pixelwise.io.headers import Header, decoding, open_image_file, truncated_error
+from pixelwise.io.tiff_directories import open_tiff
 
-_MAX_DIRECTORIES = 100_000  # no microscope writes more pages into one file; reading each takes time
 _GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}
 _JPEG = {6, 7, 33007, 34892}
 _LOSSY = _JPEG | {33003, 33005, 34712, 34933, 50001}
+_TILE_GROWTH, _SMALL = 4, 1 << 24  # pixels of a tile: this many times those of the image, or this many
 _DAMAGED = "The file is damaged; export it again."
 _GDAL_NODATA = 42113
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated transparency
@@ -50,8 +52,8 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
         Colours other than gray, palette, RGB or JPEG's YCbCr, an unknown compression or sample type, data offsets
         outside the file, or too many directories.
     """
-    warnings = _check_directories(file, path)
-    with _open_tiff(file) as tiff:
+    tiff, warnings = open_tiff(file, path)
+    with tiff:
         series, page = _main_series(tiff)
         _check_page(page, path)
         _check_data_size(series, file, path)
@@ -92,7 +94,8 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
 
 def decode_tiff(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray, "channels height width"]:
     """Decode the samples as (pages × channels, height, width)."""
-    with _open_tiff(file) as tiff:
+    tiff, _ = open_tiff(file, path)
+    with tiff:
         series, _ = _main_series(tiff)
         samples: np.ndarray = np.asarray(series.asarray())
         axes = str(series.axes)
@@ -107,25 +110,25 @@ class PageStack:
     """The gray pages of a file as an array (pages, height, width); a page is read when it is indexed."""
 
     def __init__(self, path: Path) -> None:
-        with decoding(path, "TIFF"), tifffile.TiffFile(path, _multifile=False) as file:
-            series: Any = file.series[0]
+        self._path = path
+        with self._series() as (series, file):
+            _check_page(series.keyframe, path)
+            _check_data_size(series, file, path)
             self.shape = (len(series.pages), *map(int, series.keyframe.shape))
             self.dtype = np.dtype(series.dtype)
         self.ndim = len(self.shape)
-        self._path = path
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        with decoding(self._path, "TIFF"), tifffile.TiffFile(self._path, _multifile=False) as file:
-            series: Any = file.series[0]
+        with self._series() as (series, _):
             if isinstance(index, int):
                 return np.asarray(series.pages[index].asarray())
             return np.asarray(series.asarray()).reshape(self.shape)[index]
 
-
-def _open_tiff(file: BinaryIO) -> Any:
-    file.seek(0)
-    # An OME header may name other files of the same image: they are not opened.
-    return tifffile.TiffFile(file, name="image", _multifile=False)
+    @contextmanager
+    def _series(self) -> Generator[tuple[Any, BinaryIO]]:
+        file, _ = open_image_file(self._path)
+        with closing(file), decoding(self._path, "TIFF"):
+            yield open_tiff(file, self._path)[0].series[0], file
 
 
 def _main_series(tiff: Any) -> tuple[Any, Any]:
@@ -156,45 +159,18 @@ def _check_page(page: Any, path: Path) -> None:
 
 def _check_data_size(series: Any, file: BinaryIO, path: Path) -> None:
     length = file.seek(0, 2)
+    if series.keyframe.is_tiled and math.prod(series.keyframe.tile) > _TILE_GROWTH * series.keyframe.size + _SMALL:
+        got = " × ".join(map(str, series.keyframe.tile))
+        raise BadImage("tiles of about the size of the image, or smaller", f"tiles of {got}", _DAMAGED, path)
     for page in series.pages:
         if page is None:
             continue
+        if (absent := math.prod(page.chunked) - len(page.dataoffsets)) > 0:
+            raise truncated_error(path, "TIFF", f"{absent} of {math.prod(page.chunked)} tiles or strips are missing")
         ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
         missing = max(ends, default=0) - length
         if missing > 0:
             raise truncated_error(path, "TIFF", f"{length} bytes, {missing} more are missing")
-
-
-def _check_directories(file: BinaryIO, path: Path) -> tuple[str, ...]:
-    """Follow the chain of directories: limit their number, and return a warning if the chain is circular.
-
-    A directory without entries, which TIFF 6.0 (section 2) does not allow, is refused: tifffile follows a circle
-    through one for ever.
-    """
-    length = file.seek(0, 2)
-    file.seek(0)
-    head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    big = head[2:4] in (b"+\0", b"\0+")
-    count_of, size, entry, link = (f"{order}Q", 8, 20, f"{order}Q") if big else (f"{order}H", 2, 12, f"{order}I")
-    at = struct.unpack(link, head[8:16] if big else head[4:8])[0] if len(head) == 16 else 0
-    seen: set[int] = set()
-    while 0 < at < length:
-        if at in seen:
-            return ("the chain of TIFF directories is damaged (circular): only its first pages are used",)
-        seen.add(at)
-        if len(seen) > _MAX_DIRECTORIES:
-            got = f"more than {_MAX_DIRECTORIES} directories"
-            raise BadImage("an image of few pages", got, _DAMAGED, path)
-        file.seek(at)
-        entries = struct.unpack(count_of, file.read(size).ljust(size, b"\0"))[0]
-        if entries == 0:
-            raise BadImage("TIFF directories with entries", f"an empty one at byte {at}", _DAMAGED, path)
-        file.seek(at + size + entries * entry)
-        at = struct.unpack(link, file.read(struct.calcsize(link)).ljust(struct.calcsize(link), b"\0"))[0]
-    if not seen:
-        raise truncated_error(path, "TIFF", f"{length} bytes without a directory")
-    return ()
 
 
 def _palette(page: Any) -> Shaped[np.ndarray, "entries 3"] | None:

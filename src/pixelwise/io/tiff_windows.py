@@ -6,13 +6,13 @@ from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
-import tifffile
 from jaxtyping import Int64, Shaped
 
 from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import CACHE, ChunkCache, assemble, planned_cache
 from pixelwise.io.headers import decode_error, decoding
+from pixelwise.io.tiff_directories import open_tiff
 
 MAX_CHUNK_BYTES = 1 << 30  # of one decoded tile or strip
 MAX_SLICE_CACHE = 192 * 2**20  # bytes of decoded tiles or strips of the slices of a volume
@@ -42,9 +42,8 @@ class TiffPlanes:
     """
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
-        file.seek(0)
         self._file, self._path, self._lock = file, path, Lock()
-        self._tiff: Any = tifffile.TiffFile(file, name="image", _multifile=False)
+        self._tiff: Any = open_tiff(file, path)[0]
         series = self._tiff.series[0]
         self._page, self._pages = series.keyframe, list(series.pages)
         self._axes = str(series.axes)
@@ -221,10 +220,10 @@ def plane_order(axes: str, sizes: dict[str, int]) -> Int64[np.ndarray, " planes"
     return (ordered.reshape(-1)[:, None] * samples + np.arange(samples)).reshape(-1)
 
 
-def readable_by_windows(file: BinaryIO) -> bool:
+def readable_by_windows(file: BinaryIO, path: Path) -> bool:
     """Return whether all pages of a TIFF are 2D images of one kind, which can be read by windows."""
-    file.seek(0)
-    with tifffile.TiffFile(file, name="image", _multifile=False) as tiff:
+    tiff, _ = open_tiff(file, path)
+    with tiff:
         series = tiff.series[0]
         axes, page = str(series.axes), series.keyframe
         flat = int(page.shaped[1]) == 1 and {"Y", "X"} <= set(axes) and "YX" in axes

@@ -311,7 +311,7 @@ def _open_tiff(
         raise BadImage("real numbers", "complex numbers", "Save the magnitude.", path)
     keeps_alpha = header.alpha and channels == header.channels
     with decoding(path, "TIFF"):
-        if readable_by_windows(file):
+        if readable_by_windows(file, path):
             nodata, place = options.nodata_of(header), place_of(header, options)
             return InterpretedPlanes(TiffPlanes(file, path), header, path, keeps_alpha, nodata, place)
     file.close()

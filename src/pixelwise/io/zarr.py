@@ -8,6 +8,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pixelwise.io.object_store import find_object, is_remote, open_prefix, read_
 MARKERS = ("zarr.json", ".zattrs", ".zgroup")  # files of which a store has one
 METADATA_LIMIT = 16 * 2**20  # bytes of one JSON file
 MAX_CHUNK_SAMPLES = 1 << 27  # samples, of at most 8 bytes each
+MAX_CHUNKS = 1_000_000  # of an array, or in a shard: the library lists them
 # Codecs that decode to numbers only; zarr v2 also has filters that unpickle objects.
 _CODECS = {
     *("blosc", "zstd", "gzip", "zlib", "lz4", "bz2", "lzma", "crc32c", "crc32", "adler32", "fletcher32"),
@@ -183,9 +185,11 @@ def check_array(store: Path, folder: Path) -> ArrayMeta:
         shape = tuple(int(n) for n in meta["shape"])
         grid = meta["chunk_grid"]["configuration"]["chunk_shape"] if version == 3 else meta["chunks"]
         codecs = list(meta["codecs"]) if version == 3 else [meta["compressor"], *(meta.get("filters") or [])]
-        names = {str(codec["name" if version == 3 else "id"]) for codec in _all_codecs(codecs)}
-        sharded = [c["configuration"]["chunk_shape"] for c in codecs if c and c.get("name") == "sharding_indexed"]
-        chunks = tuple(int(n) for n in (sharded[0] if sharded else grid))
+        everything = _all_codecs(codecs)
+        inner = [c["configuration"]["chunk_shape"] for c in everything if c.get("name") == "sharding_indexed"]
+        grids = [tuple(int(n) for n in sides) for sides in (grid, *inner)]  # the array's, and those of shards
+        names = {str(codec["name" if version == 3 else "id"]) for codec in everything}
+        chunks = grids[1] if inner else grids[0]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadImage("metadata of a zarr array", f"damaged metadata ({error})", _HINT, store) from error
     if not _TYPES.fullmatch(kind):
@@ -193,11 +197,15 @@ def check_array(store: Path, folder: Path) -> ArrayMeta:
     unsupported = sorted(names - _CODECS)
     if unsupported:
         raise BadImage("a numeric codec", f"`{unsupported[0]}`", "Save it with zstd, blosc or gzip.", store)
-    if min((*shape, *chunks), default=0) < 1 or len(chunks) != len(shape):
+    if min((*shape, *(n for sides in grids for n in sides)), default=0) < 1 or {len(g) for g in grids} != {len(shape)}:
         raise BadImage("an image with pixels", f"shape {shape} in chunks {chunks}", _HINT, store)
     if math.prod(chunks) > MAX_CHUNK_SAMPLES:
         got = " × ".join(str(n) for n in chunks)
         raise BadImage("chunks below 1 GiB", f"chunks of {got}", "Save it in smaller chunks.", store)
+    for whole, part in pairwise((shape, *grids)):
+        number = math.prod(-(-side // step) for side, step in zip(whole, part, strict=True))
+        if number > MAX_CHUNKS:
+            raise BadImage(f"at most {MAX_CHUNKS} chunks", f"{number}", "Save it in larger chunks or in shards.", store)
     return ArrayMeta(shape, chunks)
 
 

@@ -23,7 +23,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import is_background
 from pixelwise.datasets.shapes.round_shapes import ellipse
 from pixelwise.errors import BadDataset, BadImage, printable
-from pixelwise.io.embedded import decode_png_mask
+from pixelwise.io.png import decode_png_mask
 from pixelwise.io.write import png_bytes
 from pixelwise.text import pluralise
 

@@ -22,8 +22,8 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import is_background
 from pixelwise.datasets.shapes.trace import signed_area
 from pixelwise.errors import BadDataset, BadImage
-from pixelwise.io.embedded import decode_png_mask
 from pixelwise.io.headers import MAX_PIXELS
+from pixelwise.io.png import decode_png_mask
 from pixelwise.text import pluralise
 
 NAME = "Supervisely"

@@ -168,7 +168,7 @@ class TiffVolume:
                 raise BadImage("a TIFF stack or an OME-Zarr folder", kind, "Convert the volume to OME-Zarr.", path)
             header = read_tiff_header(file, path)
             plain = header.stackable and header.channels == 1 and header.orientation == 1
-            if not plain or np.dtype(header.dtype).kind == "c" or not readable_by_windows(file):
+            if not plain or np.dtype(header.dtype).kind == "c" or not readable_by_windows(file, path):
                 got = f"{header.pages} pages of {header.channels} channels"
                 hint = "Save the volume as one page per slice, or as OME-Zarr."
                 raise BadImage("a stack of gray pages", got, hint, path)
