@@ -130,12 +130,6 @@ class Dataset:
         stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
         return match_channels(stored, self.channels, case.image)
 
-    def require_planes(self, work: str) -> None:
-        """Raise `BadDataset` for volumes: `work`, such as "forecast", is for images."""
-        if self.spatial_dims == 3:
-            hint = "`pixelwise inspect` and `pixelwise doctor` check volumes."
-            raise BadDataset(f"images of two dimensions for {work}", "volumes", hint, self.root)
-
     def read_grid(self, case: Case) -> Grid | None:
         """Read the grid of a volume, on which `read` gives it: axes, spacing, origin, direction; None for planes.
 

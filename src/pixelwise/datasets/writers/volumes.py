@@ -51,8 +51,12 @@ def write_volumes(suffix: str = "") -> Callable[[LabelledSet, Path], tuple[str, 
     return write_set
 
 
-def save_volume(image: LabelledImage, target: Path, suffix: str = "") -> tuple[Path, tuple[str, ...]]:
+def save_volume(
+    image: LabelledImage, target: Path, suffix: str = "", *, link: bool = False
+) -> tuple[Path, tuple[str, ...]]:
     """Write the volume of a case; `target` has no suffix, and `suffix` chooses the format, by default its own.
+
+    With `link` a file that has the format already is a hard link where the file system allows it.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def save_volume(image: LabelledImage, target: Path, suffix: str = "") -> tuple[P
     own = _own_suffix(image)
     if own and suffix in ("", own):
         path = with_suffix(target, own)
-        link_or_copy(image.source, path, link=False)
+        link_or_copy(image.source, path, link=link)
         return path, ()
     suffix = suffix or result_suffix(image.source)
     path = with_suffix(target, suffix)

@@ -16,7 +16,8 @@ from pixelwise.datasets.problems import Problem
 from pixelwise.errors import BadImage
 from pixelwise.geometry.symmetries import Symmetry
 from pixelwise.io.read import probe, read_mask
-from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, pair_case, relative
+from pixelwise.io.volumes.names import suffix_of
+from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, pair_case, relative, values_of_files
 
 TRANSPOSE = Symmetry(3, mirrored=True)
 _ASPECT = 0.02  # relative difference of height / width that rounding causes
@@ -27,6 +28,9 @@ _ENDINGS = {
     "BMP": (".bmp",),
     "WebP": (".webp",),
     "WEBP": (".webp",),
+    "NIfTI": (".nii.gz", ".nii"),
+    "NRRD": (".nrrd", ".nhdr"),
+    "MetaImage": (".mha", ".mhd"),
 }
 # kind of problem -> kind of finding
 _KINDS = {
@@ -89,9 +93,10 @@ def wrong_endings(root: Path, paths: Sequence[Path]) -> list[Finding]:
             endings = _ENDINGS.get(probe(path).format, ())
         except BadImage:
             continue
-        if endings and path.suffix.casefold() not in endings:
+        suffix = suffix_of(path)
+        if endings and suffix.casefold() not in endings:
             text = f"the file contains {endings[0][1:].upper()}"
-            steps = (Step(action="rename", other=path.with_suffix(endings[0]).name),)
+            steps = (Step(action="rename", other=f"{path.name.removesuffix(suffix)}{endings[0]}"),)
             found.append(Finding(kind="wrong ending", files=(relative(root, path),), text=text, steps=steps))
     return found
 
@@ -173,7 +178,7 @@ def _add_value_finding(result: FolderFindings, dataset: Dataset, problem: Proble
     mask, labelling = mask_path(pair), dataset.labelling
     usual = [value for value in labelling.values if value]
     steps = LEAVE_OUT
-    by_number = not labelling.coded_by_colour and not dataset.format  # else values are not those of a file
+    by_number = not labelling.coded_by_colour and values_of_files(dataset)
     if mask is not None and by_number and labelling.task == "binary" and len(usual) == 1:
         try:
             values = np.unique(pack(read_mask(mask).values)).tolist()
