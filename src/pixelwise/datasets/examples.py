@@ -114,7 +114,7 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         pixels = self.read_image(case).pixels
-        size, volumes = (pixels.shape[1], pixels.shape[-1]), pixels.ndim == 4
+        size, volumes = pixels.shape[1:], pixels.ndim == 4
         labels = read_labels(case.annotation, self.labelling, size, self.reading.exif, volumes=volumes)
         return pixels, ignore_missing(labels, pixels, self.task)
 
@@ -154,8 +154,8 @@ class Dataset:
         if isinstance(case.annotation, MaskFile):
             volumes = self.spatial_dims == 3
             return read_labels(case.annotation, self.labelling, exif=self.reading.exif, volumes=volumes)
-        header = probe(case.image, self.reading.exif)
-        return read_labels(case.annotation, self.labelling, (header.height, header.width))
+        size = probe(case.image, self.reading.exif, volumes=self.reading.volumes and self.pages is None).size
+        return read_labels(case.annotation, self.labelling, size)
 
     def with_channels(self, channels: int) -> "Dataset":
         """Return the data set with images read with this number of channels, such as that of a model."""
@@ -165,7 +165,7 @@ class Dataset:
 def read_labels(
     annotation: Annotation,
     labelling: Labelling,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, ...] | None = None,
     exif: Orientation = "apply",
     *,
     volumes: bool = False,
@@ -176,8 +176,8 @@ def read_labels(
     ----------
     annotation : MaskFile, ObjectMasks, ClassMasks or Shapes
     labelling : Labelling
-    size : (int, int), optional
-        Height and width of the image; mask files do not need it.
+    size : (int, int) or (int, int, int), optional
+        Of the image, without its channels; mask files do not need it.
     exif : {"apply", "ignore"}
         Orientation of mask files.
     volumes : bool
