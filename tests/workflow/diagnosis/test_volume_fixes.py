@@ -62,6 +62,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Diagnosis, P
     drawn.save_nifti(root / "masks" / "case_8.nii.gz", body(8)[1][::2, ::2, ::2], drawn.OBLIQUE @ half)
     drawn.save_nifti(root / "masks" / "case_9.nii.gz", np.full_like(body(9)[1], 1), drawn.OBLIQUE)
     (root / "masks" / "case_10.nii.gz").unlink()
+    (root / "images" / "case_11.nii.gz").rename(root / "images" / "case_11.nii")  # but compressed
     page = base / "page.html"
     found = doctor(root, task="multiclass", fix=base / "out", html=page, progress=QUIET)
     assert "after the fix" in page.read_text("utf-8")
@@ -77,6 +78,7 @@ def test_each_fault_is_found_with_its_fix(faulty: tuple[Path, Diagnosis, Path]) 
         "case_8": "rescaled mask",
         "case_9": "constant mask",
         "images/case_10.nii.gz": "missing mask",
+        "images/case_11.nii": "wrong ending",
     }
     assert faulty[1].exit_code == 0
 
@@ -98,16 +100,17 @@ def test_the_copy_has_the_right_masks_on_the_grids_of_the_volumes(faulty: tuple[
         image, mask = (nibabel.load(out / name / f"{case.name}.nii.gz") for name in ("images", "masks"))
         assert np.array_equal(image.affine, mask.affine)
         assert image.shape == mask.shape
-        source = root / "images" / f"{case.name}.nii.gz"
-        assert (out / "images" / source.name).read_bytes() == source.read_bytes()
+        (source,) = (root / "images").glob(f"{case.name}.nii*")
+        assert (out / "images" / f"{case.name}.nii.gz").read_bytes() == source.read_bytes()
 
 
 def test_a_mask_is_put_back(faulty: tuple[Path, Diagnosis, Path]) -> None:
     root, _, out = faulty
-    changed = {f"masks/case_{number}.nii.gz" for number in (2, 4, 6, 7, 8)}
+    changed = {f"masks/case_{number}.nii.gz" for number in (2, 4, 6, 7, 8)} | {"images/case_11.nii.gz"}
     log = json.loads((out / "changes.json").read_text("utf-8"))
     assert {entry["file"] for entry in log["files"] if entry["action"] == "change"} == changed
     assert set(undo(out)) == changed
+    assert (out / "images" / "case_11.nii").is_file()
     for number in (2, 6, 7, 8):
         one, other = (nibabel.load(base / "masks" / f"case_{number}.nii.gz") for base in (root, out))
         assert np.array_equal(np.asarray(one.dataobj), np.asarray(other.dataobj))

@@ -108,6 +108,12 @@ def nibabel_library() -> Any:
     return nibabel
 
 
+def is_packed(path: Path) -> bool:
+    """Return whether the content of a file is compressed, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def _open(path: Path) -> Any:
     """Return the nibabel image of a file, without its data."""
     nibabel = nibabel_library()
@@ -120,7 +126,7 @@ def _open(path: Path) -> Any:
             got = f"data that begin at byte {place[0]:.0f}"
             raise BadImage(f"data in the first {_MAX_OFFSET >> 20} MB", got, "Export the volume again.", path)
         kind = nibabel.Nifti2Image if second else nibabel.Nifti1Image
-        packed = _is_packed(path)
+        packed = is_packed(path)
         if packed == path.name.casefold().endswith(".gz"):
             return kind.from_filename(path)
         content = io.BytesIO(path.read_bytes())  # nibabel goes by the name
@@ -128,14 +134,9 @@ def _open(path: Path) -> Any:
         return kind.from_file_map({"image": nibabel.FileHolder(filename=str(path), fileobj=file)})
 
 
-def _is_packed(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
 def _read_head(path: Path) -> bytes:
     with path.open("rb") as file:
-        if not _is_packed(path):
+        if not is_packed(path):
             return file.read(_HEAD)
         with gzip.GzipFile(fileobj=file) as content:
             return content.read(_HEAD)

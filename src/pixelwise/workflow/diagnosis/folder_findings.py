@@ -17,6 +17,7 @@ from pixelwise.errors import BadImage
 from pixelwise.geometry.symmetries import Symmetry
 from pixelwise.io.read import probe, read_mask
 from pixelwise.io.volumes.names import suffix_of
+from pixelwise.io.volumes.nifti import is_packed
 from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, pair_case, relative, values_of_files
 
 TRANSPOSE = Symmetry(3, mirrored=True)
@@ -28,10 +29,10 @@ _ENDINGS = {
     "BMP": (".bmp",),
     "WebP": (".webp",),
     "WEBP": (".webp",),
-    "NIfTI": (".nii.gz", ".nii"),
     "NRRD": (".nrrd", ".nhdr"),
     "MetaImage": (".mha", ".mhd"),
 }
+_PACKED = (".nii", ".nii.gz")
 # kind of problem -> kind of finding
 _KINDS = {
     "missing mask": "missing mask",
@@ -90,7 +91,8 @@ def wrong_endings(root: Path, paths: Sequence[Path]) -> list[Finding]:
     found: list[Finding] = []
     for path in paths:
         try:
-            endings = _ENDINGS.get(probe(path).format, ())
+            kind = probe(path).format
+            endings = (_PACKED[is_packed(path)],) if kind == "NIfTI" else _ENDINGS.get(kind, ())
         except BadImage:
             continue
         suffix = suffix_of(path)

@@ -82,7 +82,9 @@ class LabelFiles:
             channel_files=case.channel_files,
             grid=read.grid,
         )
-        return [self._write_image(image, steps, reason), self._write_labels(image, case, before, steps, reason)]
+        written = self._write_image(image, steps, reason)
+        suffix = "" if image.grid is None else result_suffix(Path(written["file"]))
+        return [written, self._write_labels(image, case, before, steps, reason, suffix)]
 
     def finish(self) -> Sequence[str]:
         """Write the classes; return what the copy does not hold."""
@@ -106,14 +108,15 @@ class LabelFiles:
         return entry | ({"action": "change", "reason": reason, "undo": file} if rename else {})
 
     def _write_labels(
-        self, image: LabelledImage, case: Case, before: Any, steps: Sequence[Step], reason: str
+        self, image: LabelledImage, case: Case, before: Any, steps: Sequence[Step], reason: str, suffix: str
     ) -> dict[str, Any]:
+        """Write the labels of a case; `suffix` is that of a label volume, as its volume has in the copy."""
         root, out = self._data.dataset.root, self._out
         annotation = case.annotation
         if image.grid is None:
             mask, ignored = write_label_file(self._data, image, out / image.path("masks"))
         else:
-            mask = with_suffix(out / image.path("masks"), result_suffix(image.source))
+            mask = with_suffix(out / image.path("masks"), suffix)
             ignored = save_labels(self._data, image, mask)
         self._ignored = max(self._ignored, ignored)
         files = files_of(root, case.image, annotation)[1:]
