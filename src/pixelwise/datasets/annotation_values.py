@@ -84,7 +84,7 @@ def read_values(
         case ClassMasks():
             given = ((list(classes).index(name) + 1, path) for name, path in annotation.masks)
             values, overlap, grid = _combine(given, size)
-            ignored = None if annotation.ignored is None else read_foreground(annotation.ignored)[0]
+            ignored = None if annotation.ignored is None else read_foreground(annotation.ignored)
             if ignored is not None:
                 _check_size(ignored.shape, values.shape, annotation.ignored or Path())
                 values = _fill(values, ignored, objects=objects)
@@ -99,15 +99,18 @@ def read_values(
             return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored if ignored.any() else None)
 
 
-def read_foreground(path: Path) -> tuple[Bool[np.ndarray, "*size"], Grid | None]:
-    """Read a binary mask file, and the grid of a volume: the foreground is above half of the largest value.
+def read_foreground(path: Path) -> Bool[np.ndarray, "*size"]:
+    """Read a binary mask file: the foreground is above half of the largest value.
 
     Raises
     ------
     BadImage
         It cannot be read.
     """
-    mask = read_mask(path)
+    return _foreground(read_mask(path))
+
+
+def _foreground(mask: MaskImage) -> Bool[np.ndarray, "*size"]:
     values = np.asarray(mask.values)
     if mask.palette is not None:
         brightness = np.array([max(mask.palette.get(index, (0,))) for index in range(int(values.max(initial=0)) + 1)])
@@ -115,7 +118,7 @@ def read_foreground(path: Path) -> tuple[Bool[np.ndarray, "*size"], Grid | None]
     elif mask.coloured:
         values = values.max(-1)
     peak = LOSSY_PEAK if mask.lossy else int(values.max(initial=0))
-    return values > peak // 2, mask.grid
+    return values > peak // 2
 
 
 def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "*size"] | None:
@@ -124,7 +127,7 @@ def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "*size"]
     if not annotation.complete:
         ignored = np.asarray(mask.values).reshape(*mask.size, -1).max(-1) == 0
     if annotation.region is not None:
-        outside = ~read_foreground(annotation.region)[0]
+        outside = ~read_foreground(annotation.region)
         _check_size(outside.shape, mask.size, annotation.region)
         ignored = outside if ignored is None else ignored | outside
     return ignored
@@ -138,7 +141,8 @@ def _combine(
     grid: Grid | None = None
     overlap = 0
     for value, path in files:
-        foreground, own = read_foreground(path)
+        mask = read_mask(path)
+        foreground, own = _foreground(mask), mask.grid
         if values is None:
             values, grid = np.zeros(foreground.shape, np.int32), own
         _check_size(foreground.shape, values.shape, path)

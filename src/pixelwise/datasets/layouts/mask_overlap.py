@@ -51,6 +51,6 @@ def refuse_versions(groups: Sequence[Sequence[Path]], options: DataOptions, key:
 
 def _read(path: Path) -> np.ndarray | None:
     try:
-        return read_foreground(path)[0]
+        return read_foreground(path)
     except BadImage:
         return None
