@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 OBLIQUE = np.array(
     [
@@ -14,6 +15,8 @@ OBLIQUE = np.array(
     ]
 )
 """LIP-like: a rotation about two axes, spacing 1 x 1 x 2, axes that run against the standard ones."""
+
+_BODY = (30, 40, 36)
 
 
 def draw(seed: int = 0, shape: tuple[int, int, int] = (12, 20, 16)) -> tuple[np.ndarray, np.ndarray]:
@@ -26,6 +29,20 @@ def draw(seed: int = 0, shape: tuple[int, int, int] = (12, 20, 16)) -> tuple[np.
     labels[1:4, 2:7, 3 : 8 + seed % 3] = 2
     image = rng.normal(300, 20, shape) + np.array([0, 250, -200])[labels]
     return image.astype(np.int16), labels
+
+
+def body(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A bright ellipsoid (1) beside a dark box (2), at places that differ, in smooth noise."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices(_BODY)
+    centre = np.array([12, 14, 22]) + rng.uniform(-4, 4, 3)
+    labels = np.zeros(_BODY, np.uint8)
+    labels[((z - centre[0]) / 6) ** 2 + ((y - centre[1]) / 8) ** 2 + ((x - centre[2]) / 5) ** 2 < 1] = 1
+    corner = (np.array([16, 24, 6]) + rng.uniform(-3, 3, 3)).astype(int)
+    box = tuple(slice(first, first + side) for first, side in zip(corner, (8, 9, 12), strict=True))
+    labels[box] = np.where(labels[box], labels[box], 2)
+    noise = ndimage.gaussian_filter(rng.standard_normal(_BODY), 1) * 120
+    return (noise + 500 + np.array([0, 260, -220])[labels]).astype(np.int16), labels
 
 
 def save_nifti(path: Path, volume: np.ndarray, affine: np.ndarray, codes: tuple[int, int] = (1, 2)) -> None:

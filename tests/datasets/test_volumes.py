@@ -190,13 +190,10 @@ def test_instances(tmp_path: Path) -> None:
     assert len(np.unique(np.asarray(dataset.read(dataset.cases[0]).labels))) == 5
 
 
-def test_commands_for_planes_refuse_volumes(tmp_path: Path) -> None:
+def test_formats_of_planes_refuse_volumes(tmp_path: Path) -> None:
     from pixelwise.progress import Progress
     from pixelwise.workflow.convert import convert
-    from pixelwise.workflow.doctor import doctor
 
     root = drawn.folders(tmp_path / "set", (3, 1, 0))
-    with pytest.raises(BadDataset, match="volumes"):
-        doctor(root, fix=tmp_path / "fixed", progress=Progress())
     with pytest.raises(BadDataset, match="volumes"):
         convert(root, to="coco", out=tmp_path / "out", progress=Progress())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import measure
 
-from pixelwise.labels.quantities import count_class_regions, count_objects
+from pixelwise.labels.quantities import StripCounter, count_class_regions, count_objects
 
 MASKS = st.sampled_from([(7, 9), (4, 5, 6)]).flatmap(
     lambda size: arrays(np.uint8, size, elements=st.sampled_from([0, 1, 2, 255]))
@@ -24,6 +24,15 @@ def test_regions_of_classes_are_those_of_scikit_image(mask: np.ndarray) -> None:
         [int(label(mask == index, connectivity=mask.ndim).max()), int((mask == index).sum())] for index in (1, 2)
     ]
     assert count_class_regions(mask, range(1, 3)).tolist() == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS, st.lists(st.integers(0, 7), max_size=4))
+def test_strips_are_counted_like_the_whole(mask: np.ndarray, cuts: list[int]) -> None:
+    counter = StripCounter(range(1, 3))
+    for strip in np.split(mask, sorted(cuts)):
+        counter.add(strip)
+    assert counter.counts().tolist() == count_class_regions(mask, range(1, 3)).tolist()
 
 
 @settings(max_examples=60, deadline=None)

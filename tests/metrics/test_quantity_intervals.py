@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise.metrics.quantity_intervals import Interval, attainable_level, image_interval, total_interval
+from pixelwise.metrics.quantity_intervals import (
+    Interval,
+    attainable_level,
+    image_interval,
+    large_interval,
+    total_interval,
+)
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -152,3 +158,23 @@ def test_an_interval_contains_the_prediction_and_no_negative_number(rows: list[t
     assert found is not None
     assert 0 <= found.low <= value + 1e-6
     assert value - 1e-6 <= found.high
+
+
+@pytest.mark.parametrize("draw", WORLDS)
+@pytest.mark.parametrize(("interval_of", "good"), [(large_interval, True), (image_interval, False)], ids=["sum", "one"])
+def test_large_images_are_covered_by_the_interval_of_a_sum(
+    draw: Draw, interval_of: Callable[[float, np.ndarray], Interval | None], good: bool
+) -> None:
+    """Images as large as sixty of those that were held out, with the same bias; control: the interval of one image."""
+    rng, held = np.random.default_rng(3), list[bool]()
+    for _ in range(120):
+        pairs = draw(rng, 30)
+        predicted, true = draw(rng, 60).sum(0)
+        held.append(covers(interval_of(float(predicted), pairs), true))
+    assert (np.mean(held) > 0.8) == good, np.mean(held)
+
+
+def test_an_image_of_the_usual_size_has_the_interval_of_one() -> None:
+    pairs = counted(np.random.default_rng(0), 20)
+    assert large_interval(30.0, pairs) == image_interval(30.0, pairs)
+    assert large_interval(0.0, pairs) == image_interval(0.0, pairs)

@@ -6,18 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy import ndimage
 
 from drawn import save
-from pixelwise.errors import BadModel, BadOption
+from pixelwise.errors import BadOption
 from pixelwise.inference.segmentation_model import SegmentationModel
-from pixelwise.model_file.model_file import read_model_card
+from pixelwise.model_file.model_file import load_network, read_model_card
 from pixelwise.progress import Progress
 from pixelwise.workflow.evaluate import evaluate
 from pixelwise.workflow.export import export
 from pixelwise.workflow.inspect import inspect
 from pixelwise.workflow.inspection.attribution import AttributionRequest
+from pixelwise.workflow.inspection.mask_attribution import MaskAttribution
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.report import report
 from pixelwise.workflow.run import Run
@@ -113,9 +115,31 @@ def test_exports_predict_the_same(run: Run, data: Path, tmp_path: Path) -> None:
         assert (masks[0] != masks[1]).mean() < 1e-3
 
 
-def test_what_is_for_exclusive_classes_is_refused(run: Run, data: Path, tmp_path: Path) -> None:
+def test_folds_of_regions_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="--folds"):
         train(data, out=tmp_path / "folds", steps=4, folds=2, device="cpu", progress=Progress())
-    image = data / "imagesTs/disc12_0000.png"
-    with pytest.raises(BadModel, match="regions"):
-        inspect(run.folder, image=image, grad_cam=AttributionRequest(), out=tmp_path / "a.png", progress=Progress())
+
+
+def test_grad_cam_explains_a_region(run: Run, data: Path, tmp_path: Path) -> None:
+    """By default the largest region; at a pixel of the innermost disc the region that is written last."""
+    image, labels = draw(12)
+    row, column = (int(side.mean()) for side in np.nonzero(labels == 3))
+    network, card = load_network(run.model_path)
+    requests = {
+        "whole": AttributionRequest(),
+        "enhancing": AttributionRequest(pixel=(row, column)),
+        "core": AttributionRequest(class_name="core"),
+    }
+    for name, request in requests.items():
+        wanted = MaskAttribution(network, card, image[None], request)
+        with torch.no_grad():
+            target = wanted.resolve(network(torch.from_numpy(wanted.crop.given)[None])[0].numpy())
+        assert target.name == name
+        assert target.region is not None
+        assert target.predicted["whole"] > target.predicted["core"] > target.predicted["enhancing"] > 0
+        out = tmp_path / f"{name}.png"
+        inspect(run.folder, image=data / "imagesTs/disc12_0000.png", grad_cam=request, out=out, progress=Progress())
+        assert out.is_file()
+    other = MaskAttribution(network, card, image[None], AttributionRequest(class_name="disc"))
+    with pytest.raises(BadOption, match="a class of the model"):
+        other.resolve(np.zeros((3, SIDE, SIDE), np.float32))

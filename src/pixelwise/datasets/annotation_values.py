@@ -11,12 +11,12 @@ from scipy import ndimage
 from pixelwise.datasets.annotations import Annotation, ClassMasks, MaskFile, ObjectMasks, Shapes
 from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.errors import BadImage
+from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.read import MaskImage, Orientation, read_mask
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 
-CORNERS = np.ones((3, 3), bool)
 LOSSY_PEAK = 255  # the foreground of a lossy file: an empty one may contain small values
-Size = tuple[int, int]
+Size = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ def read_values(
         The class names of values 1, 2, ...; mask files do not use them.
     objects : bool
         Return object numbers instead of classes; mask files do not use it.
-    size : (int, int), optional
-        Height and width of the image, for annotations that do not state them.
+    size : (int, int) or (int, int, int), optional
+        Height and width of the image, or depth, height and width, for annotations that do not state them.
     exif : {"apply", "ignore"}
         Orientation of mask files.
     volumes : bool
@@ -80,21 +80,21 @@ def read_values(
             return read if annotation.size in (None, mask.size) else resized(read, annotation.size)
         case ObjectMasks():
             numbered = ((index if objects else 1, path) for index, path in enumerate(annotation.paths, 1))
-            values, overlap = _combine(numbered, size)
-            return AnnotationValues(mask=MaskImage(_renumber(values), None, False), overlap=overlap)
+            values, overlap, grid = _combine(numbered, size)
+            return AnnotationValues(mask=MaskImage(_renumber(values), None, False, grid=grid), overlap=overlap)
         case ClassMasks():
             given = ((list(classes).index(name) + 1, path) for name, path in annotation.masks)
-            values, overlap = _combine(given, size)
+            values, overlap, grid = _combine(given, size)
             ignored = None if annotation.ignored is None else read_foreground(annotation.ignored)
             if ignored is not None:
                 _check_size(ignored.shape, values.shape, annotation.ignored or Path())
                 values = _fill(values, ignored, objects=objects)
             values = _regions(values) if objects else values
-            return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored, overlap=overlap)
+            mask = MaskImage(values, None, False, grid=grid)
+            return AnnotationValues(mask=mask, ignored=ignored, overlap=overlap)
         case Shapes():
-            drawn = rasterise(
-                annotation, _size(size or annotation.size), classes, "instance" if objects else "multiclass"
-            )
+            height, width = _size(size or annotation.size)
+            drawn = rasterise(annotation, (height, width), classes, "instance" if objects else "multiclass")
             ignored = drawn == IGNORE_OBJECT if objects else drawn == IGNORE
             values = _fill(drawn, ignored, objects=objects)
             return AnnotationValues(mask=MaskImage(values, None, False), ignored=ignored if ignored.any() else None)
@@ -128,7 +128,10 @@ def read_foreground(path: Path) -> Bool[np.ndarray, "*size"]:
     BadImage
         It cannot be read.
     """
-    mask = read_mask(path)
+    return _foreground(read_mask(path))
+
+
+def _foreground(mask: MaskImage) -> Bool[np.ndarray, "*size"]:
     values = np.asarray(mask.values)
     if mask.palette is not None:
         brightness = np.array([max(mask.palette.get(index, (0,))) for index in range(int(values.max(initial=0)) + 1)])
@@ -151,29 +154,38 @@ def _ignored(annotation: MaskFile, mask: MaskImage) -> Bool[np.ndarray, "*size"]
     return ignored
 
 
-def _combine(files: Iterable[tuple[int, Path]], size: Size | None) -> tuple[Int32[np.ndarray, "height width"], int]:
-    """Draw binary masks over one another; return the values and the number of pixels in several masks."""
+def _combine(
+    files: Iterable[tuple[int, Path]], size: Size | None
+) -> tuple[Int32[np.ndarray, "*size"], int, Grid | None]:
+    """Draw binary masks over one another; return the values, the number of pixels in several masks, and their grid."""
     values: np.ndarray | None = None
+    grid: Grid | None = None
     overlap = 0
     for value, path in files:
-        foreground = read_foreground(path)
+        mask = read_mask(path)
+        foreground, own = _foreground(mask), mask.grid
         if values is None:
-            values = np.zeros(foreground.shape, np.int32)
+            values, grid = np.zeros(foreground.shape, np.int32), own
         _check_size(foreground.shape, values.shape, path)
+        if grid is not None and own is not None and (difference := grid.difference(own, foreground.shape)):
+            raise BadImage("masks of one volume on one grid", difference, "Export all masks on the grid of it.", path)
         overlap += int(np.count_nonzero(values[foreground]))
         values[foreground] = value
-    return np.zeros(_size(size), np.int32) if values is None else values, overlap
+    if values is not None:
+        return values, overlap, grid
+    empty = np.zeros(_size(size), np.int32)
+    return empty, overlap, Grid(axes=VOLUME_AXES, spacing=(1.0, 1.0, 1.0)) if empty.ndim == 3 else None
 
 
 def _fill(
-    values: Int32[np.ndarray, "height width"], ignored: Bool[np.ndarray, "height width"], *, objects: bool
-) -> Int32[np.ndarray, "height width"]:
+    values: Int32[np.ndarray, "*size"], ignored: Bool[np.ndarray, "*size"], *, objects: bool
+) -> Int32[np.ndarray, "*size"]:
     """Return values with one that occurs elsewhere where they are ignored, so that no other class seems to be there."""
     lowest = 0 if objects or ignored.all() else int(values[~ignored].min())
     return np.where(ignored, lowest, values).astype(np.int32)
 
 
-def _renumber(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+def _renumber(values: Int32[np.ndarray, "*size"]) -> Int32[np.ndarray, "*size"]:
     """Remove the gaps in object numbers that empty or covered masks leave."""
     present = np.flatnonzero(np.bincount(values.ravel())[1:]) + 1
     table = np.zeros(int(values.max(initial=0)) + 1, np.int32)
@@ -181,11 +193,11 @@ def _renumber(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "h
     return table[values]
 
 
-def _regions(values: Int32[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+def _regions(values: Int32[np.ndarray, "*size"]) -> Int32[np.ndarray, "*size"]:
     """Label the connected regions of each value."""
     regions, count = np.zeros(values.shape, np.int32), 0
     for value in np.unique(values[values > 0]).tolist():
-        numbers, found = ndimage.label(values == value, CORNERS)  # pyright: ignore[reportGeneralTypeIssues]
+        numbers, found = ndimage.label(values == value, np.ones((3,) * values.ndim))  # pyright: ignore[reportGeneralTypeIssues]
         regions = np.where(numbers > 0, numbers + count, regions).astype(np.int32)
         count += int(found)
     return regions

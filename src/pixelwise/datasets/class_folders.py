@@ -26,6 +26,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import printable
+from pixelwise.io.volumes.names import is_volume_name
 from pixelwise.text import pluralise
 
 _COMPARED = 6  # class folders among which masks are looked for
@@ -86,6 +87,8 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
     contents = _scan(top)
     classes = sorted({label for _, label in contents.files}, key=natural_key)
     explicit = options.task == "classification"
+    if not explicit and all(is_volume_name(path.name) for paths in contents.files.values() for path in paths):
+        return None  # classes are learned from images of two dimensions
     if not explicit and (len(classes) + len(contents.empty) < 2 or not classes or not _are_classes(top, contents)):
         return None
     if explicit and not classes:

@@ -114,7 +114,7 @@ class Dataset:
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
         pixels = self.read_image(case).pixels
-        size, volumes = (pixels.shape[1], pixels.shape[-1]), pixels.ndim == 4
+        size, volumes = pixels.shape[1:], pixels.ndim == 4
         labels = read_labels(case.annotation, self.labelling, size, self.reading.exif, volumes=volumes)
         return pixels, ignore_missing(labels, pixels, self.task)
 
@@ -129,12 +129,6 @@ class Dataset:
         channels, options = self.channels, self.reading
         stored = read_stored(case.image, case.channel_files, self.pages, channels=channels, options=options)
         return match_channels(stored, self.channels, case.image)
-
-    def require_planes(self, work: str) -> None:
-        """Raise `BadDataset` for volumes: `work`, such as "forecast", is for images."""
-        if self.spatial_dims == 3:
-            hint = "`pixelwise inspect` and `pixelwise doctor` check volumes."
-            raise BadDataset(f"images of two dimensions for {work}", "volumes", hint, self.root)
 
     def read_grid(self, case: Case) -> Grid | None:
         """Read the grid of a volume, on which `read` gives it: axes, spacing, origin, direction; None for planes.
@@ -160,8 +154,8 @@ class Dataset:
         if isinstance(case.annotation, MaskFile):
             volumes = self.spatial_dims == 3
             return read_labels(case.annotation, self.labelling, exif=self.reading.exif, volumes=volumes)
-        header = probe(case.image, self.reading.exif)
-        return read_labels(case.annotation, self.labelling, (header.height, header.width))
+        size = probe(case.image, self.reading.exif, volumes=self.reading.volumes and self.pages is None).size
+        return read_labels(case.annotation, self.labelling, size)
 
     def with_channels(self, channels: int) -> "Dataset":
         """Return the data set with images read with this number of channels, such as that of a model."""
@@ -171,7 +165,7 @@ class Dataset:
 def read_labels(
     annotation: Annotation,
     labelling: Labelling,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, ...] | None = None,
     exif: Orientation = "apply",
     *,
     volumes: bool = False,
@@ -182,8 +176,8 @@ def read_labels(
     ----------
     annotation : MaskFile, ObjectMasks, ClassMasks or Shapes
     labelling : Labelling
-    size : (int, int), optional
-        Height and width of the image; mask files do not need it.
+    size : (int, int) or (int, int, int), optional
+        Of the image, without its channels; mask files do not need it.
     exif : {"apply", "ignore"}
         Orientation of mask files.
     volumes : bool

@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from pixelwise.datasets.annotations import Annotation, MaskFile, ObjectMasks, files_of_annotation
-from pixelwise.datasets.naming.case_folders import pair_case_folders
+from pixelwise.datasets.naming.case_folders import pair_case_folders, pair_modalities
 from pixelwise.datasets.naming.folder_names import (
     Role,
     is_split_word,
@@ -123,7 +123,7 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
             split=case.folder.split,
             channel_files=case.images if len(case.images) > 1 else (),
         )
-        for case in pair_case_folders(folders, options, notes)
+        for case in (*pair_modalities(folders, options, notes), *pair_case_folders(folders, options, notes))
     ]
     missing: list[tuple[Path, str, Split | None]] = []
     united = False

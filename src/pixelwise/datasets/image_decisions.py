@@ -110,8 +110,15 @@ def _describe_volumes(scans: Sequence[ImageScan]) -> str:
     text = f"{pluralise(len(scans), 'volume')} of about {' x '.join(map(str, sizes))} voxels (depth x height x width)"
     grids = [scan.grid for scan in scans if scan.grid is not None and scan.grid.unit is not None]
     units = Counter(grid.unit for grid in grids)
-    if len(grids) < len(scans) or len(units) != 1:
-        return f"{text}; the files do not all state the size of a voxel."
+    if len(grids) < len(scans):
+        without = "none of them states" if not grids else f"{len(scans) - len(grids)} of them do not state"
+        meant = "equally long along all axes" if not grids else "one unit"
+        return (
+            f"{text}; {without} the size of a voxel: it is taken as {meant}. If slices are farther apart than pixels, "
+            "use --voxel-size DEPTH,HEIGHT,WIDTH in millimetres."
+        )
+    if len(units) != 1:
+        return f"{text}; the files state the size of a voxel in different units."
     low, high = (reduce([grid.spacing for grid in grids], axis=0).tolist() for reduce in (np.min, np.max))
     spacing = describe_spacing(np.median([grid.spacing for grid in grids], axis=0).tolist())
     spread = "" if np.allclose(low, high, rtol=0.01) else f" (from {describe_spacing(low)} to {describe_spacing(high)})"

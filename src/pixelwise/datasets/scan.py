@@ -25,7 +25,16 @@ from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.georeference import Georeference
-from pixelwise.io.read import ALPHA_IS_DATA, CHANNELS_ARE_CLASSES, Image, MaskImage, ReadOptions, probe, read_image
+from pixelwise.io.read import (
+    ALPHA_IS_DATA,
+    CHANNELS_ARE_CLASSES,
+    SEGMENTS_ARE_CLASSES,
+    Image,
+    MaskImage,
+    ReadOptions,
+    probe,
+    read_image,
+)
 from pixelwise.labels.byte_histogram import MAX_SUMMED, sum_bytes
 
 SIDE = 32
@@ -185,7 +194,8 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
 
 def _mask_notes(mask: MaskImage | None) -> list[str]:
     """Return what was decided about the channels of a mask."""
-    return [] if mask is None else [note for note in mask.warnings if note == CHANNELS_ARE_CLASSES]
+    decisions = (CHANNELS_ARE_CLASSES, SEGMENTS_ARE_CLASSES)
+    return [] if mask is None else [note for note in mask.warnings if note.startswith(decisions)]
 
 
 def _scan_pixels(image: Image) -> ImageScan:
@@ -239,12 +249,12 @@ def _read_image(pair: Pair, options: ScanOptions) -> Image:
 
 def _read_annotation(
     pair: Pair, pixels: np.ndarray | None, options: ScanOptions
-) -> tuple[AnnotationValues | None, tuple[int, int] | None]:
+) -> tuple[AnnotationValues | None, tuple[int, ...] | None]:
     """Read the annotation of a pair, and the size that it states; shapes are drawn only at the size of their image."""
-    if pixels is not None and pixels.ndim == 4 and not isinstance(pair.annotation, MaskFile):
-        hint = "Save the labels of each volume as one volume."
-        raise BadImage("a label volume", "outlines or a file per object", hint, pair.image)
-    size = None if pixels is None else (pixels.shape[1], pixels.shape[-1])
+    if pixels is not None and pixels.ndim == 4 and isinstance(pair.annotation, Shapes):
+        hint = "Save the labels of each volume as one volume, or as one per class."
+        raise BadImage("a label volume", "outlines", hint, pair.image)
+    size = None if pixels is None else pixels.shape[1:]
     stated = pair.annotation.size if isinstance(pair.annotation, Shapes) else None
     drawable = size is not None and stated in (None, size)
     if not drawable and not isinstance(pair.annotation, MaskFile):
@@ -356,6 +366,8 @@ def _describe_sizes(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) ->
     """Return both sizes, with the probable cause of the difference."""
     axes = "depth x height x width" if len(size) == 3 else "height x width"
     text = f"image {' x '.join(map(str, size))}, mask {' x '.join(map(str, mask))} ({axes})"
+    if len(size) == len(mask) == 3 and sorted(size) == sorted(mask):
+        return f"{text}: the same sides in another order, as if its header were not that of the volume"
     if len(size) != 2 or len(mask) != 2:
         return text
     if mask == size[::-1]:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Integer, Num, Shaped
 
-from pixelwise.errors import BadImage
+from pixelwise.errors import BadImage, printable
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.decode import check_pages, is_stack, read_header, read_samples
 from pixelwise.io.georeference import Georeference
@@ -26,8 +26,10 @@ from pixelwise.io.sample_values import (
     to_integers,
     to_pixels,
 )
+from pixelwise.io.volumes.itk import read_segments
 from pixelwise.io.volumes.names import VOLUME_SUFFIXES
 from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume_header
+from pixelwise.io.volumes.segments import number_segments
 from pixelwise.io.volumes.slices import slice_files, stack_images, stack_masks
 from pixelwise.io.volumes.stack import stack_grid
 from pixelwise.io.volumes.volume import Volume, VolumeHeader
@@ -38,6 +40,7 @@ __all__ = [
     "ALPHA_IS_DATA",
     "CHANNELS_ARE_CLASSES",
     "MAX_PIXELS",
+    "SEGMENTS_ARE_CLASSES",
     "SUFFIXES",
     "Image",
     "ImageInfo",
@@ -63,6 +66,7 @@ __all__ = [
 ]
 
 ALPHA_IS_DATA = "the alpha channel, which is no transparency, was dropped"
+SEGMENTS_ARE_CLASSES = "the segments of 3D Slicer are numbered"
 CHANNELS_ARE_CLASSES = "the mask has a channel per class, numbered from 1"
 _ALPHA_NOTES = {
     "constant": "the alpha channel was dropped",
@@ -305,7 +309,8 @@ def read_mask(
         return stack_masks([read_mask(file, max_pixels=max_pixels, exif=exif) for file in files], files)
     stored = read_samples(path, None, max_pixels, exif, volumes=volumes)
     if isinstance(stored, Volume):
-        return _volume_mask(path, stored.samples, stored.grid, stored.header.warnings)
+        samples, messages = _with_segments(path, stored)
+        return _volume_mask(path, samples, stored.grid, messages)
     samples, header, messages = stored
     if is_stack(header, None, volumes):
         return _volume_mask(path, _stacked(samples, header.pages), stack_grid(header), messages)
@@ -341,6 +346,21 @@ def _numbers_of_channels(
         hint = "Save class numbers in one channel, or colours as RGB."
         raise BadImage("a mask of 1 channel or RGB colours", pluralise(len(values), "channel"), hint, path)
     return numbers[None]
+
+
+def _with_segments(
+    path: Path, volume: Volume
+) -> tuple[Shaped[np.ndarray, "channels depth height width"], tuple[str, ...]]:
+    """Return the samples of a label volume, and messages; layers of 3D Slicer, whose segments overlap, as numbers."""
+    samples, messages = volume.samples, volume.header.warnings
+    if len(samples) == 1 or volume.header.format != "NRRD":
+        return samples, messages
+    segments = read_segments(path)
+    numbers = number_segments(to_integers(samples, path), segments)
+    if numbers is None:
+        return samples, messages
+    shown = ", ".join(f"{number} {segment.name}" for number, segment in enumerate(segments, 1))
+    return numbers, (*messages, f"{SEGMENTS_ARE_CLASSES}: {printable(shown)}; where they overlap the later one counts")
 
 
 def _volume_mask(

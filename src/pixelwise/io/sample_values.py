@@ -11,6 +11,7 @@ from pixelwise.errors import BadImage
 
 _EXACT_IN_FLOAT32 = 2**24  # float32 represents every integer up to here
 _NO_MEASUREMENT = 1e30  # larger numbers are no measurement, whatever the unit
+_ROUNDED = 1e-4  # largest distance of a mask value from a whole number: what float32 and a scale leave of one
 _TRANSLUCENT = 0.1  # largest fraction of pixels of transparency that are neither opaque nor transparent
 
 
@@ -136,7 +137,7 @@ def _check_values(pixels: Shaped[np.ndarray, " c *space"], path: Path | None) ->
 
 
 def to_integers(values: Shaped[np.ndarray, " c *space"], path: Path) -> Integer[np.ndarray, " c *space"]:
-    """Return mask values as integers (whole floats as int64); raise `BadImage` for fractions."""
+    """Return mask values as integers (whole floats as int64, up to rounding); raise `BadImage` for fractions."""
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
@@ -144,13 +145,14 @@ def to_integers(values: Shaped[np.ndarray, " c *space"], path: Path) -> Integer[
     if values.dtype.kind != "f":
         return values
     _check_finite(values, path)
-    fractional = values[values != np.round(values)]
+    whole = np.round(values)
+    fractional = values[np.abs(values - whole) > _ROUNDED]
     if fractional.size:
         hint = "Save class or object numbers as 8- or 16-bit PNG or TIFF."
         raise BadImage("whole numbers in a mask", f"float values such as {fractional[0]:g}", hint, path)
     if np.abs(values).max() > 2**53:
         raise BadImage("class or object numbers", f"values up to {values.max():g}", "Renumber them.", path)
-    return values.astype(np.int64)
+    return whole.astype(np.int64)
 
 
 def _renumber_largest(values: Shaped[np.ndarray, " c *space"]) -> Integer[np.ndarray, " c *space"]:

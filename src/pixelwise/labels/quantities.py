@@ -5,6 +5,7 @@ from jaxtyping import Int64, Integer
 
 from pixelwise.labels.label_image import components
 from pixelwise.labels.run_lengths import areas
+from pixelwise.labels.stitching import StripLabels
 
 
 def count_objects(labels: Integer[np.ndarray, "*size"]) -> Int64[np.ndarray, "1 2"]:
@@ -47,3 +48,41 @@ def count_class_regions(labels: Integer[np.ndarray, "*size"], classes: range) ->
         ],
         np.int64,
     ).reshape(-1, 2)
+
+
+class StripCounter:
+    """`count_class_regions` of a mask that is passed in strips of rows or planes, from the first to the last.
+
+    Parameters
+    ----------
+    classes : range
+        As for `count_class_regions`.
+
+    Examples
+    --------
+    >>> counter = StripCounter(range(1, 3))
+    >>> for strip in np.array([[1, 1, 0, 2], [0, 0, 0, 2], [1, 255, 0, 0]])[:, None]:
+    ...     counter.add(strip)
+    >>> counter.counts().tolist()
+    [[2, 3], [1, 2]]
+    """
+
+    def __init__(self, classes: range) -> None:
+        self._regions = {index: StripLabels() for index in classes}
+        self._pixels = dict.fromkeys(classes, 0)
+
+    def add(self, strip: Integer[np.ndarray, " rows *row"]) -> None:
+        """Count the next strip."""
+        for index, regions in self._regions.items():
+            mask = strip == index
+            regions.add(mask)
+            self._pixels[index] += int(np.count_nonzero(mask))
+
+    def counts(self) -> Int64[np.ndarray, "classes 2"]:
+        """Return the number of regions and of pixels of each class so far."""
+        rows = [(_distinct(regions.joined()), self._pixels[index]) for index, regions in self._regions.items()]
+        return np.array(rows, np.int64).reshape(-1, 2)
+
+
+def _distinct(joined: Int64[np.ndarray, " numbers"]) -> int:
+    return int(np.count_nonzero(joined[1:] == np.arange(1, len(joined))))

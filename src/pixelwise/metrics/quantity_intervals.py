@@ -12,7 +12,7 @@ Residuals are those of square roots, sqrt(true) - sqrt(predicted): the error of 
   is fitted to the square roots of their true values against those of the predicted ones, and each new image gets its
   value on the line and one of the residuals. A bias that all images share adds up, independent errors cancel.
 
-Both need images that are exchangeable with the held-out ones.
+Both need images that are exchangeable with the held-out ones. One that is many times as large is taken for several.
 """
 
 import math
@@ -26,6 +26,7 @@ LEVEL = 0.9  # of images, or of totals, whose true value the interval covers
 MIN_LEVEL = 0.8  # an interval that covers less often is not reported: four images
 DRAWS = 1000
 MAX_DRAWN = 2**26  # residuals in all draws together
+MAX_PIECES = 4096  # of a large image: independent errors of so many cancel
 _CHUNK = 2**20  # of them at a time
 
 Pairs = Float64[np.ndarray, "held_out 2"]
@@ -110,6 +111,26 @@ def total_interval(predicted: Float64[np.ndarray, " images"], pairs: Pairs, seed
     totals = sum(_draw_totals(np.sqrt(predicted[mask]), pool, draws, rng) for mask, pool in pools)
     low, high = np.quantile(totals, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high), LEVEL)
+
+
+def large_interval(predicted: float, pairs: Pairs) -> Interval | None:
+    """Return the interval of the true value of an image that is many times as large as the held-out ones.
+
+    It is taken for typical held-out images side by side, as many as show that much together: `total_interval`. The
+    error of a single one would be far too small for it.
+
+    Examples
+    --------
+    >>> pairs = np.array([(100.0, 110.0), (80.0, 88.0), (120.0, 132.0)] * 4)
+    >>> interval = large_interval(5000.0, pairs)
+    >>> interval.low <= 5500 <= interval.high, image_interval(5000.0, pairs).high < 5200
+    (True, True)
+    """
+    shown = pairs[_predicted(pairs), 0]
+    pieces = min(MAX_PIECES, round(predicted / float(np.median(shown)))) if len(shown) else 0
+    return (
+        image_interval(predicted, pairs) if pieces < 2 else total_interval(np.full(pieces, predicted / pieces), pairs)
+    )
 
 
 def residuals(pairs: Pairs) -> Float64[np.ndarray, " held_out"]:

@@ -36,7 +36,7 @@ def doctor(
         Images with masks, or a folder per class; it is never written to.
     fix : path, optional
         A new folder for a corrected copy: `train` reads it without options. Its changes.json lists every change with
-        its reason. For images, as is `run`.
+        its reason. The masks of volumes are written as class numbers on the grids of their volumes.
     html : path, optional
         A page with the evidence as pictures.
     run : path, optional
@@ -60,8 +60,7 @@ def doctor(
     Raises
     ------
     BadDataset
-        No readable pair of image and mask, and no class folders; the masks have other classes than the run; or volumes
-        with `fix` or `run`.
+        No readable pair of image and mask, and no class folders; or the masks have other classes than the run.
     BadRun, BadModel, BadOption
         There is no run, or it has no model.
     OutputFailed
@@ -88,8 +87,6 @@ def doctor(
     if out is not None:
         check_output(root, out)
     found = diagnose(root, chosen, progress)
-    if opened is not None or out is not None:
-        found.dataset.require_planes("--fix and --run")
     if opened is not None:
         ranking = rank_annotation_errors(
             opened, found.dataset, device=device, progress=progress, pictures=page is not None

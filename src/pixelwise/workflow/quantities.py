@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float64, Int64, Integer
 
 from pixelwise.datasets.records import has_background
-from pixelwise.labels.quantities import count_class_regions, count_objects
+from pixelwise.labels.quantities import StripCounter, count_class_regions, count_objects
 from pixelwise.labels.targets import IGNORE
-from pixelwise.metrics.quantity_intervals import Interval, image_interval
+from pixelwise.metrics.quantity_intervals import Interval, image_interval, large_interval
 from pixelwise.model_file.model_card import ModelCard
 
 KINDS = ("objects", "size")
@@ -61,6 +61,32 @@ def count_quantities(labels: Integer[np.ndarray, "*size"], model_card: ModelCard
         labels = (labels > 0).astype(np.uint8)  # a semantic mask with an object target
     classes = len(model_card.classes)
     return count_class_regions(labels, range(classes - len(counted_names(model_card)), classes))
+
+
+class QuantityCounter:
+    """`count_quantities` of a mask or a label image that is passed in strips, from the first to the last.
+
+    Objects must be numbered without gaps.
+    """
+
+    def __init__(self, model_card: ModelCard) -> None:
+        self._objects = model_card.task == "instance"
+        self._merged = model_card.target.kind != "classes"
+        classes = len(model_card.classes)
+        self._counter = StripCounter(range(classes - len(counted_names(model_card)), classes))
+        self._count = self._pixels = 0
+
+    def add(self, strip: Integer[np.ndarray, " rows *row"]) -> None:
+        """Count the next strip of rows or planes."""
+        if self._objects:
+            self._count = max(self._count, int(strip.max(initial=0)))
+            self._pixels += int(np.count_nonzero(strip > 0))
+        else:
+            self._counter.add((strip > 0).astype(np.uint8) if self._merged else strip)
+
+    def counts(self) -> Int64[np.ndarray, "classes 2"]:
+        """Return the number of objects and of pixels of each counted class so far."""
+        return np.array([(self._count, self._pixels)], np.int64) if self._objects else self._counter.counts()
 
 
 def pair_quantities(
@@ -113,6 +139,8 @@ def estimate_quantities(
     names: Sequence[str],
     pairs: Float64[np.ndarray, "images classes 2 2"],
     ratio: float = 1.0,
+    *,
+    large: bool = False,
 ) -> list[ClassEstimate]:
     """Return counts and sizes with their intervals.
 
@@ -126,15 +154,18 @@ def estimate_quantities(
         Of held-out images; see `QuantityRecord.pairs`.
     ratio : float
         Size of a pixel in those of the model.
+    large : bool
+        The image is many times as large as the held-out ones.
     """
+    interval_of = large_interval if large else image_interval
     rows: list[ClassEstimate] = []
     for index, (name, (objects, size)) in enumerate(zip(names, counts.astype(np.float64).tolist(), strict=True)):
-        found = image_interval(size * ratio, pairs[:, index, 1])
+        found = interval_of(size * ratio, pairs[:, index, 1])
         interval = None if found is None else Interval(found.low / ratio, found.high / ratio, found.level)
         rows.append(
             ClassEstimate(
                 name=name,
-                objects=Estimate(value=objects, interval=image_interval(objects, pairs[:, index, 0])),
+                objects=Estimate(value=objects, interval=interval_of(objects, pairs[:, index, 0])),
                 size=Estimate(value=size, interval=interval),
             )
         )

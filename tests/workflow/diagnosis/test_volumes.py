@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 import drawn_volumes as drawn
 from pixelwise.datasets.options import DataOptions
@@ -16,27 +15,13 @@ from pixelwise.workflow.doctor import doctor
 
 pytest.importorskip("nibabel")
 
-COUNT, SHAPE = 9, (30, 40, 36)
+COUNT = 9
 AFFINE = np.diag([1.0, 1.0, 1.5, 1.0])
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def body(seed: int) -> Pair:
-    """A bright ellipsoid (1) beside a dark box (2), at places that differ, in smooth noise."""
-    rng = np.random.default_rng(seed)
-    z, y, x = np.indices(SHAPE)
-    centre = np.array([12, 14, 22]) + rng.uniform(-4, 4, 3)
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[((z - centre[0]) / 6) ** 2 + ((y - centre[1]) / 8) ** 2 + ((x - centre[2]) / 5) ** 2 < 1] = 1
-    corner = (np.array([16, 24, 6]) + rng.uniform(-3, 3, 3)).astype(int)
-    box = tuple(slice(first, first + side) for first, side in zip(corner, (8, 9, 12), strict=True))
-    labels[box] = np.where(labels[box], labels[box], 2)
-    noise = ndimage.gaussian_filter(rng.standard_normal(SHAPE), 1) * 120
-    return (noise + 500 + np.array([0, 260, -220])[labels]).astype(np.int16), labels
-
-
 def write(root: Path, change: Callable[[list[Pair]], None] = lambda pairs: None) -> Path:
-    pairs = [body(number) for number in range(COUNT)]
+    pairs = [drawn.body(number) for number in range(COUNT)]
     change(pairs)
     for number, (image, labels) in enumerate(pairs):
         drawn.save_nifti(root / "images" / f"case_{number}.nii.gz", image, AFFINE)
@@ -112,7 +97,7 @@ def test_without_the_comparison_a_flip_goes_unseen(tmp_path: Path, monkeypatch: 
 
 def test_grids_spacing_files_and_values(tmp_path: Path) -> None:
     root = write(tmp_path)
-    _, labels = body(1)
+    _, labels = drawn.body(1)
     moved = AFFINE.copy()
     moved[:3, 3] = 5
     drawn.save_nifti(root / "masks" / "case_1.nii.gz", labels, moved)
@@ -120,9 +105,9 @@ def test_grids_spacing_files_and_values(tmp_path: Path) -> None:
     (root / "images" / "case_3.nii.gz").unlink()
     damaged = root / "images" / "case_4.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:2000])
-    for name, volume in (("images", body(6)[0]), ("masks", body(6)[1])):
+    for name, volume in (("images", drawn.body(6)[0]), ("masks", drawn.body(6)[1])):
         drawn.save_nifti(root / name / "case_6.nii.gz", volume, np.diag([1.0, 1.0, 6.0, 1.0]))
-    drawn.save_nifti(root / "masks" / "case_7.nii.gz", body(7)[1].transpose(1, 0, 2), AFFINE)
+    drawn.save_nifti(root / "masks" / "case_7.nii.gz", drawn.body(7)[1].transpose(1, 0, 2), AFFINE)
     diagnosis = found(root)
     by_kind = {finding.kind: finding.files for finding in diagnosis.findings}
     assert "images/case_1.nii.gz" in by_kind["geometry mismatch"]
@@ -130,8 +115,8 @@ def test_grids_spacing_files_and_values(tmp_path: Path) -> None:
     assert by_kind["orphan mask"] == ("masks/case_3.nii.gz",)
     assert by_kind["unreadable file"] == ("images/case_4.nii.gz",)
     assert by_kind["mixed spacing"] == ("images/case_6.nii.gz",)
-    assert by_kind["unusable file"][0] == "images/case_7.nii.gz"
-    assert not any(finding.fixable for finding in diagnosis.findings)
+    assert by_kind["transposed mask"][0] == "masks/case_7.nii.gz"
+    assert all(finding.fixable for finding in diagnosis.hard)
 
 
 def test_the_page_shows_three_planes(tmp_path: Path) -> None:

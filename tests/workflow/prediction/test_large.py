@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pixelwise.inference.streaming import images as streaming
 from pixelwise.io.read import read_mask, write_image
 from pixelwise.io.tiled_writer import TileFile
 from pixelwise.io.windows import open_windows
+from pixelwise.model_file.quantity_record import record_of
 from pixelwise.progress import Progress
 from pixelwise.workflow.predict import load, predict
 from pixelwise.workflow.prediction import large
@@ -267,3 +269,31 @@ def test_sampled_intensities_are_reported_and_need_no_extra_pass(world: Path, mo
     assert messages not in run(world, format="tiff").sentences
     assert messages in run(world, format="tiff", sampled_intensities=True, overwrite=True).sentences
     assert asked == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("task", ["multiclass", "instance"])
+def test_streamed_images_have_rows_in_the_tables_of_quantities(
+    world: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """Counts and areas are those of the result, also after a stop; without streaming they are the same."""
+    card = make_recipe(task)
+    pairs = np.random.default_rng(0).uniform(1, 9, (12, card.counted_classes, 2, 2))
+    write_model(world / "model.safetensors", replace(card, quantities=record_of(pairs)))
+    options: dict[str, Any] = {"runtime": "torch", "tile": 64}
+    for out, limit in (("whole", 10**9), ("out", 10_000)):
+        monkeypatch.setattr(large, "STREAMED", limit)
+        predict(world / "model.safetensors", [world / "images"], world / out, PredictOptions(**options))
+    found, expected = (rows_by_image(world / out / "quantities.csv") for out in ("out", "whole"))
+    assert found.keys() == expected.keys()
+    exact = ("class", "objects", "area_px")
+    for key, row in expected.items():
+        assert [found[key][name] for name in exact] == [row[name] for name in exact], key
+    assert any(row["objects_low"] for row in found.values())
+    total = rows_by_image(world / "out" / "totals.csv", "class")
+    assert all(row["images"] == "3" for row in total.values())
+    assert not list((world / "out").glob(".*")), "nothing hidden is left"
+
+
+def rows_by_image(path: Path, *keys: str) -> dict[tuple[str, ...], dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {tuple(row[key] for key in keys or ("image", "class")): row for row in csv.DictReader(file)}

@@ -12,6 +12,8 @@ import zarr
 from inference.streaming.test_volumes import SIZE, drawn_volume, save
 from pixelwise.errors import BadOption
 from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_file import load_network, save_model
+from pixelwise.model_file.quantity_record import record_of
 from pixelwise.workflow.predict import predict
 from pixelwise.workflow.prediction import large
 from pixelwise.workflow.prediction.options import PredictOptions
@@ -46,6 +48,27 @@ def test_a_large_volume_is_streamed_with_its_tables(tmp_path: Path, task: str) -
     if task == "instance" and labels.max():
         assert len((out / "scan.objects.csv").read_text("utf-8").splitlines()) == labels.max() + 1
     assert not list(out.glob(".*")), "no temporary files"
+
+
+@pytest.mark.parametrize("task", ["binary", "instance"])
+def test_a_streamed_volume_has_rows_in_the_tables_of_quantities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    model = write(tmp_path, task)
+    network, card = load_network(model)
+    pairs = np.random.default_rng(0).uniform(1, 9, (12, card.counted_classes, 2, 2))
+    save_model(model, network, replace(card, quantities=record_of(pairs)))
+    save(tmp_path / "in" / "scan.zarr", drawn_volume())
+    rows: list[dict[str, str]] = []
+    for out, limit in (("whole", 10**9), ("out", 1000)):
+        monkeypatch.setattr(large, "STREAMED", limit)
+        predict(model, [tmp_path / "in"], tmp_path / out)
+        with (tmp_path / out / "quantities.csv").open(encoding="utf-8", newline="") as file:
+            rows += list(csv.DictReader(file))
+    assert (tmp_path / "out" / "scan.volumes.csv").is_file()
+    names = ("image", "class", "objects", "voxels", "millilitres")
+    assert [rows[0][name] for name in names] == [rows[1][name] for name in names]
+    assert rows[1]["voxels_low"]
 
 
 def test_a_tiff_stack_is_streamed_too(tmp_path: Path) -> None:

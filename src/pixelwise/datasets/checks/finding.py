@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pixelwise.geometry.grid import Turn
 from pixelwise.geometry.symmetries import Symmetry
 
 Severity = Literal["hard", "soft"]
-Action = Literal["leave out", "use mask of", "shift", "symmetry", "resize", "replace values", "rename"]
+Action = Literal[
+    "leave out", "use mask of", "shift", "symmetry", "turn", "resize", "resample", "replace values", "rename"
+]  # fmt: skip
+_AXES = ("depth", "height", "width")
 
 # kind -> (severity, what it means); a hard fault makes training or scores wrong, a soft one may be intended
 KINDS: dict[str, tuple[Severity, str]] = {
@@ -54,12 +58,16 @@ class Step:
     Attributes
     ----------
     action : str
-    offset : (int, int)
-        For "shift": rows and columns to move the mask.
+    offset : tuple of int
+        For "shift": rows and columns to move the mask; of a volume voxels along depth, height and width.
     symmetry : Symmetry or None
         For "symmetry": what to apply to the mask.
-    size : (int, int)
-        For "resize": height and width, by nearest neighbour.
+    turn : Turn or None
+        For "turn": the change of axes of the labels of a volume.
+    size : tuple of int
+        For "resize" and "resample": height and width, of a volume also depth, by nearest neighbour.
+    matrix : 3 rows of 4 floats
+        For "resample": from the indices of the volume (depth, height, width, 1) to those of the labels.
     values : tuple of (int, int)
         For "replace values": old and new value.
     other : str
@@ -68,17 +76,26 @@ class Step:
     """
 
     action: Action
-    offset: tuple[int, int] = (0, 0)
+    offset: tuple[int, ...] = (0, 0)
     symmetry: Symmetry | None = None
-    size: tuple[int, int] = (0, 0)
+    turn: Turn | None = None
+    size: tuple[int, ...] = (0, 0)
+    matrix: tuple[tuple[float, ...], ...] = ()
     values: tuple[tuple[int, int], ...] = ()
     other: str = ""
 
     def __str__(self) -> str:
         """Return the step in words."""
         match self.action:
+            case "shift" if len(self.offset) == 3:
+                moves = [f"{step} along {axis}" for step, axis in zip(self.offset, _AXES, strict=True) if step]
+                return f"move the mask by whole voxels: {', '.join(moves)}"
             case "shift":
                 return f"move the mask by {self.offset[0]} rows and {self.offset[1]} columns"
+            case "turn":
+                return describe_turn(self.turn)
+            case "resample":
+                return "take the labels at the nearest voxels of the mask"
             case "symmetry":
                 return describe_symmetry(self.symmetry)
             case "resize":
@@ -99,8 +116,12 @@ class Step:
             result["offset"] = list(self.offset)
         if self.symmetry is not None:
             result |= {"quarters": self.symmetry.quarters, "mirrored": self.symmetry.mirrored}
-        if self.action == "resize":
+        if self.turn is not None:
+            result |= {"order": list(self.turn.order), "flips": list(self.turn.flips)}
+        if self.action in ("resize", "resample"):
             result["size"] = list(self.size)
+        if self.matrix:
+            result["matrix"] = [list(row) for row in self.matrix]
         if self.values:
             result["values"] = [list(pair) for pair in self.values]
         return result | ({"other": self.other} if self.other else {})
@@ -189,3 +210,25 @@ def describe_symmetry(symmetry: Symmetry | None) -> str:
         (1, True): "exchange rows and columns of the mask, along the other diagonal",
     }
     return words.get((symmetry.quarters, symmetry.mirrored), "keep the mask as it is")
+
+
+def describe_turn(turn: Turn | None) -> str:
+    """Return a change of the axes of a mask in words.
+
+    Examples
+    --------
+    >>> describe_turn(Turn((2, 1, 0), (False, True, False)))
+    'exchange depth and width of the mask, flip it along height'
+    """
+    if turn is None:
+        return "keep the mask as it is"
+    moved = [axis for axis, old in enumerate(turn.order) if axis != old]
+    words: list[str] = []
+    if len(moved) == 2:
+        words.append(f"exchange {_AXES[moved[0]]} and {_AXES[moved[1]]} of the mask")
+    elif moved:
+        words.append(f"put the axes of the mask in the order {', '.join(_AXES[old] for old in turn.order)}")
+    flipped = [name for name, flip in zip(_AXES, turn.flips, strict=True) if flip]
+    if flipped:
+        words.append(f"flip {'it' if words else 'the mask'} along {' and '.join(flipped)}")
+    return ", ".join(words) or "put the mask on the grid of its volume, voxel by voxel"

@@ -18,12 +18,13 @@ from pixelwise.datasets.layouts.masks_beside import are_binary, find_masks_besid
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, MASK_WORDS, natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
-from pixelwise.io.volumes.names import stem_of
+from pixelwise.io.volumes.names import is_volume_name, stem_of
 from pixelwise.text import pluralise
 
 NAME = "one mask file per object"
 CLASSES_NAME = "one mask file per class"
 MAX_CLASSES = 40  # names that may be classes
+MAX_ORGANS = 254  # of volumes, where a scan of the whole body has a hundred structures
 MAX_DEPTH = 3  # folders between the set and its images
 _PLAIN_WORDS = (
     MASK_WORDS | IMAGE_WORDS | frozenset(("object", "obj", "instance", "inst", "nucleus", "cell", "id", "no"))
@@ -196,7 +197,8 @@ def _class_names(annotated: Sequence[tuple[str, list[Path]]]) -> dict[Path, str]
         counts = Counter(name for group in names for name in group)
         repeated = sum(count for count in counts.values() if count > 1)
         distinct = counts[""] == 0 and all(len(set(group)) == len(group) for group in names)
-        if distinct and len(counts) <= MAX_CLASSES and len(names) > 1 and 2 * repeated >= counts.total():
+        most = MAX_ORGANS if all(is_volume_name(path.name) for _, masks in annotated for path in masks) else MAX_CLASSES
+        if distinct and len(counts) <= most and len(names) > 1 and 2 * repeated >= counts.total():
             paths = [path for _, masks in annotated for path in masks]
             return dict(zip(paths, (name for group in names for name in group), strict=True))
     return {}

@@ -25,6 +25,7 @@ from pixelwise.datasets.records import Labelling, Task
 from pixelwise.text import list_first, pluralise
 
 _DARK = 48  # no colour of a class is darker than this in all masks
+_VOLUMES = 4  # with the same numbers, from which these are classes
 _CONNECTED = 0.8  # minimum fraction of values with one connected component in instance masks
 
 
@@ -269,6 +270,9 @@ def _objects_or_classes(table: MaskValueTable, ignore: int | None) -> Task:
     numbered = consecutive or max(table.values) > MAX_CLASSES + 1
     if found == "unknown" and numbered and len(set(numbers)) > 1 and max(numbers) >= 3:
         found = "objects"
+    if found in ("unknown", "contradictory") and _has_same_structures(table, ignore):
+        table.messages.append(f"{text}, the same numbers in every volume: task multiclass (--task).")
+        return "multiclass"
     if found == "objects":
         table.messages.append(f"{text}, one connected component each, different in each file: task instance (--task).")
         return "instance"
@@ -278,6 +282,15 @@ def _objects_or_classes(table: MaskValueTable, ignore: int | None) -> Task:
     else:
         table.add_problem("objects or classes", f"{len(table.values)} values, one connected region each")
     return "multiclass"
+
+
+def _has_same_structures(table: MaskValueTable, ignore: int | None) -> bool:
+    """Return whether every volume that shows something has the same few numbers, as those of organs are."""
+    masks = list(table.masks.values())
+    found = [frozenset(mask.values) - {table.background, ignore} for mask in masks]
+    shown = [numbers for numbers in found if numbers]
+    same = len(shown) >= _VOLUMES and len(set(shown)) == 1 and len(shown[0]) <= MAX_SHARED_VALUES
+    return same and all(mask.volume for mask in masks)
 
 
 def _count_components(table: MaskValueTable, ignore: int | None) -> tuple[bool, list[int], bool]:

@@ -67,6 +67,8 @@ class MaskValues:
         Pairs of neighbours, in rows and columns, that differ; 0 if not counted.
     ramps : tuple of int
         Of numbers: pixels of each value between a lower and a higher neighbour in their row or column; else empty.
+    volume : bool
+        The mask has three axes.
     """
 
     values: tuple[int, ...]
@@ -84,6 +86,7 @@ class MaskValues:
     white_is_zero: bool = False
     edges: int = 0
     ramps: tuple[int, ...] = ()
+    volume: bool = False
 
 
 def measure_values(

@@ -42,6 +42,7 @@ def measure_volume(
         palette=(),
         digest=digest(values.astype(np.uint8 if unique[0] >= 0 and unique[-1] < 1 << 8 else np.int64)),
         places=_places(dense, len(unique), pixels) if located and pixels is not None else (),
+        volume=True,
     )
 
 

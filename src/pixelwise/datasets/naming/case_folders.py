@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pixelwise.datasets.masks.likeness import find_mask_side
-from pixelwise.datasets.naming.folder_names import pairing_name
+from pixelwise.datasets.naming.folder_names import is_mask_word, pairing_name
 from pixelwise.datasets.naming.folder_roles import Folder, Notes
 from pixelwise.datasets.naming.pairing import separate_masks
 from pixelwise.datasets.options import DataOptions
@@ -77,3 +77,29 @@ def _kind(path: Path, folder: Folder) -> str:
 
 def _is_modality(kind: str, path: Path) -> bool:
     return is_volume_name(path.name) and bool(_MODALITIES & set(re.split(r"[\W_]+", kind)))
+
+
+def pair_modalities(folders: list[Folder], options: DataOptions, notes: Notes) -> list[CaseFiles]:
+    """Return the files of each case whose mask is named as one, and remove their folders from the list.
+
+    All other files of such a folder are volumes of modalities, as in BraTS: ``case_t1.nii.gz``, ``case_flair.nii.gz``
+    and ``case_seg.nii.gz``. They are the channels of one image.
+    """
+    if options.images or options.masks:
+        return []
+    found: dict[int, CaseFiles] = {}
+    channels: set[str] = set()
+    for index, folder in enumerate(folders):
+        kinds = {_kind(path, folder): path for path in folder.files}
+        images = sorted(kind for kind, path in kinds.items() if _is_modality(kind, path))
+        masks = [path for kind, path in kinds.items() if is_mask_word(kind)]
+        if folder.role is None and len(masks) == 1 and images and len(images) + 1 == len(folder.files):
+            found[index] = CaseFiles(folder, tuple(kinds[kind] for kind in images), masks[0])
+            channels.update(images)
+    if len(found) < _MIN_CASES or len(channels) < 2:
+        return []
+    folders[:] = [folder for index, folder in enumerate(folders) if index not in found]
+    mask = printable(next(iter(found.values())).mask.name)
+    text = f"{', '.join(sorted(channels))} are the channels of one image, {mask} is the mask of its folder, and so on"
+    notes.messages.append(f"{text} (a list of files decides: --format list).")
+    return list(found.values())

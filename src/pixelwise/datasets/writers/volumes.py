@@ -16,7 +16,7 @@ from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.datasets.writers.mask_folders import number_ignored, write_description
 from pixelwise.io.read import probe, volume_format
 from pixelwise.io.volumes.names import suffix_of
-from pixelwise.io.volumes.nifti import compressed
+from pixelwise.io.volumes.nifti import compressed, is_packed
 from pixelwise.io.volumes.slices import slice_files
 from pixelwise.io.volumes.write import result_suffix, write_labels_like, write_volume_like
 from pixelwise.io.zarr import is_zarr
@@ -51,8 +51,12 @@ def write_volumes(suffix: str = "") -> Callable[[LabelledSet, Path], tuple[str, 
     return write_set
 
 
-def save_volume(image: LabelledImage, target: Path, suffix: str = "") -> tuple[Path, tuple[str, ...]]:
+def save_volume(
+    image: LabelledImage, target: Path, suffix: str = "", *, link: bool = False
+) -> tuple[Path, tuple[str, ...]]:
     """Write the volume of a case; `target` has no suffix, and `suffix` chooses the format, by default its own.
+
+    With `link` a file that has the format already is a hard link where the file system allows it.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def save_volume(image: LabelledImage, target: Path, suffix: str = "") -> tuple[P
     own = _own_suffix(image)
     if own and suffix in ("", own):
         path = with_suffix(target, own)
-        link_or_copy(image.source, path, link=False)
+        link_or_copy(image.source, path, link=link)
         return path, ()
     suffix = suffix or result_suffix(image.source)
     path = with_suffix(target, suffix)
@@ -115,6 +119,8 @@ def _own_suffix(image: LabelledImage) -> str:
         suffix = ""
     if not suffix:
         return ""
+    if _COPIED.get(suffix) == "NIfTI":
+        suffix = NIFTI if is_packed(source) else ".nii"  # whatever the name says
     info = probe(source)  # without flags, as who reads the copy
     whole = info.size == image.pixels.shape[1:] and info.channels in (1, len(image.pixels))
     return suffix if whole and (info.channels == len(image.pixels) or _is_repeated(image)) else ""

@@ -18,7 +18,7 @@ from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_memory
 from pixelwise.inference.predictor import Predictor
-from pixelwise.inference.streaming.instances import find_objects, measure_streamed_objects, objects_memory
+from pixelwise.inference.streaming.instances import find_objects, measure_streamed_objects, objects_memory, strips_of
 from pixelwise.inference.streaming.masks import Fill, finish_mask, keep
 from pixelwise.inference.streaming.state import store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming.tiles import DEPTH, choose_exact, compute_windows, decider, with_measured_statistics
@@ -105,6 +105,7 @@ def stream_image(
     identity: str,
     options: StreamOptions,
     progress: Progress,
+    observe: Callable[[np.ndarray], None] | None = None,
 ) -> StreamResult:
     """Predict the mask or label image of an image of any size.
 
@@ -121,6 +122,8 @@ def stream_image(
     options : StreamOptions
     progress : Progress
         Receives the memory bound before the start.
+    observe : callable, optional
+        Receives the finished mask or label image in strips of rows, from the top.
 
     Raises
     ------
@@ -151,6 +154,9 @@ def stream_image(
         elif not masks:
             result, objects = find_objects(tiles, model_card.target, path, progress)
             table = measure_streamed_objects(result, objects, source, progress)
+        if observe is not None:
+            for window in strips_of(result.layout):
+                observe(result.read(*window))
         metadata = PixelMetadata(
             spacing=source.spacing,
             georeference=source.georeference,

@@ -69,6 +69,7 @@ def stream_volume(
     identity: str,
     progress: Progress,
     memory: int = MEMORY,
+    observe: Callable[[np.ndarray], None] | None = None,
 ) -> VolumeStreamResult:
     """Predict the mask or label volume of a volume of any size, as OME-Zarr.
 
@@ -84,6 +85,8 @@ def stream_volume(
     progress : Progress
     memory : int
         Bytes for the activations of a tile.
+    observe : callable, optional
+        Receives the finished labels in slabs of planes, from the first.
 
     Raises
     ------
@@ -116,6 +119,10 @@ def stream_volume(
         result, count = (tiles, 0) if final else finish_volume(tiles, model_card.target, path, progress)
         _write(model_card, result, path, source)
         labels, table = _Labels(result, count), None
+        planes = max(1, _SLAB // math.prod(size[1:]))
+        if observe is not None:
+            for first in range(0, size[0], planes):
+                observe(labels[first : min(size[0], first + planes)])
         if model_card.target.kind == "classes":
             voxels = class_volumes(labels, len(model_card.classes)).astype(int).tolist()
         else:

@@ -19,6 +19,7 @@ from pixelwise.errors import BadImage, needs_extra, printable
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.headers import decoding
 from pixelwise.io.volumes.dicom_lengths import check_lengths
+from pixelwise.io.volumes.segments import Segment, segments_of
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
 
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
@@ -52,6 +53,13 @@ def read_itk(path: Path, kind: str) -> Volume:
     if int(image.GetNumberOfComponentsPerPixel()) > 1:  # the components are the last axis
         samples = np.moveaxis(samples.reshape(*sides, channels), -1, 0)
     return turned_volume(header, samples.reshape(channels, *sides))
+
+
+def read_segments(path: Path) -> tuple[Segment, ...]:
+    """Return the segments of a segmentation of 3D Slicer in an NRRD file; none for any other."""
+    reader, header = _open(path, "NRRD")
+    with decoding(path, header.format):
+        return segments_of({key: str(reader.GetMetaData(key)) for key in reader.GetMetaDataKeys()})
 
 
 def is_dicom_series(folder: Path) -> bool:

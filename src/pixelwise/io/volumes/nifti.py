@@ -5,6 +5,7 @@ channels, as the Medical Segmentation Decathlon stores modalities.
 """
 
 import gzip
+import io
 import math
 import struct
 from pathlib import Path
@@ -107,6 +108,12 @@ def nibabel_library() -> Any:
     return nibabel
 
 
+def is_packed(path: Path) -> bool:
+    """Return whether the content of a file is compressed, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def _open(path: Path) -> Any:
     """Return the nibabel image of a file, without its data."""
     nibabel = nibabel_library()
@@ -118,14 +125,18 @@ def _open(path: Path) -> Any:
         if not 0 <= place[0] <= _MAX_OFFSET:
             got = f"data that begin at byte {place[0]:.0f}"
             raise BadImage(f"data in the first {_MAX_OFFSET >> 20} MB", got, "Export the volume again.", path)
-        return (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_filename(path)
+        kind = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+        packed = is_packed(path)
+        if packed == path.name.casefold().endswith(".gz"):
+            return kind.from_filename(path)
+        content = io.BytesIO(path.read_bytes())  # nibabel goes by the name
+        file = gzip.GzipFile(fileobj=content) if packed else content
+        return kind.from_file_map({"image": nibabel.FileHolder(filename=str(path), fileobj=file)})
 
 
 def _read_head(path: Path) -> bytes:
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if not packed:
+        if not is_packed(path):
             return file.read(_HEAD)
         with gzip.GzipFile(fileobj=file) as content:
             return content.read(_HEAD)

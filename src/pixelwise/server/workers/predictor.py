@@ -151,6 +151,7 @@ def _predict_large(model: SegmentationModel, digest: str, request: dict[str, Any
     options = PredictOptions(overwrite=True)
     large = large_image(path, folder, request["name"], digest, options, model.dimensions)
     files = predict_large(model, large, options, Progress())
+    large.quantities.unlink(missing_ok=True)
     kinds = {".tif": "mask", ".zarr": "mask", ".csv": "table"}
     found = {kinds[file.suffix]: file.name for file in files if file.suffix in kinds}
     atomic_write_json(folder / "objects.json", [])

@@ -1,12 +1,13 @@
 """Pictures of likely annotation errors: the image, and on it the outlines of the annotation and of the prediction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 from skimage.segmentation import find_boundaries
 
+from pixelwise.labels.targets import IGNORE
 from pixelwise.workflow.annotation_errors.records import AnnotationError
 from pixelwise.workflow.annotation_errors.regions import Comparison
 from pixelwise.workflow.painting import stretch
@@ -15,7 +16,7 @@ PICTURES = 24  # errors of one kind that are shown as pictures
 ANNOTATED, PREDICTED = (230, 75, 0), (0, 190, 255)
 _MARGIN = 16  # pixels around the box, at least
 _SIDE = 160  # pixels of a picture, at least
-Box = tuple[int, int, int, int]
+Box = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,14 +39,20 @@ class EvidenceStore:
     kept: dict[str, list[Evidence]] = field(default_factory=dict[str, list[Evidence]])
 
     def add(self, pixels: np.ndarray, comparison: Comparison, errors: Sequence[AnnotationError]) -> None:
-        """Add the errors of one image (channels, height, width), the highest scores first."""
+        """Add the errors of one image (channels, height, width), or of a volume, the highest scores first.
+
+        Of a volume the slice is shown in which most voxels of the error differ.
+        """
         view: np.ndarray | None = None
         for error in errors:
             best = self.kept.setdefault(error.kind, [])
             if len(best) >= PICTURES and error.score <= best[-1].error.score:
                 continue
-            view = stretch(pixels) if view is None else view
-            best.append(_draw(view, comparison, error))
+            if pixels.ndim == 4 and error.box is not None:
+                best.append(_draw_slice(pixels, comparison, error, error.box))
+            else:
+                view = stretch(pixels) if view is None else view
+                best.append(_draw(view, comparison, error, error.box))
             best.sort(key=lambda one: -one.error.score)
             del best[PICTURES:]
 
@@ -54,8 +61,17 @@ class EvidenceStore:
         return tuple(one for best in self.kept.values() for one in best)
 
 
-def _draw(view: np.ndarray, comparison: Comparison, error: AnnotationError) -> Evidence:
-    rows, columns = _around(error.box or (0, 0, *view.shape[:2]), view.shape[:2])
+def _draw_slice(pixels: np.ndarray, comparison: Comparison, error: AnnotationError, box: Box) -> Evidence:
+    """Draw the slice across depth in which most voxels of an error differ."""
+    inside = tuple(slice(first, end) for first, end in zip(box[:3], box[3:], strict=True))
+    differ = (comparison.given != comparison.predicted)[inside] & (comparison.given[inside] != IGNORE)
+    index = box[0] + int(differ.sum(axis=(1, 2)).argmax())
+    planes = Comparison(**{field.name: getattr(comparison, field.name)[index] for field in fields(Comparison)})
+    return _draw(stretch(pixels[:, index]), planes, error, (*box[1:3], *box[4:]))
+
+
+def _draw(view: np.ndarray, comparison: Comparison, error: AnnotationError, box: Box | None) -> Evidence:
+    rows, columns = _around(box or (0, 0, *view.shape[:2]), view.shape[:2])
     crop = view[rows, columns]
     times = max(1, -(-_SIDE // max(crop.shape[:2])))
     image = crop.repeat(times, 0).repeat(times, 1)

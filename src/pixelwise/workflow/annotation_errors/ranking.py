@@ -11,6 +11,7 @@ from pixelwise.datasets.records import first_class, has_background
 from pixelwise.errors import printable
 from pixelwise.inference.load import as_segmentation_model, find_model_card
 from pixelwise.inference.segmentation_model import Prediction
+from pixelwise.labels.regions import class_probabilities
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
@@ -37,6 +38,8 @@ def rank_annotation_errors(
     run: Run, dataset: Dataset, *, device: str = "auto", progress: Progress, pictures: bool = False
 ) -> AnnotationErrors:
     """Rank the regions of all labelled images, but those of the test split, by how likely their annotation is wrong.
+
+    Regions of volumes have three axes, on the standard axes of volumes (`geometry.grid`).
 
     Of a run that classifies whole images, the images are ranked (`image_classes`).
 
@@ -114,7 +117,10 @@ def _compare_cases(
         model = as_segmentation_model(group.open_model())
         for case in group.cases:
             pixels, truth = dataset.read_labelled(case)
-            yield case, pixels, _compare(card, truth, model.predict_pixels(pixels, probabilities=True)), group.seen
+            grid = dataset.read_grid(case) if model.dimensions == 3 else None
+            spacing = None if grid is None else grid.millimetres
+            prediction = model.predict_pixels(pixels, probabilities=True, spacing=spacing)
+            yield case, pixels, _compare(card, truth, prediction), group.seen
 
 
 def _compare(card: ModelCard, truth: np.ndarray, prediction: Prediction) -> Comparison:
@@ -126,6 +132,8 @@ def _compare(card: ModelCard, truth: np.ndarray, prediction: Prediction) -> Comp
     if card.target.kind != "classes":  # a mask of two classes that is predicted as objects
         labels = (labels > 0).astype(labels.dtype)
         probabilities = np.stack([probabilities[0], 1 - probabilities[0]])
+    else:
+        probabilities = class_probabilities(probabilities, card.target)
     return compare_classes(truth, labels, probabilities, background=has_background(card.task, card.classes))
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WRONG_CLASS = "wrong class"  # of a whole image
+_AXES = ("slices", "rows", "columns")
+_SIDES = {4: ("top", "left", "bottom", "right"), 6: ("front", "top", "left", "back", "bottom", "right")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +21,13 @@ class AnnotationError:
     case : str
     files : tuple of str
         The image, and the files of its annotation, relative to the data folder.
-    box : (int, int, int, int) or None
-        (top, left, bottom, right): first row and column, and the ones after the last; None for the whole image.
+    box : tuple of int or None
+        (top, left, bottom, right): first row and column, and the ones after the last; of volumes (front, top, left,
+        back, bottom, right), with the first slice and the one after the last; None for the whole image.
     annotated, predicted : str
         Class in the annotation and in the prediction.
     pixels : int
-        Pixels where they differ.
+        Pixels, or voxels, where they differ.
     seen : bool
         The model was trained on this image.
     """
@@ -33,7 +36,7 @@ class AnnotationError:
     score: float
     case: str
     files: tuple[str, ...]
-    box: tuple[int, int, int, int] | None
+    box: tuple[int, ...] | None
     annotated: str
     predicted: str
     pixels: int
@@ -45,8 +48,9 @@ class AnnotationError:
         classes = f"{self.annotated} → {self.predicted}" if self.annotated != self.predicted else self.annotated
         if self.box is None:
             return classes
-        top, left, bottom, right = self.box
-        return f"rows {top}-{bottom - 1}, columns {left}-{right - 1}: {classes}"
+        axes = len(self.box) // 2
+        pairs = zip(_AXES[-axes:], self.box[:axes], self.box[axes:], strict=True)
+        return f"{', '.join(f'{name} {first}-{end - 1}' for name, first, end in pairs)}: {classes}"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready object; `box` has names."""
@@ -55,7 +59,7 @@ class AnnotationError:
             "score": round(self.score, 4),
             "case": self.case,
             "files": list(self.files),
-            "box": dict(zip(("top", "left", "bottom", "right"), self.box, strict=True)) if self.box else None,
+            "box": dict(zip(_SIDES[len(self.box)], self.box, strict=True)) if self.box else None,
             "annotated": self.annotated,
             "predicted": self.predicted,
             "pixels": self.pixels,

@@ -8,6 +8,8 @@ joined to regions. The score of a region is the product of four numbers between 
 * its thickness, compared with the object that it belongs to;
 * its size: few pixels are weak evidence;
 * how far mask and prediction agree in the rest of the image: where the model fails, it contradicts everything.
+
+In volumes regions have three axes.
 """
 
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ KINDS: dict[ErrorKind, str] = {
     "swapped class": "The prediction has another class than the mask.",
     "sloppy boundary": "The outline of the mask is far from that of the prediction.",
 }
+Box = tuple[int, ...]
 OBJECT_THICKNESS = 0.5  # of the object: thinner differences are a matter of its outline
 SMALL = 0.05  # of the median size of the annotated regions of the image: such a region counts half
 
@@ -38,19 +41,19 @@ class Comparison:
 
     Attributes
     ----------
-    given, predicted : int array (height, width)
+    given, predicted : int array (height, width), or (depth, height, width)
         Classes; `given` is 255 where ignored.
-    given_regions, predicted_regions : int array (height, width)
+    given_regions, predicted_regions : int array of the same shape
         Number of the object or connected region of one class that a pixel belongs to; 0 for background.
-    contradiction : float array (height, width)
+    contradiction : float array of the same shape
         Probability that a pixel has another class than the given one.
     """
 
-    given: Integer[np.ndarray, "height width"]
-    predicted: Integer[np.ndarray, "height width"]
-    given_regions: Int32[np.ndarray, "height width"]
-    predicted_regions: Int32[np.ndarray, "height width"]
-    contradiction: Float32[np.ndarray, "height width"]
+    given: Integer[np.ndarray, "*size"]
+    predicted: Integer[np.ndarray, "*size"]
+    given_regions: Int32[np.ndarray, "*size"]
+    predicted_regions: Int32[np.ndarray, "*size"]
+    contradiction: Float32[np.ndarray, "*size"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,8 @@ class Candidate:
     kind : str
     score : float
         0 to 1: the higher, the surer the contradiction.
-    box : (int, int, int, int)
-        (top, left, bottom, right) in pixels, the last two exclusive.
+    box : tuple of int
+        (top, left, bottom, right), the last two exclusive; of volumes (front, top, left, back, bottom, right).
     given, predicted : int
         Class in the mask and in the prediction.
     pixels : tuple of (int, int, int)
@@ -72,7 +75,7 @@ class Candidate:
 
     kind: ErrorKind
     score: float
-    box: tuple[int, int, int, int]
+    box: Box
     given: int
     predicted: int
     pixels: tuple[tuple[int, int, int], ...]
@@ -87,13 +90,13 @@ class Candidates:
 
 
 def compare_classes(
-    given: Integer[np.ndarray, "height width"],
-    predicted: Integer[np.ndarray, "height width"],
-    probabilities: Float[np.ndarray, "classes height width"],
+    given: Integer[np.ndarray, "*size"],
+    predicted: Integer[np.ndarray, "*size"],
+    probabilities: Float[np.ndarray, "classes *size"],
     *,
     background: bool,
 ) -> Comparison:
-    """Compare class maps; `background` is whether class 0 is one. Regions are 8-connected."""
+    """Compare class maps; `background` is whether class 0 is one. Regions touch at edges or corners."""
     first = int(background)
     known = given != IGNORE
     own = np.take_along_axis(probabilities, np.where(known, given, 0)[None].astype(np.intp), 0)[0]
@@ -107,9 +110,9 @@ def compare_classes(
 
 
 def compare_objects(
-    given: Integer[np.ndarray, "height width"],
-    predicted: Integer[np.ndarray, "height width"],
-    background: Float[np.ndarray, "height width"],
+    given: Integer[np.ndarray, "*size"],
+    predicted: Integer[np.ndarray, "*size"],
+    background: Float[np.ndarray, "*size"],
 ) -> Comparison:
     """Compare label images, negative where ignored; `background` is the probability of no object."""
     known, probability = given >= 0, background.astype(np.float32)
@@ -260,23 +263,24 @@ def _boundary_errors(pieces: _Pieces, hosts: Int64[np.ndarray, " pieces"]) -> li
     return found
 
 
-def _equal_regions(values: Int64[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
-    """Return the 8-connected regions of equal values, numbered 1...N; 0 stays 0."""
+def _equal_regions(values: Int64[np.ndarray, "*size"]) -> Int32[np.ndarray, "*size"]:
+    """Return the regions of equal values, connected at faces, edges and corners, numbered 1...N; 0 stays 0."""
     _, compact = np.unique(values, return_inverse=True)
     compact = compact.reshape(values.shape) + int(values.min() > 0)
-    regions: Any = label_equal(compact, background=0, connectivity=2)
+    regions: Any = label_equal(compact, background=0, connectivity=values.ndim)
     return regions.astype(np.int32)
 
 
-def _depths(labels: Int32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+def _depths(labels: Int32[np.ndarray, "*size"]) -> Float32[np.ndarray, "*size"]:
     """Return the distance to the outline of the own region, 1 at the outline; the edge of the image is an outline."""
     padded = np.pad(labels, 1)
     inner = padded > 0
-    for axis in (0, 1):
+    for axis in range(labels.ndim):
         for step in (-1, 1):
             inner &= np.roll(padded, step, axis) == padded
     distances: Any = ndimage.distance_transform_edt(inner)
-    return np.where(labels > 0, 1 + distances[1:-1, 1:-1], 0).astype(np.float32)
+    core = (slice(1, -1),) * labels.ndim
+    return np.where(labels > 0, 1 + distances[core], 0).astype(np.float32)
 
 
 def _typical_size(comparison: Comparison) -> float:
@@ -303,11 +307,10 @@ def _maxima(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     return result[1:]
 
 
-def _box(slices: tuple[slice, slice]) -> tuple[int, int, int, int]:
-    rows, columns = slices
-    return rows.start, columns.start, rows.stop, columns.stop
+def _box(slices: tuple[slice, ...]) -> Box:
+    return (*(side.start for side in slices), *(side.stop for side in slices))
 
 
-def _around(boxes: list[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
-    top, left, bottom, right = zip(*boxes, strict=True)
-    return min(top), min(left), max(bottom), max(right)
+def _around(boxes: list[Box]) -> Box:
+    starts, stops = np.split(np.array(boxes), 2, axis=1)
+    return (*starts.min(0).tolist(), *stops.max(0).tolist())

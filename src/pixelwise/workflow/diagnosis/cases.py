@@ -13,6 +13,7 @@ from pixelwise.datasets.checks.image_quality import ImageQuality, measure_qualit
 from pixelwise.datasets.checks.mask_contents import MaskContent, find_other_values
 from pixelwise.datasets.checks.reduced import ReducedCase, common_side, reduce_case
 from pixelwise.datasets.checks.steps import apply_steps
+from pixelwise.datasets.checks.volume_steps import apply_volume_steps
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.examples import IGNORE_OBJECT
 from pixelwise.datasets.folder_layout import Pair
@@ -68,10 +69,20 @@ def read_view(dataset: Dataset, item: Case | Pair) -> np.ndarray:
     return read_stored(item.image, item.channel_files, dataset.pages, options=dataset.reading).pixels
 
 
+def values_of_files(dataset: Dataset) -> bool:
+    """Return whether the steps of a fix are those of the values of mask files; else they are those of labels."""
+    return not dataset.format and dataset.spatial_dims == 2
+
+
+def change_labels(labels: np.ndarray, steps: Sequence[Step], fill: int = 0) -> np.ndarray:
+    """Return the labels of an image or a volume after some steps; `fill` is the value of what a shift uncovers."""
+    return apply_volume_steps(labels, steps, fill) if labels.ndim == 3 else apply_steps(labels, steps, fill)
+
+
 def read_fixable(dataset: Dataset, item: Case | Pair) -> np.ndarray:
-    """Return what the steps of a fix are applied to: the values of a mask file, or in a format the labels."""
+    """Return what the steps of a fix are applied to: values of a mask file; in a format, and of volumes, labels."""
     mask = mask_path(item)
-    if mask is not None and not dataset.format:
+    if mask is not None and values_of_files(dataset):
         return pack(read_mask(mask).values)
     labels = dataset.read_labels(item if isinstance(item, Case) else pair_case(item))
     return np.where((labels > 0) & (labels != IGNORE), 1, labels) if dataset.task == "binary" else labels
@@ -119,7 +130,8 @@ def read_case(dataset: Dataset, examined: ExaminedCase) -> tuple[np.ndarray, np.
     labels = dataset.read_labels(examined.case)
     if not examined.steps:  # its size is that of the image
         labels = ignore_missing(labels, image, dataset.task)
-    labels, ignored = (apply_steps(values, examined.steps) for values in _without_ignored(dataset, labels))
+    steps = steps_for_labels(dataset, examined.steps)
+    labels, ignored = (change_labels(values, steps) for values in _without_ignored(dataset, labels))
     return filled(image), labels, ignored
 
 

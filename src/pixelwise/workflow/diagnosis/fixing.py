@@ -2,9 +2,10 @@
 
 The copy has the usual layout: images/ and masks/ (below train/, val/ and test/ if the splits are given), or one folder
 per class. Unchanged images are hard links where the file system allows it, and take no space; masks are copies. The
-labels of a data set in a format become mask files.
+labels of a data set in a format become mask files, as do those of volumes, which lie on the grids of their volumes.
 """
 
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +24,10 @@ from pixelwise.datasets.problem_report import files_of
 from pixelwise.datasets.writers.image_files import link_or_copy
 from pixelwise.errors import OutputFailed
 from pixelwise.io.read import read_mask, write_image, write_labels
+from pixelwise.io.volumes.names import stem_of, suffix_of
 from pixelwise.progress import Progress
 from pixelwise.text import __version__, pluralise
-from pixelwise.workflow.diagnosis.cases import labels_file, mask_path, pair_case, relative
+from pixelwise.workflow.diagnosis.cases import labels_file, mask_path, pair_case, relative, values_of_files
 from pixelwise.workflow.diagnosis.label_files import LabelFiles
 
 LOG = "changes.json"
@@ -77,7 +79,7 @@ def write_fixed(
     root, steps, reasons, dropped = dataset.root, _steps(findings), _reasons(findings), _dropped(findings)
     by_name = {pair.name: pair_case(pair) for pair in pairs} | {case.name: case for case in dataset.cases}
     cases = list(by_name.values())
-    label_files = LabelFiles(dataset, cases, out, link=link) if dataset.format else None
+    label_files = None if values_of_files(dataset) else LabelFiles(dataset, cases, out, link=link)
     log: list[dict[str, Any]] = []
     usable = {case.name for case in dataset.cases}
     for case in progress.track(cases, "Writing the corrected copy", len(cases)):
@@ -141,8 +143,10 @@ def restore(out: Path, names: Sequence[str] = ()) -> list[str]:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise OutputFailed("files inside the folders", f"`{name}`", "The log was changed by hand.", out / LOG)
         target, original = out / file, base / entry["undo"]
+        if target.is_dir():
+            shutil.rmtree(target)
         target.unlink(missing_ok=True)
-        final = target.with_suffix(original.suffix)
+        final = target.with_name(f"{stem_of(target)}{suffix_of(original)}")
         link_or_copy(original, final, link=False)
         entry |= {"action": "restored", "file": final.relative_to(out).as_posix()}
         restored.append(file)

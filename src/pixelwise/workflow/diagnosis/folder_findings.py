@@ -17,7 +17,9 @@ from pixelwise.errors import BadImage
 from pixelwise.geometry.symmetries import Symmetry
 from pixelwise.io.headers import open_image_file
 from pixelwise.io.read import probe, read_mask
-from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, pair_case, relative
+from pixelwise.io.volumes.names import suffix_of
+from pixelwise.io.volumes.nifti import is_packed
+from pixelwise.workflow.diagnosis.cases import ExaminedCase, mask_path, pair_case, relative, values_of_files
 
 TRANSPOSE = Symmetry(3, mirrored=True)
 _ASPECT = 0.02  # relative difference of height / width that rounding causes
@@ -28,7 +30,10 @@ _ENDINGS = {
     "BMP": (".bmp",),
     "WebP": (".webp",),
     "WEBP": (".webp",),
+    "NRRD": (".nrrd", ".nhdr"),
+    "MetaImage": (".mha", ".mhd"),
 }
+_PACKED = (".nii", ".nii.gz")
 # kind of problem -> kind of finding
 _KINDS = {
     "missing mask": "missing mask",
@@ -86,9 +91,10 @@ def wrong_endings(root: Path, paths: Sequence[Path]) -> list[Finding]:
     """Return the files whose content is of another format than their ending says."""
     found: list[Finding] = []
     for path in paths:
-        if (endings := _endings_of(path)) and path.suffix.casefold() not in endings:
+        suffix = suffix_of(path)
+        if (endings := _endings_of(path)) and suffix.casefold() not in endings:
             text = f"the file contains {endings[0][1:].upper()}"
-            steps = (Step(action="rename", other=path.with_suffix(endings[0]).name),)
+            steps = (Step(action="rename", other=f"{path.name.removesuffix(suffix)}{endings[0]}"),)
             found.append(Finding(kind="wrong ending", files=(relative(root, path),), text=text, steps=steps))
     return found
 
@@ -100,7 +106,8 @@ def _endings_of(path: Path) -> tuple[str, ...]:
         file.close()
         if path.suffix.casefold() in _ENDINGS.get(kind, ()):  # its header need not be read
             return _ENDINGS[kind]
-        return _ENDINGS.get(probe(path).format, ())
+        kind = probe(path).format
+        return (_PACKED[is_packed(path)],) if kind == "NIfTI" else _ENDINGS.get(kind, ())
     except BadImage:
         return ()
 
@@ -182,7 +189,7 @@ def _add_value_finding(result: FolderFindings, dataset: Dataset, problem: Proble
     mask, labelling = mask_path(pair), dataset.labelling
     usual = [value for value in labelling.values if value]
     steps = LEAVE_OUT
-    by_number = not labelling.coded_by_colour and not dataset.format  # else values are not those of a file
+    by_number = not labelling.coded_by_colour and values_of_files(dataset)
     if mask is not None and by_number and labelling.task == "binary" and len(usual) == 1:
         try:
             values = np.unique(pack(read_mask(mask).values)).tolist()

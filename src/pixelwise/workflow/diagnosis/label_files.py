@@ -1,14 +1,15 @@
-"""The corrected copy of a data set in a format: its labels become mask files."""
+"""The corrected copy of a data set in a format, or of volumes: its labels become mask files."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pixelwise.datasets.annotations import Shapes
+import numpy as np
+
+from pixelwise.datasets.annotations import Annotation, MaskFile, Shapes
 from pixelwise.datasets.cases import Case
 from pixelwise.datasets.checks.finding import Step
-from pixelwise.datasets.checks.steps import apply_steps
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.masks.mapping import ignore_missing
 from pixelwise.datasets.problem_report import files_of
@@ -18,12 +19,16 @@ from pixelwise.datasets.writers.labelled_set import (
     LabelledSet,
     given_split,
     groups_lost,
+    regions_lost,
     spacing_of,
     unique_names,
 )
-from pixelwise.datasets.writers.mask_folders import write_description, write_label_file
-from pixelwise.io.read import SUFFIXES
-from pixelwise.workflow.diagnosis.cases import labels_file, read_fixable, relative, steps_for_labels
+from pixelwise.datasets.writers.mask_folders import number_ignored, write_description, write_label_file
+from pixelwise.datasets.writers.volumes import save_labels, save_volume
+from pixelwise.io.read import SUFFIXES, probe, volume_format
+from pixelwise.io.volumes.names import suffix_of
+from pixelwise.io.volumes.write import result_suffix, write_labels_like
+from pixelwise.workflow.diagnosis.cases import change_labels, labels_file, read_fixable, relative, steps_for_labels
 
 _BEFORE = ".before"  # folder with the labels before a change; hidden folders are not read as data
 
@@ -60,10 +65,11 @@ class LabelFiles:
             A file cannot be written.
         """
         dataset = self._data.dataset
-        pixels, before = dataset.read_image(case).pixels, read_fixable(dataset, case)
+        read, before = dataset.read_image(case), read_fixable(dataset, case)
+        pixels, volumes = read.pixels, dataset.spatial_dims == 3
         other = next((self._by_file[step.other] for step in steps if step.action == "use mask of"), None)
         labels = before if other is None else read_fixable(dataset, other)
-        labels = apply_steps(labels, steps_for_labels(dataset, steps), fill=self._data.ignored).astype(before.dtype)
+        labels = change_labels(labels, steps_for_labels(dataset, steps), self._data.ignored).astype(before.dtype)
         name, flat_name = self._names[case.name]
         image = LabelledImage(
             name=name,
@@ -72,20 +78,28 @@ class LabelFiles:
             pixels=pixels,
             labels=ignore_missing(labels, pixels, dataset.task),
             split=given_split(dataset, case.split),
-            spacing=spacing_of(case.image),
+            spacing=None if volumes else spacing_of(case.image),
+            channel_files=case.channel_files,
+            grid=read.grid,
         )
-        return [self._write_image(image, steps, reason), self._write_labels(image, case, before, steps, reason)]
+        written = self._write_image(image, steps, reason)
+        suffix = "" if image.grid is None else result_suffix(Path(written["file"]))
+        return [written, self._write_labels(image, case, before, steps, reason, suffix)]
 
     def finish(self) -> Sequence[str]:
         """Write the classes; return what the copy does not hold."""
         write_description(self._data, self._out, self._ignored)
-        return groups_lost(self._data.dataset)
+        return (*regions_lost(self._data.dataset), *groups_lost(self._data.dataset))
 
     def _write_image(self, image: LabelledImage, steps: Sequence[Step], reason: str) -> dict[str, Any]:
         rename = next((step.other for step in steps if step.action == "rename"), "")
         suffix = Path(rename or image.source.name).suffix.lower()
         target, file = self._out / image.path("images"), relative(self._data.dataset.root, image.source)
-        if suffix in SUFFIXES and is_plain(image):
+        if image.grid is not None:
+            chosen = suffix_of(Path(rename)) if rename else ""
+            target, _ = save_volume(image, target, chosen, link=self._link)
+            action = "link" if self._link and _is_link(image.source, target) else "write"
+        elif suffix in SUFFIXES and is_plain(image):
             target = with_suffix(target, suffix)
             action = link_or_copy(image.source, target, link=self._link)
         else:
@@ -94,12 +108,17 @@ class LabelFiles:
         return entry | ({"action": "change", "reason": reason, "undo": file} if rename else {})
 
     def _write_labels(
-        self, image: LabelledImage, case: Case, before: Any, steps: Sequence[Step], reason: str
+        self, image: LabelledImage, case: Case, before: Any, steps: Sequence[Step], reason: str, suffix: str
     ) -> dict[str, Any]:
+        """Write the labels of a case; `suffix` is that of a label volume, as its volume has in the copy."""
         root, out = self._data.dataset.root, self._out
-        mask, ignored = write_label_file(self._data, image, out / image.path("masks"))
-        self._ignored = max(self._ignored, ignored)
         annotation = case.annotation
+        if image.grid is None:
+            mask, ignored = write_label_file(self._data, image, out / image.path("masks"))
+        else:
+            mask = with_suffix(out / image.path("masks"), suffix)
+            ignored = save_labels(self._data, image, mask)
+        self._ignored = max(self._ignored, ignored)
         files = files_of(root, case.image, annotation)[1:]
         files = (relative(root, annotation.source),) if isinstance(annotation, Shapes) else files
         entry: dict[str, Any] = {"action": "write", "file": mask.relative_to(out).as_posix()}
@@ -107,6 +126,22 @@ class LabelFiles:
         made = [step for step in steps if step.action != "rename"]
         if not made:
             return entry
-        original, _ = write_label_file(self._data, replace(image, labels=before), out / _BEFORE / image.path("masks"))
+        original = self._write_before(image, before, annotation)
         undo = {"undo": original.relative_to(out).as_posix(), "undo_in_copy": True}
         return entry | {"action": "change", "steps": [step.to_json() for step in made], "reason": reason} | undo
+
+    def _write_before(self, image: LabelledImage, labels: np.ndarray, annotation: Annotation | None) -> Path:
+        """Write labels as they were before the steps, those of a volume on the grid of their file; return the path."""
+        target = self._out / _BEFORE / image.path("masks")
+        if image.grid is None:
+            return write_label_file(self._data, replace(image, labels=labels), target)[0]
+        source = annotation.path if isinstance(annotation, MaskFile) else image.source
+        kind, grid = volume_format(source), probe(source, volumes=True).grid or image.grid
+        numbers = number_ignored(labels, self._data.ignored)[0] if self._data.task == "instance" else labels
+        target = with_suffix(target, result_suffix(source))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return write_labels_like(target, numbers, grid, None if kind is None else (source, kind))
+
+
+def _is_link(source: Path, target: Path) -> bool:
+    return source.is_file() and target.is_file() and source.samefile(target)

@@ -19,12 +19,14 @@ from pixelwise.progress import Progress
 from pixelwise.text import command, pluralise
 from pixelwise.workflow.annotation_errors.page import annotation_sections
 from pixelwise.workflow.diagnosis.cases import (
+    change_labels,
     mask_path,
     pair_case,
     read_fixable,
     read_view,
     relative,
     steps_for_labels,
+    values_of_files,
 )
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis
 from pixelwise.workflow.painting import stretch
@@ -81,7 +83,7 @@ def _pictures(dataset: Dataset, finding: Finding, pairs: dict[str, Pair]) -> lis
     pair = next((pairs[file] for file in finding.files if file in pairs), None)
     image = pair.image if pair is not None else dataset.root / finding.files[0] if finding.files else None
     if pair is not None and dataset.spatial_dims == 3:
-        return _volume_pictures(dataset, pair)
+        return _volume_pictures(dataset, finding, pair, pairs)
     if image is None or not image.is_file():
         return []
     try:
@@ -93,26 +95,33 @@ def _pictures(dataset: Dataset, finding: Finding, pairs: dict[str, Pair]) -> lis
             if finding.steps and finding.steps[0].action != "leave out":
                 other = next((pairs[step.other] for step in finding.steps if step.action == "use mask of"), None)
                 values = read_fixable(dataset, other) if other is not None else values
-                steps = steps_for_labels(dataset, finding.steps) if dataset.format else finding.steps
+                steps = finding.steps if values_of_files(dataset) else steps_for_labels(dataset, finding.steps)
                 panels["after the fix"] = outlined(view, apply_steps(values, steps), _AFTER)
     except BadImage as error:
         return [html.paragraphs([str(error)])]
     return _figures(panels)
 
 
-def _volume_pictures(dataset: Dataset, pair: Pair) -> list[str]:
-    """Return three planes and a maximum projection, and the same with the outlines of the mask."""
+def _volume_pictures(dataset: Dataset, finding: Finding, pair: Pair, pairs: dict[str, Pair]) -> list[str]:
+    """Return three planes and a maximum projection, the same with the outlines of the mask, and after the fix."""
     try:
         case = pair_case(pair)
         image, labels = dataset.read_image(case), dataset.read_labels(case)
+        fixed = None
+        if finding.steps and finding.steps[0].action not in ("leave out", "rename"):
+            other = next((pairs[step.other] for step in finding.steps if step.action == "use mask of"), None)
+            before = labels if other is None else dataset.read_labels(pair_case(other))
+            fixed = change_labels(before, steps_for_labels(dataset, finding.steps))
     except PixelwiseError as error:
         return [html.paragraphs([str(error)])]
-    pixels, fits = filled(image.pixels), image.pixels.shape[1:] == labels.shape
-    views = choose_planes(labels if fits else np.zeros(pixels.shape[1:], np.int32), image.grid)
-    panels = {"three planes, and the maximum along depth": stretch(views.draw(pixels))}
-    if fits:
-        panels["mask on the image"] = outlined(next(iter(panels.values())), views.draw(labels), _BEFORE)
-    return _figures(panels)
+    pixels = filled(image.pixels)
+    masks = {"mask on the image": (labels, _BEFORE)} | ({} if fixed is None else {"after the fix": (fixed, _AFTER)})
+    fitting = {name: one for name, one in masks.items() if one[0].shape == pixels.shape[1:]}
+    shown = next((mask for mask, _ in reversed(fitting.values())), np.zeros(pixels.shape[1:], np.int32))
+    views = choose_planes(shown, image.grid)
+    view = stretch(views.draw(pixels))
+    panels = {name: outlined(view, views.draw(mask), tone) for name, (mask, tone) in fitting.items()}
+    return _figures({"three planes, and the maximum along depth": view, **panels})
 
 
 def _figures(panels: dict[str, np.ndarray]) -> list[str]:

@@ -2,39 +2,52 @@
 
 Along each axis the plane with most foreground is taken of every volume. The planes of one axis are compared like the
 images of a set (`datasets.checks.agreement`); a mask is misplaced if that is clear in the planes of one axis and it
-agrees badly over all three.
+agrees badly over all three. What puts it right is in `volume_fixes`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from pixelwise.datasets.checks.agreement import Agreement
 from pixelwise.datasets.checks.alignment import WEAK, Alignment
-from pixelwise.datasets.checks.finding import Finding
+from pixelwise.datasets.checks.finding import LEAVE_OUT, Finding, Step
 from pixelwise.datasets.checks.image_quality import ImageQuality, judge_quality, measure_quality
 from pixelwise.datasets.checks.mask_contents import MaskContent
 from pixelwise.datasets.checks.reduced import ReducedCase, common_side, reduce_case
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.scan import digest
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import BadImage, PixelwiseError
 from pixelwise.geometry.grid import Grid, describe_spacing
 from pixelwise.geometry.symmetries import Symmetry
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.workflow.diagnosis.cases import ExaminedCase, class_count, mask_path, read_case, relative
-from pixelwise.workflow.diagnosis.folder_findings import folder_findings
-from pixelwise.workflow.diagnosis.mask_findings import class_findings, compare_masks, content_findings, two_masks
+from pixelwise.workflow.diagnosis.folder_findings import folder_findings, wrong_endings
+from pixelwise.workflow.diagnosis.mask_findings import class_findings, content_findings, two_masks
+from pixelwise.workflow.diagnosis.volume_fixes import (
+    AXES,
+    FITS,
+    FITS_RESAMPLED,
+    PlaneComparison,
+    Planes,
+    Repair,
+    best_change,
+    compare_planes,
+    confirmed_steps,
+    find_repairs,
+    mean_agreement,
+    step_of,
+)
 from pixelwise.workflow.planes import choose_planes
 
-AXES = ("depth", "height", "width")
-_LEAST_SIDE = 16  # voxels of a plane: in fewer, any mask fits by chance
-_LOW, _UNFITTING = 0.7, 0.25  # mean agreement over the axes, as a fraction of what is usual
+_UNFITTING = 0.25  # mean agreement over the axes, as a fraction of what is usual
 _STRONG = 0.5  # in a set where nine of ten masks agree at least so well
 _SPACING = 1.5  # ratio to the usual size of a voxel, along any axis
 _SPOILT = ("blank image", "saturated image")
+_REPAIRED = ("geometry mismatch", "unusable file")  # without a fix; a mask on another grid may have one
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,16 +61,21 @@ class VolumeMeasures:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Comparison:
-    """The agreement in the planes across one axis, and the alignment of each case."""
+class _Measured:
+    """The volumes that can be compared; after the first `own` come those whose masks lie on other grids."""
 
-    axis: int
-    agreement: Agreement
-    alignments: Sequence[Alignment]
+    cases: Sequence[ExaminedCase]
+    measures: Sequence[VolumeMeasures]
+    own: int
+
+    @property
+    def planes(self) -> list[Planes]:
+        """The planes of each volume."""
+        return [one.planes for one in self.measures]
 
 
 def examine_volumes(dataset: Dataset, pairs: Sequence[Pair], progress: Progress) -> tuple[list[Finding], list[str]]:
-    """Return the findings on a data set of volumes, without fixes, and messages.
+    """Return the findings on a data set of volumes with their fixes, and messages.
 
     Parameters
     ----------
@@ -67,37 +85,52 @@ def examine_volumes(dataset: Dataset, pairs: Sequence[Pair], progress: Progress)
         All pairs of the folder, also those that were left out.
     progress : Progress
     """
-    cases = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
+    labelled = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
+    repairs, exchanged = find_repairs(dataset, pairs)
+    cases = [*labelled, *(one.examined for one in repairs)]
 
     def measure(examined: ExaminedCase) -> VolumeMeasures | PixelwiseError:
         try:
-            return _measure(dataset, examined, len(cases))
+            return _measure(dataset, examined, len(labelled))
         except PixelwiseError as error:
             return error
 
     results = list(progress.track(parallel_map(measure, cases), "Comparing volumes and masks", len(cases)))
-    findings = folder_findings(dataset, pairs).findings
-    findings += [
-        _finding(dataset, examined, "unreadable file", str(result), 1.0)
-        for examined, result in zip(cases, results, strict=True)
+    pairs_of_results = list(zip(cases, results, strict=True))
+    readable = [(case, result) for case, result in pairs_of_results if isinstance(result, VolumeMeasures)]
+    measured = _Measured(
+        cases=[case for case, _ in readable],
+        measures=[result for _, result in readable],
+        own=sum(not case.steps for case, _ in readable),
+    )
+    examined, measures = measured.cases[: measured.own], measured.measures[: measured.own]
+    findings = [
+        replace(_finding(dataset, case, "unreadable file", str(result), 1.0), steps=LEAVE_OUT)
+        for case, result in pairs_of_results[: len(labelled)]
         if isinstance(result, PixelwiseError)
     ]
-    readable = [
-        (case, result) for case, result in zip(cases, results, strict=True) if isinstance(result, VolumeMeasures)
-    ]
-    examined, measures = [case for case, _ in readable], [measured for _, measured in readable]
     images = [
         _finding(dataset, examined[index], kind, text, confidence)
         for index, kind, text, confidence in judge_quality([one.quality for one in measures])
     ]
-    spoilt = {one.case for one in images if one.kind in _SPOILT}
-    masks, messages = _mask_findings(dataset, examined, measures, spoilt)
-    findings += [*masks, *images, *_spacing_findings(dataset, examined, [one.grid for one in measures])]
-    return [replace(finding, steps=()) for finding in findings], messages
+    spoilt = [one.case for one in images if one.kind in _SPOILT]
+    comparisons = compare_planes(dataset, measured.cases, measured.planes, spoilt)
+    masks, messages = _mask_findings(dataset, measured, comparisons, spoilt, measure)
+    repaired = [*exchanged, *_repaired(dataset, repairs, measured, comparisons)]
+    fixed = {name for one in repaired for name in one.files}
+    findings += [
+        one
+        for one in folder_findings(dataset, pairs).findings
+        if one.kind not in _REPAIRED or not fixed.intersection(one.files)
+    ]
+    findings += [*repaired, *masks, *images, *_spacing_findings(dataset, examined, [one.grid for one in measures])]
+    return findings + wrong_endings(dataset.root, _files(examined)), messages
 
 
 def _measure(dataset: Dataset, examined: ExaminedCase, total: int) -> VolumeMeasures:
     image, labels, ignored = read_case(dataset, examined)
+    if labels.shape != image.shape[1:]:
+        raise BadImage("labels of the size of their volume", "another size", "Export them again.", examined.case.image)
     classes, at = class_count(dataset), choose_planes(labels, None).at
     foreground = np.minimum(labels, 1) if dataset.task == "instance" else labels
     known = foreground[~ignored] if ignored.any() else foreground.ravel()
@@ -120,68 +153,84 @@ def _measure(dataset: Dataset, examined: ExaminedCase, total: int) -> VolumeMeas
 
 
 def _mask_findings(
-    dataset: Dataset, cases: Sequence[ExaminedCase], measures: Sequence[VolumeMeasures], spoilt: Collection[str]
+    dataset: Dataset,
+    measured: _Measured,
+    comparisons: Sequence[PlaneComparison],
+    spoilt: Sequence[str],
+    measure: Callable[[ExaminedCase], VolumeMeasures | PixelwiseError],
 ) -> tuple[list[Finding], list[str]]:
     """Return the findings on masks, one per case: what a mask contains comes before where it lies."""
-    compared = [_compare(dataset, cases, measures, axis, spoilt) for axis in range(len(AXES))]
-    comparisons = [one for one in compared if one is not None]
-    contents = [one.content for one in measures]
+    cases, contents = measured.cases[: measured.own], [one.content for one in measured.measures[: measured.own]]
     best = max(comparisons, key=lambda one: one.agreement.typical, default=None)
     found = content_findings(dataset, cases, contents, None if best is None else best.agreement)
     found = {index: one for index, one in found.items() if one.kind != "empty mask" or one.case not in spoilt}
-    found = _misplaced(dataset, cases, comparisons, spoilt) | found
+    misplaced = {
+        index: one for index, one in _misplaced(dataset, measured, comparisons, spoilt).items() if index not in found
+    }
+
+    def planes_of(examined: ExaminedCase) -> Planes | None:
+        result = measure(examined)
+        return result.planes if isinstance(result, VolumeMeasures) else None
+
+    proposals = {index: one.steps for index, one in misplaced.items() if one.steps}
+    confirmed = confirmed_steps(dataset, measured.cases, measured.planes, proposals, planes_of, spoilt)
+    misplaced = {index: replace(one, steps=confirmed.get(index, ())) for index, one in misplaced.items()}
     others = [*two_masks(dataset, cases, contents), *class_findings(dataset, contents)]
+    masks = [*misplaced.values(), *found.values(), *others]
     if not comparisons:
-        return [*found.values(), *others], ["Too few masks, or too small volumes, to compare masks with their images."]
+        return masks, ["Too few masks, or too small volumes, to compare masks with their images."]
     shown = ", ".join(f"{one.agreement.typical:.2f} across {AXES[one.axis]}" for one in comparisons)
     weak = "" if any(one.agreement.typical >= WEAK for one in comparisons) else " Too weak to find misplaced masks."
-    return [*found.values(), *others], [
-        f"Typical agreement of masks and volumes in planes: {shown} (1: perfect).{weak}"
-    ]
-
-
-def _compare(
-    dataset: Dataset,
-    cases: Sequence[ExaminedCase],
-    measures: Sequence[VolumeMeasures],
-    axis: int,
-    spoilt: Collection[str],
-) -> _Comparison | None:
-    planes = [one.planes[axis] for one in measures]
-    if not planes or np.median([min(plane.known.shape) * plane.factor for plane in planes]) < _LEAST_SIDE:
-        return None
-    agreement, alignments = compare_masks(dataset, cases, planes, spoilt)
-    return None if agreement is None else _Comparison(axis=axis, agreement=agreement, alignments=alignments)
+    return masks, [f"Typical agreement of masks and volumes in planes: {shown} (1: perfect).{weak}"]
 
 
 def _misplaced(
-    dataset: Dataset, cases: Sequence[ExaminedCase], comparisons: Sequence[_Comparison], spoilt: Collection[str]
+    dataset: Dataset, measured: _Measured, comparisons: Sequence[PlaneComparison], spoilt: Sequence[str]
 ) -> dict[int, Finding]:
-    """Return the finding of each case whose mask does not lie on its volume."""
+    """Return the finding of each case whose mask does not lie on its volume, with steps that may put it right."""
     found: dict[int, Finding] = {}
-    usable = [one for one in comparisons if one.agreement.typical >= WEAK]
-    own = [_mean_agreement(usable, index) for index in range(len(cases))]
+    own = [mean_agreement(comparisons, index) for index in range(measured.own)]
     known = [value for value in own if value is not None]
     strong = bool(known) and float(np.quantile(known, 0.1)) >= _STRONG
-    for index, (examined, agreed) in enumerate(zip(cases, own, strict=True)):
-        if agreed is None or agreed > _LOW or examined.case.name in spoilt:
+    for index, agreed in enumerate(own):
+        examined = measured.cases[index]
+        if agreed is None or agreed > FITS or examined.case.name in spoilt:
             continue
-        changes = [(one.alignments[index], one.axis) for one in usable if one.alignments[index].change != "none"]
+        best = best_change(comparisons, index)
         text = f"it agrees with its volume at {agreed:.0%} of what is usual"
-        if changes:
-            change, axis = max(changes, key=lambda pair: (pair[0].confidence, pair[0].gain))
-            kind, how = _describe(change, axis, cases)
+        if best is not None:
+            change, axis = best
+            kind, how = _describe(change, axis, measured.cases)
             text += f", and in planes across {AXES[axis]} at {change.best:.0%} after {how}"
-            found[index] = _finding(dataset, examined, kind, text, change.confidence)
+            steps = step_of(dataset, measured.cases, measured.planes, index, change, axis)
+            found[index] = _finding(dataset, examined, kind, text, change.confidence, steps)
         elif strong and agreed < _UNFITTING:
             found[index] = _finding(dataset, examined, "unfitting mask", text, 0.5)
     return found
 
 
-def _mean_agreement(comparisons: Sequence[_Comparison], index: int) -> float | None:
-    values = [one.alignments[index].own for one in comparisons]
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else None
+def _repaired(
+    dataset: Dataset, repairs: Sequence[Repair], measured: _Measured, comparisons: Sequence[PlaneComparison]
+) -> list[Finding]:
+    """Return a finding for each mask on another grid that agrees with its volume after a step: the best one."""
+    best: dict[str, tuple[float, Repair]] = {}
+    for one in repairs:
+        index = next((i for i, case in enumerate(measured.cases) if case is one.examined), None)
+        agreed = None if index is None else mean_agreement(comparisons, index)
+        least = FITS_RESAMPLED if one.examined.steps[0].action == "resample" else FITS
+        if agreed is not None and agreed > max(least, best.get(one.examined.case.name, (0.0, one))[0]):
+            best[one.examined.case.name] = agreed, one
+    return [
+        _finding(
+            dataset,
+            one.examined,
+            one.kind,
+            f"{one.text}; after the change it agrees with its volume at {agreed:.0%} of what is usual",
+            0.9,
+            one.examined.steps,
+        )
+        for agreed, one in best.values()
+    ]
 
 
 def _describe(change: Alignment, axis: int, cases: Sequence[ExaminedCase]) -> tuple[str, str]:
@@ -221,8 +270,22 @@ def _spacing_findings(dataset: Dataset, cases: Sequence[ExaminedCase], grids: Se
     return found
 
 
-def _finding(dataset: Dataset, examined: ExaminedCase, kind: str, text: str, confidence: float) -> Finding:
+def _finding(
+    dataset: Dataset,
+    examined: ExaminedCase,
+    kind: str,
+    text: str,
+    confidence: float,
+    steps: tuple[Step, ...] = (),
+) -> Finding:
     mask = mask_path(examined.case)
-    paths = (examined.case.image,) if mask is None or not kind.endswith("mask") else (mask, examined.case.image)
+    with_mask = mask is not None and (steps or kind.endswith("mask"))
+    paths = (mask, examined.case.image) if mask is not None and with_mask else (examined.case.image,)
     files = tuple(relative(dataset.root, path) for path in paths)
-    return Finding(kind=kind, files=files, text=text, confidence=confidence, case=examined.case.name)
+    return Finding(kind=kind, files=files, text=text, confidence=confidence, case=examined.case.name, steps=steps)
+
+
+def _files(cases: Sequence[ExaminedCase]) -> list[Path]:
+    """Return the files of images and masks, each once; folders have no ending that says what they are."""
+    paths = [path for examined in cases for path in (examined.case.image, mask_path(examined.case))]
+    return [path for path in dict.fromkeys(paths) if path is not None and path.is_file()]

@@ -1,8 +1,9 @@
-"""Grad-CAM of segmentation models: a class at one pixel, or over all pixels predicted as it."""
+"""Grad-CAM of segmentation models: a class or a region at one pixel, or over all pixels predicted as it."""
 
 import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import logit
 
-from pixelwise.errors import BadModel
 from pixelwise.explain.crop import crop_for_masks
 from pixelwise.labels.instances import decode
 from pixelwise.labels.targets import probabilities_of
@@ -34,31 +35,37 @@ class MaskAttribution:
         self.location = "" if whole else f": rows {top} to {top + height - 1}, columns {left} to {left + width - 1}"
 
     def resolve(self, logits: np.ndarray) -> AttributionTarget:
-        """Return the requested class, or the one predicted at the pixel, or the most frequent foreground class."""
+        """Return the requested class, or the one predicted at the pixel, or the most frequent foreground class.
+
+        Regions overlap: at a pixel it is the one that is written last, else the largest one.
+        """
         model_card, crop, request = self._model_card, self.crop, self._request
-        if model_card.target.regions:
-            hint = "Use pixelwise.explain.grad_cam.GradCam in Python with the channel of a region."
-            raise BadModel("a model of exclusive classes", "one of regions", hint)
-        names = TARGETS.get(model_card.target.kind, model_card.classes)
+        target = model_card.target
+        names = target.region_names or TARGETS.get(target.kind, model_card.classes)
         requested = index_of(request.class_name, names)
-        predicted = logits[: len(names), *crop.keep].argmax(0)
-        counts = np.bincount(predicted.ravel(), minlength=len(names))
-        shares = {name: float(count / predicted.size) for name, count in zip(names, counts, strict=True)}
+        shown = _predicted(logits[: len(names), *crop.keep], model_card)
+        counts = shown.reshape(len(names), -1).sum(1)
+        shares = {name: float(count / shown[0].size) for name, count in zip(names, counts, strict=True)}
+        first = 0 if target.regions else 1  # without a background
         region = np.zeros(logits.shape[1:], bool)
         if request.pixel is not None:
             row, column = (position - start for position, start in zip(request.pixel, crop.origin, strict=True))
-            index = int(predicted[row, column]) if requested is None else requested
+            probabilities = probabilities_of(logits[:, *crop.keep], target, model_card.temperatures)
+            here = np.flatnonzero(shown[:, row, column])
+            index = int(here[-1] if len(here) else probabilities[:, row, column].argmax())
+            index = index if requested is None else requested
             region[crop.keep][row, column] = True
-            probabilities = probabilities_of(logits[:, *crop.keep], model_card.target, model_card.temperatures)
             probability = probabilities[index, row, column]
             position = f"at row {request.pixel[0]}, column {request.pixel[1]}"
             caption = f"Grad-CAM for {names[index]} {position} (probability {probability:.2f})."
             return AttributionTarget(index, names[index], region, caption, shares)
-        best_class = int(counts[1:].argmax()) + 1 if counts[1:].any() else 0
+        best_class = int(counts[first:].argmax()) + first if counts[first:].any() else 0
         index = best_class if requested is None else requested
-        region[crop.keep] = predicted == index
+        region[crop.keep] = shown[index]
         count = pluralise(int(counts[index]), "pixel")
-        caption = f"Grad-CAM for {names[index]}, over the {count} predicted as this class."
+        caption = (
+            f"Grad-CAM for {names[index]}, over the {count} predicted as this {'region' * (not first) or 'class'}."
+        )
         if not counts[index]:
             region[crop.keep] = True
             caption = f"Grad-CAM for {names[index]}, over all pixels, because it is not predicted."
@@ -82,3 +89,13 @@ class MaskAttribution:
             legend=tuple((model_card.classes[i], model_card.colours[i]) for i in shown),
             region=None if target.region is None else target.region[self.crop.keep],
         )
+
+
+def _predicted(
+    logits: Float[np.ndarray, "classes height width"], model_card: ModelCard
+) -> Bool[np.ndarray, "classes height width"]:
+    """Return where each class is the most probable one, or each region more probable than its threshold."""
+    thresholds = model_card.target.region_thresholds
+    if model_card.target.regions:
+        return logits > logit(np.array(thresholds))[:, None, None]
+    return logits.argmax(0) == np.arange(len(logits))[:, None, None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.atomic_write import atomic_write_text
+from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.errors import BadImage, Interrupted
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import SegmentationModel
@@ -20,11 +21,14 @@ from pixelwise.io.label_writer import Compression, Format, result_path
 from pixelwise.io.volumes.windows import open_volume_windows, reads_windows
 from pixelwise.io.windows import open_windows
 from pixelwise.io.zarr import is_zarr
+from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.runtimes.exported import model_files
 from pixelwise.workflow.prediction.options import PredictOptions
+from pixelwise.workflow.prediction.quantities import PixelScale, quantity_rows
 from pixelwise.workflow.prediction.volumes import VolumeFiles, counted_rows, table_rows, write_volume_tables
 from pixelwise.workflow.prediction.writing import write_table
+from pixelwise.workflow.quantities import QuantityCounter
 
 STREAMED = 100_000_000
 """Pixels above which an image is streamed. Smaller ones fit in memory, and most programs read PNG."""
@@ -61,6 +65,20 @@ class LargeImage:
     def volumes(self) -> Path:
         """Return the path of the table of the volumes of its classes."""
         return self.result.with_name(f"{self.stem}.volumes.csv")
+
+    @property
+    def quantities(self) -> Path:
+        """Return the file with the rows of this image in the table of quantities, until all images are finished."""
+        return self.result.with_name(f".{self.result.name}.quantities")
+
+    def quantity_rows(self) -> list[Cells]:
+        """Return the rows of this image in the table of quantities; none for a model without intervals."""
+        return json.loads(self.quantities.read_text("utf-8")) if self.quantities.is_file() else []
+
+    def forget(self) -> None:
+        """Remove what is only needed until all images are finished."""
+        self.record.unlink(missing_ok=True)
+        self.quantities.unlink(missing_ok=True)
 
     @property
     def begun(self) -> bool:
@@ -106,8 +124,6 @@ def predict_large(
         progress.message(f"{image.path.name} is already finished.")
         return [file for file in (image.result, image.table, image.volumes) if file.exists()]
     card = model.model_card
-    if card.quantities is not None:
-        progress.message(f"{image.path.name} is streamed: it has no row in quantities.csv.")
     if model.dimensions == 3:
         return _predict_large_volume(model, image, progress)
     source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)
@@ -117,6 +133,7 @@ def predict_large(
         outputs = "probabilities, overlay, confidence and the files of --save are not written"
         progress.message(f"{image.path.name} is streamed: {outputs} for it.")
     atomic_write_text(image.record, BEGUN)
+    counter = QuantityCounter(card)
     try:
         streamed = stream_image(
             model.model_card,
@@ -126,7 +143,9 @@ def predict_large(
             identity=_stream_identity(model, image),
             options=_stream_options(options),
             progress=progress,
+            observe=counter.add if card.quantities is not None else None,
         )
+        _store_quantities(image, counter, PixelScale(spacing=source.spacing), card)
     except KeyboardInterrupt as stop:
         raise _interrupted(image) from stop
     except BadImage:
@@ -150,6 +169,7 @@ def _predict_large_volume(model: SegmentationModel, image: LargeImage, progress:
         image.path, channels=card.channels, nodata=None if nodata in (None, "none") else float(nodata)
     )
     progress.message(*(f"{image.path.name}: {warning}" for warning in source.warnings))
+    counter = QuantityCounter(card)
     try:
         streamed = stream_volume(
             card,
@@ -158,7 +178,9 @@ def _predict_large_volume(model: SegmentationModel, image: LargeImage, progress:
             image.result,
             identity=_stream_identity(model, image),
             progress=progress,
+            observe=counter.add if card.quantities is not None else None,
         )
+        _store_quantities(image, counter, PixelScale(grid=source.grid), card)
     except KeyboardInterrupt as stop:
         raise _interrupted(image) from stop
     finally:
@@ -171,6 +193,12 @@ def _predict_large_volume(model: SegmentationModel, image: LargeImage, progress:
     tables = write_volume_tables(image.result.parent, [files], prefix=f"{image.stem}.")
     atomic_write_text(image.record, image.identity)
     return [image.result, *tables]
+
+
+def _store_quantities(image: LargeImage, counter: QuantityCounter, scale: PixelScale, card: ModelCard) -> None:
+    """Keep the rows of an image in the table of quantities until all images are finished."""
+    if rows := quantity_rows(image.path.name, scale, counter.counts(), card, large=True):
+        atomic_write_text(image.quantities, json.dumps(rows))
 
 
 def _interrupted(image: LargeImage) -> Interrupted:

@@ -161,13 +161,14 @@ def predict_named(
     for image in large:
         try:
             written.files += predict_large(model, image, options, progress)
+            written.quantities += image.quantity_rows()
         except PixelwiseError as error:
             _add_failure(image.path, error, failed)
             progress.message(f"Skipped: {error}")
     written.finish()
     written.files.append(legend)
     for image in large:
-        image.record.unlink(missing_ok=True)
+        image.forget()
     return Predictions(
         tuple(written.files),
         tuple(failed),

@@ -4,14 +4,14 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 
 from pixelwise.atomic_write import atomic_write_csv
 from pixelwise.datasets.writers.object_table import Cells
-from pixelwise.geometry.grid import millimetres_of
+from pixelwise.geometry.grid import Grid, millimetres_of
 from pixelwise.io.read import Image
 from pixelwise.metrics.quantity_intervals import Interval, total_interval
 from pixelwise.model_file.model_card import ModelCard
@@ -28,12 +28,24 @@ _UNITS = {2: ("area_px", "area_um2"), 3: ("voxels", "millilitres")}  # of pixels
 _MILLILITRE = 1000.0  # cubic millimetres
 
 
+class PixelScale(NamedTuple):
+    """What an image states of its scale: micrometres per pixel (y, x), or the grid of a volume."""
+
+    spacing: tuple[float, float] | None = None
+    grid: Grid | None = None
+
+
 def quantity_rows(
-    name: str, image: Image, counts: Int64[np.ndarray, "classes 2"], model_card: ModelCard
+    name: str,
+    image: Image | PixelScale,
+    counts: Int64[np.ndarray, "classes 2"],
+    model_card: ModelCard,
+    *,
+    large: bool = False,
 ) -> list[Cells]:
     """Return a row per class of one image; none for a model without a record of its validation images.
 
-    `counts` are those of `count_quantities`.
+    `counts` are those of `count_quantities`; `large` images are many times as large as those of the validation.
     """
     if model_card.quantities is None:
         return []
@@ -43,6 +55,7 @@ def quantity_rows(
         counted_names(model_card),
         model_card.quantities.pairs,
         size_ratio(spacing, model_card),
+        large=large,
     )
     return [_row(name, estimate, _unit_of(image)) for estimate in estimates]
 
@@ -106,7 +119,7 @@ def _triple(name: str) -> tuple[str, str, str]:
     return name, f"{name}_low", f"{name}_high"
 
 
-def _unit_of(image: Image) -> float | None:
+def _unit_of(image: Image | PixelScale) -> float | None:
     """Return the size of a pixel in square micrometres, or of a voxel in millilitres; None if it is unknown."""
     if image.grid is not None:
         sides = image.grid.millimetres
