@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[5_000, 10_000])
     parser.add_argument("--base", type=int, default=16)
     parser.add_argument("--target", choices=["classes", "boundary"], default="classes")
-    parser.add_argument("--tile", type=int, help="kept pixels a side; by default the quickest is measured")
+    parser.add_argument("--tile", type=int, help="kept pixels a side; by default as large as fits in memory")
     parser.add_argument("--folder", type=Path, help="where the images go; by default a temporary folder")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
