@@ -4,10 +4,10 @@
 
 A job of short units, on three workers: `local` by `--on local:3`, `copies` the same as copies of one process, `worker`
 started one by one and again when they die, `ray` on a Ray cluster on this machine, `slurm` as an array of a SLURM
-cluster of two nodes on this machine, submitted again when it has ended. Seeded: `--kills` SIGKILLs and `--freezes`
-SIGSTOPs of workers, which are woken after others have taken their units over; the driver (of SLURM, slurmctld) is
-killed twice; the disk, a small file system in memory (hence root), is full for three seconds. At the end: outputs,
-attempts, what changed and what is left; anything wrong ends with an error.
+cluster of two nodes on this machine, and another one for those that have ended. Seeded: `--kills` SIGKILLs and
+`--freezes` SIGSTOPs of workers, which are woken after others have taken their units over; the driver is killed twice;
+the disk, a small file system in memory (hence root), is full for three seconds. At the end: outputs, attempts, what
+changed and what is left; anything wrong ends with an error.
 """
 
 import argparse
@@ -155,34 +155,31 @@ class Driver(threading.Thread):
 
 
 class Arrays(threading.Thread):
-    """Submits an array of workers to SLURM, and again when it has ended; starts slurmctld again when it was killed."""
+    """Submits arrays of workers to SLURM, so that three run or wait."""
 
-    kills = 2
+    kills = 0  # nothing watches workers of SLURM
 
     def __init__(self, job: Job, cluster: Any, folder: Path) -> None:
         super().__init__(daemon=True)
         self._job, self._cluster, self._folder = job, cluster, folder
         self._path = f"{sleepers.write_program(folder)}:{os.environ['PATH']}"
-        self._lock = threading.Lock()
 
     def run(self) -> None:
         """Submit until the job is complete."""
-        words = ["sh", "-c", launch_commands(self._job, WORKERS).commands["SLURM"]]
         environment = {**self._cluster.environment, "PATH": self._path}
         while not self._job.sealed:
-            with self._lock:
-                self._cluster.keep_controller()
-            listed = self._cluster.call("squeue", "-h")
-            if not listed.returncode and not listed.stdout.strip():
+            listed = self._cluster.run("squeue", "-h", "-r")
+            missing = WORKERS - len(listed.splitlines())
+            if missing > 0:
+                words = ["sh", "-c", launch_commands(self._job, missing).commands["SLURM"]]
                 subprocess.run(words, env=environment, cwd=self._folder, capture_output=True, check=False)
-            time.sleep(0.5)
+            time.sleep(0.2)
         while self._cluster.run("squeue", "-h").strip():
             time.sleep(0.5)
 
     def kill(self) -> bool:
-        """Kill the controller."""
-        with self._lock:
-            return send(self._cluster.daemons["slurmctld"].pid, signal.SIGKILL)
+        """Nothing."""
+        return False
 
 
 def send(process: int, number: int) -> bool:

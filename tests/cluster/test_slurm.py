@@ -89,16 +89,8 @@ class Cluster:
         return subprocess.Popen(command, env=self.environment, stdout=quiet, stderr=quiet, start_new_session=True)
 
     def run(self, name: str, *words: str) -> str:
-        return self.call(name, *words).stdout
-
-    def call(self, name: str, *words: str) -> "subprocess.CompletedProcess[str]":
         command = [str(PROGRAMS[name]), *words]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
-
-    def keep_controller(self) -> None:
-        """Start the controller again if it was killed; it reads its state from the disk."""
-        if self.daemons["slurmctld"].poll() is not None:
-            self.daemons["slurmctld"] = self._start("slurmctld", "-D")
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False).stdout
 
     def lose(self, node: str) -> int:
         """Kill the daemon of a node and all that runs on it; return the number of processes."""

@@ -18,7 +18,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.fit.cross_validation import CrossValidation, FoldTask
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.resume import follow_plan, refuse_other_plan, reopen
+from pixelwise.workflow.fit.resume import follow_plan, refuse_limits, refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.fit.signals import interrupt_on_signals
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
@@ -116,9 +116,10 @@ def train(
     on = cross_validate is not None
     _check_processes(limited=timed or not (steps or epochs or resume or config), folds=folds, on=on and not resume)
     folder = run_folder(root, None if out is None else Path(out))
-    if rank_of_process():
+    follows = rank_of_process() > 0
+    if follows:
         progress, resume = Progress(), follow_plan(folder)
-    if resume:
+    if resume and not follows:  # the leading process has checked the words of all
         refuse_other_plan(
             Run.open(folder),
             {
@@ -134,6 +135,7 @@ def train(
             },
             words,
         )
+    if resume:
         run, dataset = reopen(folder, root, progress)
         task = task_of(dataset)
     else:
@@ -148,6 +150,8 @@ def train(
         file = Settings.from_file(Path(config)) if config is not None else Settings()
         settings = file.with_data(options).merged(words)
         complete = apply_settings(Config(), settings) if settings.complete else None
+        if complete is not None:
+            refuse_limits(complete, limit)
         run = Run(folder)
         run.check_outside(root)
         run.check_free()
