@@ -1,9 +1,10 @@
 """Workers killed, frozen and woken, drivers killed, a full disk: every unit is done once, and no file ever changes.
 
-    sudo python benchmarks/cluster_kills.py [--places local copies worker ray] [--units 300] [--kills 20] [--seed 0]
+    sudo python benchmarks/cluster_kills.py [--places local copies worker ray slurm] [--units 300] [--kills 20]
 
 A job of short units, on three workers: `local` by `--on local:3`, `copies` the same as copies of one process, `worker`
-started one by one and again when they die, `ray` on a Ray cluster on this machine. Seeded: `--kills` SIGKILLs and
+started one by one and again when they die, `ray` on a Ray cluster on this machine, `slurm` as an array of a SLURM
+cluster of two nodes on this machine, and another one for those that have ended. Seeded: `--kills` SIGKILLs and
 `--freezes` SIGSTOPs of workers, which are woken after others have taken their units over; the driver is killed twice;
 the disk, a small file system in memory (hence root), is full for three seconds. At the end: outputs, attempts, what
 changed and what is left; anything wrong ends with an error.
@@ -29,6 +30,7 @@ from machine import in_words
 
 from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.job import Job
+from pixelwise.cluster.launch_commands import launch_commands
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "cluster")]
@@ -57,7 +59,7 @@ driver.watch_local(workers, Progress(), "sleeping")
 class Chaos(threading.Thread):
     """Kills and freezes workers, kills drivers and fills the disk at seeded moments; notes files that change."""
 
-    def __init__(self, job: Job, disk: Path, driver: "Driver", options: argparse.Namespace) -> None:
+    def __init__(self, job: Job, disk: Path, driver: "Driver | Arrays", options: argparse.Namespace) -> None:
         super().__init__(daemon=True)
         self._job, self._disk, self._driver, self._rng = job, disk, driver, random.Random(options.seed)
         self.plan = ["kill"] * options.kills + ["freeze"] * options.freezes + ["driver"] * driver.kills + ["full"]
@@ -152,6 +154,34 @@ class Driver(threading.Thread):
             return self._process is not None and send(self._process.pid, signal.SIGKILL)
 
 
+class Arrays(threading.Thread):
+    """Submits arrays of workers to SLURM, so that three run or wait."""
+
+    kills = 0  # nothing watches workers of SLURM
+
+    def __init__(self, job: Job, cluster: Any, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self._job, self._cluster, self._folder = job, cluster, folder
+        self._path = f"{sleepers.write_program(folder)}:{os.environ['PATH']}"
+
+    def run(self) -> None:
+        """Submit until the job is complete."""
+        environment = {**self._cluster.environment, "PATH": self._path}
+        while not self._job.sealed:
+            listed = self._cluster.run("squeue", "-h", "-r")
+            missing = WORKERS - len(listed.splitlines())
+            if missing > 0:
+                words = ["sh", "-c", launch_commands(self._job, missing).commands["SLURM"]]
+                subprocess.run(words, env=environment, cwd=self._folder, capture_output=True, check=False)
+            time.sleep(0.2)
+        while self._cluster.run("squeue", "-h").strip():
+            time.sleep(0.5)
+
+    def kill(self) -> bool:
+        """Nothing."""
+        return False
+
+
 def send(process: int, number: int) -> bool:
     """Send a signal; return whether the process was there."""
     with contextlib.suppress(ProcessLookupError):
@@ -172,23 +202,32 @@ def small_disk() -> Generator[Path, None, None]:
 
 
 @contextmanager
-def place_of(name: str) -> Generator[tuple[str, ...], None, None]:
-    """Give the program of the workers of a place; for Ray with a head on this machine."""
+def place_of(name: str) -> Generator[Callable[[Job], Driver | Arrays], None, None]:
+    """Give what starts the workers of a place; for Ray and SLURM with their daemons on this machine."""
+    if name == "slurm":
+        slurm: Any = import_module("test_slurm")  # its daemons listen while they are used
+        with tempfile.TemporaryDirectory() as folder:
+            cluster = slurm.Cluster(Path(folder) / "slurm")
+            try:
+                yield lambda job: Arrays(job, cluster, Path(folder))
+            finally:
+                cluster.stop()
+        return
     if name != "ray":
-        yield PROGRAM
+        yield lambda job: Driver(name, job, PROGRAM)
         return
     ray: Any = import_module("test_ray_workers")  # its head listens while it is used
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(ray.ray_environment(Path(home)))
         with ray.ray_head(dict(os.environ)) as address:
-            yield address, PROGRAM[1]
+            yield lambda job: Driver(name, job, (address, PROGRAM[1]))
 
 
 def measure(place: str, options: argparse.Namespace) -> str:
     """Run a job under all of it; return a row of the table."""
-    with small_disk() as disk, place_of(place) as program:
+    with small_disk() as disk, place_of(place) as start:
         job: Job = sleepers.make_job(disk / "out", [{"seconds": 0.1}] * options.units)
-        driver = Driver(place, job, program)
+        driver = start(job)
         chaos = Chaos(job, disk, driver, options)
         began = time.monotonic()
         for thread in (chaos, driver):

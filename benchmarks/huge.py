@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--target", choices=["classes", "boundary"], default="classes")
     parser.add_argument("--encoder", default="plain")
     parser.add_argument("--kills", type=int, default=2, help="processes that are killed; 0 predicts each image once")
-    parser.add_argument("--tile", type=int, help="kept pixels a side; by default the quickest is measured")
+    parser.add_argument("--tile", type=int, help="kept pixels a side; by default as large as fits in memory")
     parser.add_argument("--folder", type=Path, help="where the images go; by default a temporary folder")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as name:

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pixelwise.cluster import launch_commands as launch_module
 from pixelwise.cluster.launch_commands import WORKERS, kubernetes_job, launch_commands
 from sleepers import check_complete, make_job, write_program
 
@@ -41,7 +44,32 @@ def test_the_manifest_is_an_indexed_job_of_workers(tmp_path: Path) -> None:
     assert {"name": "PIXELWISE_WORKERS", "value": "5"} in container["env"]
     (mount,) = container["volumeMounts"]
     assert job.out.is_relative_to(mount["mountPath"])
+    assert spec["template"]["spec"]["securityContext"]["runAsUser"] == os.getuid(), "who owns the folder of the job"
     assert spec["template"]["spec"]["restartPolicy"] == "Never", "which podFailurePolicy requires"
+
+
+def test_every_folder_that_workers_need_is_mounted_and_never_the_root(tmp_path: Path) -> None:
+    settings = {"model": "/models/a b/m.safetensors", "folder": "/home/me/project", "inputs": ["/scans/1", "/scans/2"]}
+    job = replace(make_job(tmp_path / "out", [{}]), settings={**settings, "data": "masks"})
+    spec = yaml.safe_load(kubernetes_job(job, 1))["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+    assert set(mounts) == {str(tmp_path), "/models/a b", "/home/me/project", "/scans"}
+    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"]}
+    assert sorted(claims) == sorted(mounts.values())
+    assert all(re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name) for name in (*claims, *claims.values()))
+
+
+def test_one_unit_is_no_array_for_pbs_which_refuses_it(tmp_path: Path) -> None:
+    one, two = (launch_commands(make_job(tmp_path / str(n), [{}] * n)).commands["PBS"].split() for n in (1, 2))
+    assert "-J" not in one
+    assert two[two.index("-J") + 1] == "0-1"
+
+
+def test_a_shell_starts_no_more_workers_than_it_has_cores_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job(tmp_path, [{}] * 100)
+    for number, workers in ((2, 1), (8, 2), (256, 16)):
+        monkeypatch.setattr(launch_module, "cores", lambda number=number: number)
+        assert f"--of {workers} " in launch_commands(job).commands["Shell"]
 
 
 def test_the_commands_as_text_and_json(tmp_path: Path) -> None:

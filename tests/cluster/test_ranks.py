@@ -72,6 +72,13 @@ def test_several_processes_write_the_model_of_one(data: Path, tmp_path: Path, se
     assert len(rows[0]) == len(rows[1])
 
 
+def test_a_second_run_takes_the_plan_of_the_first_for_another_number_of_processes(data: Path, tmp_path: Path) -> None:
+    assert first(data, tmp_path / "one", steps=4).wait() in DONE
+    plan = str(tmp_path / "one" / "config.yaml")
+    assert start(data, tmp_path / "two", "--config", plan, "--ranks", "2").wait() in DONE
+    assert model(tmp_path / "two") == model(tmp_path / "one")
+
+
 @pytest.mark.slow
 def test_kills_and_another_number_of_processes_end_in_the_same_model(data: Path, tmp_path: Path) -> None:
     assert first(data, tmp_path / "whole", steps=40).wait() in DONE

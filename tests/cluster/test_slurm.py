@@ -6,18 +6,26 @@ used, so that no key is needed; the daemons listen while the test runs.
 
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pixelwise.cluster.job import open_job
 from pixelwise.cluster.launch_commands import launch_commands
 from pixelwise.cluster.status import describe_job
+from pixelwise.io.read import write_image
 from sleepers import attempts, check_complete, make_job, wait_until, write_program
+from tiny import write_model
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
 
 CONFIGURATION = """
 ClusterName=test
@@ -52,7 +60,7 @@ def find(name: str) -> str | None:
     return shutil.which(name) or shutil.which(f"{name}-wlm")
 
 
-PROGRAMS = {name: find(name) for name in ("slurmctld", "slurmd", "slurmstepd", "sbatch", "sinfo")}
+PROGRAMS = {name: find(name) for name in ("slurmctld", "slurmd", "slurmstepd", "sbatch", "sinfo", "squeue")}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not all(PROGRAMS.values()) or os.getuid() != 0, reason="needs the daemons of SLURM, and root"),
@@ -131,3 +139,33 @@ def test_an_array_computes_a_job_and_a_lost_node_costs_its_units(cluster: Cluste
     check_complete(job, range(60))
     assert len(attempts(job)) > 60, "something was lost"
     time.sleep(1)
+
+
+def test_the_example_of_the_page_runs_as_it_is_written(cluster: Cluster, tmp_path: Path) -> None:
+    (example,) = re.findall(r"^(pixelwise predict [^`]*?^sbatch [^`]*?)^```", PAGE.read_text("utf-8"), re.M)
+    first, submission, last = re.findall(r"(?:[^\n]*\\\n)*[^\n]+\n", example)
+    assert submission.startswith("sbatch")
+    write_model(tmp_path / "runs" / "first" / "model.safetensors")
+    for number in range(40):
+        write_image(tmp_path / "scans" / f"{number:02}.png", np.full((1, 60, 60), number, np.uint8))
+    program = tmp_path / "bin" / "pixelwise"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pixelwise "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    environment = {**cluster.environment, "PATH": f"{program.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env=environment, text=True, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(first)
+    run(submission.replace("/share/masks", str(tmp_path / "masks")))
+    wait_until(lambda: open_job(tmp_path / "masks").sealed, 300)
+    wait_until(lambda: not cluster.run("squeue", "-h").strip(), 300)
+    assert "complete, 40 of 40 done" in run(last)
+    ended = [path.read_text("utf-8") for path in tmp_path.glob("slurm-*.out")]
+    assert len(ended) == 16
+    assert not any("Traceback" in text or "rror" in text for text in ended), ended

@@ -146,6 +146,40 @@ def test_the_result_is_the_same_after_a_kill_at_any_byte(
     assert path.read_bytes() == expected
 
 
+def test_the_result_does_not_depend_on_the_order_of_the_windows(tmp_path: Path, expected: bytes) -> None:
+    path, labels = tmp_path / "mask.tif", drawn(100, 150)
+    tiles = TileFile(path, LAYOUT, "test")
+    for top in (64, 32, 0, 96):
+        for left in (128, 0, 64):
+            rows, columns = slice(top, min(top + 32, 100)), slice(left, min(left + 64, 150))
+            tiles.write(((rows.start, rows.stop), (columns.start, columns.stop)), labels[rows, columns])
+    order = [tiles.levels[0].locations[index][0] for index in sorted(tiles.levels[0].locations)]
+    assert order != sorted(order), "the tiles are in another order until then"
+    finish(tiles, "tiff", METADATA)
+    assert path.read_bytes() == expected
+
+
+def test_a_kill_while_the_result_is_put_in_order_loses_nothing(
+    tmp_path: Path, expected: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "test")
+    fill(tiles, drawn(100, 150), 64)
+    written = len(tiles.done)
+    with monkeypatch.context() as patch:
+        patch.setattr(TileFile, "finalize", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            finish(tiles, "tiff", METADATA)
+    assert (tmp_path / ".mask.tif.ordered").exists()
+    for file in (tiles._file, tiles._journal):  # as for a killed process, whose lock ends with it
+        file.close()
+    again = TileFile(path, LAYOUT, "test")
+    assert len(again.done) == written
+    finish(again, "tiff", METADATA)
+    assert path.read_bytes() == expected
+    assert [file.name for file in tmp_path.iterdir()] == ["mask.tif"]
+
+
 def test_windows_after_a_flipped_bit_are_written_again(tmp_path: Path, expected: bytes) -> None:
     path = tmp_path / "mask.tif"
     tiles = TileFile(path, LAYOUT, "test")

@@ -126,6 +126,9 @@ def test_a_plan_can_be_edited_and_trained_again(data: Path, tmp_path: Path) -> N
     second = train(data, out=tmp_path / "second", config=plan, progress=Progress())
     assert second.config.training.steps == 3
     assert second.config.network == first.config.network
+    with pytest.raises(BadOption, match="--steps 8"):
+        train(data, out=tmp_path / "third", config=plan, steps=8, progress=Progress())
+    assert not (tmp_path / "third").exists()
 
 
 def test_the_network_of_2015_can_be_trained(data: Path, tmp_path: Path) -> None:

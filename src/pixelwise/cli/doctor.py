@@ -1,13 +1,17 @@
 """The command `doctor`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixelwise.cli.options import Device, Json, show
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.datasets.options import DataOptions
+from pixelwise.errors import BadOption
+
+if TYPE_CHECKING:  # imported when the command runs
+    from pixelwise.workflow.doctor import Observe
 
 
 def add_doctor_command(app: typer.Typer) -> None:
@@ -30,6 +34,13 @@ def doctor(
     undo: Annotated[
         str | None, typer.Option(help="DATA is a corrected copy: restore these files of it, or `all`. Comma-separated.")
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(help="local:N or ray://HOST:PORT reads the files with N workers; none makes a job for workers."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --on: folder of the job; --on none and ray:// need one that is shared.")
+    ] = None,
     as_json: Json = False,
     options: DataOptions | None = None,
 ) -> None:
@@ -47,7 +58,28 @@ def doctor(
         restored = restore(data, () if undo == "all" else parse_names(undo))
         show({"restored": restored}, as_json, "\n".join(f"Restored: {name}" for name in restored) or "Nothing to undo.")
         return
-    found = verb(data, fix=fix, html=html, run=run, device=device, link=not copy, options=options)
+    found = verb(
+        data,
+        fix=fix,
+        html=html,
+        run=run,
+        device=device,
+        link=not copy,
+        options=options,
+        observe=_observe_on(on, out),
+    )
     show(found.to_json(), as_json, found.to_text())
     if found.exit_code:
         raise typer.Exit(found.exit_code)
+
+
+def _observe_on(on: str | None, out: Path | None) -> "Observe | None":
+    """Return who reads the files, as `--on` says."""
+    if on is None:
+        if out is not None:
+            raise BadOption("--on with --out", "--out alone", "The results are printed; --fix and --html write files.")
+        return None
+    from pixelwise.cluster.cases.case_job import examine_with_workers
+    from pixelwise.cluster.places import parse_place
+
+    return examine_with_workers(parse_place(on), out)

@@ -103,6 +103,7 @@ def open_or_create(request: JobRequest, progress: Progress) -> Job:
     division = divide_images(model_file, card, rows, request, progress)
     settings = {
         "folder": str(Path.cwd()),
+        "inputs": [str(path.absolute()) for path in folders],
         "model": str(model_file),
         "model_sha256": sha256,
         "task": card.task,

@@ -13,7 +13,13 @@ def known_kinds() -> Kinds:
     >>> "predict" in known_kinds()
     True
     """
-    return {"folds": _open_folds, "predict": _open_predictions, "subsets": _open_subsets}
+    return {"doctor": _open_cases, "folds": _open_folds, "predict": _open_predictions, "subsets": _open_subsets}
+
+
+def _open_cases(job: Job, progress: Progress) -> Work:
+    from pixelwise.cluster.cases.case_units import open_case_work
+
+    return open_case_work(job, progress)
 
 
 def _open_folds(job: Job, progress: Progress) -> Work:

@@ -1,15 +1,18 @@
 """The commands that start workers: in a shell, and by SLURM, PBS, LSF and Kubernetes."""
 
 import json
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pixelwise.cluster.job import Job
+from pixelwise.parallel import cores
 from pixelwise.text import __version__, command, pluralise
 
 WORKERS = 16  # in the commands, unless there are fewer units
+THREADS = 4  # of a worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +49,19 @@ def launch_commands(job: Job, workers: int | None = None) -> LaunchCommands:
     ----------
     job : Job
     workers : int, optional
-        By default 16, or one per unit.
+        By default 16, or one per unit. In the shell there are no more than this machine has cores for.
     """
     count = workers or max(1, min(WORKERS, job.units))
+    here = min(count, max(1, cores() // THREADS))
     worker = command("worker", job.out)
     return LaunchCommands(
         job=job,
         commands={
-            "Shell": f"for i in $(seq 0 {count - 1}); do {worker} --index $i --of {count} & done; wait",
+            "Shell": f"export OMP_NUM_THREADS={min(THREADS, cores())}\n"
+            f"for i in $(seq 0 {here - 1}); do {worker} --index $i --of {here} & done; wait",
             "SLURM": _slurm(worker, count),
             "PBS": _pbs(worker, count),
-            "LSF": f'bsub -J "pixelwise[1-{count}]" -n 4 -R "span[hosts=1]" {shlex.quote(worker)}',
+            "LSF": f'bsub -J "pixelwise[1-{count}]" -n {THREADS} -R "span[hosts=1]" {shlex.quote(worker)}',
             "Kubernetes": f"kubectl apply -f - <<'END'\n{kubernetes_job(job, count)}END",
         },
     )
@@ -65,10 +70,14 @@ def launch_commands(job: Job, workers: int | None = None) -> LaunchCommands:
 def kubernetes_job(job: Job, count: int) -> str:
     """Return the manifest of an Indexed Job (batch/v1) whose pods are workers.
 
-    The volume claim and the image are the names of the user's cluster. A pod that is evicted is replaced and costs no
-    retry; workers that fail by themselves are retried per index.
+    The volume claims and the image are the names of the user's cluster. Workers write as the user who made the job. A
+    pod that is evicted is replaced and costs no retry; workers that fail by themselves are retried per index.
     """
-    folder = _shared_folder(job)
+    folders = _shared_folders(job)
+    claims = ["data", *(f"data-{number}" for number in range(2, len(folders) + 1))]
+    mounts = [f"{{name: {name}, mountPath: {_quoted(folder)}}}" for name, folder in zip(claims, folders, strict=True)]
+    volumes = [f"{{name: {name}, persistentVolumeClaim: {{claimName: {name}}}}}" for name in claims]
+    numbers = f"{{runAsUser: {os.getuid()}, runAsGroup: {os.getgid()}}}" if os.name == "posix" else "{}"
     return f"""apiVersion: batch/v1
 kind: Job
 metadata:
@@ -86,51 +95,50 @@ spec:
     spec:
       restartPolicy: Never
       terminationGracePeriodSeconds: 30
+      securityContext: {numbers}
       containers:
         - name: worker
           image: pixelwise:{__version__}
           command: ["pixelwise", "worker", {_quoted(str(job.out))}]
           env:
             - {{name: PIXELWISE_WORKERS, value: "{count}"}}
-            - {{name: OMP_NUM_THREADS, value: "4"}}
+            - {{name: OMP_NUM_THREADS, value: "{THREADS}"}}
+            - {{name: PIXELWISE_CACHE, value: /tmp/pixelwise}}
           resources:
-            requests: {{cpu: "4", memory: 4Gi}}
+            requests: {{cpu: "{THREADS}", memory: 4Gi}}
             limits: {{memory: 4Gi}}
-          volumeMounts:
-            - {{name: data, mountPath: {_quoted(folder)}}}
-      volumes:
-        - name: data
-          persistentVolumeClaim: {{claimName: data}}
+          volumeMounts: [{", ".join(mounts)}]
+      volumes: [{", ".join(volumes)}]
 """
 
 
 def _slurm(worker: str, count: int) -> str:
     return (
-        f"sbatch --job-name=pixelwise --array=0-{count - 1} --cpus-per-task=4 --mem=4G --time=04:00:00 "
+        f"sbatch --job-name=pixelwise --array=0-{count - 1} --cpus-per-task={THREADS} --mem=4G --time=04:00:00 "
         f"--requeue --signal=B:TERM@60 --wrap={shlex.quote(f'exec {worker}')}"
     )
 
 
 def _pbs(worker: str, count: int) -> str:
     script = shlex.quote(f"exec {worker}")
-    resources = f"-l select=1:ncpus=4:mem=4gb -v PIXELWISE_WORKERS={count}"
-    return f"qsub -N pixelwise -J 0-{count - 1} {resources} -- /bin/sh -c {script}"
+    array = f" -J 0-{count - 1}" if count > 1 else ""  # PBS refuses an array of one
+    resources = f"-l select=1:ncpus={THREADS}:mem=4gb"
+    # -V: with the PATH of this shell, which SLURM and LSF pass on by themselves
+    return f"qsub -N pixelwise{array} {resources} -V -v PIXELWISE_WORKERS={count} -- /bin/sh -c {script}"
 
 
-def _shared_folder(job: Job) -> str:
-    """Return the folder that workers need: the one above the output folder, the model, and where the job was made."""
-    places = [job.out, *(Path(job.settings[name]) for name in ("model", "data", "folder") if name in job.settings)]
-    common = Path(*_common([place.parent.parts for place in places]))
-    return str(common)
+def _shared_folders(job: Job) -> list[str]:
+    """Return the folders that workers need, at most one below each folder of the root, so that each may be a volume.
 
-
-def _common(paths: list[tuple[str, ...]]) -> list[str]:
-    shared: list[str] = []
-    for parts in zip(*paths, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    return shared
+    In them are the output folder, the model, the data or images, and the folder where the job was made.
+    """
+    settings = job.settings
+    here = Path(settings.get("folder", job.out.parent))
+    given = [here / path for path in (settings.get("data", here), *settings.get("inputs", []))]
+    places = [job.out.parent, here, *(path.parent if path.is_file() else path for path in given)]
+    places += [Path(settings["model"]).parent] if "model" in settings else []
+    tops = dict.fromkeys(place.parts[:2] for place in places)
+    return [os.path.commonpath([place for place in places if place.parts[:2] == top]) for top in tops]
 
 
 def _quoted(text: str) -> str:

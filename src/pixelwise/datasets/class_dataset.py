@@ -47,8 +47,9 @@ def examine_classes(
     reading = ScanOptions(pages=options.pages, read=read, observe=None if observer is None else observer.see)
     tasks = [(image.path, reading) for image in images]
 
-    def understand(scans: Sequence[ImageScan]) -> Dataset:
-        channels = agree_on_channels([image.name for image in images[: len(scans)]], scans, [], [], options)
+    def understand(scans: Sequence[ImageScan | None]) -> Dataset:
+        known = [(image.name, scan) for image, scan in zip(images, scans, strict=False) if scan is not None]
+        channels = agree_on_channels([name for name, _ in known], [scan for _, scan in known], [], [], options)
         labelling = Labelling(task="classification", classes=folders.classes, values=(), colours=())
         return Dataset(root=root, cases=(), labelling=labelling, channels=channels, pages=options.pages, reading=read)
 

@@ -175,8 +175,8 @@ def scan_dataset(
         observer.pairs = layout.pairs
     name = annotated.format if annotated is not None else ""
 
-    def understand(scans: Sequence[ImageScan]) -> Dataset | None:
-        items = list(zip(layout.pairs, scans, strict=False))
+    def understand(scans: Sequence[ImageScan | None]) -> Dataset | None:
+        items = [(pair, scan) for pair, scan in zip(layout.pairs, scans, strict=False) if scan is not None]
         found = _understand(root, items, lambda kept: restrict(class_table, annotated, kept), options, reading)
         return None if found is None else replace(found, format=name)
 

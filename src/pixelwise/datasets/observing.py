@@ -5,7 +5,7 @@ and measures the others as they are decoded. In the end a result counts if nothi
 The cases that were decoded before are kept in memory, as far as there is room.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ _MEMORY = 256_000_000  # bytes of decoded files that wait for the first guess
 _NO_LABELS = Labelling(task="classification", classes=(), values=(), colours=())
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Understand = Callable[[Sequence[ImageScan | None]], Dataset | None]
+"""Scans of cases, None for those that are not scanned -> what they mean, without cases; None if no mask is usable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +106,21 @@ class CaseObserver(Generic[Result]):
         self._bytes = 0
         self._results: dict[tuple[str, Path], tuple[Dataset, Result]] = {}
 
+    def scan(
+        self, scan: Callable[[Task], ImageScan], tasks: Sequence[Task], understand: Understand
+    ) -> Iterator[ImageScan]:
+        """Yield `scan(task)` of each task, in threads; `understand` returns what the first scans mean."""
+        self.total = len(tasks)
+        scans: list[ImageScan] = []
+        while len(scans) < len(tasks):
+            first = len(scans)
+            for found in parallel_map(scan, tasks[first : first + max(FIRST, 3 * first)]):
+                scans.append(found)
+                yield found
+            meaning = understand(scans) if len(scans) < len(tasks) else None
+            if meaning is not None:
+                self.guess(meaning)
+
     def see(self, decoded: Decoded) -> None:
         """Measure a decoded case, or keep it until there is a guess; a volume is read again by who measures it."""
         if decoded.image.grid is not None:
@@ -120,6 +137,16 @@ class CaseObserver(Generic[Result]):
         waiting, self._waiting = self._waiting, []
         for _ in parallel_map(partial(self._observe, self._view), waiting):
             pass
+
+    def take(self) -> dict[tuple[str, Path], Result]:
+        """Return the results so far, for `put` of another process, and forget them."""
+        results, self._results = self._results, {}
+        return {key: result for key, (_, result) in results.items()}
+
+    def put(self, dataset: Dataset, results: Mapping[tuple[str, Path], Result]) -> None:
+        """Add results of another process whose guess was this data set."""
+        view = _view_of(self._adapt(dataset))
+        self._results |= {key: (view, result) for key, result in results.items()}
 
     def finish(self, dataset: Dataset) -> None:
         """Measure what still waits, now that the data set is known."""
@@ -150,22 +177,10 @@ def scan_in_turns(
     scan: Callable[[Task], ImageScan],
     tasks: Sequence[Task],
     observer: "CaseObserver[Result] | None",
-    understand: Callable[[Sequence[ImageScan]], Dataset | None],
+    understand: Understand,
 ) -> Iterator[ImageScan]:
-    """Yield `scan(task)` of each task, in threads; `understand` returns what the first scans mean, for the observer."""
-    if observer is None:
-        yield from parallel_map(scan, tasks)
-        return
-    observer.total = len(tasks)
-    scans: list[ImageScan] = []
-    while len(scans) < len(tasks):
-        first = len(scans)
-        for found in parallel_map(scan, tasks[first : first + max(FIRST, 3 * first)]):
-            scans.append(found)
-            yield found
-        meaning = understand(scans) if len(scans) < len(tasks) else None
-        if meaning is not None:
-            observer.guess(meaning)
+    """Return `scan(task)` of each task, in threads, or as `observer` scans them."""
+    return parallel_map(scan, tasks) if observer is None else observer.scan(scan, tasks, understand)
 
 
 def _key(case: Case) -> tuple[str, Path]:

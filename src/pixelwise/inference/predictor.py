@@ -110,6 +110,10 @@ class Predictor:
         """Return the same predictor with a fixed tile size."""
         return self._with(core=core, memory_budget=None, window=None)
 
+    def one_by_one(self) -> "Predictor":
+        """Return the same predictor without batches: the bits of a tile do not depend on what is computed beside it."""
+        return self._with(batch=1)
+
     def with_geometry(self, geometry: Geometry) -> "Predictor":
         """Return the same predictor with another geometry."""
         return self._with(geometry=geometry, window=None)

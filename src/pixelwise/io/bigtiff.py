@@ -39,6 +39,7 @@ def finish_tiff(tiles: TileFile, metadata: PixelMetadata) -> None:
     metadata : PixelMetadata
         The palette is used for 8-bit masks. The place on a map is that of the full resolution: reduced levels follow.
     """
+    tiles.reorder()
     add_levels(tiles)
     link = 8  # the pointer in the header, written last
     first = 0

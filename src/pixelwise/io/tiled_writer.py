@@ -1,8 +1,9 @@
 """Write a label image tile by tile, resumable after the process is killed.
 
-Two files next to the result: one contains a BigTIFF header and the compressed tiles (its directory is written last, so
-that no reader accepts an unfinished file), the other is a journal with a line per finished window and a checksum of
-each tile. Data without a valid journal record are truncated and written again: the order of disk writes is irrelevant.
+Two files next to the result: one contains the compressed tiles after a BigTIFF header without a directory, so that no
+reader accepts it, the other is a journal with a line per finished window and a checksum of each tile. Data without a
+valid journal record are truncated and written again: the order of disk writes is irrelevant. A finished BigTIFF is a
+third file with the tiles in the order of their numbers, so that its bytes do not depend on how it was computed.
 """
 
 import struct
@@ -99,6 +100,7 @@ class TileFile:
         self.path, self.layout, self.identity = path, layout, identity
         self.tiles_path = path.with_name(f".{path.name}.tiles")
         self.journal_path = path.with_name(f".{path.name}.journal")
+        self._ordered_path = path.with_name(f".{path.name}.ordered")
         self.levels = [PyramidLevel(layout, {})]
         self.done: set[Window] = set()
         self.notes: dict[str, Any] = {}
@@ -175,6 +177,22 @@ class TileFile:
         self._end += len(data)
         return *location, zlib.crc32(data)
 
+    def reorder(self) -> None:
+        """Continue in a new file with the tiles in the order of their numbers, for `finalize`.
+
+        Tiles and journal stay until then, so that a process that is killed meanwhile loses nothing.
+        """
+        unordered, locations = self._file, dict(sorted(self.levels[0].locations.items()))
+        try:
+            self._file, self._end = self._ordered_path.open("w+b"), HEADER
+            self._file.write(header(0))
+            for index, (offset, count) in locations.items():
+                unordered.seek(offset)
+                self._append_data(0, index, unordered.read(count))
+            unordered.close()
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
     def append_bytes(self, data: bytes) -> int:
         """Append bytes at a multiple of 8; return the offset."""
         at = -(-self._end // 8) * 8
@@ -218,30 +236,30 @@ class TileFile:
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Close both files; a later process can resume them."""
+        """Close the files; a later process can resume them, but not what `reorder` began."""
         self._file.close()
+        self._ordered_path.unlink(missing_ok=True)
         self._journal.close()
 
     def discard(self) -> None:
-        """Close and delete both files."""
+        """Close and delete the files."""
         self.close()
         self.tiles_path.unlink(missing_ok=True)
         self.journal_path.unlink(missing_ok=True)
 
     def finalize(self, first: int) -> None:
-        """Write the offset of the first directory and rename the file to its final name."""
+        """Write the offset of the first directory of a reordered file, and rename it to its final name."""
         self.sync()
         try:
             self._file.seek(0)
             self._file.write(header(first))
             self.sync()
             self._file.close()
-            self.tiles_path.replace(self.path)
+            self._ordered_path.replace(self.path)
             sync_folder(self.path.parent)
-            self._journal.close()
-            self.journal_path.unlink()
         except OSError as error:
             raise write_error(self.path, error) from error
+        self.discard()
 
     def _tile(self, level: int, i: int, j: int) -> Integer[np.ndarray, "1 side side"]:
         index = i * self.levels[level].layout.across + j

@@ -1,19 +1,24 @@
 """Find faults in a data set, show them as pictures, and write a corrected copy."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pixelwise.atomic_write import atomic_write_text
 from pixelwise.datasets.dataset import DataOptions
+from pixelwise.datasets.observing import CaseObserver
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.progress import Console, Progress
 from pixelwise.workflow.annotation_errors.ranking import rank_annotation_errors
+from pixelwise.workflow.diagnosis.cases import Measures
 from pixelwise.workflow.diagnosis.diagnosis import Diagnosis, diagnose
 from pixelwise.workflow.diagnosis.fixing import check_output, restore, write_fixed
 from pixelwise.workflow.diagnosis.page import diagnosis_page
 from pixelwise.workflow.evaluation.splits import merge_options
 from pixelwise.workflow.run import Run
+
+Observe = Callable[[Path, DataOptions, Progress], CaseObserver[Measures]]
 
 
 def doctor(
@@ -26,6 +31,7 @@ def doctor(
     link: bool = True,
     options: DataOptions | None = None,
     progress: Progress | None = None,
+    observe: Observe | None = None,
     **data_options: Any,
 ) -> Diagnosis:
     """Find faults in a data set.
@@ -49,6 +55,8 @@ def doctor(
     options : DataOptions, optional
         As for `train`; `skip_bad` is implied.
     progress : Progress, optional
+    observe : callable, optional
+        (folder, options, progress) -> who reads the files; `cluster.cases.case_job.examine_with_workers` returns one.
     **data_options
         Fields of `DataOptions`, instead of `options`.
 
@@ -86,7 +94,7 @@ def doctor(
     page, out = _outside(root, html), Path(fix) if fix is not None else None
     if out is not None:
         check_output(root, out)
-    found = diagnose(root, chosen, progress)
+    found = diagnose(root, chosen, progress, observe(root, chosen, progress) if observe is not None else None)
     if opened is not None:
         ranking = rank_annotation_errors(
             opened, found.dataset, device=device, progress=progress, pictures=page is not None

@@ -19,7 +19,7 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.fit.cross_validation import CrossValidation, FoldTask
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.resume import follow_plan, refuse_other_plan, reopen
+from pixelwise.workflow.fit.resume import follow_plan, refuse_limits, refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.fit.signals import interrupt_on_signals
 from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
@@ -117,9 +117,10 @@ def train(
     on = cross_validate is not None
     _check_processes(limited=timed or not (steps or epochs or resume or config), folds=folds, on=on and not resume)
     folder = run_folder(root, None if out is None else Path(out))
-    if rank_of_process():
+    follows = rank_of_process() > 0
+    if follows:
         progress, resume = Progress(), follow_plan(folder)
-    if resume:
+    if resume and not follows:  # the leading process has checked the words of all
         given = {
             "--budget": parse_duration(budget),
             "--steps": steps,
@@ -132,6 +133,7 @@ def train(
             "data options": options,
         }
         refuse_other_plan(Run.open(folder), given, words)
+    if resume:
         run, dataset = reopen(folder, root, progress)
     else:
         if distil and folds is None:
@@ -180,6 +182,8 @@ class _Start:
     def create_run(self) -> tuple[Run, Dataset]:
         """Read and measure the data, plan the training, and write the run folder."""
         complete = apply_settings(Config(), self.settings) if self.settings.complete else None
+        if complete is not None:
+            refuse_limits(complete, self.limit)
         run, progress = Run(self.folder), self.progress
         run.check_outside(self.root)
         run.check_free()

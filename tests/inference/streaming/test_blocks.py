@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pixelwise.errors import BadImage, BadRun
+from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.inference.streaming.blocks import (
     JOURNAL,
@@ -22,6 +23,7 @@ from pixelwise.inference.streaming.blocks import (
 from pixelwise.inference.streaming.images import StreamOptions, stream_image
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.progress import Progress
+from pixelwise.runtimes.base import Runtime
 from tiny import make_recipe, write_model
 
 
@@ -75,6 +77,20 @@ def test_nothing_is_computed_again(task: StreamTask, tmp_path: Path, monkeypatch
     given = task.model_card, task.predictor, task.source, tmp_path / "many.tif"
     result = stream_image(*given, identity=task.identity, options=task.options, progress=Progress())
     assert (result.computed, result.resumed) == (0, plan.blocks[-1][1])
+
+
+def test_each_tile_is_computed_alone(task: StreamTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    predict = Predictor._predict
+
+    def spy(self: Predictor, stack: np.ndarray, runtime: Runtime) -> np.ndarray:
+        sizes.append(len(stack))
+        return predict(self, stack, runtime)
+
+    monkeypatch.setattr(Predictor, "_predict", spy)
+    stream(task, tmp_path / "one.tif")
+    assert len(sizes) == 25
+    assert set(sizes) == {1}, "its bits would depend on what else the process computes"
 
 
 def test_blocks_become_smaller_towards_the_end(task: StreamTask, tmp_path: Path) -> None:

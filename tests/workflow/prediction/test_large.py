@@ -4,7 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -186,39 +186,21 @@ def test_a_tolerance_is_measured_and_reported(world: Path) -> None:
     assert not any("a halo of" in sentence for sentence in exact.sentences)
 
 
-def test_the_size_of_tiles_is_measured_once_and_kept(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    choose = streaming.choose_tile_size
+@pytest.mark.parametrize("form", ["tiff", "zarr"])
+def test_the_bytes_do_not_depend_on_the_size_of_the_tiles(world: Path, form: Literal["tiff", "zarr"]) -> None:
+    tifffile.imwrite(world / "images" / "a.tif", drawn(1100, 0), tile=(64, 64))
 
-    def counted(*arguments: Any) -> Any:
-        asked.append(1)
-        return choose(*arguments)[-1:]
+    def written(tile: int | None) -> dict[str, bytes]:
+        out = world / f"out-{tile}"
+        options = PredictOptions(runtime="torch", format=form, tile=tile)
+        predict(world / "model.safetensors", [world / "images" / "a.tif"], out, options, progress=Progress())
+        files = [path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
-    monkeypatch.setattr(streaming, "choose_tile_size", counted)
-    tifffile.imwrite(world / "images" / "a.tif", drawn(700, 0), tile=(64, 64))
-    image = [world / "images" / "a.tif"]
-
-    def stopped(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TileFile, "write", stopped)
-        with pytest.raises(Interrupted):
-            predict(
-                world / "model.safetensors",
-                image,
-                world / "out",
-                PredictOptions(runtime="torch", format="tiff"),
-                progress=Progress(),
-            )
-    predict(
-        world / "model.safetensors",
-        image,
-        world / "out",
-        PredictOptions(runtime="torch", format="tiff"),
-        progress=Progress(),
-    )
-    assert asked == [1]
+    first = written(None)
+    assert first
+    assert written(256) == first
+    assert written(512) == first
 
 
 def test_the_weights_of_an_openvino_export_belong_to_its_digest(

@@ -1,6 +1,6 @@
 """Blocks of a streamed image: computed by several processes, and assembled to the bytes that one process writes.
 
-What is measured (tile size, intensity scale) is measured once and given to every process. A block is a run of windows
+What is measured (intensity scale, statistics) is measured once and given to every process. A block is a run of windows
 in the order in which one process writes them; its tiles are stored compressed, as they will be in the file.
 """
 

@@ -23,7 +23,7 @@ from pixelwise.inference.streaming.masks import Fill, finish_mask, keep
 from pixelwise.inference.streaming.state import store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming.tiles import DEPTH, choose_exact, compute_windows, decider, with_measured_statistics
 from pixelwise.inference.tile_reading import Job
-from pixelwise.inference.tile_size import choose_tile_size, stored_core, stored_tile, tile_side
+from pixelwise.inference.tile_size import stored_core, stored_tile, streamed_core, tile_side
 from pixelwise.inference.whole_image import Tiling
 from pixelwise.io.georeference import choose_mask_nodata
 from pixelwise.io.label_writer import Format, PixelMetadata, TiledLayout, TileFile, Window, finish
@@ -38,9 +38,7 @@ from pixelwise.sampling.normalise import Scale
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
-_VERSION = 2  # of the journal: 2 marks missing pixels in maps
-_FILE_TILE = 256  # default side of the tiles of the file
-_MEMORY = 1100 * 2**20  # limit of the peak memory of the process when the tile size is chosen
+_VERSION = 3  # of the journal: 2 marks missing pixels in maps; 3 has tiles whose side follows from the network
 _CUT_MEMORY = 1000 * 2**20  # for the maps and a tile of a cut network
 _WINDOW = 512  # side of the windows of a cut network, a multiple of the tiles of the file
 
@@ -54,7 +52,8 @@ class StreamOptions:
     form : {"tiff", "zarr"}
         Tiled BigTIFF, or OME-Zarr.
     core : int or None
-        Side in pixels of the valid region of a tile (rounded up to whole tiles of the file); None: the fastest.
+        Side in pixels of the valid region of a tile (rounded up to whole tiles of the file); None: that of
+        `tile_size.streamed_core`.
     compression : {"deflate", "zstd"}
     sampled : bool
         Estimate the intensity scale from sampled windows instead of all pixels.
@@ -201,9 +200,16 @@ def open_stream(
     streamed = predictor.with_window(_WINDOW, _CUT_MEMORY, path.parent)
     cut = None if options.core else streamed.plan(size)
     predictor = predictor if cut is None else streamed
-    more = {"version": _VERSION, "given": identity, "core": options.core, "sampled": options.sampled}
-    digest = stream_identity(model_card, predictor, source, cut, **more)
-    tiles, predictor = _open(tile_path, source, dtype, digest, predictor, options, notes or {})
+    core = _core(model_card, predictor, size, options)
+    predictor = predictor if cut is not None else predictor.with_core(core).one_by_one()
+    more = {"version": _VERSION, "given": identity, "core": core, "sampled": options.sampled}
+    layout = TiledLayout(
+        height=size[0], width=size[1], dtype=dtype, tile=stored_tile(core), compression=options.compression
+    )
+    tiles = TileFile(tile_path, layout, stream_identity(model_card, predictor, source, cut, **more))
+    for name, value in sorted((notes or {}).items()):
+        if name not in tiles.notes:
+            tiles.note(name, value)
     try:
         scale = _scale(model_card, source, tiles, options, progress)
         predictor = with_measured_statistics(predictor, Job(source, scale), tiles, progress)
@@ -259,36 +265,12 @@ def _is_final(target: TargetOptions) -> bool:
     return target.kind == "classes" and not any(target.class_areas) and not splits_regions(target)
 
 
-def _open(
-    path: Path,
-    source: ImageReader,
-    dtype: Literal["uint8", "uint16"],
-    identity: str,
-    predictor: Predictor,
-    options: StreamOptions,
-    notes: Mapping[str, Any],
-) -> tuple[TileFile, Predictor]:
-    """Open or create the file of the tiles; the tile size is measured once and stored in its journal."""
-    _, height, width = source.shape
-    cut = not options.core and predictor.plan((height, width)) is not None
+def _core(model_card: ModelCard, predictor: Predictor, size: tuple[int, ...], options: StreamOptions) -> int:
+    """Return the side of the valid region of a tile, which neither the machine nor the memory left on it changes."""
     default = max(per_axis(predictor.core, 2))
-    core = options.core or predictor.window or (default if max(height, width) <= default else None)
-    core = stored_core(core, predictor.geometry) if core else None
-    layout = TiledLayout(
-        height=height,
-        width=width,
-        dtype=dtype,
-        tile=stored_tile(core) if core else _FILE_TILE,
-        compression=options.compression,
-    )
-    tiles = TileFile(path, layout, identity)
-    for name in sorted(notes.keys() - tiles.notes.keys()):
-        tiles.note(name, notes[name])
-    core = core or tiles.notes.get("core")
-    if not core:
-        core = choose_tile_size(predictor, source.shape[0], _MEMORY)[0].core
-        tiles.note("core", core)
-    return tiles, predictor if cut else predictor.with_core(core)
+    core = options.core or predictor.window or (default if max(size) <= default else None)
+    geometry = predictor.geometry
+    return stored_core(core, geometry) if core else streamed_core(model_card.network.base, geometry)
 
 
 def _scale(

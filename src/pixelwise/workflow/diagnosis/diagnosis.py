@@ -123,7 +123,9 @@ class Diagnosis:
         return "\n".join([*lines, *errors])
 
 
-def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
+def diagnose(
+    root: Path, options: DataOptions, progress: Progress, observer: CaseObserver[Measures] | None = None
+) -> Diagnosis:
     """Examine a data set.
 
     Parameters
@@ -133,13 +135,15 @@ def diagnose(root: Path, options: DataOptions, progress: Progress) -> Diagnosis:
     options : DataOptions
         As for a training; `skip_bad` is implied.
     progress : Progress
+    observer : CaseObserver, optional
+        Who reads the files, and measures them with `observe_case`.
 
     Raises
     ------
     BadDataset
         No readable pair of image and mask, and no class folders.
     """
-    observer = CaseObserver(observe_case, with_one_foreground)
+    observer = observer or CaseObserver(observe_case, with_one_foreground)
     dataset = with_one_foreground(scan_dataset(root, replace(options, skip_bad=True), 0, progress, observer))
     pairs = observer.pairs
     if dataset.spatial_dims == 3:
