@@ -14,7 +14,7 @@ from pixelwise.io.png import read_png_header
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def decode_png_mask(content: bytes, path: Path) -> Integer[ndarray, "height width"]:
+def decode_png_mask(content: bytes, path: Path, max_pixels: int | None = None) -> Integer[ndarray, "height width"]:
     """Return the first channel of a PNG in memory; indices of a palette file, 0 and 1 of a one-bit one.
 
     Parameters
@@ -22,6 +22,7 @@ def decode_png_mask(content: bytes, path: Path) -> Integer[ndarray, "height widt
     content : bytes
     path : Path
         The file that contains it, for errors.
+    max_pixels : int, optional
 
     Raises
     ------
@@ -31,7 +32,7 @@ def decode_png_mask(content: bytes, path: Path) -> Integer[ndarray, "height widt
     if not content.startswith(_SIGNATURE):
         raise BadImage("a PNG image", "other bytes", "Export the file again.", path)
     header = read_png_header(BytesIO(content), path)
-    check_size(header, path, None)
+    check_size(header, path, max_pixels)
     try:
         return decode_pillow(BytesIO(content), "PNG")[0]
     except BadImage:

@@ -21,7 +21,7 @@ from pixelwise.datasets.masks.values import MAX_SHARED_VALUES, MaskValueTable, c
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
-from pixelwise.text import list_first, pluralise
+from pixelwise.text import pluralise
 
 _CONNECTED = 0.8  # minimum fraction of values with one connected component in instance masks
 
@@ -118,7 +118,9 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
         named = "a line `index name R,G,B` each in classes.txt names them"
         table.messages.append(f"Each of the {len(colours)} colours ({listed}) is used as a class (--task; {named}).")
         return tuple(Entry(name=f"class_{name_of(v, True)}" if v else "background", value=v) for v in colours)
-    text = f"{len(colours)} colours in the masks: {list_first([name_of(value, True) for value in colours], 12)}"
+    shown = ", ".join(name_of(value, True) for value in colours[:12])
+    more = f" and {len(colours) - 12} more" if len(colours) > 12 else ""
+    text = f"{len(colours)} colours in the masks: {shown}{more}"
     if smoothed:
         text += f"; the {smoothed} other colours are blends of these, left by smoothing or lossy compression"
     table.add_problem("colours without classes", text)
