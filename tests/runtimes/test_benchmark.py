@@ -194,7 +194,7 @@ def test_a_cut_network_may_be_faster_than_faster_whole_tiles(
     model_card = make_recipe(encoder="resnet18", base=16)
     path = tmp_path / "model.safetensors"
     save_model(path, build(model_card.network), model_card)
-    heard, sizes = Heard(), None if largest is None else [largest]
+    heard, sizes = Heard(), None if largest is None else [largest] * 4096  # enough for a benchmark
     model = load_model_for_prediction(path, device="cpu", runtime="auto", sizes=sizes, progress=heard)
     assert ("torch" if isinstance(model.predictor.runtime, TorchRuntime) else "onnx") == chosen
     assert ("Override with --runtime" in heard.text.partition("cut")[2]) == (chosen == "torch")

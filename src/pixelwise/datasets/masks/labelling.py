@@ -22,7 +22,7 @@ from pixelwise.datasets.masks.values import MAX_SHARED_VALUES, MaskValueTable, c
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
-from pixelwise.text import list_first, pluralise
+from pixelwise.text import pluralise
 
 _DARK = 48  # no colour of a class is darker than this in all masks
 _VOLUMES = 4  # with the same numbers, from which these are classes
@@ -143,7 +143,9 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
         named = "a line `index name R,G,B` each in classes.txt names them"
         table.messages.append(f"Each of the {len(colours)} colours ({listed}) is used as a class (--task; {named}).")
         return tuple(Entry(name=f"class_{name_of(v, True)}" if v else "background", value=v) for v in colours)
-    text = f"{len(colours)} colours in the masks: {list_first([name_of(value, True) for value in colours], 12)}"
+    shown = ", ".join(name_of(value, True) for value in colours[:12])
+    more = f" and {len(colours) - 12} more" if len(colours) > 12 else ""
+    text = f"{len(colours)} colours in the masks: {shown}{more}"
     if numbers:
         text += "; they are too dark for colours: probably class numbers in one channel and object numbers in another. "
         text += "Save the channel of the classes alone"
