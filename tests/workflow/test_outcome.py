@@ -7,7 +7,7 @@ import pytest
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.errors import BadRun
-from pixelwise.workflow.outcome import FEW_STEPS, Outcome, judge, outcome_of
+from pixelwise.workflow.outcome import CLEAR_AP, FEW_STEPS, Outcome, judge, outcome_of
 from pixelwise.workflow.run import Run
 from tiny import write_run
 
@@ -39,11 +39,18 @@ def test_few_steps_that_were_asked_for_name_steps_as_the_remedy() -> None:
     assert "--steps" in judge(**GOOD | {"steps": 20, "planned_steps": 20, "limited": False}).sentence
 
 
-@pytest.mark.parametrize("worse", [{"score": 0.31}, {"mean_ap": 0.0004}])
+@pytest.mark.parametrize(
+    "worse", [{"score": 0.31, "mean_ap": None}, {"score": 0.31, "mean_ap": 0.05}, {"mean_ap": 0.0004}], ids=str
+)
 def test_what_is_no_better_than_a_constant_has_learned_nothing(worse: dict[str, float]) -> None:
     found = judge(**GOOD | worse)
     assert found.kind == "nothing_learned"
     assert "constant prediction" in found.sentence
+
+
+def test_objects_that_are_found_have_been_learned_whatever_the_score_of_other_weights_is() -> None:
+    assert judge(**GOOD | {"score": 0.0, "mean_ap": 0.59}).kind == "useful"
+    assert judge(**GOOD | {"score": 0.0, "mean_ap": CLEAR_AP - 0.01}).kind == "nothing_learned", "control"
 
 
 def test_a_foreground_that_fills_the_image_leaves_little_to_gain() -> None:

@@ -4,6 +4,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Literal
 
+import imagecodecs
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, Num, Shaped, UInt8
 
@@ -98,6 +99,15 @@ def _check_range(pixels: Shaped[np.ndarray, " c *size"], missing: np.ndarray | N
     if beyond.any():
         got = f"{int(beyond.sum())} values up to {float(np.abs(pixels[beyond]).max()):.3g}"
         raise BadImage("values that float32 holds, up to 3.4e38", got, "Rescale the image, or declare --nodata.", path)
+
+
+def checksum(samples: UInt8[np.ndarray, " bytes"]) -> int:
+    """Return the cyclic redundancy check of 32 bits, in a tenth of the time of zlib.
+
+    >>> checksum(np.frombuffer(b"123456789", np.uint8)) == 0xCBF43926
+    True
+    """
+    return imagecodecs.deflate_crc32(samples)  # pyright: ignore[reportArgumentType]  # takes any buffer
 
 
 def mark_missing(

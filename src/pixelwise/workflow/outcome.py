@@ -11,6 +11,7 @@ Kind = Literal["useful", "few_steps", "nothing_learned"]
 FEW_STEPS = 100  # with fewer, masks of a network with random initialisation are rarely useful (benchmarks/RECIPE.md)
 MIN_GAIN = 0.03  # fraction of the difference between the validation scores of a constant and a perfect prediction
 MIN_AP = 0.02  # mean AP of objects; below this, none are found
+CLEAR_AP = 0.1  # mean AP of objects that have clearly been learned
 BUSY = 0.6  # fraction of the processor time available to the threads
 
 
@@ -59,7 +60,8 @@ def judge(
     score, trivial : float
         Best validation score, and that of the best constant prediction.
     mean_ap : float or None
-        Of objects on validation images, if measured.
+        Of objects on validation images, if measured: of the weights and thresholds of the model. If it is clear, the
+        validation score does not count, which may be that of other weights.
     cpu_share : float or None
     fine_tuned : bool
         The encoder or the whole network started from pretrained weights: few steps can be enough.
@@ -72,7 +74,8 @@ def judge(
     >>> judge(steps=51, limited=True, **facts).kind
     'few_steps'
     """
-    useless = score < trivial + MIN_GAIN * (1 - trivial) or (mean_ap is not None and mean_ap < MIN_AP)
+    found = mean_ap is not None and mean_ap >= CLEAR_AP
+    useless = not found and (score < trivial + MIN_GAIN * (1 - trivial) or (mean_ap is not None and mean_ap < MIN_AP))
     few = steps < FEW_STEPS and not fine_tuned
     kind: Kind = "nothing_learned" if useless else "few_steps" if few else "useful"
     sentence = "" if kind == "useful" else _explain(kind, steps, planned_steps, few, cpu_share, limited)

@@ -63,6 +63,18 @@ def test_each_symmetry_is_found_on_square_images(symmetry: Symmetry) -> None:
     assert np.array_equal(found.symmetry.apply(wrong), spots(5, size)[1])
 
 
+def test_a_flip_is_more_plausible_than_a_shift_that_fits_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, columns = np.indices((56, 56))
+    cases = [reduced(*spots(seed, (56, 56))) for seed in range(14)]
+    disc = (rows - 27.5) ** 2 + (columns - 24) ** 2 < 49
+    noise = np.random.default_rng(0).normal(0, 4, disc.shape)
+    cases[3] = reduced(np.where(disc, 170.0, 60.0) + noise, disc[:, ::-1])  # 7 columns beside where it is
+    measured = measure_agreement(cases, [True] * len(cases))
+    assert find_misaligned(measured, invertible=False)[3].change == "symmetry"
+    monkeypatch.setattr(alignment, "_OF_FEW", 0.8)
+    assert find_misaligned(measured, invertible=False)[3].change == "shift", "control"
+
+
 def test_in_a_weak_set_the_image_must_show_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
     turn = Symmetry(2, mirrored=False)
     measured = agreement({5: turn.apply(spots(5)[1])})

@@ -42,6 +42,7 @@ _EXPLAINED, _TIMES, _BETTER, _AGREEING = 0.18, 3.0, 2.5, 0.25
 # the same if it explains so much more of the variance, which is weightier evidence than a multiple of little
 _MUCH_MORE, _MUCH_TIMES, _MUCH_BETTER, _MUCH_AGREEING = 0.25, 2.0, 1.7, 0.15
 _DISAGREEING = 0.6  # largest agreement with the set before such a change
+_OF_FEW = 1.2  # so many times better a shift must agree than a symmetry to be more plausible
 _SURE = 0.6  # gain at which a finding is certain
 
 
@@ -148,7 +149,12 @@ def _explained_change(agreement: Agreement, index: int) -> Alignment:
         if best >= own.own + gain:
             offset = rows * case.factor, columns * case.factor
             tried.append(replace(own, change="shift", offset=offset, best=best, confidence=0.5))
-    return max(tried[1:], key=lambda one: one.best, default=own)
+    return max(tried[1:], key=_plausibility, default=own)
+
+
+def _plausibility(one: Alignment) -> float:
+    """Return by what changes are compared: the best of thousands of shifts fits better by chance than one of a few."""
+    return one.best if one.change == "shift" else _OF_FEW * one.best
 
 
 def _least_gain(explained: float, before: float, usual: float) -> float | None:
@@ -236,7 +242,7 @@ def _best_change(agreement: Agreement, index: int, *, invertible: bool) -> Align
         tried.append(Alignment(own=own, change="shift", best=best, offset=offset))
     if invertible and len(targets) == 2:
         tried.append(Alignment(own=own, change="invert", best=score(np.stack([255 - targets[0], targets[1]]))))
-    chosen = max(tried, key=lambda one: one.best)
+    chosen = max(tried, key=_plausibility)
     # of a large and smooth mask any correlation may be large, also a negative one
     by_chance = chosen.best < _CHANCE * chance or own < -_OPPOSITE * chosen.best
     if chosen.change != "invert" and by_chance:

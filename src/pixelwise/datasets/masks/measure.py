@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import imagecodecs
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, Num, Shaped, UInt8
 
 from pixelwise.datasets.records import Colour
 from pixelwise.io.read import MaskImage
+from pixelwise.io.sample_values import checksum
 from pixelwise.labels.byte_histogram import byte_histogram
 from pixelwise.labels.run_components import find_components
 from pixelwise.labels.run_lengths import Runs, find_runs
@@ -162,8 +162,7 @@ def digest(array: Shaped[np.ndarray, "..."]) -> str:
     for first in range(0, len(words), len(_WEIGHTS)):
         some = words[first : first + len(_WEIGHTS)]
         total = (total * _FACTOR + int(np.dot(some, _WEIGHTS[: len(some)]))) % (1 << 64)
-    check = imagecodecs.deflate_crc32(content)  # pyright: ignore[reportArgumentType]  # takes any buffer
-    return f"{array.shape}{array.dtype}{check:x}{total:x}"
+    return f"{array.shape}{array.dtype}{checksum(content):x}{total:x}"
 
 
 def _packed(values: Num[np.ndarray, "height width *colours"]) -> Integer[np.ndarray, "height width"]:
