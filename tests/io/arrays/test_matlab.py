@@ -1,5 +1,8 @@
 """MAT files: arrays, structures, versions, and damaged or growing files."""
 
+import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import scipy.io
 from pixelwise.errors import BadImage
 from pixelwise.io.arrays import matlab
 from pixelwise.io.arrays.matlab import main_mask, open_mat
-from pixelwise.io.read import read_mask
+from pixelwise.io.read import probe, read_mask
 
 VALUES = np.arange(35, dtype=np.int32).reshape(5, 7)
 
@@ -54,3 +57,55 @@ def test_files_that_grow_beyond_the_limit_are_refused(tmp_path: Path, monkeypatc
     with pytest.raises(BadImage, match="at most"), open_mat(tmp_path / "a.mat"):
         pass
     assert len(zlib.compress(bytes(1 << 20))) < 2000
+
+
+def _nested(depth: int) -> bytes:
+    """Return a MAT file of a cell array in a cell array, and so on."""
+
+    def element(kind: int, data: bytes) -> bytes:
+        return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+    def array(kind: int, name: bytes, content: bytes) -> bytes:
+        head = element(6, struct.pack("<II", kind, 0)) + element(5, struct.pack("<ii", 1, 1)) + element(1, name)
+        return element(14, head + content)
+
+    content = array(9, b"", element(2, b"\1"))
+    for level in range(depth):
+        content = array(1, b"a" if level == depth - 1 else b"", content)
+    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + content
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_deeply_nested_cell_arrays(compressed: bool, tmp_path: Path) -> None:
+    """SciPy reads 5,000 levels by recursion in compiled code, which ends the process."""
+    path, content = tmp_path / "a.mat", _nested(5000)
+    if compressed:
+        packed = zlib.compress(content[128:])
+        content = content[:128] + struct.pack("<II", 15, len(packed)) + packed
+    path.write_bytes(content)
+    with pytest.raises(BadImage, match="nested"):
+        probe(path)
+    path.write_bytes(_nested(20))
+    with pytest.raises(BadImage, match="got none"):
+        probe(path)
+
+
+def test_control_without_the_check_deep_nesting_ends_the_process(tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(_nested(5000))
+    program = (
+        "import sys; from pathlib import Path; from pixelwise.io.arrays import matlab\n"
+        "from pixelwise.io.read import probe\nmatlab._check_containers = lambda *_: None\nprobe(Path(sys.argv[1]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.mat")], capture_output=True, check=False)
+    assert ended.returncode < 0
+    assert b"BadImage" not in ended.stderr
+
+
+def test_a_structure_that_lies_about_what_is_in_it(tmp_path: Path) -> None:
+    """A cell array of two arrays with one: the library would read what follows as the second."""
+    content = bytearray(_nested(3))
+    at = content.index(struct.pack("<ii", 1, 1))
+    struct.pack_into("<ii", content, at, 1, 2)
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(BadImage, match="nested"):
+        probe(tmp_path / "a.mat")

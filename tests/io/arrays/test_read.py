@@ -3,6 +3,7 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,6 +132,28 @@ def test_decompressed_arrays_do_not_stay_in_memory(tmp_path: Path, monkeypatch: 
         np.savez_compressed(tmp_path / f"{index}.npz", photo=photo())
         read_image(tmp_path / f"{index}.npz")
         assert sum(array.nbytes for array in npz._kept.values()) <= 2 * photo().nbytes
+
+
+@pytest.mark.parametrize(("side", "chunks"), [(20_000, (1, 1)), (40_000, None), (40_000, (1000, 1000))])
+def test_data_sets_of_more_than_the_file_holds(
+    tmp_path: Path, side: int, chunks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of 1,400 bytes that would be a picture of a billion pixels, or of 400 million chunks."""
+    from pixelwise.io.arrays import hdf5
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("image", (side, side), np.uint8, chunks=chunks, fillvalue=3)
+    with pytest.raises(BadImage, match="got none"):
+        probe(tmp_path / "a.h5")
+    for name in ("MAX_CHUNKS", "_ABSENT"):  # the control
+        monkeypatch.setattr(hdf5, name, 10**12)
+    assert probe(tmp_path / "a.h5").width == side
+
+
+def test_an_empty_mask_of_hdf5_may_be_absent(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("mask", (2000, 3000), np.uint8, chunks=(100, 100))
+    assert not read_mask(tmp_path / "a.h5").values.any()
 
 
 def test_what_leads_out_of_an_hdf5_file_is_not_followed(tmp_path: Path) -> None:

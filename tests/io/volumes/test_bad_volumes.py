@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import drawn_volumes as drawn
+from fuzz.mutations import limited
 from pixelwise.errors import BadImage, BadOption
 from pixelwise.io.read import read_image, read_mask
-from pixelwise.io.volumes import nifti
+from pixelwise.io.volumes import itk, nifti
 from pixelwise.io.volumes.volume import MAX_SAMPLES, check_volume
 from pixelwise.io.volumes.write import write_labels_like
 
@@ -87,6 +89,61 @@ def test_data_of_metaimage_in_other_folders(tmp_path: Path) -> None:
     path.write_text("\n".join([*lines, "ElementDataFile = /etc/passwd", ""]), encoding="utf-8")
     with pytest.raises(BadImage, match="same file or folder"):
         read_image(path)
+
+
+NRRD = "NRRD0004\n{}type: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n{}\n\n"
+META = "{}ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 4 4 4\nElementType = MET_UCHAR\n{}\n"
+HIDDEN = {  # headers that name a file elsewhere in ways that the library understands
+    "padded.nrrd": (NRRD, "# comment\n" * 200_000, "data file: {}"),
+    "spaces.nrrd": (NRRD, "", " data file: {}"),
+    "old.nrrd": (NRRD, "comment: a\r", "data file: {}"),
+    "padded.mha": (META, "Comment = a\n" * 200_000, "ElementDataFile = {}"),
+    "spaces.mha": (META, "", "  ElementDataFile = {}"),
+    "colon.mha": (META, "", "ElementDataFile : {}"),
+    "decoy.mha": (META, "Comment = a\nelementdatafile = LOCAL\n", "ElementDataFile = {}"),
+    "zero.mha": (META, "", "ElementDataFile\0x = {}\nElementDataFile = LOCAL"),
+    "long.nrrd": (NRRD, "# " + "x" * 100_000 + "\n", "data file: {}"),
+    "axes.mha": (META, "NDims = 1000000000\nndims = 3\n", "ElementDataFile = LOCAL"),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_headers_that_hide_where_the_data_are(tmp_path: Path, name: str) -> None:
+    form, first, last = HIDDEN[name]
+    (tmp_path / "secret").write_bytes(b"secret of 64 bytes".ljust(64))
+    (tmp_path / name).write_text(form.format(first, last.format(tmp_path / "secret")), encoding="utf-8")
+    with limited(), pytest.raises(BadImage, match=r"same file or folder|text header|axes"):
+        read_image(tmp_path / name)
+
+
+def test_control_without_the_check_the_hidden_data_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    form, first, last = HIDDEN["decoy.mha"]
+    (tmp_path / "secret").write_bytes(b"secret of 64 bytes".ljust(64))
+    (tmp_path / "a.mha").write_text(form.format(first, last.format(tmp_path / "secret")), encoding="utf-8")
+    monkeypatch.setattr(itk, "_check_text", lambda _: True)
+    assert sorted(read_image(tmp_path / "a.mha").pixels.tobytes()) == sorted(b"secret of 64 bytes".ljust(64))
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "last"), [("a.nrrd", NRRD, "data file: b"), ("a.mha", META, "ElementDataFile = b")]
+)
+def test_data_in_a_pipe_or_in_no_file(tmp_path: Path, name: str, form: str, last: str) -> None:
+    (tmp_path / name).write_text(form.format("", last), encoding="utf-8")
+    with pytest.raises(BadImage, match="a file `b` of data"):
+        read_image(tmp_path / name)
+    os.mkfifo(tmp_path / "b")
+    with pytest.raises(BadImage, match="a file `b` of data"):
+        read_image(tmp_path / name)
+    (tmp_path / "b").unlink()
+    (tmp_path / "b").write_bytes(bytes(range(64)))
+    assert read_image(tmp_path / name).pixels.size == 64
+
+
+def test_a_series_with_a_pipe(tmp_path: Path) -> None:
+    drawn.save_dicom(tmp_path / "series", drawn.draw()[0], drawn.OBLIQUE)
+    os.mkfifo(tmp_path / "series" / "slice_000a.dcm")
+    with pytest.raises(BadImage, match="pipe"):
+        read_image(tmp_path / "series")
 
 
 def test_a_nrrd_of_a_huge_size(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A link to another file, a virtual data set and external storage can name any fil
 are compound, variable-length and object types. Source: HDF5 user guide, "Groups" (links) and "Datasets" (storage).
 """
 
+import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from pixelwise.errors import BadImage, PixelwiseError, printable
 MAX_OBJECTS = 100_000  # groups and data sets of one file
 MAX_DEPTH = 16  # groups within one another
 MAX_CHUNK = 1 << 30  # bytes: a chunk is decompressed as a whole
+MAX_CHUNKS = 1_000_000  # of a data set: the library looks for each, also for those that are absent
+_ABSENT = 1 << 27  # bytes of a data set that may be absent from the file, and are then its fill value
+_RATIO = 1_100  # deflate shrinks data to a thousandth at most
 
 
 @contextmanager
@@ -79,10 +83,12 @@ def _collect(
 
 
 def _is_readable(data: "h5py.Dataset") -> bool:
-    """Return whether a data set has plain numbers, in this file."""
+    """Return whether a data set has plain numbers, in this file, and not far more of them than the file can hold."""
     if data.shape is None or data.dtype.kind not in "buif" or data.is_virtual or data.external:
         return False
-    size = data.dtype.itemsize
-    for side in data.chunks or ():
-        size *= side
-    return data.chunks is None or size <= MAX_CHUNK
+    if data.size * data.dtype.itemsize > max(_ABSENT, _RATIO * Path(data.file.filename).stat().st_size):
+        return False
+    if data.chunks is None:
+        return True
+    number = math.prod(-(-whole // side) for whole, side in zip(data.shape, data.chunks, strict=True))
+    return number <= MAX_CHUNKS and math.prod(data.chunks) * data.dtype.itemsize <= MAX_CHUNK

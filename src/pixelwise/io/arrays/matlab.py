@@ -5,6 +5,7 @@ version 7.3 is HDF5, whose axes are in reverse order. Functions and objects are 
 """
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Generator, Mapping
@@ -17,8 +18,10 @@ import numpy as np
 from pixelwise.errors import BadImage
 
 MAX_BYTES = 2 << 30  # of all arrays of a file, which are read as a whole
-MAX_DEPTH = 4  # structures within one another
-_COMPRESSED = 15  # miCOMPRESSED
+MAX_DEPTH = 4  # structures within one another, in which arrays are looked for
+MAX_NESTING = 64  # arrays within one another: SciPy reads them by recursion, which ends the process if it is deep
+_MATRIX, _COMPRESSED = 14, 15  # miMATRIX, miCOMPRESSED
+_CELL, _STRUCT, _OBJECT, _FUNCTION = 1, 2, 3, 16  # classes of arrays that contain arrays; those above contain one too
 _CHUNK = 1 << 20
 _HEADER = 128
 # what the mask is called in files with several arrays, the most telling name first
@@ -114,14 +117,14 @@ def _check_size(path: Path, head: bytes) -> None:
         file.seek(_HEADER)
         while len(tag := file.read(8)) == 8:
             kind, count = struct.unpack(f"{order}II", tag)
-            if kind != _COMPRESSED:
-                file.seek(count, 1)
-                total += count
-            else:
-                total += _decompressed(file, count, MAX_BYTES - total, path)
+            start = file.tell()
+            total += count if kind != _COMPRESSED else _decompressed(file, count, MAX_BYTES - total, path)
             if total > MAX_BYTES:
                 hint = "Save the images and masks as files of their own."
                 raise BadImage(f"at most {MAX_BYTES} bytes of arrays in a file", "more", hint, path)
+            file.seek(start)
+            _check_containers(file, kind, count, order, path)
+            file.seek(start + count)
 
 
 def _decompressed(file: Any, count: int, most: int, path: Path) -> int:
@@ -139,3 +142,56 @@ def _decompressed(file: Any, count: int, most: int, path: Path) -> int:
         hint = "The file is damaged; export it again."
         raise BadImage("a complete MAT file", "one that cannot be decompressed", hint, path) from error
     return size
+
+
+def _check_containers(file: Any, kind: int, count: int, order: str, path: Path) -> None:
+    """Check a cell array or a structure: what is in it, and in that, fills it exactly and is not nested too deeply."""
+    stream = zlib.decompressobj()
+    shift = 8 if kind == _COMPRESSED else 0  # its content has a tag of its own
+    start = file.read(min(count, _HEADER))
+    head = stream.decompress(start, 64) if shift else start
+    flags = struct.unpack_from(f"{order}I", head, shift + 8)[0] if len(head) >= shift + 12 else 0
+    if kind not in (_MATRIX, _COMPRESSED) or flags & 0xFF not in (_CELL, _STRUCT, _OBJECT):
+        return
+    content = start + file.read(count - len(start))
+    content = zlib.decompress(content) if shift else content
+    waiting = [(shift, len(content), 0)]
+    while waiting:
+        first, end, depth = waiting.pop()
+        inner = _inner_arrays(content, first, end, order) if depth <= MAX_NESTING else None
+        if inner is None:
+            hint = "Save the images and masks as plain arrays."
+            raise BadImage("a complete MAT file", "damaged or deeply nested cell arrays or structures", hint, path)
+        waiting += [(place, place + size, depth + 1) for place, size in inner]
+
+
+def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[int, int]] | None:
+    """Return the places and sizes of the arrays in an array; None if its elements do not fill it, or are too few."""
+    parts: list[tuple[int, int, int]] = []
+    while at < end:
+        if end - at < 8:
+            return None
+        kind, size = struct.unpack_from(f"{order}II", content, at)
+        if kind >> 16:  # a small element: size and type in four bytes
+            parts.append((kind & 0xFFFF, at + 4, kind >> 16))
+            at += 8
+        else:
+            parts.append((kind, at + 8, size))
+            at += 8 + size + -size % 8
+    inner = [(place, size) for kind, place, size in parts if kind == _MATRIX]
+    if not parts:
+        return []  # an empty array
+    if at != end or len(parts) < 3 or parts[0][0] != 6 or parts[0][2] != 8:
+        return None
+    kind = struct.unpack_from(f"{order}I", content, parts[0][1])[0] & 0xFF
+    if kind >= _FUNCTION:
+        return inner if len(inner) == 1 else None
+    if kind not in (_CELL, _STRUCT, _OBJECT):
+        return None if inner else []
+    count = math.prod(struct.unpack_from(f"{order}{parts[1][2] // 4}i", content, parts[1][1]))
+    before = {_CELL: 3, _STRUCT: 5, _OBJECT: 6}[kind]  # elements before the arrays
+    if kind != _CELL:  # an array for each field; their names have one length
+        if len(parts) < before or parts[before - 2][2] != 4:
+            return None
+        count *= parts[before - 1][2] // max(struct.unpack_from(f"{order}i", content, parts[before - 2][1])[0], 1)
+    return inner if len(inner) == len(parts) - before == count else None

@@ -23,7 +23,8 @@ from pixelwise.io.volumes.segments import Segment, segments_of
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
 
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
-_TEXT = 1 << 16  # bytes of a text header
+_TEXT = 1 << 20  # bytes of a text header: sequences have lines per frame
+_LINE = 1 << 16  # bytes of one of its lines
 _MAX_AXES = 5
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
@@ -155,27 +156,51 @@ def _reader(path: Path, kind: str) -> Any:
 
 def _check_text(path: Path) -> bool:
     """Check which file a text header names for the data; return whether it states directions."""
-    with path.open("rb") as file:
-        head = file.read(_TEXT)
-    text = re.split(rb"\r?\n\r?\n|ElementDataFile[^\n]*\n", head, maxsplit=1)[0] if head.startswith(b"NRRD") else head
-    named = re.search(rb"(?im)^(?:data ?file\s*:|ElementDataFile\s*=)[ \t]*([^\r\n]*)", text)
-    name = named[1].decode("utf-8", "replace").strip() if named else "LOCAL"
-    if name != "LOCAL" and (re.search(r"[/\\%]|^LIST", name) or name in ("", ".", "..")):
-        got = f"data in `{printable(name[:80])}`"
-        raise BadImage("the data in the same file or folder", got, "Save the volume in one file (.nrrd, .mha).", path)
+    text = _header_text(path)
+    names = re.findall(rb"(?im)^[ \t]*(?:data ?file[ \t]*:|ElementDataFile[ \t]*=)[ \t]*([^\n]*)", text)
+    hint = "Save the volume in one file (.nrrd, .mha)."
+    for name in (name.decode("utf-8", "replace").strip() for name in names):
+        if name == "LOCAL":
+            continue
+        if re.search(r"[/\\%]|^LIST", name) or name in ("", ".", ".."):
+            raise BadImage("the data in the same file or folder", f"data in `{printable(name[:80])}`", hint, path)
+        if not (path.parent / name).is_file():  # reading a pipe would wait for ever
+            raise BadImage(f"a file `{printable(name[:80])}` of data beside it", "none", hint, path)
     _check_numbers(path, text)
     return re.search(rb"(?im)^(?:space directions\s*:|(?:TransformMatrix|Orientation|Rotation)\s*=)", text) is not None
 
 
+def _header_text(path: Path) -> bytes:
+    """Return the text header of an NRRD or MetaImage file, with the line ends of Unix.
+
+    The library reads headers of any length, skips spaces before names, takes ":" for "=", and ignores names that it
+    does not know, such as those in other letters: what this module could overlook is refused.
+    """
+    with path.open("rb") as file:
+        head = file.read(_TEXT + 1)
+    lines = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if head.startswith(b"NRRD"):
+        text, end, _ = lines.partition(b"\n\n")
+        whole, single = bool(end) or len(head) <= _TEXT, True
+    else:
+        found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*$", head.replace(b"\r\n", b"\n"))
+        text = head.replace(b"\r\n", b"\n")[: found.end() if found else 0]
+        whole, single = found is not None, len(re.findall(rb"(?i)ElementDataFile", head)) == 1
+    if not whole or not single or b"\0" in text or max(map(len, text.split(b"\n"))) > _LINE:
+        got = "a header that is too long, incomplete or ambiguous"
+        raise BadImage(f"a text header of at most {_TEXT >> 10} kB", got, "Export the volume again.", path)
+    return text
+
+
 def _check_numbers(path: Path, text: bytes) -> None:
     """Check the numbers of a text header that decide on memory: how many axes there are, and how many bytes follow."""
-    axes = re.search(rb"(?im)^(?:dimension\s*:|NDims\s*=)\s*(\d+)", text)
-    if axes and not 2 <= int(axes[1]) <= _MAX_AXES:
-        raise BadImage(f"2 to {_MAX_AXES} axes", axes[1].decode(), "Save one volume per file.", path)
-    packed = re.search(rb"(?im)^CompressedDataSize\s*=\s*(\d+)", text)
-    if packed and int(packed[1]) > (stored := _stored_bytes(path)):
-        got = f"{int(packed[1])} compressed bytes in a file of {stored}"
-        raise BadImage("a complete MetaImage", got, "Download or export the file again.", path)
+    for axes in re.findall(rb"(?im)^[ \t]*(?:dimension|NDims)\s*[:=]\s*(\d+)", text):
+        if not 2 <= int(axes[:9]) <= _MAX_AXES:
+            raise BadImage(f"2 to {_MAX_AXES} axes", printable(axes[:20].decode()), "Save one volume per file.", path)
+    for packed in re.findall(rb"(?im)^[ \t]*CompressedDataSize\s*[:=]\s*(\d+)", text):
+        if int(packed[:20]) > (stored := _stored_bytes(path)):
+            got = f"{int(packed[:20])} compressed bytes in a file of {stored}"
+            raise BadImage("a complete MetaImage", got, "Download or export the file again.", path)
 
 
 def _stored_bytes(path: Path) -> int:
@@ -222,6 +247,9 @@ def _grid(path: Path, reader: Any, *, placed: bool) -> Grid:
 def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
     sitk = _sitk()
     for path in sorted(folder.iterdir()):  # the library opens every file of the folder
+        if not (path.is_file() or path.is_dir() or path.name.startswith(".")):
+            got = f"a pipe, device, socket or broken link, `{printable(path.name)}`"
+            raise BadImage("a folder of files", got, "Remove it.", folder)
         if path.is_file() and not path.name.startswith("."):
             check_lengths(path)
     with decoding(folder, "DICOM"):
