@@ -165,7 +165,7 @@ def without_ignored(original: Dataset, labels: np.ndarray, classes: Sequence[str
 
 def key_of(name: str, split: str, *, prefixed: bool = False) -> str:
     """Return a name as every format keeps it: without the split and folders."""
-    key = name.removeprefix(f"{split}/").replace("/", "_")
+    key = name.removeprefix(f"{split}/").removeprefix("city/").replace("/", "_")  # of Cityscapes
     return f"{split}_{key}" if prefixed else key
 
 

@@ -132,4 +132,5 @@ def _is_void(path: Path) -> bool:
         values = read_mask(path).values
     except BadImage:
         return False
-    return bool(np.all((values <= _VOID) | (values == IGNORED_TRAIN_ID)))
+    lowest = _VOID if path.stem.endswith(_KINDS[0]) else -1  # training ids are classes from 0 on
+    return bool(np.all((values.astype(np.int64) <= lowest) | (values == IGNORED_TRAIN_ID)))

@@ -10,6 +10,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
@@ -33,6 +34,7 @@ COLUMNS = {
     "split": ("split", "set", "subset", "partition", "part"),
     "group": ("group", "patient", "patient_id", "subject", "subject_id", "case_id", "video", "scene"),
 }  # fmt: skip
+_MOST = 0.8  # fraction of the images of a folder that a list names if its paths are those of another machine
 _PEEKED = 3  # rows that must name existing files for a list to be recognised
 
 
@@ -91,6 +93,11 @@ class _Files:
         self.root = root
         self._index: ImageIndex | None = None
 
+    @property
+    def count(self) -> int | None:
+        """The number of image files, if they had to be looked through."""
+        return None if self._index is None else len(self._index.files)
+
     def find(self, source: Path, name: str) -> Path | None:
         """Return the file that a list calls `name`: relative to the list, or with the longest matching end.
 
@@ -119,19 +126,17 @@ def _lists(files: _Files) -> list[Path]:
 
 
 def _is_list(files: _Files, path: Path) -> bool:
-    rows: list[_Row] = []
     try:
-        for row in _rows(path):
-            rows.append(row)
-            if len(rows) == _PEEKED:
-                break
+        rows = list(islice(_rows(path), _PEEKED))
     except (BadDataset, csv.Error):
         return False
     masked = [row for row in rows if row.mask]
     if not masked or not all(is_image(Path(name)) for row in masked for name in (row.image, row.mask)):
         return False
     pairs = [(files.find(path, row.image), files.find(path, row.mask)) for row in masked]
-    return all(image is not None and mask is not None and image != mask for image, mask in pairs)
+    if not all(image is not None and mask is not None and image != mask for image, mask in pairs):
+        return False
+    return files.count is None or 2 * sum(1 for _ in _rows(path)) >= _MOST * files.count
 
 
 def _rows(path: Path) -> Iterator[_Row]:
