@@ -274,3 +274,16 @@ def test_a_missing_or_impossible_spacing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match="near the spacing of the model"):
         model.predict(volume, spacing=(1000.0, 1000.0, 1000.0))
     assert any("The spacing is unknown" in text for text in model.predict_pixels(volume[None]).warnings)
+
+
+@pytest.mark.parametrize(("dimensions", "size"), [(3, (1, 16, 12)), (2, (16, 1))], ids=["slice", "column"])
+def test_flips_of_an_axis_with_one_sample(tmp_path: Path, dimensions: int, size: tuple[int, ...]) -> None:
+    """NumPy keeps the negative stride of such an axis, which PyTorch refuses."""
+    strides = {"strides": ((1, 2, 2), (1, 2, 2))} if dimensions == 3 else {}
+    write_model(tmp_path / "m.safetensors", make_recipe(dimensions=dimensions, **strides))
+    pixels = np.random.default_rng(0).normal(size=size).astype(np.float32)
+    masks = [
+        load_model_for_prediction(tmp_path / "m.safetensors", tta=tta, runtime="torch").predict(pixels)
+        for tta in (1, 8)
+    ]
+    assert masks[0].shape == masks[1].shape == size

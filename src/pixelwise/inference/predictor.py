@@ -417,8 +417,14 @@ class Predictor:
     def _predict(self, stack: np.ndarray, runtime: Runtime) -> Float[np.ndarray, "tiles classes *size"]:
         total: np.ndarray | None = None
         for symmetry in self.symmetries:
-            logits = symmetry.invert(runtime(np.ascontiguousarray(symmetry.apply(stack))))
+            logits = symmetry.invert(runtime(_contiguous(symmetry.apply(stack))))
             total = logits if total is None else total + logits
         if total is None:
             raise ValueError("symmetries must not be empty")
         return total if len(self.symmetries) == 1 else total / len(self.symmetries)
+
+
+def _contiguous(stack: Num[np.ndarray, "*shape"]) -> Num[np.ndarray, "*shape"]:
+    """Return an array in C order without negative strides: NumPy keeps that of a flipped axis of one sample."""
+    array = np.ascontiguousarray(stack)
+    return array if min(array.strides) >= 0 else array.copy()
