@@ -136,6 +136,7 @@ def test_an_array_computes_a_job_and_a_lost_node_costs_its_units(cluster: Cluste
     assert {of for _, of in places} == {4}
     assert cluster.lose("n2") > 0
     wait_until(lambda: job.sealed, 300)
+    wait_until(lambda: not list(job.out.rglob("*.part")), 60)  # others end a claim that they had begun
     check_complete(job, range(60))
     assert len(attempts(job)) > 60, "something was lost"
     time.sleep(1)

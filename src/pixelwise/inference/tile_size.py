@@ -12,7 +12,7 @@ from pixelwise.inference.memory import MIB, tile_budget
 from pixelwise.inference.predictor import CORE_STEP
 
 MIN_CORE, MAX_CORE = 512, 2048  # side of the valid region of a tile
-MEMORY = 800 * MIB  # of the activations of a tile; about a third of a GiB more is the process and its queues
+MEMORY = 600 * MIB  # of the activations of a tile, so that the process, with blocks that it keeps, takes 1.1 GB at most
 _FILE_TILES = (256, 128, 64, 32, 16)  # sides of tiles in files
 
 
