@@ -35,9 +35,11 @@ class Server:
         self.origin = self.link.partition("/open/")[0]
         self.token = self.process.stderr.readline().rpartition(" ")[2].strip()
 
-    def get(self, path: str) -> Any:
-        """Return an answer as JSON."""
-        request = urllib.request.Request(self.origin + path, headers={"Authorization": f"Bearer {self.token}"})
+    def get(self, path: str, body: Any = None) -> Any:
+        """Return an answer as JSON; with a body, that of a POST."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.origin + path, content, headers)
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return json.loads(answer.read())
 

@@ -78,6 +78,28 @@ def test_a_stroke_by_finger_lands_where_it_is_drawn(page: Any, server: Server) -
     page.tap("[data-tool=pan]")
 
 
+def test_a_second_finger_neither_ends_nor_bends_a_stroke(page: Any, server: Server) -> None:
+    page.tap("[data-tool=brush]")
+    view, image = state_of(page)["view"], state_of(page)["image"]
+    before = len(server.get(f"/api/images/{image}/marks"))
+    box = page.locator("[data-testid=canvas]").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+    first = [{"x": x + 10 * step, "y": y, "id": 1} for step in range(4)]
+    second = {"x": x, "y": y + 150, "id": 2}
+    both, later = [("touchStart", [first[1], second]), ("touchMove", [first[2], second])], [("touchMove", [first[3]])]
+    steps = [("touchStart", first[:1]), ("touchMove", [first[1]]), *both, ("touchMove", [first[2]]), *later]
+    for kind, points in [*steps, ("touchEnd", [])]:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    until(page, lambda state: state["marks"] == before + 1 and state["waiting"] == 0)
+    marks = server.get(f"/api/images/{image}/marks")[before:]
+    drawn = np.array(marks[0]["points"])
+    row = (y - box["y"] - view["y"]) / view["scale"]
+    assert np.abs(drawn[:, 1] - row).max() <= 1 / view["scale"]
+    assert abs(drawn[-1, 0] - drawn[0, 0] - 30 / view["scale"]) <= 1 / view["scale"]
+    page.tap("[data-tool=pan]")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(page: Any, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)

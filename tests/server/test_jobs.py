@@ -118,9 +118,11 @@ def test_stop_and_continue(tmp_path: Path) -> None:
         jobs.stop(job.id)
         return [*states, (await until(jobs, job.id, "stopped", "failed", "done")).state]
 
-    states, _ = with_jobs(tmp_path / "p", use)
+    states, events = with_jobs(tmp_path / "p", use)
     assert states[:2] == ["stopping", "stopped"]
     assert states[2] == "stopped"
+    revisions = [event["job"]["revision"] for event in events if event["kind"] == "job"]
+    assert revisions == sorted(set(revisions)), "each change has a larger number, so that a page can order them"
 
 
 def test_a_failure_says_why(tmp_path: Path) -> None:

@@ -39,8 +39,6 @@ class Job:
         "train", "export", "report", "check" or "fix".
     command : tuple of str
         The words after `pixelwise`.
-    resumed : bool
-        Its run was started before and continues.
     folder : str
         The run, or the folder of the exported file.
     started : float
@@ -51,6 +49,10 @@ class Job:
     state : str
     message : str
         Why it failed or stopped.
+    resumed : bool
+        Its run was started before and continues.
+    revision : int
+        Grows with every change: of two descriptions of a job, that with the larger one is newer.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Job:
     state: State = "running"
     message: str = ""
     resumed: bool = False
+    revision: int = 0
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -79,7 +82,7 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a page may know."""
-        names = ("id", "kind", "started", "seconds", "state", "message")
+        names = ("id", "kind", "started", "seconds", "state", "message", "revision")
         return {**{name: getattr(self, name) for name in names}, "command": as_text(*self.words)}
 
 
@@ -175,6 +178,10 @@ class Jobs:
             job = self._update(replace(job, state="stopping"))
         return job
 
+    def last_snapshot(self, job_id: str) -> int:
+        """Return the step of the newest snapshot that was announced; -1 if there is none."""
+        return self._announced.get(job_id, (-1.0, -1))[1]
+
     def log_path(self, job: Job) -> Path:
         """Return the file with the output of a job."""
         return self._folder / f"{job.id}.log"
@@ -264,6 +271,7 @@ class Jobs:
         return (folder / "summary.json").is_file() if job.kind == "train" else any(folder.glob("*"))
 
     def _update(self, job: Job) -> Job:
+        job = replace(job, revision=job.revision + 1)
         self._save(job)
         self._project.events.add("job", job=job.to_json())
         return job

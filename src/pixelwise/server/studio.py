@@ -96,7 +96,7 @@ class Studio:
             "colours": project.colours,
             "images": images,
             "models": list(self.service.models),
-            "jobs": [job.to_json() for job in self.jobs.jobs.values()],
+            "jobs": [{**job.to_json(), "snapshot": self.jobs.last_snapshot(job.id)} for job in self.jobs.jobs.values()],
             "trainable": self._training_data is not None,
             "check": self.checks.to_json(),
         }

@@ -1,5 +1,7 @@
 // Requests to the server, and its events.
 
+const RECONNECT = 2000; // ms
+
 export class RequestFailed extends Error {
   constructor(status, body) {
     super(body.message || `The server answered ${status}.`);
@@ -8,23 +10,50 @@ export class RequestFailed extends Error {
   }
 }
 
+// Status 0: there is no answer.
+async function send(path, options) {
+  const answer = await fetch(path, { credentials: "same-origin", ...options }).catch(() => {
+    throw new RequestFailed(0, { message: "The server does not answer." });
+  });
+  if (!answer.ok) throw new RequestFailed(answer.status, await answer.json().catch(() => ({})));
+  return answer;
+}
+
 export async function request(method, path, body, type) {
   const headers = body === undefined ? {} : { "Content-Type": type || "application/json" };
   const content = body === undefined || type ? body : JSON.stringify(body);
-  const answer = await fetch(path, { method, headers, body: content, credentials: "same-origin" });
-  const value = answer.status === 204 ? null : await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new RequestFailed(answer.status, value);
-  return value;
+  const answer = await send(path, { method, headers, body: content });
+  return answer.status === 204 ? null : answer.json();
 }
+
+export const picture = async (path) => (await send(path)).blob();
 
 export const get = (path) => request("GET", path);
 export const post = (path, body) => request("POST", path, body === undefined ? {} : body);
 
-// The browser reconnects by itself and names the last event it saw; `after` is where the state ends.
-export function follow(after, onEvent) {
-  const source = new EventSource(`/api/events?after=${after}`);
-  source.onmessage = (message) => onEvent(JSON.parse(message.data));
-  return source;
+// Whether a failed request may succeed later.
+export const isPassing = (error) => error instanceof RequestFailed && (error.status === 0 || error.status === 429 || error.status >= 500);
+
+// An answer and the event of the same change come over two connections, in any order.
+export const isOutdated = (job, known) => Boolean(known) && job.revision < known.revision;
+
+// Every event after one, once and in order. The browser reconnects by itself when a connection is lost, but not after an
+// answer that is no stream, such as that of a server that is stopping: then this does.
+export function follow(after, onEvent, onConnection) {
+  let last = after;
+  const connect = () => {
+    const source = new EventSource(`/api/events?after=${last}`);
+    source.onopen = () => onConnection(true);
+    source.onmessage = (message) => {
+      last = Number(message.lastEventId);
+      onEvent(JSON.parse(message.data));
+    };
+    source.onerror = () => {
+      onConnection(false);
+      if (source.readyState === EventSource.CLOSED) setTimeout(connect, RECONNECT);
+    };
+  };
+  connect();
 }
 
 const TYPES = { png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", tif: "image/tiff", tiff: "image/tiff", bmp: "image/bmp", webp: "image/webp" };

@@ -3,6 +3,7 @@
 import { Checks } from "./checks.js";
 import { describe, readDropped, refusal } from "./drop.js";
 import { follow, get, post, upload } from "./api.js";
+import { Downloads } from "./downloads.js";
 import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
 import { ObjectTable } from "./objects.js";
@@ -11,28 +12,34 @@ import { Thumbnails } from "./thumbnails.js";
 import { Training } from "./training.js";
 import { Viewer } from "./viewer.js";
 
+const NO_MODEL = "There is no model yet: train one, or start pixelwise serve MODEL.";
 const $ = (id) => document.getElementById(id);
 const state = { images: [], models: [], classes: [], colours: [], messages: [] };
 let image = null;
 let result = null;
 let shown = null; // the image whose view is open
-let refused = []; // sentences about dropped files that were not taken
-let dropNote = ""; // what became of the last drop
+let [opening, wanted] = [0, null]; // number of the last wish for another image, and its id
+const refused = new Set(); // sentences about dropped files that were not taken
+let [progress, dropNote] = ["", ""]; // which file is being sent, and what became of the last drop
+let [adding, connected] = [Promise.resolve(), true];
 
 function announce(text) { $("announcement").textContent = text; }
 
-function report(error) {
-  announce(error.message);
-  $("sentence").textContent = error.message;
+// Say something that everybody should notice; it stays until there is something else, or until it is closed.
+function say(text) {
+  announce(text);
+  $("notice").hidden = !text;
+  $("notice").querySelector("span").textContent = text;
 }
 
-const viewer = new Viewer($("viewer"));
+function report(error) { say(error.message); }
+
+const viewer = new Viewer($("viewer"), () => say("A part of the image could not be loaded; it is asked for again."));
 const layers = new Layers(viewer, Object.fromEntries(
   ["labels", "compared", "layer", "opacity", "threshold", "outlines", "swipe", "compare"].map((id) => [id, $(id)])), report);
-const marks = new Marks($("marks"), viewer, announce, (action, points, key) => {
-  if (!result) throw new Error("Predict the image first: corrections need a result.");
-  return post(`/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}`, { action, points, key });
-});
+const marks = new Marks($("marks"), viewer, announce, say,
+  () => (result ? `/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}` : ""));
+const downloads = new Downloads(say);
 const table = new ObjectTable($("objects"), (row, fly) => {
   marks.cross = null; // the cross is in the middle of the view, where the object will be
   const select = () => layers.select(result && result.task === "instance" ? row.id : 0);
@@ -44,6 +51,7 @@ const table = new ObjectTable($("objects"), (row, fly) => {
   }
   if (!fly) { select(); return; }
   planes.find(row).then((box) => {
+    if (table.chosen !== row) return;
     select();
     viewer.flyTo(box);
     announce(`${result.task === "instance" ? `Object ${row.id}` : `Class ${result.classes[row.class]}`}, ${row.area} voxels.`);
@@ -71,7 +79,7 @@ const thumbnails = new Thumbnails({ list: $("thumbnails"), order: $("order"), em
 window.studioState = () => ({
   image: shown, result: result && result.model, objects: table.rows.length, layer: $("layer").value,
   compared: layers.compared.source && layers.compared.source.id[1], marks: marks.active().length, waiting: marks.waiting.length,
-  tiles: layers.labels.tiles.size, coloured: layers.labels.coloured, place: image && image.place, loaded: [...layers.labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
+  connected, tiles: layers.labels.tiles.size, coloured: layers.labels.coloured, place: image && image.place, loaded: [...layers.labels.tiles.values()].every((tile) => tile.raw), view: viewer.transform(), tool: marks.tool,
 });
 window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
 
@@ -82,13 +90,14 @@ function options(select, values) {
 }
 
 function showState() {
-  $("sentence").textContent = `${state.sentence} ${dropNote}`.trim();
+  $("sentence").textContent = progress || `${state.sentence} ${dropNote}`.trim();
   $("messages").replaceChildren(...[...refused, ...state.messages, ...state.problems.map((one) => `${one.file}: ${one.text}`)].slice(0, 200).map((text) => {
     const item = document.createElement("li");
     item.textContent = text;
     return item;
   }));
   options($("model"), state.models.map((name) => [name, name]));
+  $("empty").textContent = state.understood ? "Drop images here, or choose Add images." : state.sentence;
   options($("class"), state.classes.map((name, index) => [index, `${index} ${name}`]));
   marks.colours = state.colours;
   if (!$("class").dataset.chosen) $("class").value = Math.min(1, state.classes.length - 1);
@@ -96,25 +105,38 @@ function showState() {
   checks.update(state.check, state.problems);
   $("source").querySelector("[value=folder]").disabled = !state.trainable;
   if (!$("source").dataset.chosen) $("source").value = state.trainable ? "folder" : "marks";
+  training.show();
   showThumbnails();
 }
 
-function showThumbnails() { thumbnails.show(state.images, image && image.id); }
+function showThumbnails() { thumbnails.show(state.images, wanted); }
 
+// Of two wishes in a row the second one is kept, in whatever order they are answered.
 async function open(id) {
-  const about = await get(`/api/images/${id}`);
+  const own = ++opening;
+  wanted = id;
+  showThumbnails();
+  const about = await get(`/api/images/${id}`).catch((error) => {
+    if (own === opening) wanted = image && image.id;
+    showThumbnails();
+    throw error;
+  });
+  if (own !== opening) return;
   image = planes.open(about);
-  training.setUpright(Boolean(about.volume && about.volume.planes.axial.upright));
+  training.setVolume(about.volume);
   [result, shown] = [null, null];
   setToolsEnabled(!image.volume);
   [$("low").value, $("high").value, $("gamma").value] = ["", "", 1];
   [$("low").placeholder, $("high").placeholder] = about.range[0].map((value) => Math.round(value));
-  await Promise.all([viewer.open(image, {}), marks.load(id, about.marked)]);
-  if (image.id === id) shown = id;
-  const newest = [...state.models].reverse().find((name) => about.results.some((one) => one.model === name));
-  if (newest) $("model").value = newest;
-  showResult(about.results.find((one) => one.model === newest) || null);
-  if (!newest && about.labelled) $("layer").value = "truth";
+  await Promise.all([viewer.open(image, {}), marks.load(id, about.marked).catch(report)]);
+  if (own !== opening) return;
+  shown = id;
+  if (!result) { // else it was predicted meanwhile
+    const newest = [...state.models].reverse().find((name) => about.results.some((one) => one.model === name));
+    if (newest) $("model").value = newest;
+    showResult(about.results.find((one) => one.model === newest) || null);
+    if (!newest && about.labelled) $("layer").value = "truth";
+  }
   layers.show(image, result, state);
   showThumbnails();
   announce(about.volume ? `${about.name}, a volume of ${about.volume.shape.join(" by ")} voxels.` : `${about.name}, ${about.width} by ${about.height} pixels.`);
@@ -144,20 +166,24 @@ function setToolsEnabled(enabled) {
   document.querySelectorAll("[data-take=corrected], [data-take=geojson]").forEach((one) => { one.parentElement.hidden = !enabled; });
 }
 
+function showCommand(text) {
+  [$("command").textContent, $("command").parentElement.hidden] = [text, !text];
+}
+
 function showResult(found) {
   result = found;
-  $("command").textContent = found ? found.command : "";
+  showCommand(found ? found.command : "");
   const kind = found && image.volume && found.task !== "instance" ? ["class", "classes"] : ["object", "objects"];
-  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.join(" ")}` : "";
+  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.join(" ")}`
+    : state.models.length ? "Not predicted yet." : NO_MODEL;
   for (const link of document.querySelectorAll("[data-take]")) {
     if (found) link.href = `/api/images/${image.id}/take/${link.dataset.take}?model=${encodeURIComponent(found.model)}`;
     else link.removeAttribute("href");
   }
   if (found) {
     if ($("layer").value === "truth" || $("layer").value === "none") $("layer").value = "result";
-    const own = image.id;
-    get(`/api/images/${own}/objects?model=${encodeURIComponent(found.model)}`)
-      .then((rows) => { if (image.id === own) table.show(rows, found.classes, Boolean(image.volume)); }).catch(report);
+    get(`/api/images/${image.id}/objects?model=${encodeURIComponent(found.model)}`)
+      .then((rows) => { if (result === found) table.show(rows, found.classes, Boolean(image.volume)); }).catch(report);
   } else {
     table.show([], []);
   }
@@ -165,19 +191,19 @@ function showResult(found) {
 }
 
 async function predict() {
-  if (!image || !state.models.length) return;
+  if (!image || !state.models.length) { if (image) say(NO_MODEL); return; }
   $("predict").disabled = true;
   $("count").textContent = "Predicting ...";
   announce("Predicting ...");
-  const { id } = image;
+  const [{ id }, model] = [image, $("model").value];
   try {
-    const found = await post(`/api/images/${id}/result?model=${encodeURIComponent($("model").value)}`);
+    const found = await post(`/api/images/${id}/result?model=${encodeURIComponent(model)}`);
     const own = state.images.find((one) => one.id === id);
     if (own && !own.results.includes(found.model)) own.results.push(found.model);
     if (own) Object.assign(own, { uncertainty: found.uncertainty, score: found.score });
-    if (image.id === id) showResult(found);
+    if (image.id === id && $("model").value === model) showResult(found);
     announce(`${found.objects} objects found.`);
-  } catch (error) { if (image.id === id) $("count").textContent = ""; report(error); } finally { $("predict").disabled = false; }
+  } catch (error) { if (image.id === id) showResult(result); report(error); } finally { $("predict").disabled = false; }
 }
 
 // One after the other, so that the page stays quick; a click in between stops it.
@@ -187,24 +213,30 @@ async function predictAll() {
   const model = $("model").value;
   const images = state.images.filter((one) => !one.results.includes(model));
   button.dataset.running = "yes";
-  try {
-    for (const [index, one] of images.entries()) {
-      if (!button.dataset.running) break;
-      button.textContent = `Stop (${index + 1} of ${images.length})`;
+  const failed = [];
+  for (const [index, one] of images.entries()) {
+    if (!button.dataset.running) break;
+    button.textContent = `Stop (${index + 1} of ${images.length})`;
+    try {
       const found = await post(`/api/images/${one.id}/result?model=${encodeURIComponent(model)}`);
-      if (image && image.id === one.id) showResult(found);
+      if (image && image.id === one.id && $("model").value === model) showResult(found);
+    } catch (error) {
+      if (error.status !== 422) { report(error); break; }
+      failed.push(`${one.name}: ${error.message}`); // the image, not the server: the others can be predicted
     }
-  } catch (error) { report(error); } finally {
-    delete button.dataset.running;
-    button.textContent = "Predict all";
-    await reload().catch(report);
   }
+  delete button.dataset.running;
+  button.textContent = "Predict all";
+  if (failed.length) say(`${failed.length} of ${images.length} images could not be predicted. ${failed[0]}`);
+  await reload().catch(report);
 }
 
 async function useful() {
-  if (!image || !result) { announce("Predict the image first."); return; }
-  const { box } = await get(`/api/images/${image.id}/useful?model=${encodeURIComponent(result.model)}`);
-  if (!box) { announce("No place is left: everything unsure is marked."); return; }
+  const found = result;
+  if (!image || !found) { say(state.models.length ? "Predict the image first." : NO_MODEL); return; }
+  const { box } = await get(`/api/images/${image.id}/useful?model=${encodeURIComponent(found.model)}`);
+  if (result !== found) return;
+  if (!box) { say("No place is left: everything unsure is marked."); return; }
   marks.cross = null;
   viewer.flyTo(box);
   announce(`Place at ${box[1]}, ${box[0]}.`);
@@ -212,11 +244,12 @@ async function useful() {
 
 async function addFiles(dropped) {
   let [first, added] = [null, 0];
-  [refused, dropNote] = [[], ""];
+  const unread = [...(dropped.unread || [])];
   for (const [index, file] of dropped.files.entries()) {
     try {
       const count = dropped.files.length > 1 ? ` (${index + 1} of ${dropped.files.length})` : "";
-      $("sentence").textContent = `Sending ${file.name}${count} ...`;
+      progress = `Sending ${file.name}${count} ...`;
+      $("sentence").textContent = progress;
       if (refusal(file)) throw new Error(refusal(file));
       const one = await upload(file);
       if (!state.images.some((known) => known.id === one.id)) {
@@ -224,60 +257,79 @@ async function addFiles(dropped) {
       }
       first = first || one.id;
       added += 1;
-    } catch (error) { refused.push(`${file.name}: ${error.message}`); }
+    } catch (error) { unread.push(`${file.name}: ${error.message}`); }
   }
-  dropNote = describe(dropped, added, refused);
+  unread.forEach((text) => refused.add(text));
+  [progress, dropNote] = ["", describe(dropped, added, unread)];
   await reload();
   if (dropNote) announce(dropNote);
   if (!first) return;
   await open(first);
-  if (state.models.length) await predict();
+  if (state.models.length && image.id === first) await predict();
 }
 
-async function reload() {
-  Object.assign(state, await get("/api/state"));
-  showState();
-  for (const job of state.jobs) {
-    training.take(job);
-    checks.take(job);
-  }
-  return state.event;
+// One drop after the other: each has its own sentence.
+function add(dropped) {
+  adding = adding.then(() => addFiles(dropped)).catch(report).finally(() => { progress = ""; });
+}
+
+// One request at a time. What happens while it is answered may be missing in the answer: then there is another one.
+let [reloading, outdated] = [null, false];
+
+function reload() {
+  outdated = true;
+  reloading = reloading || load();
+  return reloading;
+}
+
+async function load() {
+  try {
+    while (outdated) {
+      outdated = false;
+      const fresh = await get("/api/state");
+      if (state.understood && !fresh.understood) fresh.images = state.images; // a server that was started again reads them
+      Object.assign(state, fresh);
+      showState();
+      state.jobs.forEach(takeJob);
+    }
+    return state.event;
+  } finally { reloading = null; }
 }
 
 async function make(kind) {
-  const model = $("model").value;
-  const path = `/api/models/${encodeURIComponent(model)}/take/${kind}`;
-  try {
-    const job = await post("/api/jobs", { kind: kind === "onnx" ? "export" : "report", model });
-    $("command").textContent = job.command;
-    announce("It is being made; the download starts when it is ready.");
-    pending.set(job.id, path);
-  } catch (error) { report(error); }
+  const job = await downloads.make(kind, $("model").value);
+  if (job) showCommand(job.command);
 }
-
-const pending = new Map();
 
 function takeJob(job) {
   training.take(job);
-  if (checks.take(job)) reload().catch(report);
-  if (!pending.has(job.id) || job.state === "running") return;
-  const path = pending.get(job.id);
-  pending.delete(job.id);
-  if (job.state === "done") {
-    const link = document.createElement("a");
-    link.href = path;
-    link.click();
-  } else report(new Error(job.message));
+  downloads.take(job);
+  return checks.take(job);
+}
+
+function onConnection(now) {
+  if (now === connected) return;
+  connected = now;
+  if (!now) { get("/api/state").catch((error) => { if (!connected) report(error); }); return; }
+  say("");
+  viewer.retry().catch(report);
+  thumbnails.retry();
+  reload().catch(report);
 }
 
 function onEvent(event) {
+  outdated = true;
   switch (event.kind) {
-    case "job": takeJob(event.job); break;
+    case "job": if (takeJob(event.job)) reload().catch(report); break;
     case "metrics": training.addRow(event.job, event.row); break;
     case "snapshot": training.addSnapshot(event.job, event.step); break;
     case "mark":
-      state.images.forEach((one) => { if (one.id === event.image) one.marked = true; });
-      if (image && event.image === image.id) marks.update().catch(report);
+      for (const one of state.images) {
+        if (one.id !== event.image || one.marked) continue;
+        one.marked = true;
+        showThumbnails();
+      }
+      if (marks.isNew(event)) marks.update().catch(report);
       break;
     case "model":
       reload().then(() => { $("model").value = event.name; announce("The new model can be used now."); return predict(); }).catch(report);
@@ -290,7 +342,7 @@ function onEvent(event) {
 }
 
 function setTool(tool) {
-  if (image && image.volume && tool !== "pan") { announce("Volumes cannot be marked here: paint their masks in another program."); return; }
+  if (image && image.volume && tool !== "pan") { say("Volumes cannot be marked here: paint their masks in another program."); return; }
   marks.setTool(tool);
   for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
   announce(`Tool: ${tool}.`);
@@ -353,7 +405,11 @@ $("predict").addEventListener("click", predict);
 $("predict-all").addEventListener("click", () => predictAll());
 $("useful").addEventListener("click", () => useful().catch(report));
 $("model").addEventListener("change", () => {
-  if (image) get(`/api/images/${image.id}`).then((about) => showResult(about.results.find((one) => one.model === $("model").value) || null)).catch(report);
+  if (!image) return;
+  const own = image.id;
+  get(`/api/images/${own}`).then((about) => {
+    if (image.id === own) showResult(about.results.find((one) => one.model === $("model").value) || null);
+  }).catch(report);
 });
 for (const id of ["low", "high", "gamma"]) {
   $(id).addEventListener("change", () => {
@@ -364,20 +420,25 @@ for (const id of ["low", "high", "gamma"]) {
 $("show-help").addEventListener("click", () => $("help").showModal());
 $("copy").addEventListener("click", () => navigator.clipboard.writeText($("command").textContent).then(() => announce("Copied.")).catch(report));
 $("open-file").addEventListener("click", () => $("file").click());
-$("file").addEventListener("change", () => addFiles({ files: [...$("file").files] }).catch(report));
+$("file").addEventListener("change", () => {
+  add({ files: [...$("file").files] });
+  $("file").value = ""; // the same file can be chosen again
+});
+$("notice").querySelector("button").addEventListener("click", () => say(""));
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  readDropped(event.dataTransfer).then(addFiles).catch(report);
+  readDropped(event.dataTransfer).then(add).catch(report);
 });
 viewer.osd.addHandler("canvas-click", (event) => {
-  if (!event.quick || !image || !result || marks.tool !== "pan") return;
+  if (!event.quick || !image || !result || marks.tool !== "pan" || !viewer.transform()) return;
+  const found = result;
   const [x, y] = viewer.toImage(event.position.x, event.position.y).map(Math.floor);
   if (result.task === "instance" || image.volume) {
     get(`/api/images/${image.id}/at?${new URLSearchParams({ row: y, column: x, model: result.model, ...image.place })}`)
-      .then(({ id }) => { if (id) table.selectId(id); }).catch(report);
+      .then(({ id }) => { if (id && result === found) table.selectId(id); }).catch(report);
   } else {
     const row = table.rows.find((one) => one.box[0] <= y && y < one.box[2] && one.box[1] <= x && x < one.box[3]);
     if (row) table.selectId(row.id);
@@ -385,7 +446,6 @@ viewer.osd.addHandler("canvas-click", (event) => {
 });
 
 try {
-  const after = await reload();
-  follow(after, onEvent);
+  follow(await reload(), onEvent, onConnection);
   await openFirst();
 } catch (error) { report(error); }

@@ -1,68 +1,75 @@
 // Marks: strokes, polygons and corrected objects as vectors in pixels of the image, drawn over the view and sent to the
 // server. A correction is a line over objects; the server answers with a mark that holds their outlines.
-// A mark is kept when the server has acknowledged it; until then it is tried again.
+// A mark is kept when the server has acknowledged it; until then it is tried again, also while other images are shown.
 
 import { get, post } from "./api.js";
 
 const UNKNOWN = -1;
 const CORRECTIONS = ["accept", "delete", "merge", "split", "frame"];
 const REFUSED = [400, 404, 409, 413, 422]; // answers that say something about the mark itself
+const PASSING = [0, 401, 403, 429, 503, 507]; // answers after which a correction may succeed
+const AGAIN = 1000; // ms
 const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
 
 function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
 
 export class Marks {
-  // `correct(action, points, key)` sends a correction
-  constructor(canvas, viewer, announce, correct) {
-    this.canvas = canvas;
-    this.viewer = viewer;
-    this.announce = announce;
-    this.correct = correct;
+  // `announce` is for who hears the page, `say` for everybody; `correction()` is the path of a correction of what is
+  // shown, "" without a result
+  constructor(canvas, viewer, announce, say, correction) {
+    Object.assign(this, { canvas, viewer, announce, say, correction });
     this.tool = "pan";
     this.radius = 6;
     this.classIndex = 1;
     this.colours = [[0, 0, 0], [230, 159, 0]];
-    this.marks = [];
-    this.waiting = [];
+    this.shown = null; // { id, marks, known }: an image, its marks, and how many of the server's are among them
+    this.waiting = []; // { image, path, mark }
     this.current = null;
+    this.pointer = null;
     this.tail = null;
     this.cross = null;
     this.lineStart = null;
-    this.imageId = null;
     this.sending = null;
     viewer.onChange(() => this.draw());
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     for (const event of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(event, () => this.end());
+      canvas.addEventListener(event, (one) => { if (one.pointerId === this.pointer) this.end(); });
     }
     window.addEventListener("blur", () => this.end());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("dblclick", () => this.closePolygon());
   }
 
-  // `marked`: whether there are marks to load
-  async load(imageId, marked = true) {
+  get marks() { return this.shown ? this.shown.marks : []; }
+
+  // Show the marks of an image; `marked`: whether the server has some. It can be painted on at once.
+  async load(id, marked = true) {
     this.end();
-    this.polygon = null;
-    await this.flush();
-    this.imageId = imageId;
-    this.marks = [];
-    this.cross = null;
-    const marks = marked ? await get(`/api/images/${imageId}/marks`) : [];
-    if (this.imageId === imageId) this.marks = marks;
+    this.polygon = this.lineStart = this.cross = null;
+    const waiting = this.waiting.filter((one) => one.image.id === id);
+    this.shown = waiting.length ? waiting[0].image : { id, marks: [], known: 0 };
     this.draw();
+    if (marked) await this.update();
   }
 
-  // Marks that another page made.
+  // Whether an event is about a mark of the shown image that is not here yet.
+  isNew({ image, id }) { return Boolean(this.shown) && this.shown.id === image && id > this.shown.known; }
+
+  // Get the marks that the server has and this page has not: those of other pages, corrections, and all at the start.
   async update() {
-    if (!this.imageId || this.waiting.length) return;
-    const id = this.imageId;
-    const known = this.marks.reduce((most, mark) => Math.max(most, mark.id || 0), 0);
-    const news = await get(`/api/images/${id}/marks?after=${known}`);
-    if (id !== this.imageId) return;
-    const keys = new Set(this.marks.map((mark) => mark.key));
-    this.marks.push(...news.filter((mark) => !mark.key || !keys.has(mark.key)));
+    const image = this.shown;
+    if (!image) return;
+    const found = await get(`/api/images/${image.id}/marks?after=${image.known}`);
+    const byId = new Map(image.marks.map((one) => [one.id, one]));
+    const byKey = new Map(image.marks.filter((one) => one.key).map((one) => [one.key, one]));
+    for (const mark of found) {
+      const own = byId.get(mark.id) || byKey.get(mark.key);
+      if (own) own.id = mark.id;
+      else image.marks.push(mark);
+      image.known = Math.max(image.known, mark.id);
+    }
+    image.marks.sort((a, b) => (a.id || Infinity) - (b.id || Infinity) || 0);
     this.draw();
   }
 
@@ -83,7 +90,7 @@ export class Marks {
   }
 
   begin(event) {
-    if (!this.imageId || event.button !== 0 || !this.viewer.transform()) return;
+    if (!this.shown || this.current || event.button !== 0 || !this.viewer.transform()) return;
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
     const point = this.point(event);
@@ -94,6 +101,7 @@ export class Marks {
       return;
     }
     this.canvas.setPointerCapture(event.pointerId);
+    this.pointer = event.pointerId; // a second finger draws no line of its own
     this.current = this.stroke([point]);
     this.draw();
   }
@@ -105,7 +113,7 @@ export class Marks {
   }
 
   move(event) {
-    if (!this.current) return;
+    if (!this.current || event.pointerId !== this.pointer || !this.viewer.transform()) return;
     const scale = this.viewer.transform().scale;
     const step = Math.max(0.5 / scale, this.current.radius / 16 || 0);
     const between = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
@@ -121,23 +129,21 @@ export class Marks {
 
   end() {
     const { current: stroke, tail } = this;
-    [this.current, this.tail] = [null, null];
+    [this.current, this.tail, this.pointer] = [null, null, null];
     if (stroke && tail) stroke.points.push(tail);
     if (!stroke) return;
     if (stroke.kind === "correction") this.sendCorrection(stroke);
     else this.add(stroke);
   }
 
-  // The mark comes with the events of the server.
+  // The server makes the mark, from the result that is shown now.
   async sendCorrection({ action, points }) {
-    const ends = action === "frame" ? [points[0], points[points.length - 1]] : points;
+    const path = this.correction();
     this.draw();
+    if (!path) { this.say("Predict the image first: corrections need a result."); return; }
+    const ends = action === "frame" ? [points[0], points[points.length - 1]] : points;
+    this.waiting.push({ image: this.shown, path, mark: { action, points: ends, key: newKey() } });
     await this.flush();
-    try {
-      await this.correct(action, ends, newKey());
-      await this.update();
-      this.announce(`Done: ${action}.`);
-    } catch (error) { this.announce(error.message); }
   }
 
   closePolygon() {
@@ -149,7 +155,7 @@ export class Marks {
 
   dab() {
     if (this.tool === "polygon") { this.closePolygon(); return; }
-    if (this.tool === "pan" || !this.imageId) return;
+    if (this.tool === "pan" || !this.shown || !this.viewer.transform()) return;
     if (["merge", "split", "frame"].includes(this.tool)) { this.dabLine(); return; }
     const stroke = this.stroke([this.crossAt()]);
     if (stroke.kind === "correction") this.sendCorrection(stroke);
@@ -177,6 +183,7 @@ export class Marks {
   }
 
   moveCross(x, y) {
+    if (!this.viewer.transform()) return;
     const [left, top] = this.crossAt();
     const scale = this.viewer.transform().scale;
     this.cross = [left + x / scale, top + y / scale];
@@ -184,68 +191,81 @@ export class Marks {
     this.draw();
   }
 
-  active() {
+  active(marks = this.marks) {
     const undone = new Set();
-    for (let index = this.marks.length - 1; index >= 0; index--) {
-      const mark = this.marks[index];
+    for (let index = marks.length - 1; index >= 0; index--) {
+      const mark = marks[index];
       if (mark.kind === "undo" && !undone.has(mark.id)) undone.add(mark.of);
     }
-    return this.marks.filter((mark) => mark.kind !== "undo" && !(mark.id && undone.has(mark.id)));
+    return marks.filter((mark) => mark.kind !== "undo" && !(mark.id && undone.has(mark.id)));
   }
 
+  // Of the image that is shown now, also if another one is shown once everything is sent.
   async undo() {
+    const image = this.shown;
     await this.flush();
-    const shapes = this.active();
-    if (!shapes.length) { this.announce("Nothing to undo."); return; }
-    await this.add({ kind: "undo", of: shapes[shapes.length - 1].id });
+    const last = image && this.active(image.marks).at(-1);
+    if (!last) { this.say("Nothing to undo."); return; }
+    await this.add({ kind: "undo", of: last.id }, image);
     this.announce("Undone.");
   }
 
   async redo() {
+    const image = this.shown;
     await this.flush();
-    const last = this.marks[this.marks.length - 1];
-    if (!last || last.kind !== "undo") { this.announce("Nothing to redo."); return; }
-    const undone = new Set(this.marks.filter((mark) => mark.kind === "undo").map((mark) => mark.of));
-    const open = this.marks.filter((mark) => mark.kind === "undo" && !undone.has(mark.id) && this.marks[mark.of - 1].kind !== "undo");
-    if (!open.length) { this.announce("Nothing to redo."); return; }
-    await this.add({ kind: "undo", of: open[open.length - 1].id });
+    const marks = image ? image.marks : [];
+    const undos = marks.filter((mark) => mark.kind === "undo");
+    const [undone, numbers] = [new Set(undos.map((mark) => mark.of)), new Set(undos.map((mark) => mark.id))];
+    const last = undos.filter((mark) => !undone.has(mark.id) && !numbers.has(mark.of)).at(-1);
+    if (!last || marks.at(-1).kind !== "undo") { this.say("Nothing to redo."); return; }
+    await this.add({ kind: "undo", of: last.id }, image);
     this.announce("Done again.");
   }
 
-  add(mark) {
+  add(mark, image = this.shown) {
     mark.key = newKey();
-    this.marks.push(mark);
-    this.waiting.push({ imageId: this.imageId, mark });
+    image.marks.push(mark);
+    this.waiting.push({ image, path: `/api/images/${image.id}/marks`, mark });
     this.draw();
     return this.flush();
   }
 
   // Send what waits, one after the other; the key makes a second try harmless.
   flush() {
-    if (!this.sending) this.sending = this.send().finally(() => { this.sending = null; });
-    return this.sending;
+    if (!this.sending && this.waiting.length) this.sending = this.send();
+    return this.sending || Promise.resolve();
   }
 
   async send() {
+    let failed = false;
     while (this.waiting.length) {
-      const { imageId, mark } = this.waiting[0];
+      const { image, path, mark } = this.waiting[0];
       try {
-        mark.id = (await post(`/api/images/${imageId}/marks`, { ...mark, id: undefined })).id;
+        const { id } = await post(path, { ...mark, id: undefined });
         this.waiting.shift();
+        if (mark.action) this.acknowledge(image, mark.action);
+        else mark.id = id;
+        if (id === image.known + 1 && !mark.action) image.known = id;
       } catch (error) {
-        if (REFUSED.includes(error.status)) {
+        if (mark.action ? !PASSING.includes(error.status) : REFUSED.includes(error.status)) {
           this.waiting.shift();
-          this.marks = this.marks.filter((other) => other !== mark);
-          this.announce(error.message);
+          image.marks = image.marks.filter((other) => other !== mark);
+          this.say(error.message);
           this.draw();
         } else {
-          const asked = [401, 403].includes(error.status);
-          this.announce(asked ? "The server asks for its link: open it in this browser; the mark is kept until then."
-            : "The server does not answer; the mark is sent again.");
-          await new Promise((resolve) => { setTimeout(resolve, 1000); });
+          if (!failed) this.say(`The last marks are not saved yet; they are kept here and sent again. ${error.message}`);
+          failed = true;
+          await new Promise((resolve) => { setTimeout(resolve, AGAIN); });
         }
       }
     }
+    this.sending = null;
+    if (failed) this.say("All marks are saved.");
+  }
+
+  acknowledge(image, action) {
+    this.announce(`Done: ${action}.`);
+    if (image === this.shown) this.update().catch((error) => this.say(error.message));
   }
 
   wheel(event) {

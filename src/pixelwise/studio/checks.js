@@ -1,6 +1,6 @@
 // What `doctor` finds in the folder: at the thumbnails, in a list that opens the images, and a corrected copy.
 
-import { post } from "./api.js";
+import { isOutdated, post } from "./api.js";
 
 const ACTIVE = ["running", "stopping"];
 
@@ -11,27 +11,36 @@ export class Checks {
     this.check = { possible: false, findings: [], more: 0 };
     this.problems = [];
     this.jobs = new Map();
+    this.error = "";
     elements.check.addEventListener("click", () => this.start("check"));
     elements.fix.addEventListener("click", () => this.start("fix"));
   }
 
   async start(kind) {
+    this.error = "";
     try {
       this.take(await post("/api/jobs", { kind }));
       this.announce(kind === "check" ? "Checking images and masks." : "Writing a corrected copy.");
     } catch (error) {
       if (error.status === 409 && error.body.id) this.take(error.body);
-      else this.say(error.message);
+      else this.fail(error.message);
     }
+  }
+
+  // It stays until the next start, whatever else happens.
+  fail(message) {
+    this.error = message;
+    this.announce(message);
+    this.show();
   }
 
   // Returns whether a check or a corrected copy has just been finished.
   take(job) {
     if (!["check", "fix"].includes(job.kind)) return false;
     const before = this.jobs.get(job.kind);
+    if (before && (job.id < before.id || (job.id === before.id && isOutdated(job, before)))) return false;
     this.jobs.set(job.kind, job);
     this.show();
-    if (job.state === "failed") this.say(job.message);
     return Boolean(before) && ACTIVE.includes(before.state) && job.state === "done";
   }
 
@@ -55,20 +64,20 @@ export class Checks {
     elements.check.disabled = elements.fix.disabled = running;
     elements.fix.hidden = !check.fixable;
     elements.command.textContent = check.command || "";
-    this.say(this.sentence(running));
+    elements.text.textContent = this.sentence(running);
     elements.list.replaceChildren(...check.findings.map((one) => this.item(one)));
   }
 
   sentence(running) {
     const { check } = this;
     if (running) return "Working ...";
+    const last = [...this.jobs.values()].sort((a, b) => Number(b.id) - Number(a.id))[0];
+    if (this.error || last?.state === "failed") return this.error || last.message;
     if (!check.checked) return "";
     const count = check.findings.length + check.more;
     const found = count ? `${count} ${count === 1 ? "finding" : "findings"}.` : "No faults were found.";
     return check.copy ? `${found} Training uses the corrected copy.` : found;
   }
-
-  say(text) { this.elements.text.textContent = text; }
 
   item(finding) {
     const item = document.createElement("li");

@@ -14,7 +14,7 @@ export function readDropped(transfer) {
 
 // Folders of masks are left out and named: they are used of a folder on the command line.
 async function collect(dropped) {
-  const found = { files: [], folders: 0, masks: [], more: false };
+  const found = { files: [], folders: 0, masks: [], unread: [], more: false };
   for (const { file, entry } of dropped) {
     if (entry && entry.isDirectory) {
       found.folders += 1;
@@ -28,10 +28,17 @@ async function walk(folder, found) {
   for (const entry of await entriesOf(folder)) {
     if (HIDDEN.test(entry.name)) continue;
     if (found.files.length >= MOST) { found.more = true; return; }
-    if (!entry.isDirectory) found.files.push(await new Promise((resolve, reject) => { entry.file(resolve, reject); }));
+    if (!entry.isDirectory) await take(entry, found);
     else if (MASKS.test(entry.name)) found.masks.push(entry.name);
     else await walk(entry, found);
   }
+}
+
+// A file that cannot be read does not keep the others from being taken.
+async function take(entry, found) {
+  try {
+    found.files.push(await new Promise((resolve, reject) => { entry.file(resolve, reject); }));
+  } catch (error) { found.unread.push(`${entry.name}: ${error.message}`); }
 }
 
 async function entriesOf(folder) {

@@ -1,9 +1,12 @@
 // Labels over the image: tiles hold a number and a confidence per pixel, and are coloured here. Colours, opacity,
 // threshold and swipe change without a request.
 
+import { isPassing, picture } from "./api.js";
+
 const TILE = 512;
 const KEPT = 96;
 const SURE = 255;
+const AGAIN = 2000; // ms until a tile that failed is asked for again
 
 // A colour for each object: hues far apart for neighbouring numbers, none of them near black.
 function objectColour(number) {
@@ -20,9 +23,10 @@ function encoded(tile) {
 }
 
 export class Labels {
-  // `side` of the swipe: right of it, or left of it, where nothing is shown without a swipe
-  constructor(canvas, viewer, side = "right") {
+  // `report(error)`: a tile cannot be had; `side` of the swipe: right of it, or left of it, where nothing is shown without a swipe
+  constructor(canvas, viewer, report, side = "right") {
     this.canvas = canvas;
+    this.report = report;
     this.side = side;
     this.viewer = viewer;
     this.tiles = new Map();
@@ -98,7 +102,7 @@ export class Labels {
     if (!tile) {
       tile = { raw: null, picture: null };
       this.tiles.set(key, tile);
-      this.load(tile, this.source, level, column, row);
+      this.load(key, tile, this.source.url(level, column, row));
     } else {
       this.tiles.delete(key);
       this.tiles.set(key, tile);
@@ -108,13 +112,17 @@ export class Labels {
     return tile.picture;
   }
 
-  async load(tile, source, level, column, row) {
-    const answer = await fetch(source.url(level, column, row));
-    if (!answer.ok) return;
-    const bitmap = await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-    tile.raw = encoded(bitmap);
-    bitmap.close();
-    if (this.source === source) this.draw();
+  async load(key, tile, url) {
+    const isWanted = () => this.tiles.get(key) === tile;
+    try {
+      const bitmap = await createImageBitmap(await picture(url), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+      tile.raw = encoded(bitmap);
+      bitmap.close();
+      if (isWanted()) this.draw();
+    } catch (error) {
+      if (isPassing(error)) setTimeout(() => { if (isWanted()) { this.tiles.delete(key); this.draw(); } }, AGAIN);
+      else if (isWanted()) this.report(error);
+    }
   }
 
   colour(raw) {

@@ -7,8 +7,8 @@ export class Layers {
   // `elements` are the canvases and the controls; `report(error)` says what went wrong
   constructor(viewer, elements, report) {
     Object.assign(this, { elements, report, image: null, result: null, project: { models: [], task: "", colours: [] } });
-    this.labels = new Labels(elements.labels, viewer);
-    this.compared = new Labels(elements.compared, viewer, "left");
+    this.labels = new Labels(elements.labels, viewer, report);
+    this.compared = new Labels(elements.compared, viewer, report, "left");
     this.both = [this.labels, this.compared];
     const { opacity, threshold, outlines, swipe, compare, layer } = elements;
     opacity.addEventListener("input", () => this.set({ opacity: Number(opacity.value) / 100 }));
@@ -74,6 +74,7 @@ export class Layers {
     if (!image || !chosen) { this.compared.show(null); return; }
     if (chosen === "truth") { this.compared.show(this.truthSource()); return; }
     const model = chosen.slice("model ".length);
+    if (this.compared.source && this.compared.source.id[1] !== model) this.compared.show(null);
     post(`/api/images/${image.id}/result?model=${encodeURIComponent(model)}`).then((found) => {
       if (this.image === image && this.elements.compare.value === chosen) this.compared.show(this.resultSource(found));
     }).catch(this.report);

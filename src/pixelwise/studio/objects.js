@@ -55,6 +55,8 @@ export class ObjectTable {
     this.draw();
   }
 
+  get chosen() { return this.rows[this.selected]; }
+
   key(event) {
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
     if (!step || !this.rows.length) return;

@@ -67,8 +67,8 @@ export class Planes {
   async find(row) {
     this.at.axial = row.slice;
     this.plane = "axial";
-    await this.changed();
     const { stored: [rows, columns], height, width, upright } = this.own;
+    await this.changed();
     const [top, left, bottom, right] = row.box;
     const [first, last] = upright ? [rows - bottom, rows - top] : [top, bottom];
     return [(first * height) / rows, (left * width) / columns, (last * height) / rows, (right * width) / columns];

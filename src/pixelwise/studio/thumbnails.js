@@ -9,7 +9,7 @@ const RANK = { worst: (one) => one.score ?? 2, unsure: (one) => -(one.uncertaint
 export class Thumbnails {
   // `found(id)`: what is wrong with an image, in words; `open(id)` shows it
   constructor({ list, order, empty }, found, open) {
-    Object.assign(this, { list, order, empty, found, open, images: [], current: null, loading: false });
+    Object.assign(this, { list, order, empty, found, open, images: [], current: null, loading: false, unread: new Set() });
     order.addEventListener("change", () => this.show(this.images, this.current));
   }
 
@@ -22,6 +22,21 @@ export class Thumbnails {
   fill(picture) {
     picture.src = picture.dataset.src;
     delete picture.dataset.src;
+  }
+
+  mark(id, picture, unread) {
+    picture.classList.toggle("unread", unread);
+    if (unread === this.unread.has(id)) return;
+    if (unread) this.unread.add(id);
+    else this.unread.delete(id);
+    this.show(this.images, this.current);
+  }
+
+  // Ask again for those that failed, once the server answers again.
+  retry() {
+    for (const picture of this.list.querySelectorAll("img[src]")) {
+      if (picture.complete && !picture.naturalWidth) picture.src = picture.getAttribute("src");
+    }
   }
 
   chosen() {
@@ -39,7 +54,8 @@ export class Thumbnails {
       const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
         Number.isFinite(one.score) && `score ${one.score.toFixed(2)}`].filter(Boolean).join(", ");
       item.querySelector("span").textContent = notes ? `${one.name} (${notes})` : one.name;
-      item.querySelector(".findings").textContent = [...new Set(this.found(one.id))].join(", ");
+      const found = this.unread.has(one.id) ? ["cannot be read", ...this.found(one.id)] : this.found(one.id);
+      item.querySelector(".findings").textContent = [...new Set(found)].join(", ");
       item.querySelector("button").setAttribute("aria-current", String(one.id === current));
       return item;
     }));
@@ -54,6 +70,8 @@ export class Thumbnails {
     const picture = document.createElement("img");
     picture.loading = "lazy";
     picture.alt = "";
+    picture.addEventListener("error", () => this.mark(one.id, picture, true));
+    picture.addEventListener("load", () => this.mark(one.id, picture, false));
     picture.dataset.src = `/tiles/${one.id}/thumbnail.jpg`;
     if (this.loading) this.fill(picture);
     const findings = document.createElement("span");

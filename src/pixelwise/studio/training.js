@@ -1,14 +1,17 @@
 // Training: start, watch, stop, continue, compare with the last round. The server tells what happens; this only shows it.
 
-import { get, post, request } from "./api.js";
+import { get, isOutdated, post, request } from "./api.js";
 
 const ACTIVE = ["running", "stopping"];
+const MASKS = "Volumes are learned from masks: start pixelwise serve with a folder that has some.";
+const PAINT = "Paint some objects, and some background with class 0; then train on these marks.";
 
 export class Training {
   constructor(elements, announce) {
     this.elements = elements;
     this.announce = announce;
     this.job = null;
+    this.hint = PAINT;
     this.jobs = new Map();
     this.rows = new Map();
     elements.train.addEventListener("click", () => this.start());
@@ -25,12 +28,7 @@ export class Training {
       const seconds = Math.round(60 * Number(minutes.value));
       this.take(await post("/api/jobs", { kind: "train", source: source.value, seconds, fresh: !goOn.checked }));
       this.announce("Training started.");
-    } catch (error) {
-      if (error.status === 409 && error.body.id) this.take(error.body);
-      else this.fail(error);
-    } finally {
-      this.show();
-    }
+    } catch (error) { this.fail(error); } finally { this.show(); }
   }
 
   async stop() {
@@ -41,18 +39,22 @@ export class Training {
     try { this.take(await post(`/api/jobs/${this.job.id}/resume`)); } catch (error) { this.fail(error); }
   }
 
+  // A server where a training runs already answers with it.
   fail(error) {
+    if (error.status === 409 && error.body.id) { this.take(error.body); return; }
     this.error = error.message;
     this.announce(error.message);
     this.show();
   }
 
   take(job) {
-    if (job.kind !== "train") return;
+    if (job.kind !== "train" || isOutdated(job, this.jobs.get(job.id))) return;
     this.jobs.set(job.id, job);
     if (this.job && Number(job.id) < Number(this.job.id)) return;
+    if (!this.job || this.job.id !== job.id) this.elements.snapshots.hidden = true; // they are those of another training
     this.error = "";
     this.job = job;
+    if (job.snapshot >= 0) this.addSnapshot(job.id, job.snapshot);
     queueMicrotask(() => this.loadShown()); // of many jobs that are announced at once, only the shown ones are asked for
     this.show();
   }
@@ -95,7 +97,10 @@ export class Training {
   }
 
   // Slices of volumes are stored with the back of a body, or its feet, first, and drawn with them at the bottom.
-  setUpright(upright) { this.elements.snapshots.classList.toggle("upright", upright); }
+  setVolume(volume) {
+    this.elements.snapshots.classList.toggle("upright", Boolean(volume && volume.planes.axial.upright));
+    this.hint = volume ? MASKS : PAINT;
+  }
 
   show() {
     const { job, elements } = this;
@@ -105,7 +110,7 @@ export class Training {
     elements.stop.disabled = active && job.state === "stopping";
     elements.resume.hidden = !job || !["stopped", "failed"].includes(job.state);
     elements.goOn.disabled = elements.source.value !== "marks";
-    elements.text.textContent = this.error || (job ? this.sentence(job) : "");
+    elements.text.textContent = this.error || (job ? this.sentence(job) : elements.source.value === "marks" ? this.hint : "");
     elements.command.textContent = job ? job.command : "";
     this.drawCurves();
   }

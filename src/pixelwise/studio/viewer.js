@@ -2,11 +2,16 @@
 
 const PATIENCE = 5000; // ms after which what is loaded of an image is shown
 const DROPPED = Symbol("dropped");
+const ABORTED = "Image load aborted."; // what OpenSeadragon says of a tile that is not wanted any more
+const [AGAIN, SELDOM] = [2000, 60000]; // ms until failed tiles are asked for again: at first, and at last
 
 export class Viewer {
-  constructor(element) {
+  // `onFailure()`: a part of the image cannot be had yet
+  constructor(element, onFailure) {
     this.element = element;
     this.image = null;
+    this.again = AGAIN;
+    this.retrying = null;
     this.listeners = [];
     this.contrast = {};
     this.opened = Promise.resolve();
@@ -31,7 +36,21 @@ export class Viewer {
     for (const event of ["update-viewport", "open", "resize", "animation", "animation-finish"]) {
       this.osd.addHandler(event, () => this.changed());
     }
+    this.osd.addHandler("tile-load-failed", ({ message }) => {
+      if (message === ABORTED || this.retrying) return;
+      if (this.again === AGAIN) onFailure();
+      this.retrying = setTimeout(() => this.retry(), this.again);
+      this.again = Math.min(SELDOM, 2 * this.again);
+    });
     new ResizeObserver(() => this.changed()).observe(element);
+  }
+
+  // Ask again for tiles that failed, which OpenSeadragon never does by itself.
+  retry() {
+    if (!this.retrying) return Promise.resolve();
+    clearTimeout(this.retrying);
+    this.retrying = null;
+    return this.replace(this.image);
   }
 
   onChange(listener) { this.listeners.push(listener); }
@@ -45,6 +64,9 @@ export class Viewer {
     this.image = image;
     this.contrast = contrast;
     this.wanted = false;
+    this.again = AGAIN;
+    clearTimeout(this.retrying);
+    this.retrying = null;
     this.drop();
     this.opened = new Promise((resolve) => {
       this.osd.addOnceHandler("open", () => { this.changed(); resolve(); });
