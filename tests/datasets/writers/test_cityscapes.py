@@ -49,3 +49,14 @@ def test_other_classes_and_objects_are_refused(tmp_path: Path) -> None:
     cells = load_dataset(drawn.pairs(tmp_path / "cells", draw=drawn.objects))
     with pytest.raises(BadDataset, match="objects"):
         write_cityscapes(LabelledSet(dataset=cells), tmp_path / "out")
+
+
+def test_a_test_split_of_low_training_ids_is_no_void(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for seed in range(3):
+            drawn.save(
+                tmp_path / f"leftImg8bit/{split}/ulm/{split}{seed}_leftImg8bit.png", drawn.image(seed, (32, 40, 3))
+            )
+            path = tmp_path / f"gtFine/{split}/ulm/{split}{seed}_gtFine_labelTrainIds.png"
+            drawn.save(path, drawn.mask(seed, value=1))
+    assert len(load_dataset(tmp_path, allow_duplicates=True).splits["test"]) == 3
