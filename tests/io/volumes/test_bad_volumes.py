@@ -139,6 +139,17 @@ def test_data_in_a_pipe_or_in_no_file(tmp_path: Path, name: str, form: str, last
     assert read_image(tmp_path / name).pixels.size == 64
 
 
+def test_metaimage_of_a_billion_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = META.format("", "ElementNumberOfChannels = {}\nElementDataFile = LOCAL")
+    (tmp_path / "a.mha").write_text(form.format(10**9), encoding="utf-8")
+    with pytest.raises(BadImage, match="channels; got 1000000000"):
+        read_image(tmp_path / "a.mha")
+    (tmp_path / "a.mha").write_text(form.format(70_000), encoding="utf-8")
+    monkeypatch.setattr(itk, "_MAX_CHANNELS", 10**9)  # the control
+    with pytest.raises(BadImage, match="complete"):
+        read_image(tmp_path / "a.mha")
+
+
 def test_a_series_with_a_pipe(tmp_path: Path) -> None:
     drawn.save_dicom(tmp_path / "series", drawn.draw()[0], drawn.OBLIQUE)
     os.mkfifo(tmp_path / "series" / "slice_000a.dcm")

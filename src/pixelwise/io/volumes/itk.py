@@ -26,6 +26,7 @@ _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMIma
 _TEXT = 1 << 20  # bytes of a text header: sequences have lines per frame
 _LINE = 1 << 16  # bytes of one of its lines
 _MAX_AXES = 5
+_MAX_CHANNELS = 65_536
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
 _ONE_SERIES = "Give the folder of one series, or save it as NIfTI first."
@@ -218,6 +219,8 @@ def _sizes(path: Path, reader: Any) -> tuple[int, tuple[int, int, int], int, str
     if len(further) + (components > 1) > 1:
         got = f"{' x '.join(str(side) for side in sides)} with {components} values each"
         raise BadImage("three axes and one of channels", got, "Save one volume per time.", path)
+    if components > _MAX_CHANNELS:  # the type of a sample is found with an image of one voxel
+        raise BadImage(f"at most {_MAX_CHANNELS} channels", f"{components}", "Save fewer channels.", path)
     with decoding(path, "volume"):
         image = sitk.Image([1] * len(sides), reader.GetPixelIDValue(), components)
         dtype = np.asarray(sitk.GetArrayViewFromImage(image)).dtype
