@@ -36,7 +36,7 @@ from pixelwise.workflow.train import train
 
 SHARE = 0.05  # of the objects that are wrong, and of the ranking that is looked at
 OVERLAP = 0.25  # intersection over union of two boxes that are the same place
-Box = tuple[int, int, int, int]
+Box = tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ FOR_PILLOW = [{"exif": EXIF}, {"icc_profile": bytes(200)}, {"xmp": b"<x/>"}]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-@pytest.mark.parametrize("options", [*PLAIN, *FOR_PILLOW], ids=str)
+@pytest.mark.parametrize("options", [*PLAIN, *FOR_PILLOW], ids=" ".join)
 def test_the_header_is_that_of_pillow(mode: str, options: dict[str, Any]) -> None:
     file = BytesIO()
     photo().convert(mode).save(file, "JPEG", **options)

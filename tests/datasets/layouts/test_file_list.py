@@ -38,7 +38,9 @@ def test_files_are_found_by_the_end_of_their_path(tmp_path: Path, image_path: st
     dataset = load_dataset(write(tmp_path, rows_with(image_path, mask_path)))
     assert dataset.format == "list of files"
     for case in dataset.cases:
-        assert np.array_equal(dataset.read(case).labels > 0, mask(int(case.name.removeprefix("img"))) > 0)
+        labels = dataset.read(case).labels
+        assert labels is not None
+        assert np.array_equal(labels > 0, mask(int(case.name.removeprefix("img"))) > 0)
 
 
 def test_a_list_of_other_files_is_no_list(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def _leaks(images: Sequence[GroupedImage], groups: Sequence[str], copies: Copies
         return []
     what = list[str]()
     if recognised and torn:
-        what.append(f"{pluralise(len(torn), 'group')} ({_list(list(torn))})")
+        what.append(f"{pluralise(len(torn), 'group')} ({list_first(list(torn), _SHOWN)})")
     if copies.near_across:
         pairs = [f"{images[one].name} ~ {images[other].name}" for one, other in copies.near_across]
         what.append(f"{pluralise(len(pairs), 'pair')} of nearly equal images ({list_first(pairs, _SHOWN)})")
