@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pixelwise.geometry.layer_graph import LayerSpec
 from pixelwise.geometry.sizes import derive_geometry
 from pixelwise.io.read import read_mask
+from pixelwise.labels.targets import IGNORE
 from pixelwise.networks.architectures import build
 from pixelwise.networks.blocks import Head
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
@@ -85,6 +86,27 @@ def test_no_more_pixels_than_the_time_allows(tmp_path: Path, rng: np.random.Gene
     (cut,) = look([piece("large", 400, rng)], tmp_path, 10_000)._images
     assert cut.target.shape == (100, 100)
     assert cut.pixels.shape == (1, 100, 100)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (399, 0), (150, 390), (20, 210)], ids=str)
+def test_few_pixels_show_what_is_scored(tmp_path: Path, place: tuple[int, int]) -> None:
+    """On a slow machine a corner of one image is left, and objects are in the middle of none."""
+    scale = Scale(np.array([1 / 64]), np.array([127.5]))
+    empty = TrainingImage("empty", np.zeros((1, 400, 400), np.uint8), np.zeros((400, 400), np.uint8), scale)
+    target = np.zeros((400, 400), np.uint8)
+    target[place] = 1
+    shown = TrainingImage("shown", 255 * target[None], target, scale)
+    marked = np.full((400, 400), IGNORE, np.uint8)
+    marked[:50, :50] = 0
+    unmarked = replace(empty, name="unmarked", target=marked)
+    validation = look([empty, unmarked, shown, empty], tmp_path, 10_000)
+    (chosen,) = validation._images
+    assert chosen.name == "shown"
+    assert chosen.target.shape == (100, 100)
+    assert chosen.target.sum() == 1
+    assert validation.score(Threshold(1.0)) == 1.0
+    (chosen,) = look([empty, unmarked], tmp_path, 10_000)._images
+    assert chosen.name == "empty", "control: nothing is scored"
 
 
 def test_snapshots_show_one_patch(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -68,7 +68,7 @@ class Validation:
         self._first, self._scored = first, classes if scored is None else scored
         self._classes, self._geometry, self._device = classes, geometry, device
         self._folder, self._palette = folder, palette
-        self._images = _subset(images, max_pixels)
+        self._images = _subset(images, max_pixels, first)
         self._axes = self._images[0].target.ndim
         self._snapshot_image = _most_varied_window(self._images)
 
@@ -148,20 +148,44 @@ class Validation:
         return logits[: self._scored].argmax(0).astype(np.uint8)
 
 
-def _subset(images: Sequence[TrainingImage], max_pixels: int) -> list[TrainingImage]:
-    """Return evenly spaced images with `max_pixels` in total; large images are cropped to their centre."""
+def _subset(images: Sequence[TrainingImage], max_pixels: int, first: int) -> list[TrainingImage]:
+    """Return evenly spaced images with `max_pixels` in total; large images are cropped to their centre.
+
+    If none of these shows a scored class, whose numbers begin with `first`, no score is defined: then images that do
+    are chosen, and cropped to where they do.
+    """
     mean = sum(image.target.size for image in images) / len(images)
     count = max(1, min(len(images), round(max_pixels / mean)))
     each = max_pixels / count
-    chosen = evenly_spaced(images, count)
-    return [image if image.target.size <= 1.5 * each else _crop_centre(image, each) for image in chosen]
+    chosen = [_crop(image, each, image.target.shape) for image in evenly_spaced(images, count)]
+    if any(_scored_pixels(image, first).any() for image in chosen):
+        return chosen
+    shown = [image for image in images if _scored_pixels(image, first).any()]
+    if not shown:
+        return chosen
+    return [_crop(image, each, _place(image, first)) for image in evenly_spaced(shown, min(count, len(shown)))]
 
 
-def _crop_centre(image: TrainingImage, pixels: float) -> TrainingImage:
+def _scored_pixels(image: TrainingImage, first: int) -> np.ndarray:
+    return (image.target >= first) & (image.target != IGNORE)
+
+
+def _place(image: TrainingImage, first: int) -> list[int]:
+    """Return twice the middle of a pixel of a scored class: of the middle one in the order of the array."""
+    places = np.flatnonzero(_scored_pixels(image, first))
+    return [2 * int(index) + 1 for index in np.unravel_index(places[len(places) // 2], image.target.shape)]
+
+
+def _crop(image: TrainingImage, pixels: float, twice_middle: Sequence[int]) -> TrainingImage:
+    """Return an image of many more pixels cropped to about `pixels` around a place, in half pixels."""
     shape = image.target.shape
+    if image.target.size <= 1.5 * pixels:
+        return image
     shrink = (pixels / image.target.size) ** (1 / len(shape))
     size = [max(MIN_SIDE[len(shape)], int(side * shrink)) for side in shape]
-    return _window(image, [(whole - side) // 2 for whole, side in zip(shape, size, strict=True)], size)
+    places = zip(twice_middle, shape, size, strict=True)
+    corner = [min((place - side) // 2, whole - side) for place, whole, side in places]
+    return _window(image, corner, size)
 
 
 def _window(image: TrainingImage, corner: Sequence[int], size: Sequence[int]) -> TrainingImage:
