@@ -19,7 +19,8 @@ def test_the_model_of_an_earlier_version_predicts_the_same(kind: str) -> None:
     assert expected.min() < expected.max()  # control: a constant would agree with nearly anything
     for path in (GOLDEN / kind, GOLDEN / kind / "model.safetensors"):
         answer = pixelwise.load(path, device="cpu").probabilities(draw(100)[0])
-        np.testing.assert_allclose(answer, expected, atol=1e-4)
+        step = float(np.finfo(np.float16).eps) if answer.dtype == np.float16 else 0.0  # processors round sums differently
+        np.testing.assert_allclose(answer, expected, rtol=step, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
