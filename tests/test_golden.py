@@ -21,7 +21,7 @@ def test_the_model_of_an_earlier_version_predicts_the_same(kind: str) -> None:
         answer = pixelwise.load(path, device="cpu").probabilities(draw(100)[0])
         # an ensemble rounds to float16, where the sums of two processors can lie on either side of the middle
         rounded = np.array_equal(answer, answer.astype(np.float16))
-        np.testing.assert_allclose(answer, expected, rtol=np.finfo(np.float16).eps if rounded else 0, atol=1e-4)
+        np.testing.assert_allclose(answer, expected, rtol=float(np.finfo(np.float16).eps) if rounded else 0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
