@@ -1,5 +1,6 @@
 """Frames of videos and animated pictures: each is decoded exactly, in any order, and damage is an error."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,28 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
     with pytest.raises(BadImage):
         count_frames(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://localhost:9/a.ts\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile film.avi\n",
+        b"<?xml version='1.0'?><MPD></MPD>",
+    ],
+    ids=["HLS", "concat", "DASH"],
+)
+def test_playlists_are_not_followed(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "film.mp4").write_bytes(content)
+    with pytest.raises(BadImage, match="MP4, MOV, AVI"):
+        count_frames(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize("ending", [".gif", ".mp4"])
+def test_pipes_are_not_opened(tmp_path: Path, ending: str) -> None:
+    """A reader of a pipe would wait for a writer for ever."""
+    os.mkfifo(tmp_path / f"a{ending}")
+    assert not is_animated(tmp_path / f"a{ending}")
+    if ending == ".mp4":
+        with pytest.raises(BadImage):
+            count_frames(tmp_path / f"a{ending}")

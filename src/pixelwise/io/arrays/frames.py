@@ -5,6 +5,7 @@ FFmpeg with parts under the GPL). Frames depend on those before them: they are d
 kept in memory, so that reading all of them takes one pass.
 """
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ from pixelwise.io.headers import decoding
 
 MAX_FRAMES = 1_000_000
 _HEAD = 4096  # bytes that show what a file is
+# MP4 and MOV, AVI, MKV and WebM, MPEG, WMV
+_CONTAINER = re.compile(
+    rb"....(ftyp|moov|mdat|wide|free|skip)|RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xba\xb3]|\x30\x26\xb2\x75", re.DOTALL
+)
 _FOURCC = 6  # cv2.CAP_PROP_FOURCC
 _LOSSLESS = frozenset(("FFV1", "HFYU", "FFVH", "MPNG", "PNG ", "RLE ", "\0\0\0\0", "RAW ", "RGBA", "DIB "))
 _KEPT_BYTES = 1 << 30  # of decoded frames in memory
@@ -44,9 +49,10 @@ def count_frames(path: Path) -> int:
 
 def is_animated(path: Path) -> bool:
     """Return whether a GIF, PNG or WebP file has several frames, from the start of the file; False if it is damaged."""
+    if not path.is_file():  # reading a pipe would wait for ever
+        return False
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
+        head = _head(path)
         if head.startswith(b"\x89PNG"):
             return b"acTL" in head  # before the first IDAT
         if not head.startswith((b"GIF8", b"RIFF")):
@@ -55,6 +61,11 @@ def is_animated(path: Path) -> bool:
             return bool(getattr(image, "is_animated", False))
     except (OSError, SyntaxError, ValueError):
         return False
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
 
 
 class FrameStack:
@@ -119,7 +130,7 @@ def _kind(path: Path) -> str:
 def _measure(path: Path) -> tuple[int, int, int, bool]:
     """Return the number of frames, their height and width, and whether their compression changes values."""
     if path.suffix.casefold() not in VIDEOS:
-        lossy = b"VP8 " in path.read_bytes()[:_HEAD]
+        lossy = b"VP8 " in _head(path)
         with decoding(path, "animated"), Pillow.open(path, formats=("GIF", "PNG", "WEBP")) as image:
             return int(getattr(image, "n_frames", 1)), image.height, image.width, lossy
     count, size = 0, (0, 0)
@@ -163,7 +174,10 @@ def _open_video(path: Path) -> Any:
     except ImportError as error:
         hint = "Install it: pip install 'pixelwise[video]'. Or export the frames as PNG."
         raise BadImage("the package opencv-python-headless, which reads videos", "none", hint, path) from error
+    hint = "Export it as H.264 in MP4."
+    if not path.is_file() or not _CONTAINER.match(_head(path)):  # FFmpeg would follow the addresses in a playlist
+        raise BadImage("a video in MP4, MOV, AVI, MKV, WebM, MPEG or WMV", "another file", hint, path)
     video = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
     if not video.isOpened():
-        raise BadImage("a video", "a file that cannot be opened", "Export it as H.264 in MP4.", path)
+        raise BadImage("a video", "a file that cannot be opened", hint, path)
     return video
