@@ -31,6 +31,22 @@ def test_an_image_keeps_its_id_and_its_marks(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_mark_that_was_not_announced_is_announced_once(tmp_path: Path) -> None:
+    announced, own = list[object](), ""
+    for _ in range(2):
+        project = Project(tmp_path / "p")
+        project.add_files([case(tmp_path / "a.png")])
+        (own,) = project.images
+        journal = project.marks(own)
+        if not journal.marks:  # the server ends between the two
+            journal.add(Stroke(kind="stroke", class_index=1, radius=1, points=[(0, 0)]))
+        announced = [event for _, event in project.events.after(0)]
+        project.close()
+        with pytest.raises(Failure):
+            project.marks(own)  # it may be that of another server now
+    assert announced == [{"kind": "mark", "image": own, "id": 1}]
+
+
 def test_a_dropped_image_is_there_after_a_restart(tmp_path: Path) -> None:
     project = Project(tmp_path / "p")
     for name in ("one.png", "again.png"):

@@ -71,7 +71,7 @@ class Project:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = Journal(folder / ".lock", folder)
+            self._lock, self._closed = Journal(folder / ".lock", folder), False
         except OSError as error:
             reason = error.strerror or str(error)
             raise OutputFailed("a writable folder", reason.lower(), "Choose another --out.", folder) from error
@@ -92,6 +92,7 @@ class Project:
 
     def close(self) -> None:
         """Close all files and release the lock."""
+        self._closed = True
         for journal in self._journals.values():
             journal.close()
         self._journals.clear()
@@ -147,10 +148,18 @@ class Project:
         atomic_write_json(self.folder / "classes.json", {"names": self.classes})
 
     def marks(self, image_id: str) -> MarkJournal:
-        """Return the marks of an image; a few journals are kept open."""
+        """Return the marks of an image; a few journals are kept open.
+
+        A mark that was written when a server ended, before it was announced, is announced now. Raises `Failure` (503)
+        once the project is closed: the journal may be that of the next server.
+        """
         self.image(image_id)
+        if self._closed:
+            raise Failure(503, "draining", "The server is stopping.", retry_after=5)
         if image_id not in self._journals:
-            self._journals[image_id] = MarkJournal(self._marks_path(image_id))
+            self._journals[image_id] = journal = MarkJournal(self._marks_path(image_id))
+            for number, _ in journal.marks:
+                self.events.add_once("mark", image=image_id, id=number)
         self._journals.move_to_end(image_id)
         while len(self._journals) > _OPEN_JOURNALS:
             _, old = self._journals.popitem(last=False)
