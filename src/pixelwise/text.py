@@ -1,7 +1,5 @@
 """Text that many messages share: the version, numbers with their nouns, and shell commands."""
 
-from collections.abc import Sequence
-
 __version__ = "0.1.0"
 _ES_ENDINGS = ("s", "x", "ch", "sh")  # nouns with these endings take -es
 
@@ -26,7 +24,7 @@ def _plural(noun: str) -> str:
     return f"{noun[:-1]}ies" if noun[-1:] == "y" and noun[-2:-1] not in "aeiou" else f"{noun}s"
 
 
-def list_first(names: Sequence[str], limit: int = 5) -> str:
+def list_first(names: list[str] | tuple[str, ...], limit: int = 5) -> str:
     """Return names separated by commas: of a long list the first `limit`, and the number of the others.
 
     >>> list_first(["a", "b", "c"], 2)

@@ -293,7 +293,7 @@ def _fit(weight: Tensor, expected: Tensor, method: FirstConvolution) -> Tensor:
 
 
 def _listed(label: str, items: Sequence[str]) -> str:
-    return f"{len(items)} {label}: {list_first(items, MAX_LISTED)}" if items else ""
+    return f"{len(items)} {label}: {list_first(list(items), MAX_LISTED)}" if items else ""
 
 
 def _kind(tensor: Tensor) -> str:

@@ -184,7 +184,7 @@ def _are_classes(places: Sequence[_Place], masks: dict[_Key, dict[str, list[Path
     if not 2 <= len(names) <= MAX_CLASSES:
         return False
     stems = {pairing_name(path) for place in places for path in place.images}
-    if all(normalised(name) in stems for name in names):
+    if 2 * len(names) > len(stems) and all(normalised(name) in stems for name in names):
         return False  # a folder per image
     files = [(name, found) for classes in masks.values() for name, found in classes.items()]
     matched = sum(len(found) for place in places for found in place.classes.values())

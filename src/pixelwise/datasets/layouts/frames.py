@@ -106,8 +106,11 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
 
 def _films_in(folder: Path) -> list[Path]:
     """Return the videos of a folder, and its animated pictures if the first picture of their kind is one."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    except OSError:  # the readers of images say what is the matter
+        return []
     videos = [folder / name for name in names if name.casefold().endswith(VIDEOS)]
     films = [path for path in videos if path.is_file()]
     for ending in ANIMATED:
