@@ -153,7 +153,8 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     messages: list[str] = []
     stated: set[bool | None] = set()
     for path in [path for path in content.find_files(root, ".xml") if _is_cvat(path)]:
-        reading = _Reading(path).parse()
+        reading = _Reading(path)
+        reading.parse()
         stated.add(reading.objects)
         labels += reading.labels
         missing: list[str] = []

@@ -85,7 +85,8 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     left_out: Counter[str] = Counter()
     files = [path for path in content.find_files(root, ".xml") if _is_outlines(path)]
     for path in files:
-        reading = _Reading(path).parse()
+        reading = _Reading(path)
+        reading.parse()
         left_out += reading.left_out
         image = index.find(f"{path.stem}.tif", path.parent, by_stem=True)
         if image is None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, cast
+from typing import cast
 from xml.parsers import expat
 
 from pixelwise.errors import BadDataset, printable
@@ -45,7 +45,7 @@ class XmlReading:
         """Return the error for the current line."""
         return BadDataset(f"{expected} in line {self.parser.CurrentLineNumber}", printable(got)[:80], hint, self.path)
 
-    def parse(self) -> Self:
+    def parse(self) -> None:
         """Parse the file, without document types, which may define entities.
 
         Raises
@@ -78,4 +78,3 @@ class XmlReading:
         except OSError as error:
             got = (error.strerror or str(error)).lower()
             raise BadDataset("a readable file", got, "Check it.", self.path) from error
-        return self
