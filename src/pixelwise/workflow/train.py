@@ -19,10 +19,10 @@ from pixelwise.workflow.config import Config
 from pixelwise.workflow.environment import parse_duration
 from pixelwise.workflow.fit.cross_validation import CrossValidation, FoldTask
 from pixelwise.workflow.fit.loop import Training
-from pixelwise.workflow.fit.resume import follow_plan, refuse_limits, refuse_other_plan, reopen
+from pixelwise.workflow.fit.resume import follow_plan, refuse_other_plan, reopen
 from pixelwise.workflow.fit.run_metadata import initial_records
 from pixelwise.workflow.fit.signals import interrupt_on_signals
-from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds
+from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget, propose_seconds, refuse_limits
 from pixelwise.workflow.planning.fold_time import go_to_the_end, share_time
 from pixelwise.workflow.run import Run, run_folder
 from pixelwise.workflow.settings import Settings, apply_settings, refuse_unread

@@ -12,8 +12,7 @@ from pixelwise.datasets.splitting.folds import merge_train_val
 from pixelwise.errors import BadOption, BadRun
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
-from pixelwise.workflow.config import PRESET, Config, values_of, with_settings
-from pixelwise.workflow.planning.choices import TrainingBudget
+from pixelwise.workflow.config import PRESET, values_of, with_settings
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings
 
@@ -48,23 +47,6 @@ def refuse_other_plan(run: Run, options: Mapping[str, Any], settings: Settings) 
         expected = f"--resume with the plan of the run, {pluralise(config.training.steps, 'step')}"
         hint = "Omit it, or start a new training with another --out."
         raise BadOption(expected, name if name == "data options" else f"{name} {value}", hint, run.folder)
-
-
-def refuse_limits(config: Config, limit: TrainingBudget) -> None:
-    """Raise BadOption for a training length that differs from that of a complete plan, which would win in silence."""
-    training = config.training
-    known = {"--budget": training.budget, "--steps": training.steps, "--time-limit": training.time_limit}
-    given = {
-        "--budget": limit.seconds,
-        "--steps": limit.steps,
-        "--epochs": limit.epochs,
-        "--time-limit": limit.time_limit,
-    }
-    for name, value in given.items():
-        if value is not None and value != known.get(name):
-            hint = "Leave it out, or change the plan: training.steps=N without a budget, or training.budget=SECONDS."
-            expected = f"the length of the plan of --config, {pluralise(training.steps, 'step')}"
-            raise BadOption(expected, f"{name} {value:g}", hint)
 
 
 def follow_plan(folder: Path, seconds: float = 3600.0) -> bool:

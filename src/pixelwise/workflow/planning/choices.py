@@ -95,6 +95,23 @@ def threads_of_step(config: Config, available: int) -> int:
     return max(1, min(available, round(config.patches.pixels * config.network.base / WORK_PER_THREAD)))
 
 
+def refuse_limits(config: Config, limit: TrainingBudget) -> None:
+    """Raise BadOption for a training length that differs from that of a complete plan, which would win in silence."""
+    training = config.training
+    known = {"--budget": training.budget, "--steps": training.steps, "--time-limit": training.time_limit}
+    given = {
+        "--budget": limit.seconds,
+        "--steps": limit.steps,
+        "--epochs": limit.epochs,
+        "--time-limit": limit.time_limit,
+    }
+    for name, value in given.items():
+        if value is not None and value != known.get(name):
+            hint = "Leave it out, or change the plan: training.steps=N without a budget, or training.budget=SECONDS."
+            expected = f"the length of the plan of --config, {pluralise(training.steps, 'step')}"
+            raise BadOption(expected, f"{name} {value:g}", hint)
+
+
 def propose_seconds(limit: TrainingBudget) -> float | None:
     """Return the budget in seconds; None with a number of steps or epochs."""
     if limit.steps is not None or limit.epochs is not None:
