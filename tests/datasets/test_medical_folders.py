@@ -143,13 +143,16 @@ def test_compressed_files_without_gz_and_the_other_way_round(tmp_path: Path) -> 
     assert read_image(plain).grid == read_image(root / "images" / "c3.nii.gz").grid
 
 
-def test_the_same_numbers_in_every_volume_are_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Structures one above the other, whose order alone would be that of connected components; and the control."""
+@pytest.mark.parametrize("first", [1, 2])
+def test_the_same_numbers_in_every_volume_are_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """Structures one above the other, whose order alone may be that of connected components; and the control."""
     for number in range(CASES):
         rng = np.random.default_rng(number)
         mask = np.zeros((8, 24, 20), np.uint8)
-        mask[1:4, 2:6, 2 : 8 + number] = 1
-        mask[3:7, 12 : 16 + number, 4 + number : 12] = 2
+        mask[1:4, 2:6, 2 : 8 + number] = first
+        mask[3:7, 12 : 16 + number, 4 + number : 12] = 3 - first
         image = (rng.normal(300, 40, mask.shape) + 200 * (mask > 0)).astype(np.int16)
         drawn.save_nifti(tmp_path / "images" / f"c{number}.nii.gz", image, AFFINE)
         drawn.save_nifti(tmp_path / "masks" / f"c{number}.nii.gz", mask, AFFINE)

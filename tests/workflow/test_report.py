@@ -95,6 +95,18 @@ def test_what_was_chosen_after_training_is_shown(tmp_path: Path) -> None:
         assert words in text
 
 
+def test_the_validation_score_is_that_of_the_weights_that_were_kept(tmp_path: Path) -> None:
+    """The last weights can be kept, whose score is not the best one."""
+    run = write_run(tmp_path / "run")
+    atomic_write_json(run.summary_path, {"best": 0.5, "best_step": 4})
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert "The validation score is <b>0.50</b> (mean Dice) at step 4." in text
+    assert "the best was 0.60 at step 2" in text
+    atomic_write_json(run.summary_path, {"best": 0.6, "best_step": 2})
+    text = report(run.folder, progress=Progress()).read_text("utf-8")
+    assert "The best validation score is <b>0.60</b> (mean Dice) at step 2." in text, "control"
+
+
 def test_without_scores_the_page_says_how_to_get_them(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     text = report(run.folder, progress=Progress()).read_text("utf-8")

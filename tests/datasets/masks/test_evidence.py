@@ -71,6 +71,22 @@ def test_classes_have_their_own_place_and_brightness(shown: tuple[int, ...], num
     assert found.kinds == set()
 
 
+@pytest.mark.parametrize(("shuffled", "axis"), [(False, 0), (False, 1), (True, 0), (True, 1)])
+def test_numbers_that_follow_one_coordinate_are_not_arbitrary(shuffled: bool, axis: int) -> None:
+    """The other coordinate is anywhere, and nothing else is the same; control: numbers in any order are objects."""
+    rng = np.random.default_rng(5)
+    arrays = []
+    for seed in range(2 * FILES):
+        centres = [(68, int(rng.integers(24, 88))), (28, int(rng.integers(24, 88)))]
+        numbers = rng.permutation([1, 2]).tolist() if shuffled else [1, 2]
+        drawn = organs(seed, 2, centres, numbers)
+        arrays.append(drawn.T if axis else drawn)
+    images = [photo((array > 0).astype(int), seed) for seed, array in enumerate(arrays)]
+    found = understand(masks_of(arrays), images)
+    assert found.kinds == (set() if shuffled else {"objects or classes"})
+    assert found.result.labelling.task == ("instance" if shuffled else "multiclass")
+
+
 def test_a_close_call_is_asked() -> None:
     # the same places in all files, but nothing else in common: organs, or objects that are tracked
     arrays = [organs(seed, 4, CENTRES, [1, 2, 3, 4]) for seed in range(FILES)]

@@ -67,7 +67,8 @@ def objects_or_classes(masks: Sequence[MaskValues], background: int | None, igno
 
     # a position counts only if both coordinates agree, unless all regions are in one row or one column
     positions = [[r.place.row for r in found], [r.place.column for r in found]]
-    place = min((explained(values) for values in positions if np.std(values) > _ALIGNED), default=0.0)
+    placed = [explained(values) for values in positions if np.std(values) > _ALIGNED]
+    place = min(placed, default=0.0)
     ordered = _numbered_in_order(images)
     look = max(
         explained([r.place.brightness for r in found]),
@@ -78,7 +79,9 @@ def objects_or_classes(masks: Sequence[MaskValues], background: int | None, igno
         return "classes"
     if place >= _CONSISTENT:
         return "unknown" if ordered else "contradictory"
-    return "objects" if look < _ARBITRARY and (place < _ARBITRARY or ordered) else "contradictory"
+    # one coordinate alone makes no class, but numbers that follow it are not arbitrary
+    arbitrary = place < _ARBITRARY and max(placed, default=0.0) < _CONSISTENT
+    return "objects" if look < _ARBITRARY and (arbitrary or ordered) else "contradictory"
 
 
 def intraclass_correlation(groups: np.ndarray, values: np.ndarray) -> float:

@@ -33,7 +33,7 @@ def scored_headline(scores: dict[str, Any]) -> list[str]:
 
 
 def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) -> list[str]:
-    """Return the best validation score of a run that was not evaluated, and how to evaluate it.
+    """Return the validation score of the weights of a run that was not evaluated, and how to evaluate it.
 
     Parameters
     ----------
@@ -50,8 +50,14 @@ def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) ->
     if not values:
         return [html.paragraphs([hint])]
     best, step = max(values, key=lambda value: value[0])
-    claim = Claim("The best validation score is ", f"{best:.2f}", f" ({score}) at step {step:,}")
-    note = f"It was measured {pluralise(len(values), 'time')} during training, and selected the weights."
+    note = f"It was measured {pluralise(len(values), 'time')} during training"
+    kept = run.read_json("summary.json") if run.summary_path.is_file() else {"best_step": step}
+    if kept.get("best_step", step) == step:
+        claim = Claim("The best validation score is ", f"{best:.2f}", f" ({score}) at step {step:,}")
+        note += ", and selected the weights."
+    else:  # the last weights, by choice of the user or because they find objects better
+        claim = Claim("The validation score is ", f"{kept['best']:.2f}", f" ({score}) at step {kept['best_step']:,}")
+        note += f"; the best was {best:.2f} at step {step:,}, whose weights were not kept."
     return [_lead((claim,)), html.paragraphs([hint]), _notes((note,))]
 
 
