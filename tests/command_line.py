@@ -1,6 +1,7 @@
-"""The command line without a process of its own: importing PyTorch takes longer than most commands."""
+"""The command line in this process, as importing PyTorch takes longer than most commands, and in a shell."""
 
 import io
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -21,3 +22,12 @@ def run_here(*words: object, cwd: Path | None = None) -> CompletedProcess[str]:
         with pytest.raises(SystemExit) as stop:
             main()
     return CompletedProcess(sys.argv, int(stop.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def shell_environment(folder: Path) -> dict[str, str]:
+    """Return an environment whose PATH has a program `pixelwise`, run by this Python, in a new folder `bin`."""
+    program = folder / "bin" / "pixelwise"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pixelwise "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}

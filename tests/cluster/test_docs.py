@@ -1,17 +1,16 @@
 """The example of the page about many processes runs as it is written."""
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from command_line import shell_environment
 from pixelwise.cluster.launch_commands import launch_commands
 from pixelwise.io.read import write_image
 from sleepers import make_job
@@ -26,12 +25,9 @@ def test_the_example_for_a_workstation_runs(tmp_path: Path) -> None:
     write_model(tmp_path / "runs" / "first" / "model.safetensors")
     for number in range(4):
         write_image(tmp_path / "scans" / f"{number}.png", np.full((1, 20, 20), number, np.uint8))
-    program = tmp_path / "bin" / "pixelwise"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pixelwise "$@"\n', encoding="utf-8")
-    program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(["sh", "-e", "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-e", "-c", example], cwd=tmp_path, env=shell_environment(tmp_path), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "4 of 4 done" in done.stdout
     assert len(list((tmp_path / "masks").glob("*.png"))) == 4

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import shell_environment
 from pixelwise.cluster.job import open_job
 from pixelwise.cluster.launch_commands import launch_commands
 from pixelwise.cluster.status import describe_job
@@ -136,7 +136,8 @@ def test_an_array_computes_a_job_and_a_lost_node_costs_its_units(cluster: Cluste
     assert {of for _, of in places} == {4}
     assert cluster.lose("n2") > 0
     wait_until(lambda: job.sealed, 300)
-    wait_until(lambda: not list(job.out.rglob("*.part")), 60)  # others end a claim that they had begun
+    # others end a claim that they had begun; unlike `rglob`, `os.walk` passes over what vanishes meanwhile
+    wait_until(lambda: not any(".part" in " ".join((*below, *files)) for _, below, files in os.walk(job.out)), 60)
     check_complete(job, range(60))
     assert len(attempts(job)) > 60, "something was lost"
     time.sleep(1)
@@ -149,11 +150,7 @@ def test_the_example_of_the_page_runs_as_it_is_written(cluster: Cluster, tmp_pat
     write_model(tmp_path / "runs" / "first" / "model.safetensors")
     for number in range(40):
         write_image(tmp_path / "scans" / f"{number:02}.png", np.full((1, 60, 60), number, np.uint8))
-    program = tmp_path / "bin" / "pixelwise"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pixelwise "$@"\n', encoding="utf-8")
-    program.chmod(0o755)
-    environment = {**cluster.environment, "PATH": f"{program.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment = {**cluster.environment, **shell_environment(tmp_path)}
 
     def run(command: str) -> str:
         done = subprocess.run(
