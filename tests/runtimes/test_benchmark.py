@@ -3,9 +3,10 @@
 import gc
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import numpy as np
 import pytest
@@ -105,6 +106,34 @@ def test_slower_runtimes_are_freed(monkeypatch: pytest.MonkeyPatch, freed: bool)
         assert (CyclicRuntime.most, len(CyclicRuntime.alive)) == ((1, 1) if freed else (4, 4))
     finally:
         gc.enable()
+
+
+def test_logits_of_a_runtime_do_not_outlive_it() -> None:
+    """Those of ONNX Runtime keep the memory of its whole graph."""
+    logits: list[ref[np.ndarray]] = []
+    left: list[int] = []
+
+    def onnx(tiles: np.ndarray) -> np.ndarray:
+        result = tiles.copy()
+        logits.append(ref(result))
+        return result
+
+    def openvino() -> Callable[[np.ndarray], np.ndarray]:
+        left.append(sum(kept() is not None for kept in logits))
+        return runtime(0.0)()
+
+    choose_runtime({"torch": runtime(0.0), "onnx": lambda: onnx, "openvino": openvino}, "model", SHAPE, Heard())
+    assert len(logits) > 1
+    assert left[0] == 0
+
+
+def test_runtimes_of_deep_encoders_are_compared_within_the_memory_of_a_tile() -> None:
+    """A tile with the whole halo of a ResNet-34 has 1,600 pixels a side, for which ONNX Runtime takes 2.4 GB."""
+    deep, plain = (replace(make_recipe(encoder=encoder), tile=512) for encoder in ("resnet34", "plain"))
+    halo, border = deep.geometry.along(0).halo, plain.geometry.along(0)
+    assert 512 + 2 * halo > 1024
+    assert make_runtime.timed_sides(deep) == (1024, 1024)
+    assert make_runtime.timed_sides(plain)[0] >= 512 + 2 * (border.halo or border.margin)
 
 
 def test_other_thread_counts_and_damaged_entries_are_measured_again(

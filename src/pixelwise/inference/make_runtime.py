@@ -23,7 +23,7 @@ from pixelwise.runtimes.exported import EXTRAS, installed
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation
 
-_VOLUME_SIDE = {2: 2**16, 3: 64}  # largest side of a tile for which runtimes are compared
+_TIMED_SIDE = {2: 1024, 3: 64}  # largest side of a tile for which runtimes are compared, by axes: bounds their memory
 
 
 def make_runtime(
@@ -85,9 +85,9 @@ def _fastest(
 ) -> Runtime:
     names = [name for name in EXTRAS if _available(name)]
     geometry, dimensions = model_card.geometry, model_card.network.dimensions
-    shape = (1, model_card.channels, *_timed_sides(model_card))
+    shape = (1, model_card.channels, *timed_sides(model_card))
     model = digest(path) if names else ""
-    tile = min(model_card.tile, _VOLUME_SIDE[dimensions])
+    tile = min(model_card.tile, _TIMED_SIDE[dimensions])
     few = sizes is not None and sum(map(math.prod, sizes)) < MIN_TILES * tile**dimensions
     if not names or (few and cached_choice(model, shape) is None):
         return TorchRuntime(network)
@@ -122,12 +122,11 @@ def _is_staged(runtime: Runtime) -> bool:
     return isinstance(runtime, StagedRuntime) and runtime.stages is not None
 
 
-def _timed_sides(model_card: ModelCard) -> tuple[int, ...]:
-    """Return the sides of the tile for which runtimes are compared; of volumes those of a small one."""
+def timed_sides(model_card: ModelCard) -> tuple[int, ...]:
+    """Return the sides of the tile for which runtimes are compared."""
     axes = [model_card.geometry.along(axis) for axis in range(model_card.network.dimensions)]
-    sides = (model_card.tile + 2 * (axis.halo or axis.margin) for axis in axes)
-    if len(axes) == 3:
-        sides = (max(min(side, _VOLUME_SIDE[3]), axis.legal_first) for side, axis in zip(sides, axes, strict=True))
+    sides = (min(model_card.tile + 2 * (axis.halo or axis.margin), _TIMED_SIDE[len(axes)]) for axis in axes)
+    sides = (max(side, axis.legal_first) for side, axis in zip(sides, axes, strict=True))
     return model_card.geometry.valid_sizes(tuple(sides))
 
 
