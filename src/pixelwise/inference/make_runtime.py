@@ -23,7 +23,7 @@ from pixelwise.runtimes.exported import EXTRAS, installed
 from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.sampling.normalise import Normalisation
 
-_TIMED_SIDE = {2: 1024, 3: 64}  # largest side of a tile for which runtimes are compared, by axes: bounds their memory
+_TIMED_SIDE = {2: 768, 3: 64}  # largest side of a tile for which runtimes are compared, by axes: bounds their memory
 
 
 def make_runtime(

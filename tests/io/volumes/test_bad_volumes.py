@@ -3,6 +3,8 @@
 import contextlib
 import gzip
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,8 @@ HIDDEN = {  # headers that name a file elsewhere in ways that the library unders
     "zero.mha": (META, "", "ElementDataFile\0x = {}\nElementDataFile = LOCAL"),
     "long.nrrd": (NRRD, "# " + "x" * 100_000 + "\n", "data file: {}"),
     "axes.mha": (META, "NDims = 1000000000\nndims = 3\n", "ElementDataFile = LOCAL"),
+    "negative.mha": (META, "NDims = -13\n", "ElementDataFile = LOCAL"),
+    "fraction.nrrd": (NRRD, "dimension: 3.5\n", ""),
 }
 
 
@@ -122,6 +126,26 @@ def test_control_without_the_check_the_hidden_data_are_read(tmp_path: Path, monk
     (tmp_path / "a.mha").write_text(form.format(first, last.format(tmp_path / "secret")), encoding="utf-8")
     monkeypatch.setattr(itk, "_check_text", lambda _: True)
     assert sorted(read_image(tmp_path / "a.mha").pixels.tobytes()) == sorted(b"secret of 64 bytes".ljust(64))
+
+
+def test_control_without_the_check_a_negative_number_of_axes_ends_the_process(tmp_path: Path) -> None:
+    text = META.replace("NDims = 3", "NDims = -13\nOffset = -12.5 7.25 31").format("", "ElementDataFile = LOCAL")
+    (tmp_path / "a.mha").write_text(text, encoding="utf-8")
+    code = f"""
+from pathlib import Path
+from pixelwise.io.volumes import itk
+itk._check_numbers = lambda *_: None
+itk.read_itk_header(Path({str(tmp_path / "a.mha")!r}), "MetaImage")
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, stderr=subprocess.DEVNULL).returncode < 0
+
+
+@pytest.mark.parametrize(("name", "last"), [("a.nrrd", "data file: {}"), ("a.mha", "ElementDataFile = {}")])
+def test_data_in_a_file_whose_name_is_too_long(tmp_path: Path, name: str, last: str) -> None:
+    form = NRRD if name.endswith("nrrd") else META
+    (tmp_path / name).write_text(form.format("", last.format("a" * 300)), encoding="utf-8")
+    with pytest.raises(BadImage, match="of data beside it"):
+        read_image(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.text import pluralise
 
 _VERSION = 3  # of the journal: 2 marks missing pixels in maps; 3 has tiles whose side follows from the network
-_CUT_MEMORY = 820 * 2**20  # for the maps and a tile of a cut network, so that the process takes 1.5 GB at most
+_CUT_MEMORY = 740 * 2**20  # for the maps and a tile of a cut network, so that the process takes 1.5 GB at most
 _WINDOW = 512  # side of the windows of a cut network, a multiple of the tiles of the file
 
 

@@ -25,6 +25,7 @@ from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
 _TEXT = 1 << 20  # bytes of a text header: sequences have lines per frame
 _LINE = 1 << 16  # bytes of one of its lines
+_NAME = 250  # characters of the name of a file, above which file systems raise errors of their own
 _MAX_AXES = 5
 _MAX_CHANNELS = 65_536
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -165,7 +166,7 @@ def _check_text(path: Path) -> bool:
             continue
         if re.search(r"[/\\%]|^LIST", name) or name in ("", ".", ".."):
             raise BadImage("the data in the same file or folder", f"data in `{printable(name[:80])}`", hint, path)
-        if not (path.parent / name).is_file():  # reading a pipe would wait for ever
+        if len(name) > _NAME or not (path.parent / name).is_file():  # reading a pipe would wait for ever
             raise BadImage(f"a file `{printable(name[:80])}` of data beside it", "none", hint, path)
     _check_numbers(path, text)
     return re.search(rb"(?im)^(?:space directions\s*:|(?:TransformMatrix|Orientation|Rotation)\s*=)", text) is not None
@@ -195,9 +196,16 @@ def _header_text(path: Path) -> bytes:
 
 def _check_numbers(path: Path, text: bytes) -> None:
     """Check the numbers of a text header that decide on memory: how many axes there are, and how many bytes follow."""
-    for axes in re.findall(rb"(?im)^[ \t]*(?:dimension|NDims)\s*[:=]\s*(\d+)", text):
-        if not 2 <= int(axes[:9]) <= _MAX_AXES:
-            raise BadImage(f"2 to {_MAX_AXES} axes", printable(axes[:20].decode()), "Save one volume per file.", path)
+    for axes in re.findall(rb"(?im)^[ \t]*(?:dimension|NDims)\s*[:=][ \t]*([^\n]*)", text):
+        if (
+            not re.fullmatch(rb"0*[2-9]\s*", axes) or int(axes) > _MAX_AXES
+        ):  # the library takes -13, and ends the process
+            raise BadImage(
+                f"2 to {_MAX_AXES} axes",
+                printable(axes[:20].decode("utf-8", "replace")),
+                "Save one volume per file.",
+                path,
+            )
     for packed in re.findall(rb"(?im)^[ \t]*CompressedDataSize\s*[:=]\s*(\d+)", text):
         if int(packed[:20]) > (stored := _stored_bytes(path)):
             got = f"{int(packed[:20])} compressed bytes in a file of {stored}"
