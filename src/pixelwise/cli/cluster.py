@@ -8,12 +8,6 @@ import typer
 from pixelwise.cli.options import Json, show
 
 
-def add_cluster_commands(app: typer.Typer) -> None:
-    """Add the commands `worker` and `jobs` to an application."""
-    app.command()(worker)
-    app.command()(jobs)
-
-
 def worker(
     out: Annotated[Path, typer.Argument(help="Output folder of a job (predict --on none).")],
     index: Annotated[

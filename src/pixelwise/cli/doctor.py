@@ -14,11 +14,6 @@ if TYPE_CHECKING:  # imported when the command runs
     from pixelwise.workflow.doctor import Observe
 
 
-def add_doctor_command(app: typer.Typer) -> None:
-    """Add the command `doctor` to an application."""
-    app.command()(doctor)
-
-
 @options_from_record(DataOptions)
 def doctor(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with one folder per class.")],

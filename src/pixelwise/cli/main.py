@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pixelwise.cli.cluster import add_cluster_commands
-from pixelwise.cli.convert import add_convert_command
-from pixelwise.cli.doctor import add_doctor_command
-from pixelwise.cli.export import add_export_commands
-from pixelwise.cli.forecast import add_forecast_command
-from pixelwise.cli.inspect import add_inspect_commands
+from pixelwise.cli.cluster import jobs, worker
+from pixelwise.cli.convert import convert
+from pixelwise.cli.doctor import doctor
+from pixelwise.cli.export import export, verify
+from pixelwise.cli.forecast import forecast
+from pixelwise.cli.inspect import cache, inspect, report
 from pixelwise.cli.options import (
     SOME_FAILED,
     Budget,
@@ -33,7 +33,7 @@ from pixelwise.cli.options import (
 )
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.cli.overview import PURPOSE, overview, version
-from pixelwise.cli.serve import add_serve_command
+from pixelwise.cli.serve import serve
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import Interrupted, PixelwiseError, path_error
 from pixelwise.io.object_store import is_remote
@@ -231,11 +231,8 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
-add_convert_command(app)
-add_inspect_commands(app)
-add_doctor_command(app)
-add_forecast_command(app)
-add_cluster_commands(app)
+for command in (convert, report, inspect, cache, doctor, forecast, worker, jobs):
+    app.command()(command)
 
 
 @app.command()
@@ -300,5 +297,5 @@ def _report_outcome(run: "Run") -> None:
         raise typer.Exit(NOTHING_LEARNED)
 
 
-add_export_commands(app)
-add_serve_command(app)
+for command in (export, verify, serve):
+    app.command()(command)
