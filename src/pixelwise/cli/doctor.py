@@ -54,14 +54,7 @@ def doctor(
         show({"restored": restored}, as_json, "\n".join(f"Restored: {name}" for name in restored) or "Nothing to undo.")
         return
     found = verb(
-        data,
-        fix=fix,
-        html=html,
-        run=run,
-        device=device,
-        link=not copy,
-        options=options,
-        observe=_observe_on(on, out),
+        data, fix=fix, html=html, run=run, device=device, link=not copy, options=options, observe=_observe_on(on, out)
     )
     show(found.to_json(), as_json, found.to_text())
     if found.exit_code:

@@ -30,8 +30,7 @@ def forecast(
     seed: Seed = 0,
     device: Device = "auto",
     on: Annotated[
-        str | None,
-        typer.Option(help="local:N or ray://HOST:PORT trains N subsets at a time; none prints how."),
+        str | None, typer.Option(help="local:N or ray://HOST:PORT trains N subsets at a time; none prints how.")
     ] = None,
     as_json: Json = False,
     options: DataOptions | None = None,

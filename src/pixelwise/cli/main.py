@@ -207,8 +207,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Output folder; also s3://BUCKET/KEY.")],
     options: PredictOptions = PredictOptions(),
     on: Annotated[
-        str | None,
-        typer.Option(help="local:N or ray://HOST:PORT runs workers; none prints commands that start them."),
+        str | None, typer.Option(help="local:N or ray://HOST:PORT runs workers; none prints commands that start them.")
     ] = None,
     unit_seconds: Annotated[float, typer.Option(help="With --on: about how long a unit of work takes.")] = 10.0,
     as_json: Json = False,

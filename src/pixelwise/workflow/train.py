@@ -241,12 +241,7 @@ class _Start:
 
 
 def _go_on(
-    run: Run,
-    dataset: Dataset,
-    device: str,
-    progress: Progress,
-    started: float,
-    cross_validate: CrossValidate,
+    run: Run, dataset: Dataset, device: str, progress: Progress, started: float, cross_validate: CrossValidate
 ) -> None:
     """Train, or continue a training; whatever stops it names the command that continues."""
     onward, task = run.resume_command(dataset.root), task_of(dataset)
