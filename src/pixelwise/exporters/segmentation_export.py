@@ -32,7 +32,7 @@ CHANNELS = {
 
 
 class SegmentationExport:
-    """Export task of a segmentation model; see `export_task.ExportTask`."""
+    """Export task of a segmentation model; see `export_task`."""
 
     counted, score_name = "pixels", "IoU"
     exact = Limits(difference=1e-4, probability_difference=1e-3, disagreement=1e-5, score_loss=0.01)
