@@ -123,7 +123,9 @@ def train(
         str | None,
         typer.Option(help="With --folds: local:N or ray://HOST:PORT trains folds side by side; none prints how."),
     ] = None,
-    ranks: Annotated[int, typer.Option(help="Data-parallel processes; with training.slots.")] = 1,
+    ranks: Annotated[
+        int, typer.Option(help="Data-parallel processes; they share the training.slots parts of a batch.")
+    ] = 1,
     supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
     as_json: Json = False,
     options: DataOptions | None = None,
