@@ -124,7 +124,7 @@ def train(
         typer.Option(help="With --folds: local:N or ray://HOST:PORT trains folds side by side; none prints how."),
     ] = None,
     ranks: Annotated[
-        int, typer.Option(help="Data-parallel processes; they share the training.slots parts of a batch.")
+        int, typer.Option(help="Data-parallel processes; they share the training.slots micro-batches of a step.")
     ] = 1,
     supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
     as_json: Json = False,
