@@ -8,12 +8,6 @@ import typer
 from pixelwise.cli.options import Json, show
 
 
-def add_cluster_commands(app: typer.Typer) -> None:
-    """Add the commands `worker` and `jobs` to an application."""
-    app.command()(worker)
-    app.command()(jobs)
-
-
 def worker(
     out: Annotated[Path, typer.Argument(help="Output folder of a job (predict --on none).")],
     index: Annotated[
@@ -33,10 +27,7 @@ def worker(
     run_worker(out, *place, progress=Console())
 
 
-def jobs(
-    out: Annotated[Path, typer.Argument(help="Output folder of a job.")],
-    as_json: Json = False,
-) -> None:
+def jobs(out: Annotated[Path, typer.Argument(help="Output folder of a job.")], as_json: Json = False) -> None:
     """Show what is done, running and failed in a job.
 
     Exit codes: 0 complete, 3 complete but some inputs have no output, 75 not complete.

@@ -15,11 +15,6 @@ FORMATS = (
 )
 
 
-def add_convert_command(app: typer.Typer) -> None:
-    """Add the command `convert` to an application."""
-    app.command()(convert)
-
-
 @options_from_record(DataOptions)
 def convert(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks.")],

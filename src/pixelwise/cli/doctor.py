@@ -14,11 +14,6 @@ if TYPE_CHECKING:  # imported when the command runs
     from pixelwise.workflow.doctor import Observe
 
 
-def add_doctor_command(app: typer.Typer) -> None:
-    """Add the command `doctor` to an application."""
-    app.command()(doctor)
-
-
 @options_from_record(DataOptions)
 def doctor(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks, or with one folder per class.")],
@@ -59,14 +54,7 @@ def doctor(
         show({"restored": restored}, as_json, "\n".join(f"Restored: {name}" for name in restored) or "Nothing to undo.")
         return
     found = verb(
-        data,
-        fix=fix,
-        html=html,
-        run=run,
-        device=device,
-        link=not copy,
-        options=options,
-        observe=_observe_on(on, out),
+        data, fix=fix, html=html, run=run, device=device, link=not copy, options=options, observe=_observe_on(on, out)
     )
     show(found.to_json(), as_json, found.to_text())
     if found.exit_code:

@@ -12,12 +12,6 @@ from pixelwise.datasets.options import DataOptions
 Format = Annotated[str, typer.Option(help="onnx, openvino, openvino-int8, torch-export or bioimageio.")]
 
 
-def add_export_commands(app: typer.Typer) -> None:
-    """Add the commands `export` and `verify` to an application."""
-    app.command()(export)
-    app.command()(verify)
-
-
 @options_from_record(DataOptions, omit=("format",))
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],

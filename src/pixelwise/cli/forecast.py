@@ -16,11 +16,6 @@ if TYPE_CHECKING:  # imported when the command runs
     from pixelwise.active_learning.subset_trainings import SubsetTrainings
 
 
-def add_forecast_command(app: typer.Typer) -> None:
-    """Add the command `forecast` to an application."""
-    app.command()(forecast)
-
-
 @options_from_record(DataOptions, omit=("allow_missing", "missing_empty"))
 def forecast(
     data: Annotated[Path, typer.Argument(help="Folder of images and masks; masks may be missing.")],
@@ -35,8 +30,7 @@ def forecast(
     seed: Seed = 0,
     device: Device = "auto",
     on: Annotated[
-        str | None,
-        typer.Option(help="local:N or ray://HOST:PORT trains N subsets at a time; none prints how."),
+        str | None, typer.Option(help="local:N or ray://HOST:PORT trains N subsets at a time; none prints how.")
     ] = None,
     as_json: Json = False,
     options: DataOptions | None = None,

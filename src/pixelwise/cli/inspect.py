@@ -11,13 +11,6 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadOption, PixelwiseError
 
 
-def add_inspect_commands(app: typer.Typer) -> None:
-    """Add the commands `report`, `inspect` and `cache` to an application."""
-    app.command()(report)
-    app.command()(inspect)
-    app.command()(cache)
-
-
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the web browser.")] = False,

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pixelwise.cli.cluster import add_cluster_commands
-from pixelwise.cli.convert import add_convert_command
-from pixelwise.cli.doctor import add_doctor_command
-from pixelwise.cli.export import add_export_commands
-from pixelwise.cli.forecast import add_forecast_command
-from pixelwise.cli.inspect import add_inspect_commands
+from pixelwise.cli.cluster import jobs, worker
+from pixelwise.cli.convert import convert
+from pixelwise.cli.doctor import doctor
+from pixelwise.cli.export import export, verify
+from pixelwise.cli.forecast import forecast
+from pixelwise.cli.inspect import cache, inspect, report
 from pixelwise.cli.options import (
     SOME_FAILED,
     Budget,
@@ -33,7 +33,7 @@ from pixelwise.cli.options import (
 )
 from pixelwise.cli.options_from_record import options_from_record
 from pixelwise.cli.overview import PURPOSE, overview, version
-from pixelwise.cli.serve import add_serve_command
+from pixelwise.cli.serve import serve
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import Interrupted, PixelwiseError, path_error
 from pixelwise.io.object_store import is_remote
@@ -123,7 +123,9 @@ def train(
         str | None,
         typer.Option(help="With --folds: local:N or ray://HOST:PORT trains folds side by side; none prints how."),
     ] = None,
-    ranks: Annotated[int, typer.Option(help="Data-parallel processes; with training.slots.")] = 1,
+    ranks: Annotated[
+        int, typer.Option(help="Data-parallel processes; they share the training.slots micro-batches of a step.")
+    ] = 1,
     supervise: Annotated[bool, typer.Option("--supervise", help="Continue by itself when a process is lost.")] = False,
     as_json: Json = False,
     options: DataOptions | None = None,
@@ -207,8 +209,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Output folder; also s3://BUCKET/KEY.")],
     options: PredictOptions = PredictOptions(),
     on: Annotated[
-        str | None,
-        typer.Option(help="local:N or ray://HOST:PORT runs workers; none prints commands that start them."),
+        str | None, typer.Option(help="local:N or ray://HOST:PORT runs workers; none prints commands that start them.")
     ] = None,
     unit_seconds: Annotated[float, typer.Option(help="With --on: about how long a unit of work takes.")] = 10.0,
     as_json: Json = False,
@@ -231,11 +232,8 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
-add_convert_command(app)
-add_inspect_commands(app)
-add_doctor_command(app)
-add_forecast_command(app)
-add_cluster_commands(app)
+for command in (convert, report, inspect, cache, doctor, forecast, worker, jobs):
+    app.command()(command)
 
 
 @app.command()
@@ -300,5 +298,5 @@ def _report_outcome(run: "Run") -> None:
         raise typer.Exit(NOTHING_LEARNED)
 
 
-add_export_commands(app)
-add_serve_command(app)
+for command in (export, verify, serve):
+    app.command()(command)

@@ -12,11 +12,6 @@ from pixelwise.errors import BadOption
 from pixelwise.server.limits import Limits
 
 
-def add_serve_command(app: typer.Typer) -> None:
-    """Add the command `serve` to an application."""
-    app.command()(serve)
-
-
 @options_from_record(Limits)
 def serve(
     targets: Annotated[list[Path] | None, typer.Argument(help="Runs, models, images or folders of images.")] = None,

@@ -153,8 +153,4 @@ def _box(stage: _Stage, last: bool, nodes: Sequence[Node], box: Box, dimensions:
     note = "; ".join(tooltip(nodes[place], dimensions) for place in stage.nodes)
     area = Polygon(points=rectangle(box.x, box.y, box.width, box.height), fill=fill_colour(box.node, last), note=note)
     x, y = box.middle
-    return [
-        area,
-        Text(x=x, y=y - 3, text=name, size=TEXT, bold=True),
-        Text(x=x, y=y + 10, text=channels, size=TEXT),
-    ]
+    return [area, Text(x=x, y=y - 3, text=name, size=TEXT, bold=True), Text(x=x, y=y + 10, text=channels, size=TEXT)]

@@ -92,10 +92,7 @@ class GradCam:
         return [s.name for s in self.stages if s.part != "skip" and s.stride == min_stride][-1]
 
     def attributions(
-        self,
-        class_index: int,
-        region: Bool[np.ndarray, "*size"] | None = None,
-        stages: Sequence[str] = (),
+        self, class_index: int, region: Bool[np.ndarray, "*size"] | None = None, stages: Sequence[str] = ()
     ) -> tuple[Attribution, ...]:
         """Return the Grad-CAM of stages for a class.
 

@@ -33,7 +33,7 @@ UNKNOWN = -1  # ground truth of images that are not scored
 
 
 class ClassificationExport:
-    """Export task of a classification model; see `export_task.ExportTask`."""
+    """Export task of a classification model; see `export_task`."""
 
     counted, score_name = "images", "accuracy"
     # one image of a thousand may be on the boundary between two classes

@@ -1,9 +1,8 @@
 """Export formats: their names, packages, and the runtimes that can run an exported file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from pixelwise.exporters.description import Limits
 from pixelwise.exporters.export_task import ExportTask, export_task_of
 from pixelwise.exporters.samples import ParityBatch, normalised
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.runtimes.base import Outputs, Runtime, StagedRuntime
+from pixelwise.runtimes.base import ExportedGraph, Outputs, Runtime, StagedRuntime
 from pixelwise.runtimes.exported import installed, packaged_graph
 from pixelwise.runtimes.graph_stages import CutRuntime
 
@@ -25,20 +24,6 @@ class Format:
     place: str
     extra: str
     packages: tuple[str, ...]
-
-
-@runtime_checkable
-class ExportedModel(Protocol):
-    """An exported graph that returns all outputs for images in file values."""
-
-    def outputs(self, image: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Outputs:
-        """Return probabilities and logits."""
-        ...
-
-
-@runtime_checkable
-class ExportedRuntime(Runtime, ExportedModel, Protocol):
-    """An exported graph that `predict` can run, too."""
 
 
 FORMATS = {
@@ -78,7 +63,7 @@ def runtimes_for(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple
     if kind == "torch-export":
         from pixelwise.exporters.to_torch import TorchExportGraph
 
-        yield "torch.export", _on_file_values(TorchExportGraph(path, model_card))
+        yield "torch.export", _on_file_values(TorchExportGraph(path, model_card).outputs)
         return
     if kind in ("onnx", "bioimageio") and installed("onnxruntime"):
         from pixelwise.runtimes.onnx import OnnxRuntime
@@ -93,18 +78,18 @@ def runtimes_for(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple
         yield from _both("openvino", OpenVinoRuntime(path), model_card)
 
 
-def _both(name: str, runtime: ExportedRuntime, model_card: ModelCard) -> Iterator[tuple[str, PredictBatch]]:
+def _both(name: str, runtime: ExportedGraph, model_card: ModelCard) -> Iterator[tuple[str, PredictBatch]]:
     """Yield the prediction functions for file values and, if they differ, for normalised tiles and the cut network."""
-    yield name, _on_file_values(runtime)
+    yield name, _on_file_values(runtime.outputs)
     if model_card.normalisation.kind == "image":
         yield f"{name}, normalised tiles", _on_normalised_tiles(runtime, model_card)
     if isinstance(runtime, StagedRuntime) and runtime.stages is not None:
         yield f"{name}, cut", _on_normalised_tiles(CutRuntime(runtime, runtime.stages), model_card)
 
 
-def _on_file_values(graph: ExportedModel) -> PredictBatch:
-    """Run the graph on file values, as other programs do."""
-    return lambda batch: graph.outputs(
+def _on_file_values(outputs: Callable[[np.ndarray, np.ndarray, np.ndarray], Outputs]) -> PredictBatch:
+    """Run a graph on file values, as other programs do."""
+    return lambda batch: outputs(
         batch.image.astype(np.float32), batch.mean.astype(np.float32), batch.std.astype(np.float32)
     )
 

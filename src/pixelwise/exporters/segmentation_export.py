@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.exporters.description import Description, Limits
-from pixelwise.exporters.samples import (
-    SEED,
-    Feed,
-    ParityBatch,
-    Sample,
-    draw_crop,
-    make_feed,
-    make_parity_batch,
-)
+from pixelwise.exporters.samples import SEED, Feed, ParityBatch, Sample, draw_crop, make_feed, make_parity_batch
 from pixelwise.labels.regions import write_regions
 from pixelwise.labels.targets import probabilities_of
 from pixelwise.metrics.semantic import class_scores, confusion, mean_of
@@ -40,7 +32,7 @@ CHANNELS = {
 
 
 class SegmentationExport:
-    """Export task of a segmentation model; see `export_task.ExportTask`."""
+    """Export task of a segmentation model; see `export_task`."""
 
     counted, score_name = "pixels", "IoU"
     exact = Limits(difference=1e-4, probability_difference=1e-3, disagreement=1e-5, score_loss=0.01)
@@ -66,8 +58,7 @@ class SegmentationExport:
         rounds = max(1, min(MAX_ROUNDS, MAX_VALUES // per_round))
         return [
             make_parity_batch(
-                [draw_crop(sample, tuple(sides), self._model_card, rng) for sample in islice(order, batch)],
-                reference,
+                [draw_crop(sample, tuple(sides), self._model_card, rng) for sample in islice(order, batch)], reference
             )
             for batch, *sides in shapes * rounds
         ]

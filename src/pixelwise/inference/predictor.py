@@ -18,8 +18,9 @@ from pixelwise.inference.cut_plan import MIN_VOLUME_MEMORY, CutPlan, plan_cuts
 from pixelwise.inference.memory import MemoryBudget
 from pixelwise.inference.staged import StagedImage, count_windows, region_tiles
 from pixelwise.inference.tile_reading import Job, ReadTile, TileBatch, in_memory, make_batch, read_mirrored
-from pixelwise.inference.whole_image import MAX_RATIO, Advance, Measuring, Tiling, count_tiles, measure_statistics
+from pixelwise.inference.whole_image import MAX_RATIO, Measuring, Tiling, count_tiles, measure_statistics
 from pixelwise.io.scratch import scratch_bytes
+from pixelwise.progress import Advance
 from pixelwise.runtimes.base import MeasuringRuntime, Runtime, StagedRuntime
 from pixelwise.runtimes.statistics import ChannelStatistics, neutral_statistics
 from pixelwise.sampling.normalise import Scale

@@ -8,13 +8,13 @@ and the logits are those of the whole image.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Num
 
 from pixelwise.geometry.statistics_passes import OperationGraph, StatisticsPass, StatisticsPlan, cut_axis
 from pixelwise.geometry.tiles import Span
+from pixelwise.progress import Advance
 from pixelwise.runtimes.base import MeasuringRuntime, WholeImageLayers
 from pixelwise.runtimes.malloc import release_memory
 from pixelwise.runtimes.statistics import ChannelStatistics, Moments
@@ -22,15 +22,6 @@ from pixelwise.runtimes.statistics import ChannelStatistics, Moments
 MAX_RATIO = 2.5  # of the cost of exact tiles to that of blended ones, up to which tiles are exact
 
 ReadWindow = Callable[[tuple[Span, ...]], Num[np.ndarray, " channels *size"]]  # of the padded, normalised image
-
-
-@runtime_checkable
-class Advance(Protocol):
-    """Receives the number of tiles that are done."""
-
-    def __call__(self, count: int, text: str, /) -> None:
-        """Count tiles."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,7 @@ def decode(probabilities: Float[np.ndarray, " channels *size"], options: TargetO
     return decoder.finish()
 
 
-def most_probable_class(
-    probabilities: Float[np.ndarray, " channels *size"],
-) -> UInt8[np.ndarray, "*size"]:
+def most_probable_class(probabilities: Float[np.ndarray, " channels *size"]) -> UInt8[np.ndarray, "*size"]:
     """Return the most probable class of each pixel, the first of equals; logits can be passed instead.
 
     Equal to `argmax(0)`, but at least ten times faster: whole channels are compared, in memory order.

@@ -35,10 +35,7 @@ UNDEFINED = BoundaryScores(None, None, None, None, None, None)
 
 
 def rand_information(
-    truth: Bool[np.ndarray, "height width"],
-    predicted: Bool[np.ndarray, "height width"],
-    *,
-    thinned: bool = True,
+    truth: Bool[np.ndarray, "height width"], predicted: Bool[np.ndarray, "height width"], *, thinned: bool = True
 ) -> BoundaryScores:
     """Compare two masks of cells (True) and boundaries (False).
 

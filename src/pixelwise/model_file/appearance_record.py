@@ -83,9 +83,7 @@ class AppearanceRecord:
         )
 
 
-def record_appearance(
-    images: Sequence[Mapping[str, Float64[np.ndarray, " _"]]],
-) -> AppearanceRecord | None:
+def record_appearance(images: Sequence[Mapping[str, Float64[np.ndarray, " _"]]]) -> AppearanceRecord | None:
     """Return the statistics of the features of images; None for fewer than three.
 
     Parameters

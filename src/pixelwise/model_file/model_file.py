@@ -42,13 +42,7 @@ TENSOR_LIMIT = 10_000
 BYTES_LIMIT = 8 * 2**30
 # Opening a pipe must not block; O_BINARY exists on Windows only.
 _NOT_BLOCKING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_TYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-}
+_TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 
 
 def save_model(path: Path, network: torch.nn.Module, model_card: ModelCard) -> None:

@@ -193,9 +193,5 @@ def _depth(options: NetworkOptions, family: str) -> int:
 
 def _linear_spec(name: str, layer: nn.Linear, classes: int) -> LayerSpec:
     return LayerSpec(
-        name=name,
-        kind="linear",
-        in_channels=layer.in_features,
-        channels=classes,
-        parameters=count_parameters([layer]),
+        name=name, kind="linear", in_channels=layer.in_features, channels=classes, parameters=count_parameters([layer])
     )

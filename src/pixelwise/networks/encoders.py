@@ -215,12 +215,7 @@ def make_resnet_encoder(
 
 
 def make_cifar_encoder(
-    in_channels: int,
-    depth: int,
-    *,
-    shortcut: Shortcut = "A",
-    shortcut_padding: ShortcutPadding = "end",
-    base: int = 16,
+    in_channels: int, depth: int, *, shortcut: Shortcut = "A", shortcut_padding: ShortcutPadding = "end", base: int = 16
 ) -> ResNetEncoder:
     """Return ResNet-20, 32, 44, 56 or 110 for small images, 6 n + 2 layers: He et al. 2015, section 4.2.
 

@@ -10,9 +10,7 @@ from torch import nn
 from pixelwise.networks.attention import AlignedGate, GridGate
 from pixelwise.networks.blocks import Chain, ConvBlock, ConvLayer, Head, Pool, Up, initialise
 from pixelwise.networks.decoders import Gate, MakeBlock, MakeUp, NestedDecoder, UNetDecoder
-from pixelwise.networks.encoders import (
-    StagedEncoder,
-)
+from pixelwise.networks.encoders import StagedEncoder
 from pixelwise.networks.layers import Upsampling
 from pixelwise.networks.models import NestedSegmenter, Segmenter, make_segmenter
 from pixelwise.networks.options import NetworkOptions, NormalisationName

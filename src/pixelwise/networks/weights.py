@@ -207,7 +207,7 @@ def check_shortcut_padding(
     ...
     pixelwise.errors.BadWeights: expected weights trained with network.shortcut_padding=end, ...
     """
-    if not has_padded_shortcuts(network) or weights_padding == padding:
+    if not any(isinstance(module, PaddedIdentity) for module in network.modules()) or weights_padding == padding:
         return
     if not weights_padding:
         requirement = "weights with a known shortcut_padding (zero channels of the parameter-free shortcut A)"
@@ -215,17 +215,6 @@ def check_shortcut_padding(
     requirement = f"weights trained with network.shortcut_padding={padding}, like the network"
     hint = f"Set network.shortcut_padding={weights_padding}: shapes are equal, but the meaning is not."
     raise BadWeights(requirement, f"weights trained with {weights_padding}", hint, path)
-
-
-def has_padded_shortcuts(network: nn.Module) -> bool:
-    """Return whether a network has shortcuts A, so that `shortcut_padding` matters.
-
-    Examples
-    --------
-    >>> has_padded_shortcuts(nn.Sequential(PaddedIdentity(2, 4, 2, "end")))
-    True
-    """
-    return any(isinstance(module, PaddedIdentity) for module in network.modules())
 
 
 def lacks_projections(tensors: Tensors) -> bool:

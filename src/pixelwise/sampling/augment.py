@@ -91,9 +91,7 @@ class Augmentation:
                 low, high = value
                 if not 0.0 < low <= high < math.inf:
                     raise BadOption(
-                        f"{name} as two positive numbers in ascending order",
-                        str(value),
-                        "Swap or correct them.",
+                        f"{name} as two positive numbers in ascending order", str(value), "Swap or correct them."
                     )
             elif field.name.endswith("_share") and not 0.0 <= value <= 1.0:
                 raise BadOption(f"{name} between 0 and 1", str(value), "Set a probability, such as 0.2.")

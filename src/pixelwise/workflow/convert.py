@@ -53,12 +53,7 @@ class Conversion:
 
 
 def convert(
-    folder: Path | str,
-    *,
-    to: str,
-    out: Path | str,
-    progress: Progress | None = None,
-    **options: Any,
+    folder: Path | str, *, to: str, out: Path | str, progress: Progress | None = None, **options: Any
 ) -> Conversion:
     """Write a data set as the folder of another program.
 

@@ -20,13 +20,7 @@ from pixelwise.workflow.train import train
 
 STEPS = 800
 TIME_LIMIT = 300.0  # seconds of training; on a busy machine scores and report are done within six minutes
-SETTINGS = (
-    "patches.height=128",
-    "patches.width=128",
-    "patches.batch=2",
-    "network.base=8",
-    "network.depth=3",
-)
+SETTINGS = ("patches.height=128", "patches.width=128", "patches.batch=2", "network.base=8", "network.depth=3")
 
 
 def demo(

@@ -23,10 +23,7 @@ UNET2015: Choices = {
     "patches.foreground_share": (0.0, "tiles are drawn uniformly; the loss balances the classes"),
     "augmentation.rotation_share": (1.0, "every tile is rotated"),
     "augmentation.elastic_share": (1.0, "every tile is deformed, which matters most with few annotated images"),
-    "augmentation.elastic_sd": (
-        10.0,
-        "displacements on a 3 x 3 grid, normal with sd 10 pixels, bicubic interpolation",
-    ),
+    "augmentation.elastic_sd": (10.0, "displacements on a 3 x 3 grid, normal with sd 10 pixels, bicubic interpolation"),
     "augmentation.brightness_share": (0.5, "grey value variations; the paper does not state how much"),
     "augmentation.contrast_share": (0.5, "grey value variations; the paper does not state how much"),
     "augmentation.flip": (False, "not among the paper's augmentations"),

@@ -90,10 +90,7 @@ class QuantityCounter:
 
 
 def pair_quantities(
-    truth: Integer[np.ndarray, "*size"],
-    labels: Integer[np.ndarray, "*size"],
-    model_card: ModelCard,
-    ratio: float = 1.0,
+    truth: Integer[np.ndarray, "*size"], labels: Integer[np.ndarray, "*size"], model_card: ModelCard, ratio: float = 1.0
 ) -> Float64[np.ndarray, "classes 2 2"] | None:
     """Return the pairs (predicted, true) of objects and sizes of each counted class.
 

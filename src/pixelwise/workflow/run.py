@@ -173,10 +173,7 @@ class Run:
             if run._is_abandoned():
                 hint = "Give the same command without --resume: the training was stopped before its first step."
             raise BadRun(
-                "a run folder",
-                "a folder without config.yaml" if run.folder.is_dir() else "a file",
-                hint,
-                folder,
+                "a run folder", "a folder without config.yaml" if run.folder.is_dir() else "a file", hint, folder
             )
         return run
 

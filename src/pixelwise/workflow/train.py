@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -241,16 +241,11 @@ class _Start:
 
 
 def _go_on(
-    run: Run,
-    dataset: Dataset,
-    device: str,
-    progress: Progress,
-    started: float,
-    cross_validate: CrossValidate,
+    run: Run, dataset: Dataset, device: str, progress: Progress, started: float, cross_validate: CrossValidate
 ) -> None:
     """Train, or continue a training; whatever stops it names the command that continues."""
     onward, task = run.resume_command(dataset.root), task_of(dataset)
-    with _only_one(run), interrupt_on_signals():
+    with nullcontext() if rank_of_process() else run.only_one(), interrupt_on_signals():
         try:
             if run.folds:
                 cross_validate(run, dataset, task, device, progress)
@@ -284,11 +279,6 @@ def _check_processes(*, limited: bool, folds: object, on: bool) -> None:
         raise BadOption("--steps or --epochs for several processes", "a time limit", "Give --steps.")
     if folds is not None:
         raise BadOption("one training for several processes", "folds", "Train the folds with --on local:N.")
-
-
-def _only_one(run: Run) -> AbstractContextManager[None]:
-    """Lock the run folder in the process that writes it."""
-    return nullcontext() if rank_of_process() else run.only_one()
 
 
 def _time_left(seconds: float | None, started: float) -> float | None:

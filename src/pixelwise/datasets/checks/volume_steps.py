@@ -11,7 +11,7 @@ from pixelwise.datasets.checks.finding import Step
 from pixelwise.geometry.grid import Grid, Turn
 from pixelwise.geometry.symmetries import Symmetry
 
-_PROBE = np.arange(24).reshape(2, 3, 4)  # its turns are all different
+_PROBE = np.arange(24).reshape(2, 3, 4)  # its rotations all differ
 _TURNS = tuple(Turn(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3))
 _ORDERS = ((0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1))  # as they are, and with two axes exchanged
 _LAST = (0.0, 0.0, 0.0, 1.0)  # row of an affine matrix

@@ -89,17 +89,13 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     return AnnotatedSet(format="arrays", images=tuple(images), instances=instances, messages=messages)
 
 
-def _is_read(path: Path) -> bool:
-    return not path.name.casefold().endswith(PICKLED_SUFFIX)
-
-
 def _sources(root: Path, task: str = "auto") -> list[_Source]:
     """Return all arrays below a folder, and the image files beside them."""
     found: list[tuple[Path, tuple[int, ...]]] = []
     named: dict[Path, Path] = {}  # a file that stands for the mask in it, by the path of the mask
     for path in find_files(root, ""):
         ending = path.suffix.casefold()
-        if ending in ARRAY_KINDS and _is_read(path):
+        if ending in ARRAY_KINDS and not path.name.casefold().endswith(PICKLED_SUFFIX):
             arrays = _arrays(path)
             main = _main_mask(path, arrays, task) if ARRAY_KINDS[ending] == "MAT" else None
             if main is not None:

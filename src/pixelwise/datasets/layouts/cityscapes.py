@@ -79,7 +79,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         f"Masks are the files ending in _{found.copy().pop()}; other files of {_TRUTHS[0]} are not used (--masks)."
     ]
     images = _without_dummy_test(images, messages)
-    table = _table(found.pop())
+    table = LABELS if found.pop() == _KINDS[0] else {number: LABELS[label] for number, label in enumerate(SCORED)}
     if _KINDS[0] in messages[0]:
         messages.append("Ids 0 to 6 are classes here, although Cityscapes does not score them.")
     return AnnotatedSet(
@@ -110,10 +110,6 @@ def _mask_of(base: Path, image: Path) -> Path | None:
     stem = image.stem.removesuffix(f"_{_IMAGES}")
     paths = (base / truth / place / f"{stem}_{truth}_{kind}.png" for truth in _TRUTHS for kind in _KINDS)
     return next((path for path in paths if path.is_file()), None)
-
-
-def _table(kind: str) -> dict[int, tuple[str, Colour]]:
-    return LABELS if kind == _KINDS[0] else {number: LABELS[label] for number, label in enumerate(SCORED)}
 
 
 def _without_dummy_test(images: list[AnnotatedImage], messages: list[str]) -> list[AnnotatedImage]:

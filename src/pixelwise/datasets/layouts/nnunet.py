@@ -76,7 +76,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
                 f"{list_names(orphans)}."
             )
     if not images:
-        raise _no_images(base)
+        raise BadDataset("images or volumes in imagesTr", "none", "Check that the folder was unpacked.", base)
     if len(description.channels) > 1 and any(image.channel_files for image in images):
         messages.append(f"Each image has a file per channel: {', '.join(description.channels)} (dataset.json).")
     return AnnotatedSet(
@@ -188,7 +188,3 @@ def _channel_files(name: str, files: dict[int, Path], description: _Description,
         got = f"no file {', '.join(missing)} for image {name}" if missing else f"{len(files)} files for image {name}"
         raise BadDataset(f"{pluralise(expected, 'channel file')} per image", got, "Add it, or remove the image.", path)
     return tuple(files[number] for number in sorted(files))
-
-
-def _no_images(base: Path) -> BadDataset:
-    return BadDataset("images or volumes in imagesTr", "none", "Check that the folder was unpacked.", base)

@@ -32,7 +32,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     index = ImageIndex(root)
     masks: dict[Path, Path] = {}
     for path in filter(_is_mask, index.files):
-        image = index.find(_image_name(path), path.parent, by_stem=True)
+        image = index.find(path.stem[: -len(_LABELLED)] + path.suffix, path.parent, by_stem=True)
         if image is not None:
             masks[image] = path
     found = [
@@ -44,7 +44,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         for path in index.files
         if not _is_mask(path)
     ]
-    images = tuple(replace(image, group=_slide(image.image)) for image in name_images(root, found))
+    images = tuple(replace(image, group=image.image.stem.partition(" [")[0]) for image in name_images(root, found))
     slides = pluralise(len({image.group for image in images}), "slide")
     text = (
         f"QuPath tiles of {slides}: masks end in {_LABELLED}, and the tiles of a slide stay in one split (--group-by)."
@@ -54,11 +54,3 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 def _is_mask(path: Path) -> bool:
     return path.stem.casefold().endswith(_LABELLED)
-
-
-def _image_name(mask: Path) -> str:
-    return mask.stem[: -len(_LABELLED)] + mask.suffix
-
-
-def _slide(tile: Path) -> str:
-    return tile.stem.partition(" [")[0]

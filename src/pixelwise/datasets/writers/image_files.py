@@ -3,16 +3,13 @@
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from pixelwise.atomic_write import write_error
-from pixelwise.datasets.writers.labelled_set import LabelledImage
-from pixelwise.errors import PixelwiseError
-from pixelwise.io.headers import open_image_file
-from pixelwise.io.read import read_header, write_image
+from pixelwise.datasets.writers.labelled_set import LabelledImage, stored_header
+from pixelwise.io.read import write_image
 
 USUAL = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -36,7 +33,7 @@ def save_image(image: LabelledImage, target: Path, accepted: Sequence[str] = USU
     suffix = image.source.suffix.lower()
     if suffix in accepted and is_plain(image):
         path = with_suffix(target, suffix)
-        copy_file(image.source, path)
+        link_or_copy(image.source, path, link=False)
         return path
     path = with_suffix(target, ".png" if ".png" in accepted and fits_png(image.pixels) else ".tif")
     write_image(path, image.pixels)
@@ -45,13 +42,8 @@ def save_image(image: LabelledImage, target: Path, accepted: Sequence[str] = USU
 
 def is_plain(image: LabelledImage) -> bool:
     """Return whether every program reads the pixels of the case from its file."""
-    if not image.source.is_file():
-        return False
-    try:
-        file, kind = open_image_file(image.source)
-        with closing(file):
-            header = read_header(file, kind, image.source)
-    except PixelwiseError:
+    header = stored_header(image.source)
+    if header is None:
         return False
     upright = header.orientation == 1 and not header.white_is_zero
     same = (header.height, header.width) == image.pixels.shape[1:]
@@ -68,15 +60,6 @@ def _is_repeated(pixels: np.ndarray) -> bool:
 def fits_png(pixels: np.ndarray) -> bool:
     """Return whether a PNG holds these pixels without loss."""
     return pixels.dtype.name in ("uint8", "uint16") and len(pixels) in (1, 3)
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy the content of a file into a new file, whose folder is created."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    except OSError as error:
-        raise write_error(target, error) from error
 
 
 def link_or_copy(source: Path, target: Path, *, link: bool) -> str:

@@ -14,7 +14,7 @@ from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.records import Colour, Split, Task
 from pixelwise.errors import BadDataset, PixelwiseError
 from pixelwise.geometry.grid import Grid
-from pixelwise.io.headers import open_image_file
+from pixelwise.io.headers import Header, open_image_file
 from pixelwise.io.read import read_header
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 from pixelwise.parallel import cores, parallel_map
@@ -191,18 +191,25 @@ def _first_free(space: str, name: str, prefixes: Sequence[str], taken: set[str])
     return chosen
 
 
-def spacing_of(path: Path) -> tuple[float, float] | None:
-    """Return the micrometres per pixel (y, x) of an upright image; None if unknown or not in the file."""
-    if path.is_dir():
+def stored_header(path: Path) -> Header | None:
+    """Return the header of an image file; None if there is no such file, or it cannot be read."""
+    if not path.is_file():
         return None
     try:
         file, kind = open_image_file(path)
         with closing(file):
-            header = read_header(file, kind, path)
+            return read_header(file, kind, path)
     except PixelwiseError:
         return None
-    spacing = header.spacing
-    return (spacing[1], spacing[0]) if spacing is not None and header.orientation >= 5 else spacing
+
+
+def spacing_of(path: Path) -> tuple[float, float] | None:
+    """Return the micrometres per pixel (y, x) of an upright image; None if unknown or not in the file."""
+    header = stored_header(path)
+    if header is None or header.spacing is None:
+        return None
+    row, column = header.spacing
+    return (column, row) if header.orientation >= 5 else (row, column)
 
 
 def regions_lost(dataset: Dataset) -> Sequence[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Num
 
 from pixelwise.atomic_write import atomic_write_json
-from pixelwise.datasets.writers.image_files import copy_file, is_plain, write_file
+from pixelwise.datasets.writers.image_files import is_plain, link_or_copy, write_file
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.datasets.writers.objects import classes_of
 from pixelwise.datasets.writers.volumes import NIFTI, save_volume, write_label_volume
@@ -44,11 +44,8 @@ def write_nnunet(data: LabelledSet, out: Path) -> tuple[str, ...]:
         path = out / labels_folder / f"{image.flat_name}{ending}"
         if volumes:
             write_label_volume(image, values, path)
-        elif ending == ".png":
-            write_file(path, png_bytes(values[None]))
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_image(path, values[None])
+            _write_plane(path, values[None])
         return image.split, image.flat_name, bool(ignored.any()), losses
 
     written = list(data.map(write))
@@ -104,12 +101,13 @@ def _file_ending(data: LabelledSet) -> str:
 
 def _write_channels(image: LabelledImage, folder: Path, ending: str) -> None:
     """Write one file, or one per channel if there are neither 1 nor 3."""
-    one_file = len(image.pixels) in (1, 3)
-    if one_file and ending == ".png" and _is_this_png(image):
-        copy_file(image.source, folder / f"{image.flat_name}_0000.png")
-        return
-    if one_file and ending == ".png":
-        _write_plane(folder / f"{image.flat_name}_0000.png", image.pixels)
+    if len(image.pixels) in (1, 3) and ending == ".png":
+        path = folder / f"{image.flat_name}_0000.png"
+        plain_png = image.source.suffix.lower() == ".png" and is_plain(image)
+        if plain_png and probe(image.source).channels == len(image.pixels):
+            link_or_copy(image.source, path, link=False)
+        else:
+            _write_plane(path, image.pixels)
         return
     for index, channel in enumerate(image.pixels):
         _write_plane(folder / f"{image.flat_name}_{index:04}{ending}", channel[None])
@@ -123,12 +121,6 @@ def _write_volumes(image: LabelledImage, folder: Path) -> tuple[str, ...]:
         single = replace(image, source=source, pixels=channel[None], channel_files=())
         losses |= dict.fromkeys(save_volume(single, folder / f"{image.flat_name}_{index:04}", NIFTI)[1])
     return tuple(losses)
-
-
-def _is_this_png(image: LabelledImage) -> bool:
-    return (
-        image.source.suffix.lower() == ".png" and is_plain(image) and probe(image.source).channels == len(image.pixels)
-    )
 
 
 def _write_plane(path: Path, pixels: Num[np.ndarray, "channels height width"]) -> None:

@@ -99,7 +99,7 @@ class FrameStack:
         following, frames = _readers.pop(self._key, (0, iter(())))
         if following == 0 or following > index:
             following, frames = 0, _frames(self._path)
-        with decoding(self._path, _kind(self._path)):
+        with decoding(self._path, "video" if self._path.suffix.casefold() in VIDEOS else "animated"):
             for frame in frames:
                 _keep((*self._key, following), frame)
                 following += 1
@@ -121,10 +121,6 @@ def _keep(key: tuple[str, int, int, int], frame: np.ndarray) -> None:
     _kept[key] = frame
     while len(_kept) > 1 and sum(kept.nbytes for kept in _kept.values()) > _KEPT_BYTES:
         _kept.popitem(last=False)
-
-
-def _kind(path: Path) -> str:
-    return "video" if path.suffix.casefold() in VIDEOS else "animated"
 
 
 def _measure(path: Path) -> tuple[int, int, int, bool]:

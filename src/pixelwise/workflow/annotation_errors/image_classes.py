@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from pixelwise.datasets.dataset import Case, Dataset
-from pixelwise.errors import BadDataset, printable
+from pixelwise.datasets.problem_report import path_below
+from pixelwise.errors import BadDataset
 from pixelwise.inference.load import as_classification_model
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
@@ -112,12 +113,11 @@ def wrong_class_scores(
 def _error(
     dataset: Dataset, case: Case, score: float, annotated: str, predicted: str, *, seen: bool
 ) -> AnnotationError:
-    path = case.image.relative_to(dataset.root) if case.image.is_relative_to(dataset.root) else case.image
     return AnnotationError(
         kind=WRONG_CLASS,
         score=score,
         case=case.name,
-        files=(printable(path),),
+        files=(path_below(dataset.root, case.image),),
         box=None,
         annotated=annotated,
         predicted=predicted,

@@ -7,8 +7,9 @@ import numpy as np
 
 from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.dataset import Case, Dataset
+from pixelwise.datasets.problem_report import path_below
 from pixelwise.datasets.records import first_class, has_background
-from pixelwise.errors import printable
+from pixelwise.geometry.grid import millimetres_of
 from pixelwise.inference.load import as_segmentation_model, find_model_card
 from pixelwise.inference.segmentation_model import Prediction
 from pixelwise.labels.regions import class_probabilities
@@ -118,8 +119,7 @@ def _compare_cases(
         for case in group.cases:
             pixels, truth = dataset.read_labelled(case)
             grid = dataset.read_grid(case) if model.dimensions == 3 else None
-            spacing = None if grid is None else grid.millimetres
-            prediction = model.predict_pixels(pixels, probabilities=True, spacing=spacing)
+            prediction = model.predict_pixels(pixels, probabilities=True, spacing=millimetres_of(grid))
             yield case, pixels, _compare(card, truth, prediction), group.seen
 
 
@@ -141,10 +141,7 @@ def _files(dataset: Dataset, case: Case) -> tuple[str, ...]:
     """Return the image and its mask, relative to the data folder; many masks of one image are not listed."""
     masks = files_of_annotation(case.annotation)
     paths = (case.image, *(masks if len(masks) <= MASKS else ()))
-    return tuple(
-        printable(path.relative_to(dataset.root)) if path.is_relative_to(dataset.root) else printable(path)
-        for path in paths
-    )
+    return tuple(path_below(dataset.root, path) for path in paths)
 
 
 def _error(

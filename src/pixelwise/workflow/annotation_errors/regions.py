@@ -110,9 +110,7 @@ def compare_classes(
 
 
 def compare_objects(
-    given: Integer[np.ndarray, "*size"],
-    predicted: Integer[np.ndarray, "*size"],
-    background: Float[np.ndarray, "*size"],
+    given: Integer[np.ndarray, "*size"], predicted: Integer[np.ndarray, "*size"], background: Float[np.ndarray, "*size"]
 ) -> Comparison:
     """Compare label images, negative where ignored; `background` is the probability of no object."""
     known, probability = given >= 0, background.astype(np.float32)

@@ -47,10 +47,7 @@ def compare_masks(
 
 
 def alignment_findings(
-    dataset: Dataset,
-    cases: Sequence[ExaminedCase],
-    reduced: Sequence[ReducedCase],
-    alignments: Sequence[Alignment],
+    dataset: Dataset, cases: Sequence[ExaminedCase], reduced: Sequence[ReducedCase], alignments: Sequence[Alignment]
 ) -> dict[int, Finding]:
     """Return the finding of each case whose mask does not lie on its image."""
     found: dict[int, Finding] = {}

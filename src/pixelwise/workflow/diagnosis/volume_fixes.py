@@ -27,14 +27,7 @@ from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import probe, volume_format
 from pixelwise.io.volumes.read import read_volume_header
 from pixelwise.io.volumes.volume import VolumeHeader
-from pixelwise.workflow.diagnosis.cases import (
-    ExaminedCase,
-    labels_file,
-    mask_path,
-    pair_case,
-    read_case,
-    relative,
-)
+from pixelwise.workflow.diagnosis.cases import ExaminedCase, labels_file, mask_path, pair_case, read_case, relative
 from pixelwise.workflow.diagnosis.mask_findings import compare_masks
 
 AXES = ("depth", "height", "width")

@@ -271,12 +271,7 @@ def _spacing_findings(dataset: Dataset, cases: Sequence[ExaminedCase], grids: Se
 
 
 def _finding(
-    dataset: Dataset,
-    examined: ExaminedCase,
-    kind: str,
-    text: str,
-    confidence: float,
-    steps: tuple[Step, ...] = (),
+    dataset: Dataset, examined: ExaminedCase, kind: str, text: str, confidence: float, steps: tuple[Step, ...] = ()
 ) -> Finding:
     mask = mask_path(examined.case)
     with_mask = mask is not None and (steps or kind.endswith("mask"))

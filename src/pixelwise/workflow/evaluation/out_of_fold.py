@@ -97,12 +97,7 @@ class OutOfFold:
 
 
 def evaluate_out_of_fold(
-    run: Run,
-    dataset: Dataset,
-    score_folds: Callable[[OutOfFold], FoldScores],
-    *,
-    device: str,
-    progress: Progress,
+    run: Run, dataset: Dataset, score_folds: Callable[[OutOfFold], FoldScores], *, device: str, progress: Progress
 ) -> dict[str, Any]:
     """Score a run with folds on its own images; write scores.json, out_of_fold.json (the same) and `CalibrationData`.
 

@@ -97,11 +97,7 @@ class CrossValidation:
             self.train_fold(number, self._run.fold(number))
         with self._stopped("all folds are trained, the scores are missing"):
             scores = evaluate_out_of_fold(
-                self._run,
-                self._dataset,
-                self._task.score_folds,
-                device=self._device,
-                progress=self._progress,
+                self._run, self._dataset, self._task.score_folds, device=self._device, progress=self._progress
             )
         self._progress.message(self._task.describe_scores(scores))
         self._save_ensemble(scores)

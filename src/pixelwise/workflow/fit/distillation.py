@@ -25,12 +25,7 @@ FORWARD = 1 / 3  # time of the forward pass of one member, as a fraction of a tr
 
 
 def train_student(
-    run: Run,
-    dataset: Dataset,
-    open_task: OpenTrainingTask,
-    device: str,
-    progress: Progress,
-    records: Mapping[str, Any],
+    run: Run, dataset: Dataset, open_task: OpenTrainingTask, device: str, progress: Progress, records: Mapping[str, Any]
 ) -> None:
     """Train the student of a run with a saved ensemble, or continue its training.
 

@@ -3,13 +3,15 @@
 With `--steps` progress is the fraction of the steps, so that results are reproducible bit by bit. With a time budget
 progress is the used fraction of the training time, so that learning rate, progressive resizing and validations follow
 the clock. On a slow machine validations become rarer first, then steps become smaller; the end does not move.
+
+Both pacings have the same methods, in which `step` is the number of completed steps.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from pixelwise.training.learner import TrainingOptions
 from pixelwise.training.schedule import middle_of_step
@@ -56,56 +58,6 @@ class Timeline:
         """Return the timeline that continues from now and ends at another second."""
         began = max(self.began, seconds)
         return Timeline(began=began, ends=max(ends, began), done=self.progress(began))
-
-
-@runtime_checkable
-class Pacing(Protocol):
-    """Progress, end, validation and checkpoint schedule of a training; `step` is the number of completed steps."""
-
-    @property
-    def share(self) -> float:
-        """Fraction of the planned step size."""
-        ...
-
-    def progress(self, step: int) -> float:
-        """Return the progress before a step, in [0, 1]."""
-        ...
-
-    def middle(self, step: int) -> float:
-        """Return the progress in the middle of a step."""
-        ...
-
-    def expected_steps(self, step: int) -> int:
-        """Return the expected total number of steps."""
-        ...
-
-    def over(self, step: int) -> bool:
-        """Return whether the training is complete."""
-        ...
-
-    def validation_due(self, step: int) -> bool:
-        """Return whether a validation is due."""
-        ...
-
-    def save_due(self, step: int) -> bool:
-        """Return whether a checkpoint is due."""
-        ...
-
-    def note_step(self, step: int, seconds: float) -> None:
-        """Record a step and its seconds."""
-        ...
-
-    def note_validation(self, step: int, seconds: float, reserve: float) -> None:
-        """Record a validation, its seconds, and the seconds to reserve for the work after training."""
-        ...
-
-    def note_save(self, seconds: float) -> None:
-        """Record a checkpoint and its seconds."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """Return plain values for an exact continuation."""
-        ...
 
 
 class StepPacing:
@@ -252,7 +204,7 @@ class ClockPacing:
             self._choose_share(step)
 
     def note_validation(self, step: int, seconds: float, reserve: float) -> None:
-        """Record a validation; the end moves with the reserve."""
+        """Record a validation; the end moves with `reserve`, the seconds to keep for the work after training."""
         self._validation_seconds += seconds
         self._next_validation = self.progress(step) + 1 / VALIDATIONS
         self._timeline = self._timeline.moved(self._clock(), self._limit - reserve)
@@ -287,6 +239,9 @@ class ClockPacing:
         share = next(enough, self._shares[-1])
         if share != self.share:
             self.share, self._cold = share, True
+
+
+Pacing = StepPacing | ClockPacing
 
 
 def make_pacing(

@@ -6,12 +6,7 @@ from pixelwise.errors import BadOption
 from pixelwise.explain.crop import crop_for_class
 from pixelwise.labels.temperature_scaling import scaled_softmax
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.workflow.inspection.attribution import (
-    AttributionRequest,
-    AttributionTarget,
-    PredictionPanels,
-    index_of,
-)
+from pixelwise.workflow.inspection.attribution import AttributionRequest, AttributionTarget, PredictionPanels, index_of
 
 
 class ClassAttribution:

@@ -10,12 +10,7 @@ from pixelwise.labels.targets import probabilities_of
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.networks.models import Network
 from pixelwise.text import pluralise
-from pixelwise.workflow.inspection.attribution import (
-    AttributionRequest,
-    AttributionTarget,
-    PredictionPanels,
-    index_of,
-)
+from pixelwise.workflow.inspection.attribution import AttributionRequest, AttributionTarget, PredictionPanels, index_of
 from pixelwise.workflow.painting import colour
 
 BOUNDARY_CLASSES = ("background", "interior", "boundary")

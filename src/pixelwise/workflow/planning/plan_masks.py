@@ -336,10 +336,7 @@ def _loss(inputs: PlanInputs, limit: TrainingBudget, config: Config) -> Choices:
         weights, why = (), "Computed from the training targets: see balanced."
     return {
         "loss.class_weights": (weights, why),
-        "loss.cross_entropy": (
-            1.0,
-            "The sum of cross-entropy and Dice is the most robust choice across data sets.",
-        ),
+        "loss.cross_entropy": (1.0, "The sum of cross-entropy and Dice is the most robust choice across data sets."),
         "loss.dice": (1.0, "See cross_entropy."),
         "loss.dice_background": (rarer or not background, why_background),
     }

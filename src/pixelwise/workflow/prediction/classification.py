@@ -117,10 +117,7 @@ def _top_classes(path: Path, probabilities: np.ndarray, classes: tuple[str, ...]
 
 
 def _write_table(
-    path: Path,
-    predictions: Sequence[ClassPrediction],
-    all_probabilities: Sequence[np.ndarray],
-    classes: Sequence[str],
+    path: Path, predictions: Sequence[ClassPrediction], all_probabilities: Sequence[np.ndarray], classes: Sequence[str]
 ) -> None:
     """Write a row per image: file, most probable classes with probabilities, and `all_probabilities` if given."""
     shown = min(SHOWN, len(classes))

@@ -15,13 +15,7 @@ from pixelwise.geometry.grid import Grid, millimetres_of
 from pixelwise.io.read import Image
 from pixelwise.metrics.quantity_intervals import Interval, total_interval
 from pixelwise.model_file.model_card import ModelCard
-from pixelwise.workflow.quantities import (
-    ClassEstimate,
-    Estimate,
-    counted_names,
-    estimate_quantities,
-    size_ratio,
-)
+from pixelwise.workflow.quantities import ClassEstimate, Estimate, counted_names, estimate_quantities, size_ratio
 
 QUANTITIES, TOTALS = "quantities.csv", "totals.csv"
 _UNITS = {2: ("area_px", "area_um2"), 3: ("voxels", "millilitres")}  # of pixels, and physical
@@ -51,11 +45,7 @@ def quantity_rows(
         return []
     spacing = millimetres_of(image.grid)
     estimates = estimate_quantities(
-        counts,
-        counted_names(model_card),
-        model_card.quantities.pairs,
-        size_ratio(spacing, model_card),
-        large=large,
+        counts, counted_names(model_card), model_card.quantities.pairs, size_ratio(spacing, model_card), large=large
     )
     return [_row(name, estimate, _unit_of(image)) for estimate in estimates]
 

@@ -31,17 +31,7 @@ from pixelwise.workflow.prediction.volumes import VolumeFiles, save_volume, writ
 from pixelwise.workflow.quantities import count_quantities
 
 OVERLAY_SIDE = 2048  # pixels; larger overlays are subsampled
-_TABLE = (
-    "image",
-    "id",
-    "class",
-    "area",
-    "centroid_row",
-    "centroid_col",
-    "box",
-    "perimeter",
-    "mean_intensity",
-)
+_TABLE = ("image", "id", "class", "area", "centroid_row", "centroid_col", "box", "perimeter", "mean_intensity")
 
 
 @dataclass(frozen=True, kw_only=True)

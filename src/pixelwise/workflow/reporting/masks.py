@@ -178,18 +178,13 @@ def _read_case(run: Run, model_card: ModelCard, scores: dict[str, Any], row: dic
     dataset = Dataset(
         root=image.parent,
         cases=(case,),
-        labelling=_labelling_of(scores),
+        labelling=TypeAdapter(Labelling).validate_python(scores["labelling"]),
         channels=model_card.channels,
         pages=run.config.data.pages,
         reading=model_card.reading,
         spatial_dims=model_card.network.dimensions,
     )
     return dataset.read(case)
-
-
-def _labelling_of(scores: dict[str, Any]) -> Labelling:
-    """Return what the values of the masks meant when they were scored."""
-    return TypeAdapter(Labelling).validate_python(scores["labelling"])
 
 
 def _panels(run: Run, model: SegmentationModel, scores: dict[str, Any], row: dict[str, Any]) -> list[str]:

@@ -36,11 +36,7 @@ IMAGENET_SIDE = 224  # from this input side on, images are first resized to a sh
 
 
 def write_imported_model(
-    folder: Path,
-    tensors: Mapping[str, Tensor],
-    origin: Provenance,
-    classes: Sequence[str],
-    settings: Settings,
+    folder: Path, tensors: Mapping[str, Tensor], origin: Provenance, classes: Sequence[str], settings: Settings
 ) -> Run:
     """Write a run folder with a complete model of imported weights.
 

@@ -50,12 +50,7 @@ def fetch_weights(published: PretrainedWeights, progress: Progress) -> Path:
     )
     progress.message(f"Downloading {published.url} ({published.size_mib:.0f} MiB) to {path.parent}.")
     digest = download(
-        published.url,
-        downloaded,
-        sha256=published.sha256,
-        size_mib=published.size_mib,
-        hint=hint,
-        progress=progress,
+        published.url, downloaded, sha256=published.sha256, size_mib=published.size_mib, hint=hint, progress=progress
     )
     try:
         store_weights(published, read_pickled(downloaded), digest)
@@ -102,11 +97,7 @@ def store_weights(published: PretrainedWeights, tensors: Mapping[str, Tensor], d
 def provenance_of(published: PretrainedWeights, digest: str) -> Provenance:
     """Return the provenance of a published file, with its full digest."""
     return Provenance(
-        source=published.source,
-        licence=published.licence,
-        sha256=digest,
-        mean=published.mean,
-        std=published.std,
+        source=published.source, licence=published.licence, sha256=digest, mean=published.mean, std=published.std
     )
 
 

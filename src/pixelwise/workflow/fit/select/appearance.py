@@ -20,11 +20,7 @@ from pixelwise.workflow.fit.training_data import TrainingImage
 
 
 def select_appearance(
-    _: Sequence[ValidationPrediction],
-    model_card: ModelCard,
-    seconds: float | None,
-    *,
-    images: Sequence[TrainingImage],
+    _: Sequence[ValidationPrediction], model_card: ModelCard, seconds: float | None, *, images: Sequence[TrainingImage]
 ) -> tuple[ModelCard, str]:
     """Return the model card with the statistics of `images`, as many as fit into the time, and a note."""
     began, features = time.monotonic(), dict[int, dict[str, np.ndarray]]()

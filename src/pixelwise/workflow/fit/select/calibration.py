@@ -200,9 +200,7 @@ def select_calibration(
 
 
 def select_image_calibration(
-    probabilities: Float[np.ndarray, "images classes"],
-    truth: Integer[np.ndarray, " images"],
-    model_card: ModelCard,
+    probabilities: Float[np.ndarray, "images classes"], truth: Integer[np.ndarray, " images"], model_card: ModelCard
 ) -> tuple[ModelCard, str]:
     """Return the model card of a classification model with its calibration, and a note."""
     result = fit_temperatures(probabilities, truth, np.arange(len(truth)), MIN_ERRORS_IMAGES)

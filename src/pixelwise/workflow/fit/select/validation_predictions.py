@@ -134,11 +134,7 @@ def count_affordable(
 
 
 def _predict(
-    runtimes: Sequence[Runtime],
-    model_card: ModelCard,
-    dataset: Dataset,
-    seconds: float | None,
-    max_pixels: int,
+    runtimes: Sequence[Runtime], model_card: ModelCard, dataset: Dataset, seconds: float | None, max_pixels: int
 ) -> Iterator[tuple[str, np.ndarray, bool, list[np.ndarray]]]:
     """Yield name, truth (*size), whether it is whole, and the probabilities (channels, *size) of each network.
 
