@@ -32,7 +32,7 @@ export class Marks {
     this.lineStart = null;
     this.sending = null;
     this.ring = document.createElement("div"); // how large the brush is
-    this.ring.className = "ring";
+    [this.ring.className, this.ring.hidden] = ["ring", true];
     canvas.after(this.ring);
     viewer.onChange(() => this.draw());
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
