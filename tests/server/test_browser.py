@@ -84,6 +84,11 @@ def correct_objects(page: Any, server: Server, image: str) -> None:
     page.keyboard.press("v")
 
 
+def test_an_empty_table_is_no_taller_than_its_head(page: Any) -> None:
+    height, head = (page.locator(name).bounding_box()["height"] for name in ("#objects", "#objects .head"))
+    assert head <= height <= head + 4
+
+
 def test_from_a_dropped_image_to_its_result(page: Any, server: Any) -> None:
     assert page.url == f"{server.origin}/", "the link leads to the page, without a secret in the address"
     content = (server.folder / "dropped.png").read_bytes()
@@ -156,6 +161,21 @@ def test_strokes_land_on_the_right_pixels(page: Any, server: Any, scale: float) 
     until(page, lambda s: s["marks"] == shown - 1 and s["waiting"] == 0)
     last = server.get(f"/api/images/{large['id']}/marks")[-1]
     assert (last["kind"], last["of"]) == ("undo", marks[0]["id"])
+    page.keyboard.press("v")
+
+
+def test_a_ring_shows_how_large_the_brush_is(page: Any) -> None:
+    ring, canvas = page.locator(".ring"), page.locator("[data-testid=canvas]").bounding_box()
+    x, y = canvas["x"] + 200, canvas["y"] + 150
+    page.mouse.move(x, y)
+    assert not ring.is_visible(), "nothing is painted by the tool that moves the image"
+    page.keyboard.press("b")
+    page.mouse.move(x, y + 1)
+    for key in ("]", "["):
+        page.keyboard.press(key)
+        box, radius = ring.bounding_box(), float(page.input_value("[data-testid=radius]"))
+        assert box["width"] == pytest.approx(2 * radius * state_of(page)["view"]["scale"], abs=1)
+        assert (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) == pytest.approx((x, y + 1), abs=1)
     page.keyboard.press("v")
 
 

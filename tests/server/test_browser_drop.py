@@ -62,3 +62,16 @@ def test_a_single_file_that_is_no_image_is_answered_by_its_sentence(page: Any, m
     drop(page, messy / "paper.pdf")
     until_true(page, "() => document.getElementById('sentence').textContent.includes('a PDF document')")
     assert "16 bit.tif" in {image["name"] for image in page.server.get("/api/state")["images"]}
+
+
+def test_options_in_messages_do_not_break(page: Any) -> None:
+    text = "Pass --task multiclass, or leave a--b as it is."
+    state = {**page.server.get("/api/state"), "messages": [text]}
+    page.route("**/api/state", lambda route: route.fulfill(status=200, json=state))
+    page.reload()
+    until_true(page, "() => document.querySelector('#messages li') !== null")
+    assert page.inner_text("[data-testid=messages]") == text
+    style = "(one) => [one.textContent, getComputedStyle(one).whiteSpace]"
+    assert page.evaluate(f"() => [...document.querySelectorAll('#messages .option')].map({style})") == [
+        ["--task", "nowrap"]
+    ]

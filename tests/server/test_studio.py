@@ -109,3 +109,10 @@ def test_a_corrected_copy_is_trained_on(studio: Studio, tmp_path: Path) -> None:
         id="0001", kind="fix", command=words, folder=str(tmp_path / "copy"), started=0.0, state="done"
     )
     assert data_of() == str(tmp_path / "copy")
+
+
+def test_the_sentence_names_files_with_problems(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Studio, "understood", True)
+    problem = {"kind": "unreadable", "text": "it is cut off", "fatal": True}
+    studio.project.problems = [{"file": f"{name}.png", **problem} for name in "abcb"]
+    assert studio.state()["sentence"].endswith("4 problems (a.png, b.png and 1 more).")

@@ -13,6 +13,7 @@ from pixelwise.networks.models import Segmenter
 from pixelwise.training.batch import Batch
 from pixelwise.training.learner import Learner, TrainingOptions, centre
 from pixelwise.training.losses import LossOptions, distance_loss, segmentation_loss
+from pixelwise.training.pairwise_loss import pairwise_loss
 
 
 def make_learner(**options: object) -> Learner:
@@ -55,12 +56,24 @@ def test_the_last_channel_learns_the_distance_and_the_others_the_classes() -> No
     expected = segmentation_loss(logits[:, :3], classes, LossOptions())
     expected = expected + 2 * distance_loss(logits[:, 3], distances, classes)
     network.train()
-    actual = learner._compute_loss(logits, classes, None, distances)
+    actual = learner._compute_loss(logits, images, classes, None, distances)
     torch.testing.assert_close(actual, expected)
     losses = [learner.step(i, Batch(images, classes, None, distances)).loss for i in range(30)]
     assert losses[-1] < 0.6 * losses[0]
     said = torch.sigmoid(learner.network.eval()(images).detach()[:, 3])
     assert float((said - distances).abs().mean()) < 0.12
+
+
+def test_the_pairwise_loss_is_added_also_where_no_pixel_is_known() -> None:
+    network = build(NetworkOptions(name="unet2015", base=2, classes=3))
+    learner = Learner(network, TrainingOptions(), LossOptions(pairwise=3.0), "cpu")
+    images = torch.randn(1, 1, 204, 204, generator=torch.Generator().manual_seed(0))
+    unknown = torch.full((1, 204, 204), 255, dtype=torch.uint8)
+    logits = network.eval()(images)
+    edge = (204 - logits.shape[2]) // 2
+    assert edge > 0, "the output is smaller than the image"
+    expected = 3 * pairwise_loss(logits, images[..., edge:-edge, edge:-edge])
+    torch.testing.assert_close(learner._compute_loss(logits, images, unknown, None), expected)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

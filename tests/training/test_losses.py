@@ -250,11 +250,13 @@ def test_inverse_frequency_weights():
     [
         ({"border_weight": -1.0}, r"loss\.border_weight of 0 or more"),
         ({"border_sigma": 0.0}, r"loss\.border_sigma above 0"),
+        ({"pairwise": -1.0}, r"loss\.pairwise of 0 or more"),
+        ({"pairwise": 1.0, "regions": ((1,),)}, "no pairwise loss of regions"),
         ({"border_weight": 10.0, "cross_entropy": 0.0}, r"a cross-entropy that loss\.border_weight can weight"),
         ({"balanced": True, "class_weights": (1.0, 2.0)}, r"loss\.balanced or loss\.class_weights; got both"),
     ],
 )
-def test_invalid_weight_maps_are_rejected(wrong: dict[str, Any], message: str):
+def test_invalid_weights_are_rejected(wrong: dict[str, Any], message: str):
     with pytest.raises(BadOption, match=message):
         LossOptions(**wrong)
 

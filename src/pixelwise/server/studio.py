@@ -17,7 +17,7 @@ from pixelwise.server.marks.rounds import Length, can_continue, continue_from
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
-from pixelwise.text import command, pluralise
+from pixelwise.text import command, list_first, pluralise
 
 Source = Literal["folder", "marks"]
 
@@ -332,7 +332,8 @@ class Studio:
         if project.task:
             parts.append({"instance": "separate objects"}.get(project.task, f"{len(project.classes)} classes"))
         if project.problems:
-            parts.append(pluralise(len(project.problems), "problem"))
+            files = list(dict.fromkeys(problem["file"] for problem in project.problems))
+            parts.append(f"{pluralise(len(project.problems), 'problem')} ({list_first(files, 2)})")
         return ", ".join(parts) + "."
 
     def _job_done(self, job: Job) -> None:

@@ -69,7 +69,7 @@ const training = new Training({
   command: $("training-command"),
 }, announce);
 const checks = new Checks({
-  section: $("checks"), check: $("check"), fix: $("fix"), text: $("check-text"), list: $("findings"), command: $("check-command"),
+  section: $("checks"), check: $("check"), fix: $("fix"), text: $("check-text"), list: $("findings"), command: $("check-command"), messages: $("messages"),
 }, (id) => open(id).catch(report), announce);
 
 const thumbnails = new Thumbnails({ list: $("thumbnails"), order: $("order"), empty: $("empty") },
@@ -91,18 +91,13 @@ function options(select, values) {
 
 function showState() {
   $("sentence").textContent = progress || `${state.sentence} ${dropNote}`.trim();
-  $("messages").replaceChildren(...[...refused, ...state.messages, ...state.problems.map((one) => `${one.file}: ${one.text}`)].slice(0, 200).map((text) => {
-    const item = document.createElement("li");
-    item.textContent = text;
-    return item;
-  }));
   options($("model"), state.models.map((name) => [name, name]));
   $("empty").textContent = state.understood ? "Drop images here, or choose Add images." : state.sentence;
   options($("class"), state.classes.map((name, index) => [index, `${index} ${name}`]));
   marks.colours = state.colours;
   if (!$("class").dataset.chosen) $("class").value = Math.min(1, state.classes.length - 1);
   $("predict").disabled = $("predict-all").disabled = !state.models.length;
-  checks.update(state.check, state.problems);
+  checks.update(state.check, state.problems, [...refused, ...state.messages]);
   $("source").querySelector("[value=folder]").disabled = !state.trainable;
   if (!$("source").dataset.chosen) $("source").value = state.trainable ? "folder" : "marks";
   training.show();
@@ -358,6 +353,7 @@ function setClass(index) {
 
 function setRadius(radius) {
   marks.radius = Math.min(5000, Math.max(0.5, radius || 0.5));
+  marks.drawRing();
   $("radius").value = marks.radius;
 }
 

@@ -28,11 +28,16 @@ export class Marks {
     this.pointer = null;
     this.tail = null;
     this.cross = null;
+    this.hovered = null; // where the mouse is, in pixels of the screen
     this.lineStart = null;
     this.sending = null;
+    this.ring = document.createElement("div"); // how large the brush is
+    [this.ring.className, this.ring.hidden] = ["ring", true];
+    canvas.after(this.ring);
     viewer.onChange(() => this.draw());
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerleave", () => this.hover(null));
     for (const event of ["pointerup", "pointercancel", "lostpointercapture"]) {
       canvas.addEventListener(event, (one) => { if (one.pointerId === this.pointer) this.end(); });
     }
@@ -112,7 +117,25 @@ export class Marks {
     return { kind: "stroke", class_index: index, radius: this.radius, points };
   }
 
+  // The ring is no part of the canvas, where every mark would be drawn again.
+  hover(event) {
+    const box = event && this.canvas.getBoundingClientRect();
+    this.hovered = event && [event.clientX - box.left, event.clientY - box.top];
+    this.drawRing();
+  }
+
+  drawRing() {
+    const view = this.viewer.transform();
+    const place = this.hovered || (this.cross && view && [this.cross[0] * view.scale + view.x, this.cross[1] * view.scale + view.y]);
+    this.ring.hidden = !["brush", "erase"].includes(this.tool) || !place || !view;
+    if (this.ring.hidden) return;
+    const radius = this.radius * view.scale;
+    const [left, top] = place.map((value) => value - radius);
+    Object.assign(this.ring.style, { width: `${2 * radius}px`, height: `${2 * radius}px`, transform: `translate(${left}px, ${top}px)` });
+  }
+
   move(event) {
+    if (this.pointer === null || event.pointerId === this.pointer) this.hover(event);
     if (!this.current || event.pointerId !== this.pointer || !this.viewer.transform()) return;
     const scale = this.viewer.transform().scale;
     const step = Math.max(0.5 / scale, this.current.radius / 16 || 0);
@@ -186,7 +209,7 @@ export class Marks {
     if (!this.viewer.transform()) return;
     const [left, top] = this.crossAt();
     const scale = this.viewer.transform().scale;
-    this.cross = [left + x / scale, top + y / scale];
+    [this.cross, this.hovered] = [[left + x / scale, top + y / scale], null];
     this.announce(`Cross at ${Math.round(this.cross[0])}, ${Math.round(this.cross[1])}`);
     this.draw();
   }
@@ -282,6 +305,7 @@ export class Marks {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, width, height);
     const view = this.viewer.transform();
+    this.drawRing();
     if (!view) return;
     context.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
     context.lineCap = "round";

@@ -1,15 +1,34 @@
-// What `doctor` finds in the folder: at the thumbnails, in a list that opens the images, and a corrected copy.
+// How the folder was read, and what `doctor` finds in it: at the thumbnails, in a list that opens the images, and a
+// corrected copy.
 
 import { isOutdated, post } from "./api.js";
 
 const ACTIVE = ["running", "stopping"];
+const MOST = 200; // messages that are shown
+
+// The nodes of a text whose options, such as --task, do not break across lines.
+function unbroken(text) {
+  return text.split(/((?<![\w-])--[a-z][a-z-]*)/).map((part, index) => {
+    if (index % 2 === 0) return part;
+    const option = document.createElement("span");
+    option.className = "option";
+    option.textContent = part;
+    return option;
+  });
+}
+
+function listed(nodes) {
+  const item = document.createElement("li");
+  item.append(...nodes);
+  return item;
+}
 
 export class Checks {
   // `open(id)` shows an image
   constructor(elements, open, announce) {
     Object.assign(this, { elements, open, announce });
     this.check = { possible: false, findings: [], more: 0 };
-    this.problems = [];
+    [this.problems, this.messages] = [[], []];
     this.jobs = new Map();
     this.error = "";
     elements.check.addEventListener("click", () => this.start("check"));
@@ -44,8 +63,8 @@ export class Checks {
     return Boolean(before) && ACTIVE.includes(before.state) && job.state === "done";
   }
 
-  update(check, problems) {
-    [this.check, this.problems] = [check, problems];
+  update(check, problems, messages) {
+    Object.assign(this, { check, problems, messages });
     this.show();
   }
 
@@ -66,6 +85,8 @@ export class Checks {
     elements.command.textContent = check.command || "";
     elements.text.textContent = this.sentence(running);
     elements.list.replaceChildren(...check.findings.map((one) => this.item(one)));
+    const read = [...this.messages, ...this.problems.map((one) => `${one.file}: ${one.text}`)];
+    elements.messages.replaceChildren(...read.slice(0, MOST).map((text) => listed(unbroken(text))));
   }
 
   sentence(running) {
@@ -80,17 +101,19 @@ export class Checks {
   }
 
   item(finding) {
-    const item = document.createElement("li");
     const fix = finding.fix ? ` Fix: ${finding.fix.map((step) => step.action).join(", then ")}.` : "";
     const text = `${finding.kind} (${Math.round(100 * finding.confidence)} %): ${finding.text}.${fix}`;
-    if (finding.image) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = finding.case || finding.files[0];
-      button.addEventListener("click", () => this.open(finding.image));
-      item.append(button, ` ${text}`);
-    } else item.textContent = `${finding.files[0] || "The whole set"}: ${text}`;
+    const item = finding.image ? listed([this.opener(finding), " ", ...unbroken(text)])
+      : listed(unbroken(`${finding.files[0] || "The whole set"}: ${text}`));
     item.dataset.severity = finding.severity;
     return item;
+  }
+
+  opener(finding) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = finding.case || finding.files[0];
+    button.addEventListener("click", () => this.open(finding.image));
+    return button;
   }
 }

@@ -28,6 +28,7 @@ from pixelwise.training.optimisers import (
     set_learning_rate,
     state_tensors,
 )
+from pixelwise.training.pairwise_loss import pairwise_loss
 from pixelwise.training.schedule import Schedule, Shape, middle_of_step
 from pixelwise.training.team import Team
 
@@ -273,7 +274,7 @@ class Learner:
         with self._autocast():
             heads = self.network.forward_heads(images)
         maps = batch.targets.to(self.device), batch.weights, batch.distances
-        loss = torch.stack([self._compute_loss(logits.float(), *maps) for logits in heads]).mean()
+        loss = torch.stack([self._compute_loss(logits.float(), images, *maps) for logits in heads]).mean()
         if self._teacher is not None:
             with torch.no_grad(), self._autocast():
                 teacher_logits: Tensor = self._teacher.network(images).float()
@@ -302,17 +303,26 @@ class Learner:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed)
 
     def _compute_loss(
-        self, logits: Tensor, targets: Tensor, weights: Tensor | None, distances: Tensor | None = None
+        self,
+        logits: Tensor,
+        images: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        distances: Tensor | None = None,
     ) -> Tensor:
         if logits.ndim == 2:
             return classification_loss(logits, targets, self.loss.label_smoothing)
         border = None if weights is None else centre(weights.to(logits.device), logits)
         targets = centre(targets, logits)
+        classes = logits if distances is None else logits[:, :-1]
+        loss = segmentation_loss(classes, targets, self.loss, border)
+        if self.loss.pairwise:
+            shown = torch.stack([centre(channel, logits) for channel in images.unbind(1)], 1)
+            loss = loss + self.loss.pairwise * pairwise_loss(classes, shown)
         if distances is None:
-            return segmentation_loss(logits, targets, self.loss, border)
-        classes = segmentation_loss(logits[:, :-1], targets, self.loss, border)
+            return loss
         truth = centre(distances.to(logits.device), logits)
-        return classes + self.loss.distance * distance_loss(logits[:, -1], truth, targets)
+        return loss + self.loss.distance * distance_loss(logits[:, -1], truth, targets)
 
     def _skip(self, loss: float) -> StepResult:
         """Discard the step: restore the batch statistics; weights and optimiser state are unchanged."""

@@ -37,6 +37,9 @@ class LossOptions:
         For classification only (`classification_loss`).
     distance : float
         Weight of the distance loss; for targets of kind "distance" only.
+    pairwise : float
+        Weight of the pairwise loss (`training.pairwise_loss`), which also counts pixels that are ignored: for sparse
+        annotations. 0 disables it. Not for regions.
     regions : tuple of tuple of int
         The classes of each region, those of the target: the loss is then `region_loss`.
     """
@@ -51,6 +54,7 @@ class LossOptions:
     border_sigma: float = 5.0
     label_smoothing: float = 0.0
     distance: float = 1.0
+    pairwise: float = 0.0
     regions: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
@@ -63,6 +67,10 @@ class LossOptions:
             raise BadOption("loss.border_weight of 0 or more, loss.border_sigma above 0", got, "Try 10 and 5.")
         if self.distance < 0:
             raise BadOption("loss.distance of 0 or more", f"{self.distance}", "Try 1.")
+        if self.pairwise < 0:
+            raise BadOption("loss.pairwise of 0 or more", f"{self.pairwise}", "Try 2.")
+        if self.regions and self.pairwise:
+            raise BadOption("no pairwise loss of regions, which overlap", f"{self.pairwise}", "Set it to 0.")
         if not 0 <= self.label_smoothing < 1:
             raise BadOption("loss.label_smoothing in [0, 1)", f"{self.label_smoothing}", "Try 0.1.")
         if self.border_weight and not self.cross_entropy:

@@ -11,6 +11,7 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.reporting.style import STYLE
 
 CODE = re.compile("`([^`]+)`")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
 def page(title: str, parts: Sequence[str]) -> str:
@@ -34,20 +35,22 @@ def section(title: str, parts: Sequence[str]) -> str:
 
 
 def warning(title: str, sentences: Sequence[str]) -> str:
-    """Return a warning box; options such as --epochs do not break across lines."""
-    text = re.sub(r"--[a-z][a-z-]*", r'<span class="flag">\g<0></span>', paragraphs(sentences))
-    return f'<div class="warning" role="note"><b>{escape(title)}</b>{text}</div>'
+    """Return a warning box."""
+    return f'<div class="warning" role="note"><b>{escape(title)}</b>{paragraphs(sentences)}</div>'
 
 
 def paragraphs(sentences: Sequence[str]) -> str:
     """Return a paragraph per sentence; text between backticks, such as a command, is set as code.
+
+    Options such as --epochs do not break across lines.
 
     Examples
     --------
     >>> paragraphs(["Run `pixelwise report A&B`."])
     '<p>Run <code>pixelwise report A&amp;B</code>.</p>'
     """
-    texts = (CODE.sub(r"<code>\1</code>", escape(sentence)) for sentence in sentences)
+    unbroken = (OPTION.sub(r'<span class="flag">\g<0></span>', escape(sentence)) for sentence in sentences)
+    texts = (CODE.sub(r"<code>\1</code>", sentence) for sentence in unbroken)
     return "\n".join(f"<p>{text}</p>" for text in texts)
 
 
