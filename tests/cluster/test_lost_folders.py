@@ -140,9 +140,10 @@ def test_images_that_are_gone_with_their_folder_are_waited_for(
         write_image(images / f"{number}.png", np.full((1, 24, 24), number, np.uint8))
     predict_on(tmp_path / "model.safetensors", [images], out, "none", unit_seconds=1e-6, progress=Progress())
     images.rename(aside)
-    images.mkdir()  # where nothing is mounted
+    images.mkdir()
+    os.utime(images, (0, 0))  # an old folder, where nothing is mounted
     if not protected:
-        monkeypatch.setattr("pixelwise.cluster.image_units.check_folders", lambda images: None)
+        monkeypatch.setattr("pixelwise.cluster.image_units.check_folders", lambda images, made: None)
         run_worker(out)
         assert len(describe_job(out).failed) == 3
         return
@@ -163,8 +164,16 @@ def test_a_machine_without_the_folder_of_the_job_is_refused(tmp_path: Path) -> N
 
 
 def test_an_image_that_was_removed_is_an_answer(tmp_path: Path) -> None:
-    write_image(tmp_path / "1.png", np.zeros((1, 8, 8), np.uint8))
-    check_folders([tmp_path / "0.png"])
+    image = tmp_path / "images" / "0.png"
+    write_image(image, np.zeros((1, 8, 8), np.uint8))
+    made = image.parent.stat().st_mtime
+    check_folders([image.with_name("1.png")], made)
+    image.unlink()
+    os.utime(image.parent, (made + 1, made + 1))
+    check_folders([image], made)
+    os.utime(image.parent, (made - 1, made - 1))
+    with pytest.raises(OutputFailed):
+        check_folders([image], made)
 
 
 def test_the_driver_says_what_workers_wait_for(tmp_path: Path) -> None:

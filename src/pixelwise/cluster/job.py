@@ -88,6 +88,11 @@ class Job:
         except OSError:
             return False
 
+    @property
+    def made(self) -> float:
+        """The time of the file system when the job was made."""
+        return (self.folder / "job.json").stat().st_mtime
+
     def check_present(self) -> None:
         """Raise OutputFailed if the folder of the job is gone: a worker must not begin another one in its place."""
         if not (self.folder / "job.json").is_file():

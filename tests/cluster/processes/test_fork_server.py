@@ -102,6 +102,7 @@ def test_workers_outlive_a_killed_driver(tmp_path: Path, starter: Starter) -> No
     driver.kill()
     driver.wait()
     wait_until(lambda: job.sealed)
+    wait_until(lambda: not any(runs(int(process)) for _, process in attempts(job)))  # they remove what is not needed
     check_complete(job, range(30))
 
 
