@@ -20,8 +20,8 @@ from pixelwise.cluster.job import FOLDER, SEAL, Job
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.predict import predict_on
 from pixelwise.cluster.status import describe_job
-from pixelwise.cluster.work import UnitResult
-from pixelwise.cluster.worker import WAITING, Messages, run_worker
+from pixelwise.cluster.work import WAITING, UnitResult
+from pixelwise.cluster.worker import Messages, run_worker
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.io.read import write_image
 from pixelwise.progress import Progress

@@ -19,7 +19,7 @@ from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.places import Place
 from pixelwise.cluster.processes.forked import Process, Starter
 from pixelwise.cluster.sealing import sweep
-from pixelwise.cluster.worker import WAITING
+from pixelwise.cluster.work import WAITING
 from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.parallel import cores
 from pixelwise.process_name import host_name, process_name

@@ -21,7 +21,7 @@ from pixelwise.cluster.kinds import known_kinds
 from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome
 from pixelwise.cluster.sealing import seal_job
 from pixelwise.cluster.storage.outputs import sum_up
-from pixelwise.cluster.work import Kinds, Work
+from pixelwise.cluster.work import WAITING, Kinds, Work
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -32,7 +32,6 @@ PATIENCE = 600.0  # seconds for which a full disk or a share that is away is wai
 # units per worker at the end, at most half of all, that no worker has for its own: they are the short ones, and whoever
 # is free takes the next, so that a slow worker does not begin a long one when the others have done theirs
 _SHARED = 4
-WAITING = "Waiting to try again"  # start of what a worker says then
 # of a file system that does not answer, and may come back
 AWAY = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV)
 _LATE = 3.0  # times the mean duration of a unit, after which a second worker tries it too
