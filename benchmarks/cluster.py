@@ -36,6 +36,7 @@ from pixelwise.progress import Progress
 MADE, STARTED, SCANNED, MEMORY = 60.0, 3.0, 10.0, 300.0  # seconds, MB
 COMMITS = 200
 FEW, FASTER = 8, 1.7  # images that are nearly all start-up; two workers beside one process
+SLOTS = 4  # of the training
 PREDICT = (sys.executable, "-m", "pixelwise", "predict")
 _CHILD = """
 import sys
@@ -81,7 +82,7 @@ def main() -> None:
             row("two workers, how many times as fast", one / two, None, f"(bar {FASTER})")
         if chosen.steps:
             one, two = (step_seconds(folder / "training", ranks, chosen.steps) for ranks in (1, 2))
-            row(f"{chosen.steps} steps of two slots by one process", one, None, "s")
+            row(f"{chosen.steps} steps of {SLOTS} slots by one process", one, None, "s")
             row("by two processes", two, None, "s")
             row("two processes, how many times as fast", one / two, None, f"(bar {FASTER})")
         if chosen.images:
@@ -241,13 +242,21 @@ def worker_seconds(folder: Path, blocks: Path, count: int) -> float:
 
 
 def step_seconds(folder: Path, ranks: int, steps: int) -> float:
-    """Return the seconds of the second half of the steps of a training of two slots, with its validation."""
+    """Return the seconds of the second half of the steps of a training, with its validation."""
     from pixelwise.datasets.synthetic import write_demo
 
     if not (folder / "cells").is_dir():
         write_demo(folder / "cells", train=8, val=4, test=1, size=256)
     words = [sys.executable, "-m", "pixelwise", "train", str(folder / "cells"), "--out", str(folder / str(ranks))]
-    words += ["--steps", str(steps), "--ranks", str(ranks), "training.slots=2", "patches.batch=8", "network.base=16"]
+    words += [
+        "--steps",
+        str(steps),
+        "--ranks",
+        str(ranks),
+        f"training.slots={SLOTS}",
+        "patches.batch=8",
+        "network.base=16",
+    ]
     words += ["patches.height=128", "patches.width=128", "training.threads=1", "training.tune=false"]
     words += [f"training.validate_every={steps // 2}", "training.precision=float32", "patches.low_res_fraction=0"]
     done = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=False)

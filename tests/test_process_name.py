@@ -34,6 +34,18 @@ def test_others_are_unknown(name: str) -> None:
     assert is_running_here(name) is None
 
 
+@pytest.mark.skipif(not Path("/proc/sys/kernel/random/boot_id").is_file(), reason="needs /proc")
+def test_machines_of_one_name_are_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: set[str] = set()
+    for boot in ("one", "two"):
+        monkeypatch.setattr(Path, "read_text", lambda self, *_, drawn=boot: drawn)
+        host_name.cache_clear()
+        names.add(host_name())
+    monkeypatch.undo()
+    host_name.cache_clear()
+    assert len(names) == 2
+
+
 def test_containers_with_equal_process_numbers_are_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     names: set[str] = set()
     for namespace in ("pid:[1]", "pid:[2]"):

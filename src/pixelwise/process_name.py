@@ -9,12 +9,16 @@ from pathlib import Path
 
 @cache
 def host_name() -> str:
-    """Return eight hexadecimal digits for the host; containers with process numbers of their own are other hosts."""
+    """Return eight hexadecimal digits for the host; containers with process numbers of their own are other hosts.
+
+    So is this machine after a restart, and another one of the same name: the kernel draws a number when it starts.
+    """
     try:
         processes = str(Path("/proc/self/ns/pid").readlink())  # of the namespace that numbers the processes
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
     except OSError:  # not Linux
-        processes = ""
-    return hashlib.sha256(f"{platform.node()} {processes}".encode()).hexdigest()[:8]
+        processes = kernel = ""
+    return hashlib.sha256(f"{platform.node()} {processes} {kernel}".encode()).hexdigest()[:8]
 
 
 def process_name() -> str:

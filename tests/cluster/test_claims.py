@@ -52,9 +52,9 @@ def test_a_late_unit_gets_a_second_worker_and_no_third(job: Job) -> None:
 
 
 def test_after_some_deaths_nobody_tries_again(job: Job) -> None:
-    for _ in range(MAX_ATTEMPTS):
+    for number in range(MAX_ATTEMPTS):
         assert not Claims(job, "").attempts(0, 0.0).exhausted
-        assert take(job, DEAD) is not None
+        assert take(job, f"{DEAD}{number}") is not None
     attempts = Claims(job, "").attempts(0, 0.0)
     assert attempts.exhausted
     assert [claim.number for claim in attempts.failed] == [1, 2, 3]
@@ -101,7 +101,7 @@ def test_a_worker_without_a_sign_of_life_is_dead_and_one_that_wakes_lives(job: J
         assert [(facts.index, facts.of) for facts in lives.alive()] == [(3, 8)]
         now = worker.now()
         assert lives.is_alive(name, now + job.times.stale / 2)
-        assert not lives.is_alive(name, now + job.times.stale + 1)
+        assert not Lives(job).is_alive(name, now + job.times.stale + 1)
         worker.now()  # wakes
         assert lives.is_alive(name, worker.now())
     assert not lives.is_alive(name, now)
@@ -122,6 +122,25 @@ def test_ages_are_those_of_the_file_system(job: Job) -> None:
         path = job.folder / "workers" / f"{worker.facts.name}.json"
         os.utime(path, (1000.0, 1000.0))  # the file system lives in 1970
         assert Lives(job).is_alive(worker.facts.name, 1000.5)
+
+
+@pytest.mark.parametrize("skew", [-3600.0, 3600.0])
+def test_a_file_system_that_gives_the_time_of_each_machine(
+    job: Job, monkeypatch: pytest.MonkeyPatch, skew: float
+) -> None:
+    """Whoever sees signs of life believes them for a while, and nobody lives for ever because its clock is ahead."""
+    here, name = 100.0, "0123abcd-1-0123abcd"  # of another host
+    monkeypatch.setattr("pixelwise.cluster.heartbeat.time.monotonic", lambda: here)
+    path = job.folder / "workers" / f"{name}.json"
+    path.parent.mkdir()
+    path.touch()
+    lives = Lives(job)
+    for sign in (1000.0, 1005.0, 1010.0):
+        os.utime(path, (sign, sign))
+        alive, here = lives.is_alive(name, sign + skew), here + 5.0
+    assert alive
+    here += job.times.stale
+    assert not lives.is_alive(name, 1010.0 + skew), "no sign for longer than the lease"
 
 
 def test_a_reader_without_the_right_to_write_calls_nobody_dead(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

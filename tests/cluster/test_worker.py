@@ -43,10 +43,11 @@ def test_one_worker_computes_everything_and_seals(tmp_path: Path) -> None:
     assert run_worker(job.out, kinds=KINDS).computed == 0, "there is nothing left"
 
 
-def test_workers_begin_with_their_own_stride(tmp_path: Path) -> None:
-    job = make_job(tmp_path / "out", [{}] * 9)
-    run_worker(job.out, 1, 3, kinds=KINDS)
-    assert [unit for unit, _ in attempts(job)] == [1, 4, 7, 0, 2, 3, 5, 6, 8]
+def test_workers_begin_with_their_own_stride_and_share_the_last_units(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out", [{}] * 20)
+    run_worker(job.out, 1, 2, kinds=KINDS)
+    shared = [12, 13, 14, 15, 16, 17, 18, 19]
+    assert [unit for unit, _ in attempts(job)] == [1, 3, 5, 7, 9, 11, 0, 2, 4, 6, 8, 10, *shared]
 
 
 def test_a_job_without_units_is_sealed(tmp_path: Path) -> None:

@@ -66,8 +66,15 @@ class Claims:
         self._job, self._worker, self._lives = job, worker, Lives(job)
 
     def attempts(self, unit: int, now: float) -> Attempts:
-        """Return the attempts at a unit; `now` is the time of the file system."""
-        claims = self._claims(unit)
+        """Return the attempts at a unit; `now` is the time of the file system.
+
+        This worker computes nothing when it asks: a claim of its own is one that it could not remove.
+        """
+        found = self._claims(unit)
+        own = [claim for claim in found if claim.worker == self._worker and not claim.error]
+        for claim in own:
+            self.release(claim)
+        claims = [claim for claim in found if claim not in own]
         going = [claim for claim in claims if not claim.error and self._lives.is_alive(claim.worker, now)]
         return Attempts(going=tuple(going), failed=tuple(claim for claim in claims if claim not in going))
 

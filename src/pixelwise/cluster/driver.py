@@ -19,6 +19,7 @@ from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.places import Place
 from pixelwise.cluster.processes.forked import Process, Starter
 from pixelwise.cluster.sealing import sweep
+from pixelwise.cluster.work import WAITING
 from pixelwise.errors import Interrupted, OutputFailed
 from pixelwise.parallel import cores
 from pixelwise.process_name import host_name, process_name
@@ -29,6 +30,7 @@ from pixelwise.workflow.fit.signals import interrupt_on_signals
 POLL_SECONDS = 0.5
 _SEAL_SECONDS = 0.05  # between two looks at whether the job is complete
 _END_SECONDS = 15.0  # for workers to end after SIGTERM
+_TAIL = 10_000  # bytes of a log that are looked at
 _MAX_DEATHS = 10  # of workers, one after the other, without any progress
 _NOT_KILLED = (2, 3, 4, 75)  # exit codes with which a worker ends by itself
 COMMAND = ("pixelwise", "worker")
@@ -116,6 +118,11 @@ class LocalWorkers:
                 process.kill()
                 process.wait()
 
+    def waits(self) -> set[str]:
+        """Return what workers wait for, as they say."""
+        lines = {_last_line(slot.log) for slot in self.slots if slot.process is not None}
+        return {line for line in lines if line.startswith(WAITING)}
+
     def processes(self) -> set[int]:
         """Return the numbers of the processes that run."""
         return {slot.process.pid for slot in self.slots if slot.process is not None and slot.process.pid}
@@ -156,8 +163,7 @@ class LocalWorkers:
 
     def _give_up(self) -> None:
         log = max((slot.log for slot in self.slots), key=_changed)
-        lines = log.read_text("utf-8", "replace").strip().splitlines() if log.is_file() else []
-        last = lines[-1] if lines else "no message"
+        last = _last_line(log) or "no message"
         raise OutputFailed("workers that run", f"workers that end: {last}", f"See {log}.", self.job.out)
 
 
@@ -179,12 +185,14 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
         See `LocalWorkers.keep_running`.
     """
     job = workers.job
-    view = _View(job)
+    view, said = _View(job), set[str]()
     try:
         with interrupt_on_signals(), progress.bar(label, view.total) as advance:
             while not job.sealed:
                 others = 0 if workers.elsewhere else view.others(workers.processes())
                 workers.keep_running(others)
+                progress.message(*sorted(workers.waits() - said))
+                said |= workers.waits()
                 running = view.living() if workers.elsewhere else len(workers.processes()) + others
                 if view.show(advance, running):
                     workers.deaths = 0
@@ -207,6 +215,17 @@ def _wait_for_seal(job: Job, seconds: float) -> None:
         time.sleep(min(left, _SEAL_SECONDS))
 
 
+def _last_line(log: Path) -> str:
+    """Return the last line of the output of a worker; "" without any."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
 def _changed(log: Path) -> float:
     return log.stat().st_mtime if log.is_file() else 0.0
 
@@ -221,7 +240,8 @@ class _View:
     def show(self, advance: Advance, running: int) -> bool:
         """Advance the bar; return whether anything was done since the last call."""
         began = time.monotonic()
-        done = int(self._job.weights[self._ledger.scan()].sum())
+        # a folder that is away comes back
+        done = max(self.done, int(self._job.weights[self._ledger.scan()].sum()))
         self.scan_seconds = time.monotonic() - began
         advance(done - self.done, pluralise(running, "worker"))
         progressed, self.done = done > self.done, done

@@ -1,12 +1,14 @@
 """Signs of life of workers: each touches a file of its own, so that others know whether its claims still hold.
 
-Ages are differences between times that the file system itself gave, never those of clocks of two machines.
+Ages are differences between times that the file system itself gave, never those of clocks of two machines. Some file
+systems give the time of the machine that asks: who sees a file change by its own clock believes that instead.
 """
 
 import contextlib
 import json
 import os
 import threading
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,6 +89,8 @@ class Lives:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        # of a worker: its last sign, the own clock when it was first seen, and whether another one was seen before
+        self._seen: dict[str, tuple[float, float, bool]] = {}
 
     def is_alive(self, worker: str, now: float) -> bool:
         """Return whether a worker gave a sign of life recently; `now` is the time of the file system.
@@ -96,10 +100,15 @@ class Lives:
         if is_running_here(worker.rpartition("-")[0]) is False:
             return False
         try:
-            age = now - _path(self._job, worker).stat().st_mtime
+            sign = _path(self._job, worker).stat().st_mtime
         except OSError:
             return False
-        return not age > self._job.times.stale
+        here, stale = time.monotonic(), self._job.times.stale
+        last, since, moved = self._seen.setdefault(worker, (sign, here, False))
+        if last != sign:
+            since, moved = here, True
+            self._seen[worker] = sign, since, moved
+        return here - since <= stale and (moved or not now - sign > stale)
 
     def alive(self) -> list[WorkerFacts]:
         """Return the workers that are alive."""

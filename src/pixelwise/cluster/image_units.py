@@ -1,7 +1,7 @@
 """Units of images: each is predicted as `predict` does, into a folder of its own."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from pixelwise.cluster.join_tables import join_parts
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.storage.remote_images import Row, local_copies, remote_stamps
 from pixelwise.cluster.work import UnitResult
-from pixelwise.errors import BadModel
+from pixelwise.errors import BadModel, BadRun, OutputFailed
 from pixelwise.inference.predictor import BATCH
 from pixelwise.io.object_store import address, is_remote
 from pixelwise.io.volumes.slices import slice_files
@@ -53,8 +53,10 @@ class ImageWork:
 
     shares_units = True
 
-    def __init__(self, predict: _Predict, blocks: BlockWork | None = None, model_card: ModelCard | None = None) -> None:
-        self._predict, self._blocks, self._model_card = predict, blocks, model_card
+    def __init__(
+        self, job: Job, predict: _Predict, blocks: BlockWork | None = None, model_card: ModelCard | None = None
+    ) -> None:
+        self._job, self._predict, self._blocks, self._model_card = job, predict, blocks, model_card
 
     def compute(self, number: int, unit: dict[str, Any], outputs: Path, parts: Path, progress: Progress) -> UnitResult:
         """Predict the images of a unit, unless they have changed; or a block of one, or assemble its blocks."""
@@ -62,6 +64,8 @@ class ImageWork:
         rows += [unit[name]["row"] for name in ("block", "assemble") if name in unit]
         text = "expected the image for which the job was made; got a file that has changed or is gone"
         changed = [row for row in rows if stamps(Path(row[1])) != row[3]]
+        if changed:
+            check_folders([Path(row[1]) for row in changed], self._job.made)
         failed = [(row[1], f"{row[1]}: {text}. Choose another --out, and start again.") for row in changed]
         if self._blocks is not None and "block" in unit:
             return self._blocks.compute(unit["block"], parts, progress, changed="".join(text for _, text in failed))
@@ -137,13 +141,43 @@ def open_image_work(job: Job, progress: Progress) -> ImageWork:
     fields["save"] = tuple(fields["save"])
     options = PredictOptions(**fields)
     if settings["task"] == "classification":
-        return _classifier(model_file, options, progress)
+        return _classifier(job, model_file, options, progress)
     return _segmenter(job, model_file, sha256, options, progress)
 
 
 def go_to(folder: str) -> None:
-    """Make a folder the working folder, because paths of a job are those that the user gave."""
-    os.chdir(folder)
+    """Make a folder the working folder, because paths of a job are those that the user gave.
+
+    Raises
+    ------
+    BadRun
+        This machine has no such folder.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise BadRun(
+            "the folder in which the job was made", reason, "All machines need the same paths.", folder
+        ) from error
+
+
+def check_folders(images: Iterable[Path], made: float) -> None:
+    """Raise OutputFailed if images are gone with their folder: it is not mounted on this machine, or is away.
+
+    A worker waits then. Without this, every image would count as one that was removed. A folder that was emptied since
+    `made`, the time of the job, is there; one that is empty and older is where something else is mounted elsewhere.
+    """
+    for folder in {image.parent for image in images if not is_remote(image)}:
+        try:
+            there = any(folder.iterdir()) or folder.stat().st_mtime >= made
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        except PermissionError:  # the folder may be entered, and its images read
+            there = True
+        if not there:
+            hint = "Mount it at this path on all machines; or choose another --out, and start again."
+            raise OutputFailed("the folder of the images", "none, or an empty one", hint, folder)
 
 
 def stamps(path: Path) -> list[list[int | str]]:
@@ -192,13 +226,13 @@ def _segmenter(job: Job, model_file: Path, sha256: str, options: PredictOptions,
         first = BATCH if unit.get("later") else 1
         return predict_named(model, small, large, folder, options, progress, first=first)
 
-    return ImageWork(predict, BlockWork(job, model, sha256, options), model.model_card)
+    return ImageWork(job, predict, BlockWork(job, model, sha256, options), model.model_card)
 
 
-def _classifier(model_file: Path, options: PredictOptions, progress: Progress) -> ImageWork:
+def _classifier(job: Job, model_file: Path, options: PredictOptions, progress: Progress) -> ImageWork:
     model = open_classifier(model_file, options, progress)
 
     def predict(unit: dict[str, Any], folder: Path, progress: Progress) -> Predictions:
         return classify_paths(model, [Path(row[1]) for row in unit["images"]], folder, options, progress)
 
-    return ImageWork(predict)
+    return ImageWork(job, predict)

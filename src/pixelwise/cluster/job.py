@@ -82,8 +82,22 @@ class Job:
 
     @property
     def sealed(self) -> bool:
-        """Whether everything is complete."""
-        return self.seal.is_file()
+        """Whether everything is complete; False while the file system does not answer."""
+        try:
+            return self.seal.is_file()
+        except OSError:
+            return False
+
+    @property
+    def made(self) -> float:
+        """The time of the file system when the job was made."""
+        return (self.folder / "job.json").stat().st_mtime
+
+    def check_present(self) -> None:
+        """Raise OutputFailed if the folder of the job is gone: a worker must not begin another one in its place."""
+        if not (self.folder / "job.json").is_file():
+            hint = "Mount its file system, or make the job again."
+            raise OutputFailed("the folder of a job", "none: it was removed, or is away", hint, self.folder)
 
     @cached_property
     def _index(self) -> Int64[np.ndarray, "units_and_one two"]:
@@ -109,7 +123,11 @@ class Job:
             with path.open("rb") as file:
                 file.seek(start)
                 return json.loads(file.read(stop - start))
-        except (OSError, ValueError) as error:
+        except FileNotFoundError as error:
+            raise BadRun("the units of a job", "none", "Make the job again.", path) from error
+        except OSError as error:
+            raise write_error(path, error) from error
+        except ValueError as error:
             raise BadRun("the units of a job", str(error), "Make the job again.", path) from error
 
 

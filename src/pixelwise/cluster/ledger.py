@@ -122,12 +122,16 @@ class Ledger:
         ------
         BadRun
             It has none, or the record is damaged.
+        OutputFailed
+            The file system does not answer.
         """
         path = self._path(unit)
         try:
             return Outcome.from_bytes(path.read_bytes())
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
             raise BadRun("the outcome of a unit", str(error), "Remove this file and run again.", path) from error
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcomes of all units; every unit must have one."""

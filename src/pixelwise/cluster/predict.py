@@ -16,13 +16,15 @@ from pixelwise.errors import BadOption
 from pixelwise.io.object_store import address, find_object, is_remote
 from pixelwise.progress import Console, Progress
 from pixelwise.runtimes.cache import cache_folder
+from pixelwise.runtimes.exported import find_export
 from pixelwise.workflow.prediction.options import PredictOptions
 
 if TYPE_CHECKING:
     from pixelwise.workflow.prediction.results import Predictions
 
 # what workers of a prediction import; imported here when the process that they are copies of has been started
-_MODULES = ("pixelwise.cli.main", "pixelwise.cluster.worker", "pixelwise.cluster.image_units")
+MODULES = ("pixelwise.cli.main", "pixelwise.cluster.worker", "pixelwise.cluster.image_units")
+TORCH = "pixelwise.inference.make_runtime"  # imports torch, which a model that is not exported needs
 
 
 def predict_on(
@@ -73,7 +75,7 @@ def predict_on(
         raise BadOption("--unit-seconds above 0", f"{unit_seconds}", "10 is usual.")
     if place is not None and place.ray:
         check_cluster(place.ray)
-    starter = None if (folder / SEAL).is_file() else _start_early(place)
+    starter = None if (folder / SEAL).is_file() else _start_early(place, run)
     try:
         # these import torch, which the starter does at the same time
         from pixelwise.cluster.image_division import JobRequest
@@ -105,9 +107,11 @@ def predict_on(
     return collect_predictions(job, Path(out), progress)
 
 
-def _start_early(place: Place | None) -> Starter | None:
+def _start_early(place: Place | None, run: Path | str) -> Starter | None:
     """Start the process that becomes the workers of this machine."""
-    return None if place is None or place.ray else start_early(_MODULES, worker_threads(place.count))
+    if place is None or place.ray:
+        return None
+    return start_early(MODULES if find_export(run) else (*MODULES, TORCH), worker_threads(place.count))
 
 
 def job_folder(store: Path) -> Path:

@@ -9,6 +9,8 @@ from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.progress import Progress
 
+WAITING = "Waiting to try again"  # start of what a worker says while the output folder, or that of the inputs, is away
+
 
 @dataclass(frozen=True, kw_only=True)
 class UnitResult:

@@ -1,7 +1,7 @@
 """A worker: takes units of a job, one after the other, until every unit has an outcome and the job is sealed.
 
-Any number of workers, started by anything at any time: first the units of the own stride `index :: of`, then whatever
-is missing. Nothing is coordinated but by files in the output folder.
+Any number of workers, started by anything at any time: first the units of the own stride `index :: of`, without the
+last ones, then whatever is missing. Nothing is coordinated but by files in the output folder.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from pixelwise.cluster.kinds import known_kinds
 from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome
 from pixelwise.cluster.sealing import seal_job
 from pixelwise.cluster.storage.outputs import sum_up
-from pixelwise.cluster.work import Kinds, Work
+from pixelwise.cluster.work import WAITING, Kinds, Work
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -29,6 +29,11 @@ from pixelwise.text import command, pluralise
 from pixelwise.workflow.fit.signals import interrupt_on_signals
 
 PATIENCE = 600.0  # seconds for which a full disk or a share that is away is waited for
+# units per worker at the end, at most half of all, that no worker has for its own: they are the short ones, and whoever
+# is free takes the next, so that a slow worker does not begin a long one when the others have done theirs
+_SHARED = 4
+# of a file system that does not answer, and may come back
+AWAY = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV)
 _LATE = 3.0  # times the mean duration of a unit, after which a second worker tries it too
 _ERROR_LINES = 30  # of a traceback, in the record of an attempt
 
@@ -111,7 +116,8 @@ class Worker:
         self._job, self._work, self._heartbeat, self._progress = job, work, heartbeat, progress
         self._ledger, self._claims = Ledger(job), Claims(job, heartbeat.facts.name)
         self._place = job.folder / "work" / heartbeat.facts.name
-        self._stride = iter(range(heartbeat.facts.index % max(1, heartbeat.facts.of), job.units, heartbeat.facts.of))
+        index, of = heartbeat.facts.index, max(1, heartbeat.facts.of)
+        self._stride = iter(range(index % of, job.units - min(_SHARED * of, job.units // 2), of))
         self._patience = patience
         self._waiting_since: float | None = None
         self._seconds: list[float] = []
@@ -131,6 +137,7 @@ class Worker:
 
     def _one_round(self) -> None:
         """Compute one unit, or seal the job, or wait for other workers."""
+        self._job.check_present()
         claim = self._next()
         if claim is not None:
             self._compute(claim)
@@ -198,11 +205,13 @@ class Worker:
                 failed=result.failed,
                 answer={**result.answer, "messages": messages.texts},
             )
+            self._job.check_present()
             committed = self._ledger.record(outcome)
         except (KeyboardInterrupt, Interrupted):
             self._claims.release(claim)
             raise KeyboardInterrupt from None
         except Exception as error:  # whatever a unit does must not end the worker
+            self._job.check_present()
             if not self._ledger.has(claim.unit):
                 if not self._is_away(error):
                     self._fail(claim, error)
@@ -225,7 +234,7 @@ class Worker:
             check_writable(self._job.folder)
         except OSError:
             return True
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, *AWAY)
 
     def _discard(self, folder: Path, unit: int) -> None:
         """Remove the files of an attempt, unless its outcome counts and they are not published yet.
@@ -292,7 +301,7 @@ class Worker:
             waited = now - self._waiting_since
             if waited > self._patience:
                 raise
-            self._progress.message(f"Waiting to try again: {error}")
+            self._progress.message(f"{WAITING}: {error}")
             time.sleep(min(30.0, max(self._job.times.heartbeat / 5, waited / 4)))
 
 

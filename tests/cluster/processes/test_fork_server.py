@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.cluster.driver import LocalWorkers, watch_local
+from pixelwise.cluster.predict import MODULES, TORCH
 from pixelwise.cluster.processes.forked import Starter
 from pixelwise.errors import OutputFailed
 from pixelwise.process_name import host_name, is_running_here
@@ -25,6 +26,7 @@ from pathlib import Path
 import pixelwise.cluster.driver
 from pixelwise.cluster.driver import LocalWorkers, watch_local
 from pixelwise.cluster.job import open_job
+from pixelwise.cluster.predict import MODULES, TORCH
 from pixelwise.cluster.processes.forked import Starter
 from pixelwise.progress import Progress
 pixelwise.cluster.driver.COMMAND = ("sleepers",)
@@ -100,6 +102,7 @@ def test_workers_outlive_a_killed_driver(tmp_path: Path, starter: Starter) -> No
     driver.kill()
     driver.wait()
     wait_until(lambda: job.sealed)
+    wait_until(lambda: not any(runs(int(process)) for _, process in attempts(job)))  # they remove what is not needed
     check_complete(job, range(30))
 
 
@@ -117,3 +120,15 @@ def test_workers_that_end_with_an_error_are_not_started_for_ever(tmp_path: Path,
     (job.folder / "job.json").write_text("{", encoding="utf-8")
     with pytest.raises(OutputFailed, match="workers that run"):
         watch_local(LocalWorkers(job, 2, PROGRAM, starter=starter), Progress(), "sleeping")
+
+
+@pytest.mark.parametrize("words", [MODULES, (*MODULES, TORCH)], ids=["exported", "network"])
+def test_workers_of_a_network_are_copies_of_a_process_that_has_imported_torch(words: tuple[str, ...]) -> None:
+    """It is imported once and by one thread; exported models need none, which also shows that the list matters."""
+    program = "import importlib, sys; from pixelwise.cluster.processes.fork_server import is_single_threaded as one; "
+    program += "[importlib.import_module(name) for name in sys.argv[1:]]; print('torch' in sys.modules, one())"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(TORCH in words), "True"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -110,11 +111,20 @@ def compute_windows(
     return computed
 
 
-def _release_on_resize(tiles: Iterable[ReadTile]) -> Iterator[ReadTile]:
-    """Yield tiles; release the memory that the allocator keeps whenever their size changes."""
+@dataclass
+class _Kept:
+    """The shape of the tiles that the blocks fit which the allocator of this process keeps."""
+
     shape: tuple[int, ...] | None = None
+
+
+_kept = _Kept()
+
+
+def _release_on_resize(tiles: Iterable[ReadTile]) -> Iterator[ReadTile]:
+    """Yield tiles; release the memory that the allocator keeps whenever their size changes, also between two calls."""
     for tile in tiles:
-        if tile.window.shape != shape:
+        if tile.window.shape != _kept.shape:
             release_memory()
-            shape = tile.window.shape
+            _kept.shape = tile.window.shape
         yield tile
