@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Float64
@@ -56,7 +55,7 @@ def read_geopackage(path: Path, left_out: Counter[str]) -> tuple[Layer, ...]:
         raise BadDataset(f"a GeoPackage of at most {_MAX_BYTES:,} bytes", "another file", "Export less of it.", path)
     try:
         # immutable: nothing is written beside the file, not even a lock
-        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)) as base:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as base:
             base.execute("PRAGMA trusted_schema = OFF")
             return tuple(_read_layers(base, path, left_out))
     except (sqlite3.Error, struct.error, OverflowError, UnicodeDecodeError) as error:
