@@ -11,8 +11,10 @@ from scipy import ndimage
 from pixelwise.datasets.annotations import Annotation, ClassMasks, MaskFile, ObjectMasks, Shapes
 from pixelwise.datasets.shapes.rasterise import rasterise
 from pixelwise.errors import BadImage
-from pixelwise.geometry.grid import VOLUME_AXES, Grid
-from pixelwise.io.read import MaskImage, Orientation, read_mask
+from pixelwise.geometry.grid import VOLUME_AXES, Grid, Turn
+from pixelwise.io.georeference import Georeference
+from pixelwise.io.map_crs import move_pixels
+from pixelwise.io.read import Image, MaskImage, Orientation, read_mask
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 
 LOSSY_PEAK = 255  # the foreground of a lossy file: an empty one may contain small values
@@ -46,6 +48,7 @@ def read_values(
     size: Size | None = None,
     exif: Orientation = "apply",
     volumes: bool = False,
+    image: Image | None = None,
 ) -> AnnotationValues:
     """Read an annotation as the values of one mask.
 
@@ -62,6 +65,8 @@ def read_values(
         Orientation of mask files.
     volumes : bool
         The pages of mask files are slices, as those of their image.
+    image : Image, optional
+        Onto which mask files are moved that lie elsewhere; by default they are if the annotation has a place.
 
     Raises
     ------
@@ -77,6 +82,10 @@ def read_values(
         case MaskFile():
             mask = read_mask(annotation.path, exif=exif, volumes=volumes)
             read = AnnotationValues(mask=mask, ignored=_ignored(annotation, mask))
+            place = annotation.place if image is None else find_place(image, mask)
+            size = annotation.size if image is None else image.pixels.shape[1:]
+            if place is not None and size is not None:
+                return moved(read, size, place)
             return read if annotation.size in (None, mask.size) else resized(read, annotation.size)
         case ObjectMasks():
             numbered = ((index if objects else 1, path) for index, path in enumerate(annotation.paths, 1))
@@ -118,6 +127,59 @@ def resized(read: AnnotationValues, size: Size) -> AnnotationValues:
         alpha=None if read.mask.alpha is None else read.mask.alpha[at],
     )
     return replace(read, mask=mask, ignored=None if read.ignored is None else read.ignored[at])
+
+
+def find_place(image: Image, mask: MaskImage) -> Georeference | Turn | None:
+    """Return the place of an image whose mask, as it is stored, lies elsewhere; None if it lies on it, or may.
+
+    On maps both files state where they are. In space the axes of a mask whose file does not state them, such as a TIFF
+    stack or the NIfTI of an array, are those of its image's file, and the other way round.
+    """
+    if image.grid is not None and mask.grid is not None:
+        one, other = Turn.of_orientation(image.stored_orientation), mask.turn or Turn.of_orientation("")
+        stated = [grid.direction is not None for grid in (image.grid, mask.grid)]
+        return one if one != other and stated[0] != stated[1] else None
+    if image.grid is None and mask.grid is None and image.georeference is not None and mask.georeference is not None:
+        size = image.pixels.shape[1], image.pixels.shape[2]
+        same = image.georeference.lies_on(size, mask.georeference, (mask.size[0], mask.size[1]))
+        return None if same else image.georeference
+    return None
+
+
+def moved(read: AnnotationValues, size: Size, place: Georeference | Turn) -> AnnotationValues:
+    """Return the values of a mask moved onto its image, of `size`, by `place`, which `find_place` returned.
+
+    What the mask does not cover is ignored.
+
+    >>> mask = MaskImage(np.array([[[1, 2, 3]]]), None, False, grid=Grid(axes=VOLUME_AXES, spacing=(3.0, 2.0, 1.0)))
+    >>> moved(AnnotationValues(mask=mask), (1, 1, 3), Turn.of_orientation("LPS")).mask.values.tolist()
+    [[[3, 2, 1]]]
+    """
+    mask, ignored = read.mask, read.ignored
+    if isinstance(place, Turn):
+        if mask.grid is None or mask.size not in (size, place.undo(np.empty(size, bool)).shape):
+            return read  # of another size
+        stored = (mask.turn or Turn.of_orientation("")).undo
+        sides, order = mask.grid.spacing, (mask.turn or Turn.of_orientation("")).order
+        spacing = tuple(sides[order.index(axis)] for axis in place.order)
+        grid = Grid(axes=VOLUME_AXES, spacing=spacing, unit=mask.grid.unit)
+        values = np.ascontiguousarray(place.apply(stored(mask.values)))
+        ignored = None if ignored is None else place.apply(stored(ignored))
+        return replace(read, mask=replace(mask, values=values, grid=grid, turn=place), ignored=ignored)
+    if mask.georeference is None:
+        return read
+    inside = np.ones(mask.size, bool) if ignored is None else ~ignored
+    to = place, (size[0], size[1])
+    known = move_pixels(inside.astype(np.uint8), mask.georeference, *to) > 0
+    values = move_pixels(mask.values, mask.georeference, *to)
+    alpha = None if mask.alpha is None else move_pixels(mask.alpha, mask.georeference, *to)
+    if known.any():  # no value that is nowhere in the mask
+        values[~known] = values[known][0]
+    return replace(
+        read,
+        mask=replace(mask, values=values, alpha=alpha, georeference=place),
+        ignored=None if known.all() else ~known,
+    )
 
 
 def read_foreground(path: Path) -> Bool[np.ndarray, "*size"]:

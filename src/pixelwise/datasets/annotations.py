@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pixelwise.datasets.records import Colour, Split
+from pixelwise.geometry.grid import Turn
+from pixelwise.io.georeference import Georeference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +27,18 @@ class MaskFile:
         A binary mask of what is annotated, such as the field of view: pixels where it is 0 are ignored.
     complete : bool
         Value 0 is background; if False it is unknown, and ignored.
-    size : (int, int) or None
-        Height and width to which it is resized, by nearest neighbours; None: it has the size of its image.
+    size : tuple of int, or None
+        Size of its image, to which it is resized or moved, by nearest neighbours; None: it lies on its image.
+    place : Georeference or Turn or None
+        Moved by the place of its image on a map, or, of a volume whose axes only one of both files states, by the turn
+        from the axes of the image's file to the standard ones. None: resized.
     """
 
     path: Path
     region: Path | None = None
     complete: bool = True
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
+    place: Georeference | Turn | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -299,11 +299,11 @@ def _assemble(
 
 
 def _with_size(pair: Pair, scan: ImageScan) -> Pair:
-    """Return a pair whose mask is resized to the size of its image, if it was in the scan."""
+    """Return a pair whose mask is resized to the size of its image, or moved onto it, if it was in the scan."""
     size = scan.size
     if not scan.resized or size is None or not isinstance(pair.annotation, MaskFile):
         return pair
-    return replace(pair, annotation=replace(pair.annotation, size=(size[0], size[1])))
+    return replace(pair, annotation=replace(pair.annotation, size=size, place=scan.place))
 
 
 def _mask_name(root: Path, pair: Pair) -> str:

@@ -113,9 +113,10 @@ class Dataset:
         """
         if case.annotation is None:
             raise BadDataset("an annotation", "none", "Add it, or skip the image with --allow-missing.", case.image)
-        pixels = self.read_image(case).pixels
+        image = self.read_image(case)
+        pixels = image.pixels
         size, volumes = pixels.shape[1:], pixels.ndim == 4
-        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif, volumes=volumes)
+        labels = read_labels(case.annotation, self.labelling, size, self.reading.exif, volumes=volumes, image=image)
         return pixels, ignore_missing(labels, pixels, self.task)
 
     def read_image(self, case: Case) -> Image:
@@ -169,6 +170,7 @@ def read_labels(
     exif: Orientation = "apply",
     *,
     volumes: bool = False,
+    image: Image | None = None,
 ) -> Int32[np.ndarray, "*size"]:
     """Read an annotation as class indices or object numbers.
 
@@ -182,6 +184,8 @@ def read_labels(
         Orientation of mask files.
     volumes : bool
         The pages of mask files are slices, as those of their image.
+    image : Image, optional
+        As for `read_values`.
 
     Returns
     -------
@@ -195,7 +199,15 @@ def read_labels(
         The file cannot be read, or contains a value of no class.
     """
     objects = labelling.task == "instance"
-    read = read_values(annotation, labelling.source_classes, objects=objects, size=size, exif=exif, volumes=volumes)
+    read = read_values(
+        annotation,
+        labelling.source_classes,
+        objects=objects,
+        size=size,
+        exif=exif,
+        volumes=volumes,
+        image=image,
+    )
     return labels_from(read, annotation, labelling)
 
 

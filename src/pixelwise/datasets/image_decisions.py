@@ -12,11 +12,13 @@ import numpy as np
 from pixelwise.datasets.options import DataOptions, parse_voxel_size
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.scan import ImageScan
-from pixelwise.geometry.grid import describe_spacing
+from pixelwise.geometry.grid import Turn, describe_spacing
+from pixelwise.io.georeference import Georeference
 from pixelwise.io.read import Orientation, ReadOptions
 from pixelwise.text import pluralise
 
 _STRONGER = 0.05  # mean logarithm of the ratio of edge agreements from which the orientation is clear
+_NOTES = 4  # kinds of warnings that are listed
 _AGREE = 0.7  # fraction of the images that must agree
 
 
@@ -148,16 +150,25 @@ def describe_images(scans: Sequence[ImageScan]) -> list[str]:
         messages.append(
             f"{images} {value:g}, far below all other values: if it means no data, use --nodata={value:.9g}."
         )
-    if count := sum(scan.resized for scan in scans):
+    if count := sum(isinstance(scan.place, Georeference) for scan in scans):
+        masks = pluralise(count, "mask does", "masks do")
+        uncovered = sum(scan.uncovered for scan in scans) / len(scans)
+        rest = f"; {100 * uncovered:.2g} % of all pixels have no mask, and are ignored" if uncovered else ""
+        messages.append(f"{masks} not lie on the grid of the image: moved onto it, by nearest neighbours{rest}.")
+    if count := sum(isinstance(scan.place, Turn) for scan in scans):
+        texts = pluralise(count, "volume or its mask does", "volumes or their masks do")
+        messages.append(f"{texts} not state the directions of axes: both are taken to be stored alike.")
+    if count := sum(scan.resized and scan.place is None for scan in scans):
         masks = pluralise(count, "mask was", "masks were")
         messages.append(f"{masks} resized to the size of its image, by nearest neighbours (--resize-masks).")
     if count := sum(scan.bands_last for scan in scans):
         stacks = pluralise(count, "stack of pages is", "stacks of pages are")
         messages.append(f"{stacks} read as (height, width, bands), which fits the masks (--pages reads pages).")
-    noted = [scan.notes for scan in scans if scan.notes]
-    if noted:
-        images = pluralise(len(noted), "image was", "images were")
-        messages.append(f"{images} read with a warning, such as: {noted[0][0]}")
+    noted = Counter(note for scan in scans for note in dict.fromkeys(scan.notes))
+    for note, count in noted.most_common(_NOTES):
+        messages.append(f"{pluralise(count, 'image was', 'images were')} read with a warning: {note}")
+    if len(noted) > _NOTES:
+        messages.append(f"{pluralise(len(noted) - _NOTES, 'more warning')} of other kinds.")
     return messages
 
 

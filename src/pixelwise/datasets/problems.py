@@ -74,6 +74,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "Add them to classes.txt or --classes, or ignore one with --ignore-index.",
     ),
     "unknown colours": ("only the colours of classes.txt", "Add a line `index name R,G,B` for each."),
+    "segments differ": (
+        "one number for each segment in all volumes",
+        "Export the segments in the same order with the same names, or name the numbers with --classes.",
+    ),
     "colours without classes": (
         "a table of colours",
         "Write classes.txt next to the folders, with a line `index name R,G,B` per class. Or use every colour as a "

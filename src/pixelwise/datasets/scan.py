@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, Num
 from scipy import ndimage
 
-from pixelwise.datasets.annotation_values import AnnotationValues, read_values, resized
+from pixelwise.datasets.annotation_values import AnnotationValues, find_place, moved, read_values, resized
 from pixelwise.datasets.annotations import Annotation, MaskFile, Shapes, files_of_annotation
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.alpha import alpha_is_mask, is_constant, is_cut_out
@@ -23,7 +23,7 @@ from pixelwise.datasets.images.missing_pixels import channel_mean, edge_agreemen
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
-from pixelwise.geometry.grid import Grid
+from pixelwise.geometry.grid import Grid, Turn
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.read import (
     ALPHA_IS_DATA,
@@ -97,9 +97,10 @@ class ImageScan:
     """The result for one pair or one image; unreadable files are None and have an issue.
 
     `overlap` is the number of pixels in several masks of the image; `alpha`, `missing` and `bands_last` are those of
-    `io.read.Image`, `alpha_is_mask` is that of `images.alpha`. `resized`: the mask was, to `size`. `reoriented`: the
-    image or its mask has an orientation; `edges`: how much stronger the edges of such an image are along those of its
-    mask; `stored`: its scan without the orientation. `undeclared` is that of `undeclared_nodata`. `grid` and
+    `io.read.Image`, `alpha_is_mask` is that of `images.alpha`. `resized`: the mask was, to `size`, or moved by
+    `place`, as in `MaskFile`; `uncovered` is the fraction of pixels whose value is unknown. `reoriented`: the image or
+    its mask has an orientation; `edges`: how much stronger the edges of such an image are along those of its mask;
+    `stored`: its scan without the orientation. `undeclared` is that of `undeclared_nodata`. `grid` and
     `orientation` are those of a volume, the latter as it is stored; `georeference` is that of a map.
     """
 
@@ -116,6 +117,8 @@ class ImageScan:
     alpha: str = ""
     alpha_is_mask: bool = False
     resized: bool = False
+    place: Georeference | Turn | None = None
+    uncovered: float = 0.0
     missing: float = 0.0
     bands_last: bool = False
     reoriented: bool = False
@@ -154,6 +157,9 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
         issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
+    if image is not None and read is not None and isinstance(pair.annotation, MaskFile):
+        read, pair, text = _moved(image, read, pair, pair.annotation)
+        issues += [Issue(kind="geometry mismatch", text=text)] if text else []
     size = None if pixels is None or pixels.ndim != 3 else pixels.shape[1:]
     if options.resize_masks and size is not None and read is not None and is_rescaled(size, read.mask.size):
         read = resized(read, size)
@@ -185,11 +191,27 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         mask=measured,
         overlap=0 if read is None else read.overlap,
         resized=isinstance(pair.annotation, MaskFile) and pair.annotation.size is not None,
+        place=pair.annotation.place if isinstance(pair.annotation, MaskFile) else None,
+        uncovered=0.0 if read is None or read.ignored is None else float(read.ignored.mean()),
         alpha_is_mask=image is not None and mask is not None and alpha_is_mask(image, mask),
         notes=(*scan.notes, *_mask_notes(mask)),
         issues=tuple(issues),
         edges=_edges(image, mask) if turned and scan.grid is None else 0.0,
     )
+
+
+def _moved(
+    image: Image, read: AnnotationValues, pair: Pair, annotation: MaskFile
+) -> tuple[AnnotationValues, Pair, str]:
+    """Return the values of a mask moved onto its image if it lies elsewhere, how the pair is read, and an issue."""
+    place = find_place(image, read.mask)
+    if place is None:
+        return read, pair, ""
+    size = image.pixels.shape[1:]
+    read = moved(read, size, place)
+    if read.ignored is not None and read.ignored.all():
+        return read, pair, "the mask covers no pixel of its image: its coordinates are elsewhere"
+    return read, replace(pair, annotation=replace(annotation, size=size, place=place)), ""
 
 
 def _mask_notes(mask: MaskImage | None) -> list[str]:
@@ -221,9 +243,9 @@ def _scan_pixels(image: Image) -> ImageScan:
 def _measure(mask: MaskImage, image: Image | None, options: ScanOptions) -> MaskValues:
     fits = image is not None and image.pixels.shape[1:] == mask.size and (options.detailed or mask.grid is not None)
     gray = channel_mean(image.pixels)[None] if image is not None and fits else None
-    if mask.grid is not None:
-        return measure_volume(mask.values, gray)
-    return measure_values(mask, gray, detailed=options.detailed)
+    volume = mask.grid is not None
+    measured = measure_volume(mask.values, gray) if volume else measure_values(mask, gray, detailed=options.detailed)
+    return replace(measured, nodata=mask.nodata, names=mask.names)
 
 
 def _edges(image: Image | None, mask: MaskImage | None) -> float:

@@ -222,6 +222,21 @@ class Turn:
         moved = array.transpose(*range(lead), *(lead + axis for axis in self.order))
         return moved[(..., *(slice(None, None, -1 if flip else None) for flip in self.flips))]
 
+    @classmethod
+    def of_orientation(cls, letters: str) -> "Turn":
+        """Return the turn to the standard axes of an array whose `Grid.orientation` is this; none for "".
+
+        Examples
+        --------
+        >>> Turn.of_orientation("PRS")
+        Turn(order=(0, 2, 1), flips=(False, True, False))
+        """
+        if not letters:
+            return cls((0, 1, 2), (False,) * 3)
+        world = [next(axis for axis, pair in enumerate(_LETTERS) if letter in pair) for letter in letters[::-1]]
+        order = tuple(world.index(axis) for axis in (2, 1, 0))
+        return cls(order, tuple(letters[2 - axis] in "LPI" for axis in order))
+
     def undo(self, array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
         """Return a view of an array that `apply` turned, as it was."""
         lead = array.ndim - len(self.order)

@@ -15,6 +15,7 @@ from jaxtyping import Shaped
 from pixelwise.errors import BadImage
 from pixelwise.io.array_paths import ARRAY_KINDS, FRAMES, PAGES
 from pixelwise.io.arrays.read import decode_array, read_array_header
+from pixelwise.io.georeference import read_world_file
 from pixelwise.io.headers import Header, apply_orientation, check_size, decoding, open_image_file
 from pixelwise.io.images import Orientation
 from pixelwise.io.pillow import (
@@ -29,6 +30,7 @@ from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume
 from pixelwise.io.volumes.volume import Volume
 
+_WITH_WORLD_FILES = ("TIFF", "PNG", "JPEG", "JPEG2000")
 _MIN_WIDTH = 64  # pixels: a stack of narrower pages probably has its bands on the last axis
 
 
@@ -40,6 +42,13 @@ def read_header(file: BinaryIO, kind: str, path: Path) -> Header:
     BadImage
         The header is damaged, or describes an unsupported image.
     """
+    header = _read_header(file, kind, path)
+    if header.georeference is None and header.pages == 1 and kind in _WITH_WORLD_FILES:
+        return replace(header, georeference=read_world_file(path))
+    return header
+
+
+def _read_header(file: BinaryIO, kind: str, path: Path) -> Header:
     with decoding(path, kind):
         if kind in (*ARRAY_KINDS.values(), PAGES, FRAMES):
             return read_array_header(path)
@@ -134,6 +143,9 @@ def check_pages(header: Header, path: Path, pages: int | None) -> None:
     if header.pages == 1 or (header.pages == pages and header.stackable):
         return
     got, hint = f"a stack of {header.pages} pages", "Split it into one file per page."
+    if header.times:
+        got = f"{header.times} times of {header.pages // header.times} slices"
+        raise BadImage("one image or volume", got, "Save a volume per time, such as with Stacks > Tools in Fiji.", path)
     if header.stackable and header.width < _MIN_WIDTH and header.width < min(header.height, header.pages):
         got = (
             f"{got} of {header.height} × {header.width} pixels, probably (height, width, bands), bands on the last axis"

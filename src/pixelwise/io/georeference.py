@@ -4,8 +4,11 @@ The coordinate reference system (CRS) is never interpreted here: its tags are co
 it can follow an image that is turned upright. Source: OGC 19-008r4, "OGC GeoTIFF Standard" 1.1, chapters 7 and B.6.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ _NODATA = 42113
 _ASCII, _SHORT, _DOUBLE = 2, 3, 12
 _UNITS = {_ASCII: 1, _SHORT: 2, _DOUBLE: 8}  # bytes of the types that these tags may have
 _TYPES = {_SCALE: _DOUBLE, _TIE_POINTS: _DOUBLE, _MATRIX: _DOUBLE, _KEYS: _SHORT, _KEY_DOUBLES: _DOUBLE}
+_SHIFT = 0.51  # pixels: programs disagree by half a pixel about what a tie point is
 _MAX_BYTES = 1 << 20  # of one tag: a long description of a CRS has a few thousand
 
 
@@ -101,6 +105,22 @@ class Georeference:
         a, b, c, d, e, f = self.transform
         return points @ np.array([[a, d], [b, e]]) + np.array([c, f])
 
+    def lies_on(self, size: tuple[int, int], other: "Georeference", size_of_other: tuple[int, int]) -> bool:
+        """Return whether two rasters (height, width) have the same pixels, or do not state enough to decide.
+
+        Examples
+        --------
+        >>> one = Georeference(crs=(), grid=(), transform=(2.0, 0.0, 100.0, 0.0, -2.0, 50.0))
+        >>> shifted = replace(one, transform=(2.0, 0.0, 104.0, 0.0, -2.0, 50.0))
+        >>> one.lies_on((9, 9), one, (9, 9)), one.lies_on((9, 9), shifted, (9, 9))
+        (True, False)
+        """
+        if self.transform is None or other.transform is None:
+            return True
+        corners = np.array([(0, 0), (size[1], 0), (0, size[0]), (size[1], size[0])], np.float64)
+        apart = np.abs(other.find(self.locate(corners)) - corners).max()
+        return size == size_of_other and bool(apart <= _SHIFT)
+
     def find(self, coordinates: np.ndarray) -> np.ndarray:
         """Return the positions (column, row) of map coordinates (n, 2): the inverse of `locate`."""
         if self.transform is None:
@@ -125,6 +145,37 @@ def read_georeference(tiff: Any, page: Any, nodata: float | None) -> tuple[Geore
         return None, ()  # a CRS without a place is of no use to a result
     transform = _transform_of({tag.code: _doubles(tag) for tag in grid}, point=_is_point(crs))
     return Georeference(crs=crs, grid=grid, transform=transform, nodata=nodata), ()
+
+
+def read_world_file(path: Path) -> Georeference | None:
+    """Return the place that a world file beside an image states, in an unknown CRS; None without a valid one.
+
+    A world file has the name of the image and an ending such as .tfw, .jgw, .pgw or .wld, and six numbers: the matrix
+    column by column, then x and y of the centre of the first pixel. Source: ESRI, "World files for raster datasets".
+    """
+    ending = path.suffix[1:].casefold()
+    endings = {f"{ending[:1]}{ending[-1:]}w", f"{ending}w", "wld"}
+    names = _world_files(path.parent, path.parent.stat().st_mtime_ns)
+    name = next((name for ending in sorted(endings) if (name := names.get((path.stem, ending)))), None)
+    if name is None:
+        return None
+    try:
+        with (path.parent / name).open(encoding="ascii") as file:
+            a, d, b, e, c, f = map(float, file.read(1000).split())
+    except (OSError, ValueError):
+        return None
+    if not np.isfinite((a, b, c, d, e, f)).all() or a * e == b * d:
+        return None
+    transform = _compose((a, b, c, d, e, f), (1.0, 0.0, -0.5, 0.0, 1.0, -0.5))
+    return Georeference(crs=(), grid=_grid_tags(transform, point=False), transform=transform)
+
+
+@lru_cache(maxsize=256)
+def _world_files(folder: Path, changed: int) -> dict[tuple[str, str], str]:
+    """Return the names of the world files in a folder by stem and ending; a folder is listed again when it changed."""
+    with os.scandir(folder) as entries:
+        paths = [Path(entry.name) for entry in entries if entry.name[-1:] in "wWdD" and entry.is_file()]
+    return {(path.stem, path.suffix[1:].casefold()): path.name for path in paths if 4 <= len(path.suffix) <= 5}
 
 
 def nodata_tag(value: int) -> TiffTag:

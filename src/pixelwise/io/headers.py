@@ -72,7 +72,8 @@ class Header:
     be used as channels. `white_is_zero`: TIFF photometric interpretation WhiteIsZero. `nodata`: value of pixels without
     a measurement (tag GDAL_NODATA). `bands_last`: pages are rows, and columns are bands. `orientation` is the EXIF
     orientation 1..8. `georeference` is that of the stored pixels. `slices`: the pages are this many slices of a volume,
-    as the metadata of the file say; 0 if they do not. `slice_spacing` is their distance in micrometres.
+    as the metadata of the file say; 0 if they do not. `slice_spacing` is their distance in micrometres. `times`: the
+    pages are volumes at this many times; 0 if there is one.
     """
 
     format: str
@@ -95,6 +96,7 @@ class Header:
     slices: int = 0
     slice_spacing: float | None = None
     georeference: Georeference | None = None
+    times: int = 0
     warnings: tuple[str, ...] = ()
 
 

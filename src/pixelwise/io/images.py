@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer, Num
 
 from pixelwise.errors import BadOption
-from pixelwise.geometry.grid import Grid
+from pixelwise.geometry.grid import Grid, Turn
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import Header
 
@@ -162,6 +162,14 @@ class MaskImage:
         An EXIF or TIFF orientation was applied.
     grid : Grid or None
         Of a volume.
+    turn : Turn or None
+        Of a volume: from the axes of the file to those of the values.
+    georeference : Georeference or None
+        The place of the upright mask on a map.
+    nodata : float or None
+        The value of pixels without data, as the file states it (GDAL_NODATA).
+    names : tuple of (int, str)
+        Names of values that the file states (3D Slicer).
     """
 
     values: Integer[np.ndarray, "height width"] | Integer[np.ndarray, "first second third"]
@@ -173,6 +181,10 @@ class MaskImage:
     white_is_zero: bool = False
     reoriented: bool = False
     grid: Grid | None = None
+    turn: Turn | None = None
+    georeference: Georeference | None = None
+    nodata: float | None = None
+    names: tuple[tuple[int, str], ...] = ()
 
     @property
     def coloured(self) -> bool:

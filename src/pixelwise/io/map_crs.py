@@ -1,6 +1,7 @@
-"""Coordinate reference systems of maps: from GeoTIFF keys, to longitude and latitude, and areas on the ellipsoid.
+"""Coordinate reference systems of maps: keys of GeoTIFF, longitude and latitude, areas; rasters on another grid.
 
-GDAL (rasterio) interprets the keys of GeoTIFF and PROJ (pyproj) transforms coordinates; neither uses the network.
+GDAL (rasterio) interprets the keys of GeoTIFF and moves pixels, PROJ (pyproj) transforms coordinates; neither uses the
+network.
 """
 
 import importlib
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import tifffile
-from jaxtyping import Float64
+from jaxtyping import Float64, Integer
 
 from pixelwise.errors import needs_extra
 from pixelwise.io.georeference import Georeference, TiffTag
@@ -78,6 +79,48 @@ def equal_area_crs(longitude: float, latitude: float) -> Any:
     return _library("pyproj").CRS.from_proj4(projection)
 
 
+def move_pixels(
+    pixels: Integer[np.ndarray, "*shape"], source: Georeference, target: Georeference, size: tuple[int, int]
+) -> Integer[np.ndarray, "*moved"]:
+    """Return the pixels of a raster on the grid of another one, each with the value at its centre; 0 outside.
+
+    Parameters
+    ----------
+    pixels : (height, width) or (height, width, channels) array
+    source, target : Georeference
+        Of the pixels and of the other raster, with a transform. One that states no CRS has that of the other.
+    size : (int, int)
+        Height and width of the other raster.
+
+    Returns
+    -------
+    (size[0], size[1]) or (size[0], size[1], channels) array of the same type
+
+    Raises
+    ------
+    BadOption
+        The libraries for maps are not installed.
+    """
+    rasterio, warp = _library("rasterio"), _library("rasterio.warp")
+    crs = [read_crs(source), read_crs(target)]
+    texts = [write_wkt(one or other) if one or other else "EPSG:3857" for one, other in (crs, crs[::-1])]
+    texts = texts[:1] * 2 if source.crs == target.crs else texts
+    bands = np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None]
+    wide = bands.astype(np.int32) if bands.dtype.itemsize > 1 else bands.astype(np.uint8)
+    moved = np.zeros((len(bands), *size), wide.dtype)
+    warp.reproject(
+        np.ascontiguousarray(wide),
+        moved,
+        src_transform=rasterio.Affine(*(source.transform or ())),
+        src_crs=texts[0],
+        dst_transform=rasterio.Affine(*(target.transform or ())),
+        dst_crs=texts[1],
+        resampling=warp.Resampling.nearest,
+    )
+    moved = moved.astype(pixels.dtype)
+    return np.moveaxis(moved, 0, -1) if pixels.ndim == 3 else moved[0]
+
+
 @lru_cache(maxsize=64)
 def _read_crs(tags: tuple[TiffTag, ...]) -> Any | None:
     rasterio, pyproj = _library("rasterio"), _library("pyproj")
@@ -99,6 +142,6 @@ def _transformer(source: Any, target: Any) -> Any:
     return _library("pyproj").Transformer.from_crs(source, target, always_xy=True)
 
 
-def _library(name: Literal["pyproj", "rasterio"]) -> Any:
-    with needs_extra(name, "coordinate reference systems", "maps"):
+def _library(name: Literal["pyproj", "rasterio", "rasterio.warp"]) -> Any:
+    with needs_extra(name.split(".")[0], "coordinate reference systems", "maps"):
         return importlib.import_module(name)

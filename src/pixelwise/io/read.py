@@ -309,11 +309,13 @@ def read_mask(
         return stack_masks([read_mask(file, max_pixels=max_pixels, exif=exif) for file in files], files)
     stored = read_samples(path, None, max_pixels, exif, volumes=volumes)
     if isinstance(stored, Volume):
-        samples, messages = _with_segments(path, stored)
-        return _volume_mask(path, samples, stored.grid, messages)
+        samples, messages, names = _with_segments(path, stored)
+        mask = _volume_mask(path, samples, stored.grid, messages)
+        return replace(mask, turn=stored.header.grid.turn, names=names)
     samples, header, messages = stored
     if is_stack(header, None, volumes):
         return _volume_mask(path, _stacked(samples, header.pages), stack_grid(header), messages)
+    place = place_of(header, ReadOptions(exif=exif))
     inverted = header.white_is_zero and _shown_in_gray(samples)
     values = to_integers(invert(samples) if inverted else samples, path)
     alpha, values = (values[-1], values[:-1]) if header.alpha else (None, values)
@@ -334,12 +336,13 @@ def read_mask(
         raise BadImage("colours of 8 bits", f"colour values {values.min()} to {values.max()}", hint, path)
     colours_last = values[0] if len(values) == 1 else np.moveaxis(values.astype(np.uint8), 0, -1)
     reoriented = header.orientation != 1
-    return MaskImage(colours_last, palette, header.lossy, messages, alpha, bilevel, inverted, reoriented)
+    return MaskImage(
+        colours_last, palette, header.lossy, messages, alpha, bilevel, inverted, reoriented,
+        georeference=place, nodata=header.nodata,
+    )  # fmt: skip
 
 
-def _numbers_of_channels(
-    values: Integer[np.ndarray, "channels height width"], path: Path
-) -> Integer[np.ndarray, "1 height width"]:
+def _numbers_of_channels(values: Integer[np.ndarray, "channels *space"], path: Path) -> Integer[np.ndarray, "1 *space"]:
     """Return the class numbers of a mask with a channel per class."""
     numbers = one_hot_numbers(values)
     if numbers is None:
@@ -350,26 +353,30 @@ def _numbers_of_channels(
 
 def _with_segments(
     path: Path, volume: Volume
-) -> tuple[Shaped[np.ndarray, "channels depth height width"], tuple[str, ...]]:
-    """Return the samples of a label volume, and messages; layers of 3D Slicer, whose segments overlap, as numbers."""
+) -> tuple[Shaped[np.ndarray, "channels depth height width"], tuple[str, ...], tuple[tuple[int, str], ...]]:
+    """Return the samples of a label volume, messages, and names of values, which 3D Slicer states.
+
+    Layers, whose segments overlap, become numbers.
+    """
     samples, messages = volume.samples, volume.header.warnings
-    if len(samples) == 1 or volume.header.format != "NRRD":
-        return samples, messages
-    segments = read_segments(path)
+    segments = read_segments(path) if volume.header.format == "NRRD" else ()
+    if len(samples) == 1:
+        return samples, messages, tuple((segment.value, segment.name) for segment in segments)
     numbers = number_segments(to_integers(samples, path), segments)
     if numbers is None:
-        return samples, messages
-    shown = ", ".join(f"{number} {segment.name}" for number, segment in enumerate(segments, 1))
-    return numbers, (*messages, f"{SEGMENTS_ARE_CLASSES}: {printable(shown)}; where they overlap the later one counts")
+        return samples, messages, ()
+    names = tuple((number, segment.name) for number, segment in enumerate(segments, 1))
+    shown = printable(", ".join(f"{number} {name}" for number, name in names))
+    return numbers, (*messages, f"{SEGMENTS_ARE_CLASSES}: {shown}; where they overlap the later one counts"), names
 
 
 def _volume_mask(
     path: Path, samples: Shaped[np.ndarray, "channels depth height width"], grid: Grid, messages: tuple[str, ...]
 ) -> MaskImage:
-    if len(samples) != 1:
-        hint = "Save class or object numbers in one channel."
-        raise BadImage("a mask of 1 channel", pluralise(len(samples), "channel"), hint, path)
-    return MaskImage(to_integers(samples, path)[0], None, False, messages, grid=grid)
+    values = to_integers(samples, path)
+    if len(values) != 1:
+        values, messages = _numbers_of_channels(values, path), (*messages, CHANNELS_ARE_CLASSES)
+    return MaskImage(values[0], None, False, messages, grid=grid)
 
 
 def _is_gray(values: Integer[np.ndarray, "3 height width"], *, lossy: bool) -> bool:

@@ -188,8 +188,8 @@ def _check_finite(values: Shaped[np.ndarray, " c *space"], path: Path | None) ->
 
 
 def one_hot_numbers(
-    values: Integer[np.ndarray, "channels height width"],
-) -> Int64[np.ndarray, "height width"] | None:
+    values: Integer[np.ndarray, "channels *space"],
+) -> Int64[np.ndarray, "*space"] | None:
     """Return class numbers of masks with a channel per class: 1 for the first, 0 where no channel is set.
 
     None unless each channel has at most one value besides 0, and no pixel is set in two channels.

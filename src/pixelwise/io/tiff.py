@@ -67,6 +67,7 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
             raise BadImage("one index per pixel in a palette image", f"{samples} of {series.dtype}", _DAMAGED, path)
         stacked = math.prod(n for axis, n in sizes.items() if axis not in "YXSC")
         pages = stacked + _further_pages(tiff)
+        times = sizes.get("T", 1) if sizes.get("T", 1) > 1 and sizes.get("Z", 1) > 1 else 0
         nodata = _nodata(page)
         georeference, ignored = read_georeference(tiff, page, nodata)
         return Header(
@@ -77,7 +78,8 @@ def read_tiff_header(file: BinaryIO, path: Path) -> Header:
             dtype=str(np.dtype(series.dtype).newbyteorder("=")),
             alpha=alpha,
             pages=pages,
-            stackable=pages == stacked and palette is None and not alpha,
+            stackable=pages == stacked and palette is None and not alpha and not times,
+            times=times,
             orientation=_orientation(page),
             palette=palette,
             lossy=int(page.compression) in _LOSSY,

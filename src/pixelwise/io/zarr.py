@@ -142,11 +142,9 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
         scales = attributes["multiscales"][0]
         axes = tuple(str(axis["name"]) for axis in scales["axes"])
         units = [axis.get("unit") for axis in scales["axes"]]
-        chosen, scale, translation = min(
-            ((str(d["path"]), _transform(d, "scale", 1.0, axes), _transform(d, "translation", 0.0, axes))
-             for d in scales["datasets"]),
-            key=lambda level: math.prod(level[1]),
-        )  # fmt: skip
+        levels = [(str(dataset["path"]), _transform(dataset, scales, axes)) for dataset in scales["datasets"]]
+        chosen, (scale, translation, known) = min(levels, key=lambda level: math.prod(level[1][0]))
+        units = units if known else [None] * len(axes)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         got = "a plate or a collection" if "plate" in attributes else "a store without a multiscale image"
         raise BadImage("an OME-Zarr image of NGFF 0.4 or 0.5", got, _HINT, path) from error
@@ -157,9 +155,8 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
     if where.is_absolute() or ".." in where.parts or "\\" in chosen:
         raise BadImage("a path inside the store", f"`{chosen}`", _HINT, path)
     named = tuple(None if unit is None else str(unit) for unit in units)
-    scales = tuple(scale) if len(scale) == len(axes) else (1.0,) * len(axes)
-    offsets = tuple(translation) if len(translation) == len(axes) else (0.0,) * len(axes)
-    return MultiscaleLevel(where.as_posix(), axes, _spacing(units[-2:], scale[-2:]), scales, named, offsets)
+    spacing = _spacing(units[-2:], scale[-2:])
+    return MultiscaleLevel(where.as_posix(), axes, spacing, tuple(scale), named, tuple(translation))
 
 
 @dataclass(frozen=True)
@@ -286,12 +283,23 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def _transform(dataset: dict[str, Any], kind: str, default: float, axes: tuple[str, ...]) -> list[float]:
-    """Return the numbers of a coordinate transformation; the default for each axis without it."""
-    for step in dataset.get("coordinateTransformations", []):
-        if step.get("type") == kind:
-            return [float(n) for n in step[kind]]
-    return [default] * len(axes)
+def _transform(
+    dataset: dict[str, Any], multiscale: dict[str, Any], axes: tuple[str, ...]
+) -> tuple[list[float], list[float], bool]:
+    """Return scale and translation of a level, and whether they are known: not beside a rotation or an affine matrix.
+
+    The transformations of the level come first, then those of the image (NGFF 0.5, "multiscales").
+    """
+    scale, translation, known = [1.0] * len(axes), [0.0] * len(axes), True
+    for step in (s for owner in (dataset, multiscale) for s in owner.get("coordinateTransformations") or []):
+        kind = step.get("type")
+        numbers = [float(n) for n in step[kind]] if kind in ("scale", "translation") else []
+        known = known and (kind == "identity" or len(numbers) == len(axes))
+        if kind == "scale" and known:
+            scale, translation = ([a * b for a, b in zip(row, numbers, strict=True)] for row in (scale, translation))
+        elif kind == "translation" and known:
+            translation = [a + b for a, b in zip(translation, numbers, strict=True)]
+    return scale, translation, known
 
 
 def _spacing(units: list[Any], scale: list[float]) -> tuple[float, float] | None:

@@ -1,12 +1,12 @@
-"""GeoJSON of a map: polygons in longitude and latitude, or in a projected CRS, beside GeoTIFF images of equal names.
+"""Vectors of maps: GeoJSON or GeoPackage beside GeoTIFF images of equal names, or one file for all images.
 
-Source: RFC 7946, whose coordinates are longitude and latitude of WGS84; the member ``crs`` of GeoJSON 2008, which it
-replaced, names another CRS.
+Sources: RFC 7946, whose coordinates are longitude and latitude of WGS84; the member ``crs`` of GeoJSON 2008, which it
+replaced, names another CRS; `shapes.geopackage`.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +17,56 @@ from pixelwise.datasets.formats.image_index import ImageIndex, name_indexed_imag
 from pixelwise.datasets.formats.json_content import field, find_files, read_ends, read_json
 from pixelwise.datasets.formats.qupath import read_rings
 from pixelwise.datasets.formats.qupath import recognise as is_qupath
+from pixelwise.datasets.naming.folder_names import read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.edges import divide_edges
-from pixelwise.errors import BadDataset, PixelwiseError
+from pixelwise.datasets.shapes.geopackage import read_geopackage
+from pixelwise.errors import BadDataset, PixelwiseError, printable
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.map_crs import WGS84, parse_crs, read_crs, reproject
 from pixelwise.io.read import ReadOptions, read_place
 from pixelwise.text import pluralise
 
-_CLASS_KEYS = ("class", "class_name", "classname", "label", "category", "name", "type")
+_CLASS_KEYS = ("class", "class_name", "classname", "label", "category", "name", "type", "layer")
+_SHARED = 3  # files for several images: one, or one per split
 _DEFAULT_CLASS = "object"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Feature:
-    """Polygons in the coordinates of their file, with the properties of their object."""
+    """Polygons with the properties of their object, and their CRS; None: that of the image."""
 
     rings: tuple[np.ndarray, ...]
     properties: dict[str, Any]
+    crs: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Scene:
-    """An image with the features of its file, and the CRS of these; None: that of the image."""
+    """An image with the features of its file, or of a file of several images."""
 
     place: Georeference
     size: tuple[int, int]
     source: Path
     features: tuple[_Feature, ...]
-    crs: str | None
 
 
 def recognise(root: Path) -> bool:
-    """Return whether a folder contains GeoJSON that is not QuPath's, with a GeoTIFF of its name."""
-    files = [path for path in find_files(root, ".geojson", some=3) if _is_map(path)]
+    """Return whether a folder contains vectors that are not QuPath's, with a GeoTIFF of their name, or for all images.
+
+    Files of other names hold the polygons of all images if there are at most three, every image is a GeoTIFF, and no
+    folder is one of masks.
+    """
+    files = list(_find_vectors(root, some=3))
     if not files or is_qupath(root):
         return False
     index = ImageIndex(root)
-    return any(_find_scene(index, path) is not None for path in files)
+    if any(_find_scene(index, path) is not None for path in files):
+        return True
+    parts = {part for image in index.files for part in image.relative_to(root).parts[:-1]}
+    masked = any(read_folder_name(part)[1] == "mask" for part in parts)
+    some = index.files[:: max(1, len(index.files) // 3)]
+    return len(files) <= _SHARED and bool(some) and not masked and all(_is_placed(image) for image in some)
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
@@ -63,22 +75,28 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     Raises
     ------
     BadDataset
-        A file is not GeoJSON, a CRS is unknown, or no polygon lies on its image.
+        A file is damaged, a CRS is unknown, or no polygon lies on its image.
     BadOption
         The libraries for maps are not installed.
     """
     index = ImageIndex(root)
     left_out: Counter[str] = Counter()
     scenes: dict[Path, _Scene] = {}
-    for path in filter(_is_map, find_files(root, ".geojson")):
-        image = _find_scene(index, path)
+    shared: dict[Path, tuple[_Feature, ...]] = {}
+    for path in _find_vectors(root):
+        image, features = _find_scene(index, path), _read_file(path, left_out)
         if image is None:
-            left_out["GeoJSON file without a GeoTIFF of its name"] += 1
+            shared[path] = features
         else:
-            scenes[image] = _read_scene(image, path, options, left_out)
+            scenes[image] = _scene_of(image, path, features, options)
+    for path, features in shared.items():
+        found = _share(index, path, features, options, [image for image in index.files if image not in scenes])
+        scenes |= found
+        if not found:
+            left_out["file without a GeoTIFF of its name or at its place"] += 1
     if not scenes:
-        expected = "a GeoTIFF with the name of each GeoJSON file, such as a.tif and a.geojson"
-        raise BadDataset(expected, "none", "Add the images.", root)
+        expected = "a GeoTIFF with the name of each vector file, such as a.tif and a.geojson, or below its polygons"
+        raise BadDataset(expected, "none", "Add the images, or check the CRS of the polygons.", root)
     everything = [feature for scene in scenes.values() for feature in scene.features]
     key = _class_key(everything)
     shapes = {image: _place_features(scene, key) for image, scene in scenes.items()}
@@ -86,7 +104,9 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     classes = tuple(sorted({shape.class_name for found in shapes.values() for shape in found.shapes}))
     instances = options.task == "instance"
     return AnnotatedSet(
-        format="GeoJSON of maps",
+        format="GeoJSON of maps"
+        if not any(_is_geopackage(scene.source) for scene in scenes.values())
+        else "GeoPackage",
         images=name_indexed_images(index, shapes),
         classes=() if instances else classes,
         instances=instances,
@@ -94,34 +114,94 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     )
 
 
+def _find_vectors(root: Path, some: int | None = None) -> Iterator[Path]:
+    yield from (path for path in find_files(root, ".geojson", some=some) if _is_map(path))
+    yield from (path for path in find_files(root, ".gpkg", some=some) if _is_geopackage(path))
+
+
 def _is_map(path: Path) -> bool:
     return '"type":"Feature' in "".join(read_ends(path)[:4096].split())
 
 
+def _is_geopackage(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
 def _find_scene(index: ImageIndex, path: Path) -> Path | None:
-    """Return the GeoTIFF with the name of a GeoJSON file; None if there is none, or one without coordinates."""
+    """Return the GeoTIFF with the name of a file; None if there is none, or one without coordinates."""
     split = split_of(path.relative_to(index.root).parts[:-1])
     image = index.find(f"{path.stem}.tif", path.parent, split, by_stem=True)
-    if image is None:
-        return None
+    return image if image is not None and _is_placed(image) else None
+
+
+def _is_placed(image: Path) -> bool:
     try:
         place, _ = read_place(image)
     except PixelwiseError:
-        return None  # reported when the image is read
-    return image if place is not None and place.transform is not None else None
+        return False  # reported when the image is read
+    return place is not None and place.transform is not None
 
 
-def _read_scene(image: Path, path: Path, options: DataOptions, left_out: Counter[str]) -> _Scene:
+def _scene_of(image: Path, path: Path, features: tuple[_Feature, ...], options: DataOptions) -> _Scene:
     place, size = read_place(image, ReadOptions(exif="ignore" if options.exif == "ignore" else "apply"))
+    if place is None or place.transform is None:
+        raise BadDataset("a GeoTIFF with a regular grid", "an image without", "Give it coordinates.", image)
+    return _Scene(place=place, size=size, source=path, features=features)
+
+
+def _share(
+    index: ImageIndex, path: Path, features: tuple[_Feature, ...], options: DataOptions, images: Sequence[Path]
+) -> dict[Path, _Scene]:
+    """Return the images that lie within the box of the polygons of a file, each with the polygons that touch it.
+
+    A file in the folder of a split is for the images of this split.
+    """
+    split = split_of((*path.relative_to(index.root).parts[:-1], path.stem))
+    boxes: dict[str, np.ndarray] = {}
+    found: dict[Path, _Scene] = {}
+    for image in filter(_is_placed, images):
+        if split not in (None, split_of(image.relative_to(index.root).parts[:-1])):
+            continue
+        scene = _scene_of(image, path, (), options)
+        key = repr(scene.place.crs)
+        if key not in boxes:
+            boxes[key] = np.array([_box(feature, scene) for feature in features]).reshape(-1, 4)
+        corners = np.array([(0, 0), (scene.size[1], 0), (0, scene.size[0]), scene.size[::-1]], np.float64)
+        low, high = (reduce(scene.place.locate(corners), axis=0) for reduce in (np.min, np.max))
+        near = (boxes[key][:, :2] < high).all(1) & (boxes[key][:, 2:] > low).all(1)
+        whole = boxes[key][:, :2].min(0), boxes[key][:, 2:].max(0)
+        if (whole[0] < high).all() and (whole[1] > low).all():
+            chosen = tuple(feature for feature, touches in zip(features, near, strict=True) if touches)
+            found[image] = replace(scene, features=chosen)
+    return found
+
+
+def _box(feature: _Feature, scene: _Scene) -> list[float]:
+    """Return the ends of a feature in the CRS of a scene: x and y of the lower, then of the upper corner."""
+    target = read_crs(scene.place)
+    source = target if feature.crs is None else parse_crs(feature.crs)
+    points = np.concatenate(feature.rings)
+    moved = reproject(points, source, target) if source is not None and target is not None else points
+    return [*moved.min(0).tolist(), *moved.max(0).tolist()]
+
+
+def _read_file(path: Path, left_out: Counter[str]) -> tuple[_Feature, ...]:
+    if path.suffix.casefold() == ".gpkg":
+        layers = [layer for layer in read_geopackage(path, left_out) if layer.rows]
+        named = ["layer"] if len(layers) > 1 else []
+        return tuple(
+            _Feature(rings=row.rings, properties={**dict.fromkeys(named, layer.name), **row.properties}, crs=layer.crs)
+            for layer in layers
+            for row in layer.rows
+        )
     content = read_json(path)
-    stated = _stated_crs(content, path)
     records = [content]
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
         records = field(content, "features", list, "the collection", path)
-    features = tuple(_read_features(records, path, left_out))
-    if place is None or place.transform is None:
-        raise BadDataset("a GeoTIFF with a regular grid", "an image without", "Give it coordinates.", image)
-    return _Scene(place=place, size=size, source=path, features=features, crs=stated or _implied_crs(features))
+    features = list(_read_features(records, path, left_out))
+    crs = _stated_crs(content, path) or _implied_crs(features)
+    return tuple(replace(feature, crs=crs) for feature in features)
 
 
 def _stated_crs(content: Any, path: Path) -> str | None:
@@ -144,12 +224,13 @@ def _read_features(records: Sequence[Any], path: Path, left_out: Counter[str]) -
         geometry = field(record, "geometry", dict, where, path, {})
         rings = tuple(read_rings(geometry, where, path, left_out, 0))
         if rings:
-            yield _Feature(rings=rings, properties=field(record, "properties", dict, where, path, {}))
+            properties = field(record, "properties", dict, where, path, {})
+            yield _Feature(rings=rings, properties=properties, crs=None)
 
 
 def _class_key(features: Sequence[_Feature]) -> str | None:
     """Return the property that holds the class: the first of the usual names that all features have."""
-    shared = [set(feature.properties) for feature in features]
+    shared = [{key for key, value in one.properties.items() if value is not None} for one in features]
     common = set.intersection(*shared) if shared else set()
     by_name = {key.casefold(): key for key in sorted(common)}
     return next((by_name[key] for key in _CLASS_KEYS if key in by_name), None)
@@ -157,15 +238,18 @@ def _class_key(features: Sequence[_Feature]) -> str | None:
 
 def _place_features(scene: _Scene, key: str | None) -> Shapes:
     """Return the features in pixels of their image, large ones first: of two that overlap the smaller is on top."""
-    target = read_crs(scene.place)
-    source = target if scene.crs is None else parse_crs(scene.crs)
-    if source is None:
+    target, known = read_crs(scene.place), {crs: parse_crs(crs) for feature in scene.features if (crs := feature.crs)}
+    source = {None: target, **known}
+    if None in (lacking := {feature.crs: source[feature.crs] for feature in scene.features}).values():
         hint = "Assign a CRS to the image, or give the polygons in that of the image."
-        raise BadDataset("a known CRS of image and polygons", scene.crs or "none", hint, scene.source)
+        unknown = next(crs for crs, found in lacking.items() if found is None)
+        raise BadDataset("a known CRS of image and polygons", unknown or "none", hint, scene.source)
     placed = [
         Shape(
             class_name=_DEFAULT_CLASS if key is None else str(feature.properties[key]),
-            rings=tuple(_to_pixels(ring, scene, source, target or source) for ring in feature.rings),
+            rings=tuple(
+                _to_pixels(ring, scene, source[feature.crs], target or source[feature.crs]) for ring in feature.rings
+            ),
         )
         for feature in scene.features
     ]
@@ -201,11 +285,12 @@ def _touches(shape: Shape, size: tuple[int, int]) -> bool:
 def _describe(
     scenes: dict[Path, _Scene], key: str | None, classes: Sequence[str], left_out: Counter[str]
 ) -> tuple[str, ...]:
-    systems = Counter("that of the image" if scene.crs is None else scene.crs for scene in scenes.values())
-    named = ", ".join(f"{name} ({pluralise(count, 'file')})" for name, count in systems.items())
+    systems = {scene.source: feature.crs for scene in scenes.values() for feature in scene.features[:1]}
+    counts = Counter(crs or "that of the image" for crs in systems.values())
+    named = ", ".join(f"{printable(name[:60])} ({pluralise(count, 'file')})" for name, count in counts.items())
     kinds = f"the property `{key}` ({', '.join(classes[:10])})" if key is not None else "one, no property names it"
     return (
-        f"GeoJSON polygons were moved onto the grids of {pluralise(len(scenes), 'image')}; their CRS: {named}.",
+        f"The polygons were moved onto the grids of {pluralise(len(scenes), 'image')}; their CRS: {named}.",
         f"Classes of the polygons: {kinds}; they are regions, or objects with --task instance.",
         *(f"{pluralise(count, 'entry')} left out: {kind}." for kind, count in left_out.items()),
     )

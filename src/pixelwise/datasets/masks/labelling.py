@@ -22,6 +22,7 @@ from pixelwise.datasets.masks.values import MAX_SHARED_VALUES, MaskValueTable, c
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
+from pixelwise.errors import printable
 from pixelwise.text import pluralise
 
 _DARK = 48  # no colour of a class is darker than this in all masks
@@ -59,12 +60,16 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     source = "numbers" if options.task == "instance" else options.mask_values
     if class_table.is_legend:
         class_table = _fitting(class_table, masks)
+    named = {} if class_table.entries or options.classes else _segment_names(masks)
+    class_table = _with_segments(class_table, named)
     coding = choose_colours(masks, source, table_has_colours=class_table.has_colours)
     counts = {name: coded_values(mask, coding.coloured) for name, mask in masks.items()}
     table = MaskValueTable(masks, counts, coding.coloured, class_table, options)
     table.messages += [*(alpha.messages if alpha is not None else ()), *coding.messages]
     for name in strays:
         table.add_problem("mixed mask kinds", "colours, but most masks contain numbers", name)
+    for text in (f"{value} is {' and '.join(sorted(names)[:4])}" for value, names in named.items() if len(names) > 1):
+        table.add_problem("segments differ", printable(text))
     ignore = _ignore_value(table)
     by_colour = _background_of_objects(table)
     entries = () if by_colour is not None else _entries(table)
@@ -107,6 +112,24 @@ def _fitting(legend: ClassTable, masks: Mapping[str, MaskValues]) -> ClassTable:
         return replace(legend, entries=(), source="")
     background = (Entry(name="background", colour=(0, 0, 0)),) if black else ()
     return replace(legend, entries=(*background, *legend.entries))
+
+
+def _segment_names(masks: Mapping[str, MaskValues]) -> dict[int, set[str]]:
+    """Return the names of each value if every mask file names its values; else none."""
+    if not all(mask.names for mask in masks.values()):
+        return {}
+    found: dict[int, set[str]] = {}
+    for value, name in (pair for mask in masks.values() for pair in mask.names):
+        found.setdefault(value, set()).add(name)
+    return found
+
+
+def _with_segments(class_table: ClassTable, named: Mapping[int, set[str]]) -> ClassTable:
+    """Return the class table with the names of segments, if each value has one."""
+    if not named or any(len(names) > 1 for names in named.values()):
+        return class_table
+    entries = tuple(Entry(name=min(names), value=value) for value, names in sorted(named.items()))
+    return replace(class_table, entries=(Entry(name="background", value=0), *entries), source="3D Slicer")
 
 
 def _background_of_objects(table: MaskValueTable) -> int | None:
@@ -185,6 +208,9 @@ def _ignore_value(table: MaskValueTable) -> int | None:
     if given is not None:
         return given if given >= 0 else None
     value = class_table.ignore_value
+    if value is None and (value := _stated_nodata(table)) is not None:
+        table.messages.append(f"{value} stands for no data in the masks (GDAL_NODATA): ignored (--ignore-index).")
+        return value
     if value is None:
         if (
             not table.coloured
@@ -200,6 +226,16 @@ def _ignore_value(table: MaskValueTable) -> int | None:
         colour = entry.colour if entry is not None else None
         return None if colour is None else packed(colour)
     return value
+
+
+def _stated_nodata(table: MaskValueTable) -> int | None:
+    """Return the value that the masks state for pixels without data; None if they state none, several, or 0.
+
+    Programs for maps state 0 for what they burn no polygon into, which is the background.
+    """
+    stated = {mask.nodata for mask in table.masks.values()}
+    value = stated.pop() if len(stated) == 1 else None
+    return int(value) if value and not table.coloured and value in table.values else None
 
 
 def _usable_entries(table: MaskValueTable) -> tuple[Entry, ...]:

@@ -69,6 +69,10 @@ class MaskValues:
         Of numbers: pixels of each value between a lower and a higher neighbour in their row or column; else empty.
     volume : bool
         The mask has three axes.
+    nodata : float or None
+        The value of pixels without data, as the file states it.
+    names : tuple of (int, str)
+        Names of values that the file states.
     """
 
     values: tuple[int, ...]
@@ -87,6 +91,8 @@ class MaskValues:
     edges: int = 0
     ramps: tuple[int, ...] = ()
     volume: bool = False
+    nodata: float | None = None
+    names: tuple[tuple[int, str], ...] = ()
 
 
 def measure_values(

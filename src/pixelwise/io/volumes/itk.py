@@ -21,6 +21,7 @@ from pixelwise.io.headers import decoding
 from pixelwise.io.volumes.dicom_lengths import check_lengths
 from pixelwise.io.volumes.segments import Segment, segments_of
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
+from pixelwise.text import pluralise
 
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
 _TEXT = 1 << 20  # bytes of a text header: sequences have lines per frame
@@ -30,6 +31,7 @@ _MAX_AXES = 5
 _MAX_CHANNELS = 65_536
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
+_MAX_SERIES = 16
 _ONE_SERIES = "Give the folder of one series, or save it as NIfTI first."
 
 
@@ -252,7 +254,10 @@ def _grid(path: Path, reader: Any, *, placed: bool) -> Grid:
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = direction * spacing, origin
     grid = grid_of(path, _LPS @ affine, "millimeter")
-    return grid if placed else Grid(axes=VOLUME_AXES, spacing=grid.spacing, unit=grid.unit)
+    if placed:
+        return grid
+    unit = None if set(grid.spacing) == {1.0} else grid.unit  # the default of the library
+    return Grid(axes=VOLUME_AXES, spacing=grid.spacing, unit=unit)
 
 
 def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
@@ -265,11 +270,18 @@ def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
             check_lengths(path)
     with decoding(folder, "DICOM"):
         series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(series) != 1:
+    if not 0 < len(series) <= _MAX_SERIES:
         raise BadImage("one DICOM series", f"{len(series)} in the folder", _ONE_SERIES, folder)
     with decoding(folder, "DICOM"):
-        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
-    readers = [_reader(Path(name), "DICOM") for name in names]
+        files = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), each) for each in series]
+    found = [[(name, _reader(Path(name), "DICOM")) for name in names] for names in files]
+    without = [[(name, reader) for name, reader in slices if not _is_localizer(reader)] for slices in found]
+    whole = [slices for slices in (without if any(without) else found) if slices]
+    if len(whole) != 1:
+        raise BadImage("one DICOM series", f"{len(whole)} in the folder", _ONE_SERIES, folder)
+    names, readers = [name for name, _ in whole[0]], [reader for _, reader in whole[0]]
+    left_out = sum(map(len, found)) - len(names)
+    warnings = (f"{pluralise(left_out, 'localizer')} left out",) if left_out else ()
     channels, (width, height, deep), itemsize, dtype = _sizes(folder, readers[0])
     if deep != 1 or any(reader.GetSize() != readers[0].GetSize() for reader in readers):
         raise BadImage("slices of one size", "different sizes, or several slices in a file", _ONE_SERIES, folder)
@@ -279,8 +291,14 @@ def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames(names)
-    header = VolumeHeader(format="DICOM", shape=shape, dtype=dtype, grid=grid_of(folder, affine, "millimeter"))
-    return reader, header
+    grid = grid_of(folder, affine, "millimeter")
+    return reader, VolumeHeader(format="DICOM", shape=shape, dtype=dtype, grid=grid, warnings=warnings)
+
+
+def _is_localizer(reader: Any) -> bool:
+    """Return whether a slice is a scout view, in another plane than the volume: a value of Image Type says so."""
+    key = "0008|0008"
+    return reader.HasMetaDataKey(key) and "LOCALIZER" in str(reader.GetMetaData(key)).upper()
 
 
 def _series_affine(folder: Path, readers: Sequence[Any]) -> np.ndarray:

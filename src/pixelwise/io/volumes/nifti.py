@@ -8,6 +8,7 @@ import gzip
 import io
 import math
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,16 @@ def _describe(path: Path, image: Any) -> VolumeHeader:
     return VolumeHeader(format="NIfTI", shape=shape, dtype=str(dtype.newbyteorder("=")), grid=grid, warnings=warnings)
 
 
+def _disagreement(header: Any, grid: Grid) -> tuple[str, ...]:
+    """Return a message if sform and qform are both set and place voxels differently; other programs take the qform."""
+    with suppress(ValueError, nibabel_library().spatialimages.HeaderDataError):  # a qform that is no rotation
+        qform = header.get_qform(coded=True)[0]
+        shape = [int(side) for side in header.get_data_shape()[:3]]
+        if qform is not None and grid.difference(Grid.from_affine(qform, grid.unit), shape[::-1]):
+            return ("sform and qform of the header place it differently: the sform counts",)
+    return ()
+
+
 def _grid(path: Path, header: Any) -> tuple[Grid, tuple[str, ...]]:
     """Return the grid of a header, by sform, else qform, else the spacing alone, as the standard says."""
     with decoding(path, "NIfTI"):
@@ -167,7 +178,9 @@ def _grid(path: Path, header: Any) -> tuple[Grid, tuple[str, ...]]:
     unit = _UNITS.get(name, "millimeter")
     warnings = () if name in _UNITS else ("the header states no unit of length: millimetres are meant",)
     if placed:
-        return grid_of(path, affine, unit), warnings
+        grid = grid_of(path, affine, unit)
+        return grid, (*warnings, *_disagreement(header, grid))
+    unit = None if zooms == [1.0] * len(zooms) and name not in _UNITS else unit
     usable = [zoom if 0 < zoom < math.inf else 1.0 for zoom in [*zooms, 1.0, 1.0][:3]]
     text = "the header states no orientation: the axes are taken as they are stored"
     return Grid(axes=VOLUME_AXES, spacing=tuple(usable[::-1]), unit=unit), (*warnings, text)
