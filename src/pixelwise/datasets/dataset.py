@@ -279,7 +279,8 @@ def _assemble(
     assignment = assign_splits(pairs, scans, copies, interpretation.labelling, options, seed, root)
     messages += assignment.messages
     problems += assignment.problems
-    problems += check_splits(assignment.cases, interpretation.labelling, root)
+    if not any(problem.kind == "colours without classes" for problem in interpretation.problems):  # no class is known
+        problems += check_splits(assignment.cases, interpretation.labelling, root)
     overlapping = [scan.overlap for scan in scans if scan.overlap]
     if overlapping:
         where = pluralise(len(overlapping), "image")
