@@ -1,5 +1,6 @@
 """Public sets and folders that cannot be read without a decision are refused, and the message says which."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,10 +51,26 @@ def too_few_masks(folder: Path) -> None:
         path.rename(path.with_name(f"{chr(97 + int(path.stem))}.png"))
 
 
+def zipped(folder: Path) -> None:
+    """Masks in an archive beside their images."""
+    for index in range(1, 6):
+        save(folder / f"images/{index}.png", picture(areas(index), index))
+    (folder / "masks.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+
+
+def embedded(folder: Path) -> None:
+    """Labelme files with the images inside, and no image files."""
+    for index in range(1, 6):
+        content = {"shapes": [], "imagePath": f"..\\photos\\{index}.png", "imageData": "iVBORw0KGgo="}
+        (folder / f"{index}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
 REFUSED: dict[str, tuple[Callable[[Path], Truth | None], tuple[str, ...]]] = {
     "SYNTHIA": (synthia, ("too dark", "channel")),
     "ADE20K, full": (ade_full, ("colours",)),
     "two annotators": (two_annotators, ("--masks", "masks_anna", "masks_ben")),
+    "masks in an archive": (zipped, ("masks.zip", "unpack")),
+    "Labelme, images inside": (embedded, ("imageData", "labelme_export_json")),
     "CHAOS": (chaos, ("DICOM", "volume")),
     "BBBC010": (worms, ("no masks",)),
     "LyNSeC": (mixed_array, (".npy", "`masks`")),

@@ -156,7 +156,8 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     if pairs:
         pairs += _unmarked(root, missing, options, notes)
     if any(problem.kind == "ambiguous folders" for problem in notes.problems):  # what is missing follows from it
-        notes.problems = [p for p in notes.problems if p.kind not in ("missing mask", "orphan mask", "names differ")]
+        follows = ("missing mask", "orphan mask", "names differ", "duplicate name")
+        notes.problems = [p for p in notes.problems if p.kind not in follows]
     pairs = _with_named_splits(pairs, notes)
     _report_pickled([name for name in others if name.casefold().endswith(PICKLED_SUFFIX)], pairs, notes)
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.split or "train"), natural_key(pair.name)))

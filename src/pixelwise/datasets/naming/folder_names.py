@@ -44,6 +44,7 @@ MASK_PREFIXES = (
 )  # fmt: skip
 _REMEMBERED = 1 << 15  # names: every format that is tried asks about each of them
 _SPLIT_PREFIX = re.compile(rf"^({'|'.join(sorted((w for w in SPLIT_WORDS if len(w) > 2), reverse=True))})[a-z]?[_-]?\d")
+_SPLIT_SUFFIX = re.compile(rf"[_. -]({'|'.join(sorted((w for w in SPLIT_WORDS if len(w) > 2), reverse=True))})$")
 _IMAGE_PREFIX = re.compile(r"^(?:images?|imgs?)[_-](?=.)")
 _IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|im|raw|volume|vol|input|rgb|sat|original|orig)$")
 
@@ -178,15 +179,19 @@ def splits_of_siblings(names: Iterable[str]) -> dict[str, Split]:
 
 
 def splits_in_names(names: Sequence[str]) -> list[Split]:
-    """Return the split that begins each name, before a number; nothing unless all have one, and several occur.
+    """Return the split that begins each name, before a number, or ends each; nothing unless several occur.
 
     >>> splits_in_names(["train_1", "train_2", "testA_1"]), splits_in_names(["train_1", "train_2"])
     (['train', 'train', 'test'], [])
+    >>> splits_in_names(["1_training", "2_training", "7-test"])
+    ['train', 'train', 'test']
     """
-    matches = [_SPLIT_PREFIX.match(normalised(name)) for name in names]
-    found: list[Split] = [SPLIT_WORDS[match[1]] for match in matches if match is not None]
-    several = len(found) == len(names) and len(set(found)) > 1
-    return found if several and found.count("train") > 1 else []
+    for find in (_SPLIT_PREFIX.match, _SPLIT_SUFFIX.search):
+        matches = [find(normalised(name)) for name in names]
+        found: list[Split] = [SPLIT_WORDS[match[1]] for match in matches if match is not None]
+        if len(found) == len(names) and len(set(found)) > 1 and found.count("train") > 1:
+            return found
+    return []
 
 
 def without_parent(name: str, parent: str) -> str:
