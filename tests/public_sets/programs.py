@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from drawn import save
@@ -192,7 +193,20 @@ def voc_augmented(folder: Path) -> Truth:
     return Truth(task="multiclass", labels=labels, splits={"train": 4, "val": 2})
 
 
+def ilastik_hdf5(folder: Path) -> Truth:
+    """Simple segmentations of ilastik, exported as HDF5 in its default data set."""
+    labels = {}
+    for index in range(1, 7):
+        drawn = areas(index, 2)
+        save(folder / f"plate {index}.png", picture(drawn, index))
+        with h5py.File(folder / f"plate {index}_Simple Segmentation.h5", "w") as file:
+            file["exported_data"] = (drawn + 1).astype(np.uint8)[..., None]
+        labels[f"plate {index}.png"] = drawn
+    return Truth(task="multiclass", labels=labels)
+
+
 SETS: dict[str, Draw] = {
+    "ilastik, HDF5": ilastik_hdf5,
     "V7 Darwin": outlined("images/plate 1/a{}.png", darwin_2),
     "V7 Darwin, version 1": outlined("images/a{}.png", darwin_1),
     "VOC with polygons": outlined("train/a{}.jpg", voc_polygons),

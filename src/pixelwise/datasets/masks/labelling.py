@@ -154,7 +154,9 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
         text += "Save the channel of the classes alone"
     elif smoothed:
         text += f"; the {smoothed} other colours are blends of these, left by smoothing or lossy compression"
-    table.add_problem("colours without classes", text)
+    # more colours, or numbers in several channels, are no classes that --task could decide
+    few = len(colours) <= MAX_SHARED_VALUES and not numbers
+    table.add_problem("colours without classes" if few else "too many colours", text)
     return ()
 
 

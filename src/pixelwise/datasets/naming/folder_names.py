@@ -20,13 +20,16 @@ SPLIT_WORDS: dict[str, Split] = {
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
     "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb", "org", "orig",
-    "leftimg8bit",
+    "leftimg8bit", "bild", "bilder", "foto", "fotos", "imagen", "imagenes", "imágenes", "imagem", "imagens", "immagini",
+    "изображения", "图像", "图片", "画像",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
     "annot", "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs", "segmentation",
     "segmentations", "segmentationclass", "matte", "mattes", "matting", "labelling", "labeling", "lab", "lbl", "lbls",
     "masks_machine", "groundtruths", "labelmap", "labelmaps", "trimap", "trimaps", "gtfine", "gtcoarse",
+    "maske", "masken", "masque", "masques", "mascara", "mascaras", "máscara", "máscaras", "maschera", "maschere",
+    "segmentierung", "segmentierungen", "etiquetas", "rotulos", "rótulos", "маски", "标签", "掩码", "マスク",
 ))  # fmt: skip
 _FILLERS = frozenset((
     "dir", "folder", "data", "png", "jpg", "tif", "tiff", "files", "all", "manual",  # as in img_dir
@@ -37,7 +40,8 @@ _ENUMERATION = re.compile(r"^(?:\d{1,2}|[a-z])\. ?(?=\S)")  # as in "2. Masks"
 # longest first, lower case: names are compared case-insensitively
 MASK_SUFFIXES = (
     "_segmentation", "_groundtruth", "_annotation", "_cp_masks", "_cp_mask", "_masks", "_labels", "_annot", "_truth",
-    "_label", "_matte", "_mask", "_anno", "_lbl", "_seg", "_gt", "_l",
+    "_label", "_matte", "_mask", "_anno", "_lbl", "_seg", "_gt", "_l", "_maske", "_masque", "_mascara", "_máscara",
+    "_maschera",
 )  # fmt: skip
 MASK_PREFIXES = (
     "segmentation_", "annotation_", "masks_", "labels_", "label_", "mask_", "annot_", "lbl_", "seg_", "gt_",
