@@ -129,8 +129,9 @@ def _masks_in_one_folder(root: Path) -> list[FoundImage]:
 
 def _masks_in_case_folders(root: Path) -> list[FoundImage]:
     """Find a folder per case with files of the same names in each, one of them the image: photo, iris, pupil."""
-    cases = [(folder, split, images_in(folder)) for folder, split in _folders_below(root, MAX_DEPTH)]
-    cases = [case for case in cases if case[2]]
+    cases: list[tuple[Path, Split | None, list[Path]]] = [
+        (folder, split, files) for folder, split in _folders_below(root, MAX_DEPTH) if (files := images_in(folder))
+    ]
     kinds = [{_kind(path, folder): path for path in files} for folder, _, files in cases]
     names = set(kinds[0]) if kinds else set[str]()
     if len(cases) < 2 or not 3 <= len(names) <= MAX_CLASSES or any(set(kind) != names for kind in kinds):
