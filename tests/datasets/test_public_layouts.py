@@ -19,6 +19,7 @@ from public_sets import (
     messy,
     microscopy,
     people,
+    programs,
     scenes,
     series,
     transparency,
@@ -28,7 +29,7 @@ from public_sets.drawing import Draw, Truth
 
 MODULES = (
     medical, microscopy, aerial, defects, scenes, cases, volumes, annotated, classified,
-    arrays, codes, messy, people, series, transparency,
+    arrays, codes, messy, people, series, transparency, programs,
 )  # fmt: skip
 SETS: dict[str, Draw] = {name: draw for module in MODULES for name, draw in module.SETS.items()}
 

@@ -1,11 +1,86 @@
 """Layouts with a folder per case, as people and programs make them, and names in one folder."""
 
-from public_sets.drawing import Draw, binary, numbers, paired, pictures, text, together
+from pathlib import Path
+
+import numpy as np
+
+from drawn import save
+from public_sets.drawing import (
+    Draw,
+    Truth,
+    areas,
+    binary,
+    cells,
+    numbers,
+    paired,
+    picture,
+    pictures,
+    text,
+    together,
+)
 
 CLASSES_CSV = "Pixel Value, Class\n0, background\n1, crack\n"
 
 
+def one_file_per_class(image: str, mask: str, names: tuple[str, str] = ("iris", "pupil")) -> Draw:
+    """A binary mask per class, under the name of the class."""
+
+    def draw(folder: Path) -> Truth:
+        labels = {}
+        for index in range(1, 7):
+            drawn = areas(index, 2)
+            save(folder / image.format(index), picture(drawn, index))
+            for kind, name in enumerate(names, 1):
+                save(folder / mask.format(index, name), 255 * (drawn == kind).astype(np.uint8))
+            labels[image.format(index)] = drawn
+        return Truth(task="multiclass", labels=labels, names=names)
+
+    return draw
+
+
+def objects_beside(folder: Path) -> Truth:
+    """A folder per image, with the image and a mask per object beside it."""
+    labels = {}
+    for index in range(1, 7):
+        drawn = cells(index)
+        save(folder / f"img{index}/img{index}.jpg", picture(drawn > 0, index))
+        for number in range(1, int(drawn.max()) + 1):
+            mask = 255 * (drawn == number).astype(np.uint8)
+            save(folder / f"img{index}/img{index}-mask-{number:02}.png", mask)
+        labels[f"img{index}/img{index}.jpg"] = drawn
+    return Truth(task="instance", labels=labels)
+
+
+def coloured_beside(folder: Path) -> Truth:
+    """A folder per case with class numbers, and the same in colours."""
+    labels = {}
+    for index in range(1, 7):
+        drawn = areas(index, 2)
+        save(folder / f"{index}/rgb.png", picture(drawn, index))
+        save(folder / f"{index}/class.png", drawn.astype(np.uint8))
+        save(folder / f"{index}/class_color.png", np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)[drawn])
+        labels[f"{index}/rgb.png"] = drawn
+    return Truth(task="multiclass", labels=labels)
+
+
+def splits_at_the_end(folder: Path) -> Truth:
+    """Names that end in their split, with the suffix of a mask after it."""
+    labels = {}
+    for index, split in enumerate(("training",) * 5 + ("validation",) * 2 + ("testing",) * 2):
+        drawn = areas(index)
+        save(folder / f"img_{index:03}_{split}.png", picture(drawn, index))
+        save(folder / f"img_{index:03}_{split}_gt.png", 255 * drawn.astype(np.uint8))
+        labels[f"img_{index:03}_{split}.png"] = drawn
+    return Truth(task="binary", labels=labels, splits={"train": 5, "val": 2, "test": 2})
+
+
 SETS: dict[str, Draw] = {
+    "class before the name": one_file_per_class("img/{0:03}.png", "masks/{1}_{0:03}.png"),
+    "class after the name": one_file_per_class("img/{0:03}.png", "masks/{0:03}_{1}.png"),
+    "class files in case folders": one_file_per_class("case{0}/photo.png", "case{0}/{1}.png"),
+    "objects beside their image": objects_beside,
+    "colours beside numbers": coloured_beside,
+    "splits end names": splits_at_the_end,
     "image and mask": paired(("case{0}/image.png", "case{0}/mask.png"), count=4),
     "img and label": paired(
         ("p{0}_json/img.png", "p{0}_json/label.png"),

@@ -136,6 +136,40 @@ def ade_full(folder: Path) -> Truth:
     return Truth(task="multiclass", labels=labels)
 
 
+def jpeg_colours(quality: int, colours: tuple[tuple[int, int, int], ...], table: str = "") -> Draw:
+    """Masks in colours, saved as JPEG without subsampling of colours."""
+
+    def draw(folder: Path) -> Truth:
+        labels = {}
+        for index in range(1, 7):
+            small = areas(index, len(colours) - 1)
+            small[2:5] = 0
+            drawn = np.kron(small, np.ones((4, 4), int))
+            save(folder / f"images/{index}.jpg", picture(drawn, index))
+            content = np.array(colours, np.uint8)[drawn]
+            save(folder / f"masks/{index}.jpg", content, quality=quality, subsampling=0)
+            labels[f"images/{index}.jpg"] = drawn
+        if table:
+            (folder / "labels.csv").write_text(table, encoding="utf-8")
+        return Truth(task="multiclass" if len(colours) > 2 else "binary", labels=labels)
+
+    return draw
+
+
+def wide_numbers(folder: Path) -> Truth:
+    """Few objects with random numbers of 64 bits: their values in between are no shades of edges."""
+    labels = {}
+    for index in range(1, 6):
+        drawn = cells(index)
+        rng = np.random.default_rng(index)
+        numbers = np.concatenate([[0], rng.integers(1 << 40, 1 << 60, drawn.max(), dtype=np.uint64)]).astype(np.uint64)
+        save(folder / f"img/{index}.png", picture(drawn > 0, index, 1))
+        (folder / "lab").mkdir(exist_ok=True)
+        tifffile.imwrite(folder / f"lab/{index}.tif", numbers[drawn])
+        labels[f"img/{index}.png"] = drawn
+    return Truth(task="instance", labels=labels)
+
+
 def packed_objects(folder: Path) -> Truth:
     """iSAID (Zamir et al. 2019): classes as colours, objects as numbers packed into RGB."""
     labels = {}
@@ -151,6 +185,12 @@ def packed_objects(folder: Path) -> Truth:
 
 
 SETS: dict[str, Draw] = {
+    "JPEG colours": jpeg_colours(90, ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))),
+    "JPEG colours, table": jpeg_colours(
+        95, ((0, 0, 0), (255, 0, 0), (0, 255, 0)), "class,r,g,b\nground,0,0,0\nroof,255,0,0\ntree,0,255,0\n"
+    ),
+    "JPEG, green on black": jpeg_colours(85, ((0, 0, 0), (0, 255, 0))),
+    "numbers of 64 bits": wide_numbers,
     "LZW": saved("images/{}.tif", "masks/{}.tif", image_options={"compression": "lzw"}, compression="lzw"),
     "ZSTD": saved("images/{}.tif", "masks/{}.tif", image_options={"compression": "zstd"}, compression="zstd", kinds=3),
     "tiled TIFF": saved("images/{}.tif", "masks/{}.tif", image_options={"tile": (16, 16)}, tile=(16, 16)),

@@ -221,10 +221,12 @@ def _hold_masks(folders: Sequence[Sequence[Path]]) -> bool:
 
 
 def _are_named_after(masks: Sequence[Path], images: Sequence[Path]) -> bool:
-    """Return whether there are several files for each image, named like it with something added."""
+    """Return whether most files are named like an image with something added, before or after its name."""
     names = {pairing_name(path) for path in images}
-    starts = [{name[:cut] for cut in boundaries(name)} for name in map(pairing_name, masks)]
-    return len(masks) > len(images) and all(names & found for found in starts)
+    parts = [
+        {part for cut in boundaries(name) for part in (name[:cut], name[cut:])} for name in map(pairing_name, masks)
+    ]
+    return len(masks) > 1 and 2 * sum(bool(names & found) for found in parts) > len(masks)
 
 
 def _pair(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Path, Path]]:

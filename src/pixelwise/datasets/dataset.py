@@ -31,7 +31,7 @@ from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
 from pixelwise.datasets.masks.labelling import interpret_masks
 from pixelwise.datasets.observing import FIRST, CaseObserver, scan_in_turns
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.other_files import describe_slices, describe_unread_annotations
+from pixelwise.datasets.other_files import describe_slices, describe_unread_annotations, describe_unread_images
 from pixelwise.datasets.problem_report import error_of, files_of, raise_problems
 from pixelwise.datasets.problems import KINDS, Problem
 from pixelwise.datasets.records import Labelling
@@ -160,7 +160,8 @@ def scan_dataset(
         unread = describe_unread_annotations(root) if annotated is None else ""
         if only_unlabelled and layout.problems:
             files = [root / problem.file for problem in layout.problems]
-            unread = describe_slices(files) or unread or describe_transparency(files[0])
+            formats = describe_unread_images([path.name for path in root.rglob("*.*")])
+            unread = describe_slices(files) or formats or unread or describe_transparency(files[0])
         text = f"{count}, but no masks{f'; {unread[:-1]}' if unread else ''}"
         problem = Problem(file=".", kind="no images", text=text)
         raise error_of(root, [problem] if only_unlabelled else layout.problems)
@@ -279,7 +280,9 @@ def _assemble(
     assignment = assign_splits(pairs, scans, copies, interpretation.labelling, options, seed, root)
     messages += assignment.messages
     problems += assignment.problems
-    problems += check_splits(assignment.cases, interpretation.labelling, root)
+    unknown = ("colours without classes", "too many colours")
+    if not any(problem.kind in unknown for problem in interpretation.problems):
+        problems += check_splits(assignment.cases, interpretation.labelling, root)
     overlapping = [scan.overlap for scan in scans if scan.overlap]
     if overlapping:
         where = pluralise(len(overlapping), "image")

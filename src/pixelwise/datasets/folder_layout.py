@@ -37,7 +37,7 @@ from pixelwise.datasets.naming.pairing import is_suffix, pair_by_name
 from pixelwise.datasets.naming.places import find_places
 from pixelwise.datasets.naming.unmarked import find_unmarked
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.other_files import describe_without_images
+from pixelwise.datasets.other_files import describe_unread_images, describe_without_images
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
@@ -156,13 +156,25 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     if pairs:
         pairs += _unmarked(root, missing, options, notes)
     if any(problem.kind == "ambiguous folders" for problem in notes.problems):  # what is missing follows from it
-        notes.problems = [p for p in notes.problems if p.kind not in ("missing mask", "orphan mask", "names differ")]
+        follows = ("missing mask", "orphan mask", "names differ", "duplicate name")
+        notes.problems = [p for p in notes.problems if p.kind not in follows]
     pairs = _with_named_splits(pairs, notes)
+    _report_unread(others, notes)
     _report_pickled([name for name in others if name.casefold().endswith(PICKLED_SUFFIX)], pairs, notes)
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.split or "train"), natural_key(pair.name)))
     return FolderLayout(
         pairs=tuple(pairs), messages=tuple(dict.fromkeys(notes.messages)), problems=tuple(notes.problems)
     )
+
+
+def _report_unread(others: Sequence[str], notes: Notes) -> None:
+    """Name the files in formats that cannot be read where masks lack their image, or images their mask."""
+    unread = describe_unread_images(others)
+    kinds = ("orphan mask", "missing mask", "names differ")
+    if unread:
+        notes.problems[:] = [
+            replace(p, text=f"{p.text}; {unread[:-1]}") if p.kind in kinds else p for p in notes.problems
+        ]
 
 
 def _unmarked(

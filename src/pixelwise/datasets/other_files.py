@@ -1,5 +1,6 @@
 """Describe the files of a data set that are neither images nor annotations that can be read, with what to do."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +24,12 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".heic", ".heif", ".exr", ".dng", ".cr2", ".nef", ".arw", ".psd", ".svg", ".pdf"),
      "Save them as PNG or TIFF."),
 )  # fmt: skip
+# images of cameras and microscopes; libheif for HEIC comes with encoders under the GPL
+_UNREAD = tuple(end for endings, _ in _KINDS if {".heic", ".czi"} & set(endings) for end in endings)
 _BOXES = frozenset(("xmin", "x_min", "bbox", "x1", "left", "xtl", "bbox_x"))
 _READ = 1 << 16  # bytes of an annotation file
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".tar.xz", ".tar.bz2")
+_MASK_NAME = re.compile(r"mask|label|annot|seg|gt|truth", re.IGNORECASE)
 _ANNOTATIONS = (".xml", ".json", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
 
 
@@ -47,17 +52,42 @@ def describe_without_images(names: Sequence[str]) -> tuple[str, str]:
 def describe_unread_annotations(root: Path) -> str:
     """Return a sentence on files beside images that may be annotations but have no known format; empty if none."""
     paths = sorted(path for path in root.rglob("*.*") if not path.name.startswith(".") and path.is_file())
-    counts = Counter(end for path in paths if (end := _ending(path.name, _ANNOTATIONS)))
+    counts = Counter(end for path in paths if (end := _ending(path.name, (*_ANNOTATIONS, *_ARCHIVES))))
     if not counts:
         return ""
     ending, count = counts.most_common(1)[0]
     first = next(path for path in paths if path.name.casefold().endswith(ending))
+    archive = next((path for path in paths if path.name.casefold().endswith(_ARCHIVES)), None)
+    if archive is not None and _MASK_NAME.search(archive.name):
+        return f"{printable(archive.relative_to(root))} is an archive: unpack it, or give its masks as a folder."
     files = f"{pluralise(count, f'{ending} file')} ({printable(first.relative_to(root))})"
     if ending == ".xml" and _has_boxes(first):
         return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
     if ending == ".csv" and _has_columns_of_boxes(first):
         return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
     return f"{files} {'has' if count == 1 else 'have'} no format that can be read: export masks as PNG, or COCO."
+
+
+def describe_unread_images(names: Sequence[str]) -> str:
+    """Return a sentence on files that may be the images but cannot be read, such as HEIC; empty if there are none.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of all files.
+
+    Examples
+    --------
+    >>> describe_unread_images(["IMG_1.HEIC", "IMG_2.HEIC", "1.png"])
+    '2 .heic files (IMG_1.HEIC) cannot be read: save them as PNG or TIFF.'
+    """
+    counts = Counter(end for name in names if (end := _ending(name, _UNREAD)) and not name.startswith("."))
+    if not counts:
+        return ""
+    ending, count = counts.most_common(1)[0]
+    first = next(name for name in names if name.casefold().endswith(ending))
+    hint = next(hint for endings, hint in _KINDS if ending in endings)
+    return f"{pluralise(count, f'{ending} file')} ({printable(first)}) cannot be read: {hint[0].lower()}{hint[1:]}"
 
 
 def describe_slices(images: Sequence[Path]) -> str:

@@ -61,7 +61,10 @@ def error_of(
         return BadDataset(problem.expected, problem.text + after, problem.hint + skip_hint, where)
     kinds = Counter(problem.kind for problem in problems)
     counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())
-    lines = [f"\n  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in problems[:LISTED]]
+    first = {problem.kind: index for index, problem in reversed(list(enumerate(problems)))}
+    order = sorted(range(len(problems)), key=lambda index: index not in first.values())  # each kind is shown
+    shown = [problems[index] for index in sorted(order[:LISTED])]
+    lines = [f"\n  {p.file}{': ' if p.file else ''}{p.kind}, {p.text}" for p in shown]
     if len(problems) > LISTED:
         lines.append(f"\n  and {len(problems) - LISTED} more")
     hints = "".join(f"\n  {kind}: {KINDS[kind][1]}" for kind in kinds)

@@ -83,6 +83,11 @@ KINDS: dict[str, tuple[str, str]] = {
         "Write classes.txt next to the folders, with a line `index name R,G,B` per class. Or use every colour as a "
         "class with --task multiclass.",
     ),
+    "too many colours": (
+        "one number per class in the masks, or a table of colours",
+        "Save the masks with one class number per pixel, or write classes.txt next to the folders, with a line "
+        "`index name R,G,B` per class.",
+    ),
     "mixed mask kinds": (
         "masks of one kind",
         "Save all masks with one number per pixel, or all with the colours of classes.txt.",

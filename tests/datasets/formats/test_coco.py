@@ -16,7 +16,7 @@ from annotated import annotated_set, box, class_masks, labels_of, random_objects
 from drawn import SIZE, image, save
 from pixelwise.datasets.annotations import Bitmap, Shape, Shapes
 from pixelwise.datasets.formats import coco
-from pixelwise.datasets.formats.coco_rle import decode_rle, encode_rle
+from pixelwise.datasets.formats.run_lengths.coco_rle import decode_rle, encode_rle
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset, OutputFailed
 

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from annotated import labels_of
 from drawn import SIZE, image, save
 from pixelwise.datasets.formats import label_studio
-from pixelwise.datasets.formats.brush_rle import decode_brush
+from pixelwise.datasets.formats.run_lengths.brush_rle import decode_brush
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 

@@ -147,6 +147,16 @@ def test_text_that_is_no_label_is_not_taken_for_yolo(tmp_path: Path) -> None:
     assert not yolo.recognise(tmp_path)
 
 
+def test_rows_beside_images_are_labels_if_they_are_fractions(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", image(1))
+    (tmp_path / "a.txt").write_text("0 12 40 13 41 15 44\n", encoding="utf-8")  # landmarks in pixels
+    assert not yolo.recognise(tmp_path)
+    (tmp_path / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.6\n", encoding="utf-8")
+    assert yolo.recognise(tmp_path)
+    (tmp_path / "a.png").unlink()  # control: without the image
+    assert not yolo.recognise(tmp_path)
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_objects_come_back_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:

@@ -131,11 +131,37 @@ def test_a_colour_that_somebody_painted_is_unknown(colour: tuple[int, int, int])
 def test_smoothed_colours_without_a_table_name_those_that_were_painted() -> None:
     arrays = [soft_colours((d > 0) * (1 + d % 2), PALETTE, Image.Resampling.BILINEAR) for d in DRAWN]
     found = understand([MaskImage(array, None, False) for array in arrays])
+    assert not found.kinds
+    assert (
+        found.result.labelling.classes
+        == understand([MaskImage(array, None, False) for array in arrays], task="multiclass").result.labelling.classes
+    )
+    assert len(found.result.labelling.classes) == 3
+    assert any("smoothing" in message and "nearest class colour" in message for message in found.result.messages)
+
+
+def test_smoothed_colours_that_no_two_masks_share_are_asked_for() -> None:
+    palettes = [(PALETTE * (1 - 0.1 * index)).astype(np.uint8) for index in range(len(DRAWN))]
+    arrays = [
+        soft_colours((d > 0) * (1 + d % 2), palette, Image.Resampling.BILINEAR)
+        for d, palette in zip(DRAWN, palettes, strict=True)
+    ]
+    found = understand([MaskImage(array, None, False) for array in arrays])
     assert found.kinds == {"colours without classes"}
-    text = found.result.problems[0].text
-    assert all(words in text for words in ("3 colours", "255,0,0", "smoothing"))
-    used = understand([MaskImage(array, None, False) for array in arrays], task="multiclass")
-    assert len(used.result.labelling.classes) == 3
+    assert "smoothing" in found.result.problems[0].text
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+def test_jpeg_colours_get_the_class_that_was_painted(quality: int) -> None:
+    pure = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
+    arrays = [np.kron((d > 0) * (1 + d % 2), np.ones((4, 4), int)) for d in DRAWN]
+    files = [BytesIO() for _ in arrays]
+    for file, drawn in zip(files, arrays, strict=True):
+        Image.fromarray(pure[drawn]).save(file, "JPEG", quality=quality, subsampling=0)
+    masks = [MaskImage(np.asarray(Image.open(file)), None, True) for file in files]
+    found = understand(masks)
+    assert not found.kinds
+    assert found.result.labelling.classes == ("background", "class_0,0,255", "class_255,0,0")
 
 
 @pytest.mark.parametrize("factor", [1, 30])

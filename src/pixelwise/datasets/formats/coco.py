@@ -15,7 +15,6 @@ import numpy as np
 from pixelwise.atomic_write import atomic_write_json, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
-from pixelwise.datasets.formats.coco_rle import decode_rle, encode_rle
 from pixelwise.datasets.formats.image_index import (
     FoundImage,
     ImageIndex,
@@ -26,6 +25,7 @@ from pixelwise.datasets.formats.image_index import (
 )
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, objects_of, place_images
+from pixelwise.datasets.formats.run_lengths.coco_rle import decode_rle, encode_rle
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.shapes.trace import signed_area, trace

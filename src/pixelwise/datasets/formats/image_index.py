@@ -4,11 +4,11 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pixelwise.datasets.annotations import AnnotatedImage, Annotation
+from pixelwise.datasets.annotations import AnnotatedImage, Annotation, Shapes
 from pixelwise.datasets.naming.folder_names import natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
@@ -146,6 +146,42 @@ def name_indexed_images(index: ImageIndex, annotations: Mapping[Path, Annotation
         for path in index.files
     ]
     return name_images(index.root, found)
+
+
+def read_each(
+    root: Path, files: Sequence[Path], options: DataOptions, read_file: Callable[[Path], tuple[str, Shapes]]
+) -> tuple[list[FoundImage], tuple[str, ...]]:
+    """Read annotation files of one image each; return the images, and the message about missing ones.
+
+    Parameters
+    ----------
+    root : Path
+    files : sequence of Path
+    options : DataOptions
+        `allow_missing` leaves out files whose image does not exist.
+    read_file : callable
+        Returns what a file calls its image, and its shapes.
+
+    Raises
+    ------
+    BadDataset
+        An image does not exist, or has two files.
+    """
+    index = ImageIndex(root)
+    found: dict[Path, FoundImage] = {}
+    missing: list[str] = []
+    for path in files:
+        name, shapes = read_file(path)
+        image = index.find(name, path.parent, by_stem=True)
+        if image is None:
+            missing.append(name)
+            continue
+        if image in found:
+            got = f"two, {printable(path.relative_to(root))} among them"
+            raise BadDataset(f"one file for {printable(image.name)}", got, "Remove one of them.", root)
+        split = split_of(image.relative_to(root).parts[:-1])
+        found[image] = FoundImage(image=image, annotation=shapes, split=split)
+    return list(found.values()), report_missing(missing, len(files), root, options) if files else ()
 
 
 def report_missing(missing: Sequence[str], listed: int, source: Path, options: DataOptions) -> tuple[str, ...]:

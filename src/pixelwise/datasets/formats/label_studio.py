@@ -1,4 +1,4 @@
-"""Label Studio: the JSON export, a list of tasks with annotations and their results.
+"""Label Studio: the exports JSON, a list of tasks with annotations and their results, and JSON-MIN.
 
 Polygons, rectangles and ellipses are in percent of the image; brush strokes are the run lengths of Label Studio
 (`label-studio-sdk`, `converter/brush.py`). Of several annotations of a task the ground truth is taken, else the first.
@@ -16,7 +16,6 @@ import numpy as np
 from pixelwise.atomic_write import atomic_write_json, atomic_write_text, new_folder
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
-from pixelwise.datasets.formats.brush_rle import decode_brush, encode_brush
 from pixelwise.datasets.formats.image_index import (
     FoundImage,
     ImageIndex,
@@ -27,6 +26,7 @@ from pixelwise.datasets.formats.image_index import (
 )
 from pixelwise.datasets.formats.objects import are_objects
 from pixelwise.datasets.formats.output_folder import OutputObject, describe_ignored, objects_of, place_images
+from pixelwise.datasets.formats.run_lengths.brush_rle import decode_brush, encode_brush
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.shapes.rasterise import is_background
@@ -70,7 +70,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         tasks = content.read_json(path)
         missing: list[str] = []
         for position, task in enumerate(tasks):
-            where = f"task {position + 1}"
+            where, task = f"task {position + 1}", _full(task)
             name = _image_name(task, where, path)
             image = _find_image(reading, name, path)
             if image is None:
@@ -157,7 +157,28 @@ def _configured(root: Path) -> list[str]:
 
 def _is_export(path: Path) -> bool:
     text = content.read_ends(path)
-    return text.startswith("[") and '"annotations"' in text and '"result"' in text and '"data"' in text
+    if not text.startswith("["):
+        return False
+    minimal = '"annotation_id"' in text and '"original_width"' in text
+    return minimal or ('"annotations"' in text and '"result"' in text and '"data"' in text)
+
+
+def _full(task: Any) -> Any:
+    """Return a task of JSON-MIN as one of JSON: its lists of values under the names of the controls are the results."""
+    if not isinstance(task, dict) or "annotations" in task or "annotation_id" not in task:
+        return task
+    members = [
+        member for values in task.values() if isinstance(values, list) for member in values if isinstance(member, dict)
+    ]
+    results = [
+        {
+            "type": next((key for key in member if key.endswith(_SUFFIX)), ""),
+            "value": member,
+            **{key: member[key] for key in ("original_width", "original_height", "image_rotation") if key in member},
+        }
+        for member in members
+    ]
+    return {"data": task, "annotations": [{"result": results}]}
 
 
 def _image_name(task: Any, where: str, path: Path) -> str:

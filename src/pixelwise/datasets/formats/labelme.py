@@ -56,17 +56,22 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     reading = _Reading(root, ImageIndex(root))
     annotations: dict[Path, Shapes] = {}
     missing: list[str] = []
+    embedded = 0
     files = [path for path in content.find_files(root, ".json") if _is_labelme(path)]
     for path in files:
         document = content.read_json(path)
         image = _find_image(reading, document, path)
         if image is None:
             missing.append(path.with_suffix("").name)
+            embedded += bool(document.get("imageData"))
             continue
         if image in annotations:
             got = f"{path.name} and {annotations[image].source.name}"
             raise BadDataset(f"one file for {printable(image.name)}", got, "Remove one of them.", root)
         annotations[image] = _read_shapes(reading, document, path)
+    if embedded and len(missing) == len(files):
+        hint = "Save them beside the files: labelme_export_json writes one image file for each."
+        raise BadDataset("image files", f"images inside {pluralise(embedded, 'Labelme file')} (imageData)", hint, root)
     messages = list(report_missing(missing, len(files), root, options))
     without = len(reading.index.files) - len(annotations)
     if without:

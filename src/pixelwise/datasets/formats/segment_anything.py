@@ -9,8 +9,8 @@ from typing import Any
 
 from pixelwise.datasets.annotations import AnnotatedSet, Shape, Shapes
 from pixelwise.datasets.formats import json_content as content
-from pixelwise.datasets.formats.coco_rle import decode_rle
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
+from pixelwise.datasets.formats.run_lengths.coco_rle import decode_rle
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 from pixelwise.io.headers import MAX_PIXELS

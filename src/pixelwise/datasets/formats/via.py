@@ -1,11 +1,13 @@
-"""VGG Image Annotator (VIA 1 and 2): one JSON file with the regions of every image.
+"""VGG Image Annotator (VIA 1 and 2): one JSON file, or one CSV file, with the regions of every image.
 
 A saved project holds the same under ``_via_img_metadata``. The class of a region is its only attribute, or the one
 called ``class``, ``label``, ``type`` or ``name``. Sizes of images are not stored.
 """
 
+import csv
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from pixelwise.errors import BadDataset, printable
 from pixelwise.text import pluralise
 
 NAME = "VIA"
+_COLUMNS = ("region_shape_attributes", "region_attributes")
 _CLASS_NAMES = ("class", "label", "type", "name", "category")
 
 
@@ -37,7 +40,7 @@ class _Reading:
 
 def recognise(root: Path) -> bool:
     """Return whether a folder contains a VIA file."""
-    return any(_is_via(path) for path in content.find_files(root, ".json", some=20))
+    return any(_find_files(root, some=20))
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
@@ -54,8 +57,8 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     found: dict[Path, FoundImage] = {}
     labels: set[str] = set()
     messages: list[str] = []
-    for path in [path for path in content.find_files(root, ".json") if _is_via(path)]:
-        records = _read_records(path)
+    for path in _find_files(root):
+        records = _read_table(path) if path.suffix.casefold() == ".csv" else _read_records(path)
         reading = _Reading(path, _class_attribute(records))
         missing: list[str] = []
         for position, record in enumerate(records):
@@ -86,6 +89,33 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         instances=are_objects(shapes),
         messages=tuple(messages),
     )
+
+
+def _find_files(root: Path, some: int | None = None) -> Iterator[Path]:
+    """Yield the JSON files; if there are none, which hold the same, the CSV files."""
+    files = [path for path in content.find_files(root, ".json", some=some) if _is_via(path)]
+    tables = () if files else content.find_files(root, ".csv", some=some)
+    yield from files
+    yield from (path for path in tables if _COLUMNS[0] in content.read_ends(path)[:1000])
+
+
+def _read_table(path: Path) -> list[Any]:
+    """Return the images of a CSV export, which has a row per region, as records of the JSON export."""
+    records: dict[str, dict[str, Any]] = {}
+    rows = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for row in csv.DictReader(file):
+                rows += 1
+                name = row.get("filename") or row.get("#filename") or ""
+                record = records.setdefault(name, {"filename": name, "regions": []})
+                shape, attributes = (json.loads(row.get(key) or "{}") for key in _COLUMNS)
+                if shape:  # an image without regions has one row
+                    record["regions"].append({"shape_attributes": shape, "region_attributes": attributes})
+    except (OSError, ValueError, csv.Error) as error:
+        got = f"another content near row {rows + 1}"
+        raise BadDataset("a table of regions, with JSON in its cells", got, "Export it again.", path) from error
+    return list(records.values())
 
 
 def _is_via(path: Path) -> bool:

@@ -26,7 +26,8 @@ from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 from pixelwise.text import pluralise
 
 NAME = "Pascal VOC"
-_CLASS_FOLDERS = ("SegmentationClass", "SegmentationClassPNG", "SegmentationClassRaw")
+# SBD adds SegmentationClassAug to the folders of VOC2012
+_CLASS_FOLDERS = ("SegmentationClassAug", "SegmentationClass", "SegmentationClassPNG", "SegmentationClassRaw")
 _OBJECT_FOLDERS = ("SegmentationObject", "SegmentationObjectPNG")
 _IMAGE_FOLDERS = ("JPEGImages", "Images", "images")
 _VOID_COLOUR = 224 << 16 | 224 << 8 | 192

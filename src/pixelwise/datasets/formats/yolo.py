@@ -37,7 +37,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.datasets.shapes.trace import trace
 from pixelwise.errors import BadDataset, BadImage, printable
-from pixelwise.io.read import probe
+from pixelwise.io.read import SUFFIXES, probe
 from pixelwise.text import pluralise
 
 NAME = "YOLO"
@@ -59,7 +59,7 @@ class _Reading:
 
 
 def recognise(root: Path) -> bool:
-    """Return whether a folder contains a YOLO data.yaml, or label files with rows of numbers beside images."""
+    """Return whether a folder contains a YOLO data.yaml, or label files with rows of numbers for images."""
     if find_yaml(root) is not None:
         return True
     return any(_is_label_file(path) for path in find_files(root, ".txt", some=20))
@@ -156,8 +156,12 @@ def write(dataset: AnnotatedSet, out: Path) -> tuple[str, ...]:
 
 def _is_label_file(path: Path) -> bool:
     lines = [line for line in read_ends(path).splitlines()[:20] if line.strip()]
-    beside = path.parent.name.casefold() == "labels" or "labels" in path.parts
-    return beside and bool(lines) and all(_ROW.match(line) for line in lines[:5])
+    if not lines or not all(_ROW.match(line) for line in lines[:5]):
+        return False
+    if "labels" in map(str.casefold, path.parts):
+        return True
+    fractions = all(0 <= float(word) <= 1 for line in lines[:5] for word in line.split()[1:])
+    return fractions and any(path.with_suffix(ending).exists() for ending in (*SUFFIXES, *map(str.upper, SUFFIXES)))
 
 
 def _split_of_image(root: Path, image: Path, splits: dict[Path, Split]) -> Split | None:

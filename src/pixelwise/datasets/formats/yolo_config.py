@@ -1,4 +1,4 @@
-"""The data.yaml of a YOLO data set: names of classes, and paths of the splits."""
+"""The data.yaml of a YOLO data set, or obj.data of Darknet: names of classes, and paths of the splits."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from pixelwise.datasets.formats.image_index import is_below
-from pixelwise.datasets.formats.json_content import read_ends
+from pixelwise.datasets.formats.json_content import find_files, read_ends
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
@@ -19,10 +19,11 @@ _MAX_LIST = 256 << 20  # bytes of a list of images
 
 
 def find_yaml(root: Path) -> Path | None:
-    """Return the data.yaml of the set: a YAML file with names and with images of a split."""
-    for path in sorted(root.glob("*.y*ml"))[:20]:
+    """Return the data.yaml of the set: a YAML file, or one of Darknet, with names and with images of a split."""
+    files = [path for ending in (".yaml", ".yml", ".data") for path in find_files(root, ending, some=20)]
+    for path in sorted(files, key=lambda path: len(path.parts)):
         text = read_ends(path)
-        if re.search(r"^names\s*:", text, re.MULTILINE) and re.search(r"^(train|val)\s*:", text, re.MULTILINE):
+        if re.search(r"^names\s*[:=]", text, re.MULTILINE) and re.search(r"^(train|val)\s*[:=]", text, re.MULTILINE):
             return path
     return None
 
@@ -39,7 +40,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > 1 << 20:
             raise BadDataset("a data.yaml of at most 1 MB", f"{path.stat().st_size:,} bytes", hint, path)
-        document = yaml.safe_load(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
+        document = _read_darknet(path, text) if path.suffix.casefold() == ".data" else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
@@ -49,6 +51,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadDataset("names and paths", "something else", hint, path)
     return document
+
+
+def _read_darknet(path: Path, text: str) -> dict[str, Any]:
+    """Return the content of a file of Darknet, lines such as ``names = data/obj.names``, as that of a data.yaml."""
+    lines = (line.partition("=") for line in text.splitlines())
+    found: dict[str, Any] = {key.strip(): value.strip() for key, _, value in lines}
+    names = _resolve(path.parent, found.pop("names", ""), "")
+    if names is not None and names.is_file() and names.stat().st_size < 1 << 20:
+        found["names"] = [line.strip() for line in names.read_text("utf-8-sig", "replace").splitlines() if line.strip()]
+    return found
 
 
 def read_names(root: Path, file: Path | None, description: dict[str, Any], options: DataOptions) -> dict[int, str]:

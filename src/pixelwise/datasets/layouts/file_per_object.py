@@ -1,9 +1,10 @@
 """A binary mask file per object, as in the Data Science Bowl 2018 (Caicedo et al. 2019).
 
-Four layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``;
-``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ..., or ``masks/x_hair.png``, ``masks/x_skin.png`` ...; and
-``x.png`` with ``x_1.png`` ... in one folder. If the files of every image have the same few names, they are masks of
-classes. Masks that mark the same pixels are versions, such as those of several observers, and refused.
+Five layouts: ``<id>/images/<id>.png`` with ``<id>/masks/*.png``; ``images/x.png`` with ``masks/x/*.png``;
+``images/x.png`` with ``masks/x_1.png``, ``masks/x_2.png`` ..., or ``masks/x_hair.png``, ``masks/skin_x.png`` ...;
+``x.png`` with ``x_1.png`` ... in one folder; and a folder per case with ``photo.png``, ``iris.png``, ``pupil.png``.
+If the files of every image have the same few names, they are masks of classes. Masks that mark the same pixels are
+versions, such as those of several observers, and refused.
 """
 
 import re
@@ -68,7 +69,8 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 def _find(root: Path) -> list[FoundImage]:
     """Return name, image, split and mask files of each image; empty if the folder has another layout."""
-    return _folder_per_image(root) or _masks_beside_images(root) or _masks_in_one_folder(root)
+    finders = (_folder_per_image, _masks_beside_images, _masks_in_one_folder, _masks_in_case_folders)
+    return next((found for find in finders if (found := find(root))), [])
 
 
 def _folder_per_image(root: Path) -> list[FoundImage]:
@@ -115,14 +117,38 @@ def _masks_in_one_folder(root: Path) -> list[FoundImage]:
     folders: list[tuple[Path, Split | None]] = [(root, None), *_folders_below(root, MAX_DEPTH)]
     for folder, split in folders:
         files = images_in(folder)
-        masks = find_masks_beside(files)
+        masks = find_masks_beside(files, fewest=1 if folder != root else 2)
         if files and not masks and split != "test":
             return []
         owned = {path for paths in masks.values() for path in paths}
         place = [_name(folder, root)] if folder != root else []
         for path in (path for path in files if path not in owned):
             found.append(("/".join([*place, stem_of(path)]), path, split, masks.get(path)))
-    return found if any(masks for *_, masks in found) else []
+    return found if len(found) > 1 and any(masks for *_, masks in found) else []
+
+
+def _masks_in_case_folders(root: Path) -> list[FoundImage]:
+    """Find a folder per case with files of the same names in each, one of them the image: photo, iris, pupil."""
+    cases: list[tuple[Path, Split | None, list[Path]]] = [
+        (folder, split, files) for folder, split in _folders_below(root, MAX_DEPTH) if (files := images_in(folder))
+    ]
+    kinds = [{_kind(path, folder): path for path in files} for folder, _, files in cases]
+    names = set(kinds[0]) if kinds else set[str]()
+    if len(cases) < 2 or not 3 <= len(names) <= MAX_CLASSES or any(set(kind) != names for kind in kinds):
+        return []
+    images = [name for name in names if not are_binary([kind[name] for kind in kinds])]
+    if len(images) != 1 or len(images_in(root)):
+        return []
+    found: list[FoundImage] = []
+    for (folder, split, _), kind in zip(cases, kinds, strict=True):
+        masks = sorted(path for name, path in kind.items() if name != images[0])
+        found.append((_name(folder, root), kind[images[0]], split, masks))
+    return found
+
+
+def _kind(path: Path, folder: Path) -> str:
+    """Return the name of a file without that of its folder."""
+    return stem_of(path).replace(folder.name, "").strip("_-. ").casefold()
 
 
 def _key(root: Path, folder: Path, split: Split | None, role: str) -> tuple[Split | None, tuple[str, ...]] | None:
@@ -148,10 +174,14 @@ def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | Non
     numbers = {int(stem): stem for stem in stems if stem.isdecimal()}
     numbered = True
     for path in files:
+        ends = _suffixes(stem_of(path))  # liver_7
         begins = _prefixes(stem_of(path))
         owner = next((begin for begin in begins if begin in stems), None)
         if owner is None:  # 7 and 00007_hair
             owner = next((numbers[int(begin)] for begin in begins if begin.isdecimal() and int(begin) in numbers), None)
+        if owner is None:
+            owner = next((end for end in ends if end in stems), None)
+            numbered = False
         if owner is None or owner == stem_of(path):
             return None
         numbered = numbered and _NUMBERED.match(stem_of(path)) is not None
@@ -164,6 +194,11 @@ def _by_image(folder: Path, stems: Sequence[str]) -> dict[str, list[Path]] | Non
 def _prefixes(stem: str) -> list[str]:
     """Return the beginnings of a name that end before a separator, longest first."""
     return [stem[: match.start()] for match in reversed(list(re.finditer(r"[_-]", stem)))]
+
+
+def _suffixes(stem: str) -> list[str]:
+    """Return the ends of a name that begin after a separator, longest first."""
+    return [stem[match.end() :] for match in re.finditer(r"[_-]", stem)]
 
 
 def _folders_below(folder: Path, depth: int, split: Split | None = None) -> list[tuple[Path, Split | None]]:
@@ -207,7 +242,7 @@ def _class_names(annotated: Sequence[tuple[str, list[Path]]]) -> dict[Path, str]
 def _class_name(image: str, mask: str, plain: Container[str]) -> str:
     """Return a mask's name without the name of its image, numbers, and words such as "mask"; empty for objects."""
     begin = rf"0*{image}(?!\d)" if image.isdecimal() else re.escape(image)
-    rest = re.sub(f"^{begin}", "", mask) if mask != image else ""
+    rest = re.sub(f"^{begin}|(?<![0-9]){re.escape(image)}$", "", mask, count=1) if mask != image else ""
     if re.search(r"\d", rest):
         return ""
     return " ".join(word for word in re.split(r"[\W_]+", rest) if word and word.casefold() not in plain)

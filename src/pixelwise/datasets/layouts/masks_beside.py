@@ -17,13 +17,15 @@ _READ = 8  # masks, and images, whose values are read
 _SMOOTH = 0.5  # fraction of the pixels with the smallest or largest value in a mask with smooth edges
 
 
-def find_masks_beside(files: Sequence[Path]) -> dict[Path, list[Path]]:
+def find_masks_beside(files: Sequence[Path], fewest: int = 2) -> dict[Path, list[Path]]:
     """Return the masks of each image of a folder; empty if images have not several binary masks beside them.
 
     Parameters
     ----------
     files : sequence of Path
         The image files of one folder.
+    fewest : int
+        Number of images with masks in the folder, at least; 1 in a folder per image.
 
     Notes
     -----
@@ -43,15 +45,15 @@ def find_masks_beside(files: Sequence[Path]) -> dict[Path, list[Path]]:
             masks[owner].append(path)
             owned[path] = owner
     images = [path for path in names.values() if path not in owned]
-    if any(owner in owned for owner in masks) or not _are_several(images, masks):
+    if any(owner in owned for owner in masks) or not _are_several(images, masks, fewest):
         return {}
     return dict(masks) if _are_binary(images, masks) else {}
 
 
-def _are_several(images: Sequence[Path], masks: dict[Path, list[Path]]) -> bool:
+def _are_several(images: Sequence[Path], masks: dict[Path, list[Path]], fewest: int) -> bool:
     """Return whether most images have several masks, none of which has a usual name for the mask of an image."""
     several = sum(len(masks.get(image, ())) > 1 for image in images)
-    if len(images) < 2 or several < MOST * len(images):
+    if len(images) < fewest or several < MOST * len(images):
         return False
     endings = Counter(_ending(image, mask) for image, own in masks.items() for mask in own)
     usual = [ending for ending in endings if any(has_affix(f"x{ending}", affix) for affix in MASK_SUFFIXES)]

@@ -16,7 +16,7 @@ from pixelwise.datasets.masks.coding import BLACK, background_of, choose_alpha, 
 from pixelwise.datasets.masks.coloured_objects import background_of_colours, colours_are_classes
 from pixelwise.datasets.masks.evidence import objects_or_classes
 from pixelwise.datasets.masks.measure import MaskValues
-from pixelwise.datasets.masks.smoothing import painted_colours
+from pixelwise.datasets.masks.smoothing import painted_colours, shared_colours
 from pixelwise.datasets.masks.thresholds import find_blends, find_threshold, report_smoothed
 from pixelwise.datasets.masks.values import MAX_SHARED_VALUES, MaskValueTable, coded_values, name_of, packed
 from pixelwise.datasets.options import DataOptions
@@ -158,9 +158,12 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
     smoothed = len(table.values) - len(colours)
     if all(not mask.coloured for mask in table.masks.values()):
         return ()  # the colours of palettes: each was chosen by a person, and none is a blend
+    shared = shared_colours(list(table.masks.values()), colours) if smoothed and table.options.task == "auto" else []
+    colours = shared or colours
     numbers = _are_numbers(colours)
     sharp = table.options.task == "auto" and not smoothed and not numbers
-    evident = sharp and (len(colours) == 2 or colours_are_classes(list(table.masks.values())))
+    evident = bool(shared) and not numbers
+    evident |= sharp and (len(colours) == 2 or colours_are_classes(list(table.masks.values())))
     if (evident or table.options.task in ("binary", "multiclass")) and len(colours) <= MAX_SHARED_VALUES:
         listed = "; ".join(name_of(value, True) for value in colours[:8]) + ("; ..." if len(colours) > 8 else "")
         named = "a line `index name R,G,B` each in classes.txt names them"
@@ -174,7 +177,9 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
         text += "Save the channel of the classes alone"
     elif smoothed:
         text += f"; the {smoothed} other colours are blends of these, left by smoothing or lossy compression"
-    table.add_problem("colours without classes", text)
+    # more colours, or numbers in several channels, are no classes that --task could decide
+    few = len(colours) <= MAX_SHARED_VALUES and not numbers
+    table.add_problem("colours without classes" if few else "too many colours", text)
     return ()
 
 

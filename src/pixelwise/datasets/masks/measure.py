@@ -14,6 +14,7 @@ from pixelwise.labels.run_lengths import Runs, find_runs
 
 MAX_VALUES = 70_000  # kept per file: more than in 16 bits
 MAX_LOCATED = 300  # values whose places are measured; a mask with more values does not contain classes
+WIDEST = 1 << 40  # range of values up to which plateaus are measured; wider ones are no shades, but numbers of objects
 _TABLE = 1 << 20  # smaller values are numbered by a table
 _WEIGHTS = np.random.default_rng(0).integers(0, 1 << 63, 1 << 15, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _FACTOR = int(_WEIGHTS[0])
@@ -241,7 +242,7 @@ def _narrow(values: Integer[np.ndarray, "h w"], unique: Int64[np.ndarray, " valu
 def _plateau_pixels(values: Integer[np.ndarray, "height width"], unique: Int64[np.ndarray, " values"]) -> int:
     low, high = int(unique[0]), int(unique[-1])
     margin, step = (high - low) / 8, (high - low) / 32
-    if margin < 1 or high - low > 1 << 40 or not ((unique > low + margin) & (unique < high - margin)).any():
+    if margin < 1 or high - low > WIDEST or not ((unique > low + margin) & (unique < high - margin)).any():
         return 0
     between = (values > low + margin) & (values < high - margin)
     highest, lowest = _highest_around(values, np.maximum), _highest_around(values, np.minimum)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from pixelwise.datasets.masks.measure import MaskValues, unpack
+from pixelwise.datasets.masks.measure import WIDEST, MaskValues, unpack
 
 _PASSING = 0.2  # fraction of the edges that pass through values in between in a smoothed mask
 _RARE = 0.05  # least fraction of the pixels in between that have the second most frequent value
@@ -23,6 +23,8 @@ _FLAT = 9  # pixels inside regions from which a colour is one that somebody pain
 _OFF_LINE = 40.0  # largest distance in RGB of a blended colour from the line between two class colours
 _OFF_SHARE = 0.1  # fraction of the blended pixels that may be farther from all lines, where three classes meet
 _MAX_LINES = 800  # pairs of class colours that are compared; with more classes the lines are everywhere
+_MAX_SHARED = 40  # classes of masks without a class table
+_SHIFTED = 16  # by which compression moves a channel from 0 or 255, at most
 _MAX_COLOURS = 4000  # unknown colours of a mask that are compared, the most frequent ones
 AMBIGUOUS = 0.7  # a colour is ignored if the nearest class colour is farther than this fraction of the second nearest
 
@@ -44,6 +46,8 @@ def is_smoothed(mask: MaskValues) -> bool:
         return False
     low, high = mask.values[0], mask.values[-1]
     shades = mask.values[1:-1]
+    if high - low > WIDEST:
+        return False
     if high - low <= max(_FAR, 0 if mask.lossy else len(shades)):
         return False
     margin = (high - low) / 8
@@ -95,6 +99,32 @@ def painted_colours(masks: Sequence[MaskValues]) -> list[int]:
         if all(_distance(value, other) > _SAME for other in chosen):
             chosen.append(value)
     return chosen
+
+
+def shared_colours(masks: Sequence[MaskValues], painted: Sequence[int]) -> list[int]:
+    """Return the painted colours of classes in masks that were smoothed or compressed; empty if they may be objects.
+
+    Each colour is in two masks at least, and all other colours are blends of them. Only compression shifts colours:
+    without it, a region of a colour near that of a class is an object of its own number.
+    Channels that compression has moved from 0 or 255 are moved back.
+    """
+    if not 2 <= len(painted) <= _MAX_SHARED:
+        return []
+    palette = unpack(np.array(painted, np.int64))
+    occurrences = np.zeros(len(painted), int)
+    for mask in masks:
+        own = painted_colours([mask])
+        if not mask.lossy and not set(own) <= set(painted):
+            return []
+        colours = unpack(np.array(own, np.int64))
+        occurrences += (np.linalg.norm(colours[:, None] - palette[None], axis=-1) <= _SAME).any(0)
+    if occurrences.min() < min(2, len(masks)):
+        return []
+    if any(mask.lossy for mask in masks):
+        palette = np.where(palette < _SHIFTED, 0, np.where(palette > 255 - _SHIFTED, 255, palette))
+    pure = sorted({int(red) << 16 | int(green) << 8 | int(blue) for red, green, blue in palette})
+    blends = (blended_pixels(mask, dict(zip(mask.values, mask.counts, strict=True)), pure) for mask in masks)
+    return [] if any(blend is None for blend in blends) else pure
 
 
 def blended_pixels(mask: MaskValues, counts: dict[int, int], classes: Sequence[int]) -> Blends | None:

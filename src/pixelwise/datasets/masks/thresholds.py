@@ -90,14 +90,19 @@ def find_blends(table: MaskValueTable, entries: Sequence[Entry]) -> None:
         return
     black = [0] if 0 in table.values and 0 not in classes else []  # the background, see `class_list`
     found: list[Blends] = []
+    shifted = False  # colours near that of a class, which lossy compression leaves
     for name, mask in table.masks.items():
         blends = blended_pixels(mask, table.counts[name], [*classes, *black])
         if blends is None:
             return  # reported as unknown colours
         found += [blends] if blends.pixels else []
-    if not found:
+        shifted |= any(value not in (*classes, *black) for value in table.counts[name])
+    if not found and not shifted:
         return
     table.blended = True
+    if not found:
+        table.messages.append("Lossy compression has shifted the colours of masks: each gets the nearest class colour.")
+        return
     pixels = sum(sum(counts.values()) for counts in table.counts.values())
     blended, ignored = (100 * sum(part) / pixels for part in zip(*found, strict=True))
     lossy = " or lossy compression (JPEG)" if any(mask.lossy for mask in table.masks.values()) else ""

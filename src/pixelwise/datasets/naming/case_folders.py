@@ -11,7 +11,8 @@ from pixelwise.datasets.naming.folder_names import is_mask_word, pairing_name
 from pixelwise.datasets.naming.folder_roles import Folder, Notes
 from pixelwise.datasets.naming.pairing import separate_masks
 from pixelwise.datasets.options import DataOptions
-from pixelwise.errors import printable
+from pixelwise.errors import BadImage, printable
+from pixelwise.io.read import probe
 from pixelwise.io.volumes.names import is_volume_name
 
 _MODALITIES = frozenset((
@@ -52,6 +53,10 @@ def pair_case_folders(folders: list[Folder], options: DataOptions, notes: Notes)
         if side is not None:
             found.append((second, first) if side == 0 else (first, second))
     images, masks = sorted({image for image, _ in found}), {mask for _, mask in found}
+    if len(masks) > 1:  # one of them shows the same in colours
+        numbers = {kind for kind in masks if _is_gray(kinds[kind][0])}
+        kinds = {kind: paths for kind, paths in kinds.items() if kind not in masks - numbers}
+        images, masks = [image for image in images if image in kinds and image not in numbers], numbers
     several = len(images) > 1 and not all(map(_is_modality, images, [kinds[image][0] for image in images]))
     if len(masks) != 1 or several or len(images) < len(kinds) - 1:
         return []
@@ -73,6 +78,14 @@ def _kind(path: Path, folder: Folder) -> str:
     for part in sorted(folder.parts, key=len, reverse=True):
         name = name.replace(part.casefold(), "")
     return name.strip("_-. ")
+
+
+def _is_gray(path: Path) -> bool:
+    try:
+        info = probe(path)
+    except BadImage:  # reported when the masks are read
+        return False
+    return info.channels == 1 or info.palette
 
 
 def _is_modality(kind: str, path: Path) -> bool:

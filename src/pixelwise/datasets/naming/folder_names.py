@@ -20,13 +20,16 @@ SPLIT_WORDS: dict[str, Split] = {
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
     "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb", "org", "orig",
-    "leftimg8bit",
+    "leftimg8bit", "bild", "bilder", "foto", "fotos", "imagen", "imagenes", "imágenes", "imagem", "imagens", "immagini",
+    "изображения", "图像", "图片", "画像",
 ))  # fmt: skip
 MASK_WORDS = frozenset((
     "mask", "masks", "label", "labels", "gt", "gts", "y", "ann", "anns", "anno", "annos", "annotation", "annotations",
     "annot", "annots", "target", "targets", "truth", "groundtruth", "ground_truth", "seg", "segs", "segmentation",
     "segmentations", "segmentationclass", "matte", "mattes", "matting", "labelling", "labeling", "lab", "lbl", "lbls",
     "masks_machine", "groundtruths", "labelmap", "labelmaps", "trimap", "trimaps", "gtfine", "gtcoarse",
+    "maske", "masken", "masque", "masques", "mascara", "mascaras", "máscara", "máscaras", "maschera", "maschere",
+    "segmentierung", "segmentierungen", "etiquetas", "rotulos", "rótulos", "маски", "标签", "掩码", "マスク",
 ))  # fmt: skip
 _FILLERS = frozenset((
     "dir", "folder", "data", "png", "jpg", "tif", "tiff", "files", "all", "manual",  # as in img_dir
@@ -37,13 +40,15 @@ _ENUMERATION = re.compile(r"^(?:\d{1,2}|[a-z])\. ?(?=\S)")  # as in "2. Masks"
 # longest first, lower case: names are compared case-insensitively
 MASK_SUFFIXES = (
     "_segmentation", "_groundtruth", "_annotation", "_cp_masks", "_cp_mask", "_masks", "_labels", "_annot", "_truth",
-    "_label", "_matte", "_mask", "_anno", "_lbl", "_seg", "_gt", "_l",
+    "_label", "_matte", "_mask", "_anno", "_lbl", "_seg", "_gt", "_l", "_maske", "_masque", "_mascara", "_máscara",
+    "_maschera",
 )  # fmt: skip
 MASK_PREFIXES = (
     "segmentation_", "annotation_", "masks_", "labels_", "label_", "mask_", "annot_", "lbl_", "seg_", "gt_",
 )  # fmt: skip
 _REMEMBERED = 1 << 15  # names: every format that is tried asks about each of them
 _SPLIT_PREFIX = re.compile(rf"^({'|'.join(sorted((w for w in SPLIT_WORDS if len(w) > 2), reverse=True))})[a-z]?[_-]?\d")
+_SPLIT_SUFFIX = re.compile(rf"[_. -]({'|'.join(sorted((w for w in SPLIT_WORDS if len(w) > 2), reverse=True))})$")
 _IMAGE_PREFIX = re.compile(r"^(?:images?|imgs?)[_-](?=.)")
 _IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|im|raw|volume|vol|input|rgb|sat|original|orig)$")
 
@@ -178,15 +183,19 @@ def splits_of_siblings(names: Iterable[str]) -> dict[str, Split]:
 
 
 def splits_in_names(names: Sequence[str]) -> list[Split]:
-    """Return the split that begins each name, before a number; nothing unless all have one, and several occur.
+    """Return the split that begins each name, before a number, or ends each; nothing unless several occur.
 
     >>> splits_in_names(["train_1", "train_2", "testA_1"]), splits_in_names(["train_1", "train_2"])
     (['train', 'train', 'test'], [])
+    >>> splits_in_names(["1_training", "2_training", "7-test"])
+    ['train', 'train', 'test']
     """
-    matches = [_SPLIT_PREFIX.match(normalised(name)) for name in names]
-    found: list[Split] = [SPLIT_WORDS[match[1]] for match in matches if match is not None]
-    several = len(found) == len(names) and len(set(found)) > 1
-    return found if several and found.count("train") > 1 else []
+    for find in (_SPLIT_PREFIX.match, _SPLIT_SUFFIX.search):
+        matches = [find(normalised(name)) for name in names]
+        found: list[Split] = [SPLIT_WORDS[match[1]] for match in matches if match is not None]
+        if len(found) == len(names) and len(set(found)) > 1 and found.count("train") > 1:
+            return found
+    return []
 
 
 def without_parent(name: str, parent: str) -> str:

@@ -30,6 +30,7 @@ from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
 _AFFIXES = (*MASK_SUFFIXES, *MASK_PREFIXES)
+_LABEL_STUDIO = re.compile(r"task-\d+-annotation-\d+-")  # its export as PNG
 _HASH = re.compile(r"(?:\.rf)?[._-](?=[0-9a-z]*\d)[0-9a-f]{8,}$")  # an identifier that a program adds
 _Key = Callable[[Path], str | None]
 
@@ -202,7 +203,10 @@ def _differing_names(images: Sequence[Path], masks: Sequence[Path], match: _Matc
         return None
     names = f"{printable(images[0].name)} and {printable(masks[0].name)}"
     count = f"{pluralise(len(images), 'image')} and {pluralise(len(masks), 'mask')}"
-    return Problem(file=".", kind="names differ", text=f"{count} without a common name, such as {names}")
+    text = f"{count} without a common name, such as {names}"
+    if all(_LABEL_STUDIO.match(path.name) for path in masks):
+        text += "; Label Studio has named these masks by the number of their task: its export as JSON names the images"
+    return Problem(file=".", kind="names differ", text=text)
 
 
 def _unpaired(root: Path, match: _Match, options: DataOptions, messages: list[str]) -> list[Problem]:

@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from pixelwise.atomic_write import atomic_write_bytes, atomic_write_csv, atomic_write_json
 from pixelwise.datasets.annotations import Bitmap
-from pixelwise.datasets.formats.coco_rle import encode_rle
 from pixelwise.datasets.formats.imagej_roi import roi_library
+from pixelwise.datasets.formats.run_lengths.coco_rle import encode_rle
 from pixelwise.datasets.writers.geopackage import geopackage_bytes
 from pixelwise.datasets.writers.imagej_roi import roi_zip_bytes
 from pixelwise.datasets.writers.map_polygons import AREA_COLUMNS, area_rows, outline_objects

@@ -119,10 +119,12 @@ def split_long_names(named: Mapping[str, Path]) -> tuple[dict[str, Path], list[t
 
 
 def name_images(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return a unique output name for each image: its stem, with the folder, its folders and the suffix as needed.
+    """Return a unique output name for each image: its stem, with its folders and the suffix as needed.
 
     >>> list(name_images([Path("in/top.png"), Path("in/p1/a.png"), Path("in/p2/a.png")]))
-    ['top', 'p1_a_png', 'p2_a_png']
+    ['top', 'p1_a', 'p2_a']
+    >>> list(name_images([Path("in/a.png"), Path("in/a.tif")]))
+    ['in_a_png', 'in_a_tif']
     """
     names: dict[str, Path] = {}
     for path, name in zip(paths, _unique_names(paths), strict=True):
@@ -142,6 +144,7 @@ def _stem(path: Path) -> str:
 def _unique_names(paths: Sequence[Path]) -> list[str]:
     """Return the stems; with as many folders as make them different, ignoring case, where stems are equal."""
     names = [_stem(path) for path in paths]
+    in_folder = Counter((path.parent, stem_of(path).lower()) for path in paths)
     for count in range(2, max((len(path.parts) for path in paths), default=0) + 1):
         used = Counter(name.lower() for name in names)
         equal = [index for index, name in enumerate(names) if used[name.lower()] > 1]
@@ -149,5 +152,6 @@ def _unique_names(paths: Sequence[Path]) -> list[str]:
             break
         for index in equal:
             path = paths[index]
-            names[index] = "_".join([*path.parts[-count:-1], stem_of(path), suffix_of(path)[1:]])
+            suffix = [suffix_of(path)[1:]] if in_folder[path.parent, stem_of(path).lower()] > 1 else []
+            names[index] = "_".join([*path.parts[-count:-1], stem_of(path), *suffix])
     return names

@@ -7,7 +7,7 @@ import pytest
 
 import pixelwise
 from drawn import save
-from pixelwise.datasets.formats import rle_table
+from pixelwise.datasets.formats.run_lengths import rle_table
 from pixelwise.errors import BadDataset
 from public_sets.annotated import runs
 from public_sets.drawing import areas, cells, picture, text

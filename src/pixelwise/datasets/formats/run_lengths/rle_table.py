@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedSet, Bitmap, Shape, Shapes
-from pixelwise.datasets.formats.coco_rle import decode_rle
 from pixelwise.datasets.formats.image_index import FoundImage, ImageIndex, name_images, report_missing, split_of
 from pixelwise.datasets.formats.json_content import find_files
 from pixelwise.datasets.formats.objects import are_objects
+from pixelwise.datasets.formats.run_lengths.coco_rle import decode_rle
 from pixelwise.datasets.images.missing_pixels import edge_agreement
 from pixelwise.datasets.naming.folder_names import looks_like_masks, natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
@@ -162,14 +162,16 @@ def _rows(path: Path) -> Iterator[_Row]:
     """Yield the rows of a table; none if its header does not name images and run lengths."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            header = [name.strip().casefold() for name in _cells(file.readline())]
+            first = file.readline()
+            separator = max(",;\t", key=first.count)
+            header = [name.strip().casefold() for name in _cells(first, separator)]
             image = next((header.index(name) for name in header if name in _IMAGES), -1)
             runs = next((header.index(name) for name in header if name in _RUNS), -1)
             label = next((header.index(name) for name in header if name in _CLASSES), -1)
             if image < 0 or runs < 0:
                 return
             for number, line in enumerate(file, 2):
-                cells = _cells(line)
+                cells = _cells(line, separator)
                 if len(cells) > max(image, runs, label):
                     text = cells[runs].strip()
                     name = cells[label].strip() if label >= 0 else ""
@@ -179,15 +181,15 @@ def _rows(path: Path) -> Iterator[_Row]:
         return
 
 
-def _cells(line: str) -> list[str]:
+def _cells(line: str, separator: str) -> list[str]:
     """Return the cells of a line; the run lengths of a large image are longer than the csv module reads."""
     line = line.rstrip("\r\n")
     if '"' not in line:
-        return line.split(",")
+        return line.split(separator)
     try:
-        return next(csv.reader([line]), [])
+        return next(csv.reader([line], delimiter=separator), [])
     except csv.Error:
-        return [cell.strip('"') for cell in line.split(",")]
+        return [cell.strip('"') for cell in line.split(separator)]
 
 
 def _find(index: ImageIndex, name: str, path: Path) -> tuple[Path | None, str]:

@@ -1,0 +1,1 @@
+"""Run lengths: of COCO, of the brush of Label Studio, and of tables."""
