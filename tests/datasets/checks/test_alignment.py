@@ -225,6 +225,11 @@ def test_features_do_not_depend_on_brightness_and_contrast() -> None:
     assert np.abs(pixel_features(image[None]) - pixel_features(darker[None])).mean() < 0.05
 
 
+def test_features_of_some_pixels_are_those_of_all() -> None:
+    images = np.stack([spots(seed)[0][None] for seed in (1, 2)])
+    np.testing.assert_allclose(pixel_features(images, 3), pixel_features(images)[:, :, ::3], rtol=1e-5, atol=1e-5)
+
+
 def test_reduction_keeps_fractions_and_leaves_incomplete_blocks_out() -> None:
     mask = np.zeros((70, 100), np.int32)
     mask[:35] = 1
