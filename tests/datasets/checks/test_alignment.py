@@ -145,6 +145,15 @@ def test_exchanged_masks_are_found_in_pairs_and_in_a_circle() -> None:
     }  # fmt: skip
 
 
+def test_what_shifts_gain_by_chance_does_not_hide_an_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = agreement({1: spots(4)[1], 4: spots(1)[1]})
+    monkeypatch.setattr(alignment, "_needed_gain", lambda *some, invertible: 1.4)
+    found = find_misaligned(measured, invertible=True)
+    assert [(found[index].change, found[index].other) for index in (1, 4)] == [("exchange", 4), ("exchange", 1)]
+    monkeypatch.setattr(alignment, "_SURE", 1.4)
+    assert "exchange" not in {one.change for one in find_misaligned(measured, invertible=True)}, "control"
+
+
 def test_an_image_that_shows_nothing_takes_no_mask() -> None:
     masks = {seed: spots(seed)[1] for seed in (1, 4)}
     measured = agreement({1: masks[4], 4: masks[1], 7: masks[4]})
