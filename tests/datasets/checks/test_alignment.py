@@ -145,6 +145,15 @@ def test_exchanged_masks_are_found_in_pairs_and_in_a_circle() -> None:
     }  # fmt: skip
 
 
+def test_what_shifts_gain_by_chance_does_not_hide_an_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = agreement({1: spots(4)[1], 4: spots(1)[1]})
+    monkeypatch.setattr(alignment, "_needed_gain", lambda *some, invertible: 1.4)
+    found = find_misaligned(measured, invertible=True)
+    assert [(found[index].change, found[index].other) for index in (1, 4)] == [("exchange", 4), ("exchange", 1)]
+    monkeypatch.setattr(alignment, "_SURE", 1.4)
+    assert "exchange" not in {one.change for one in find_misaligned(measured, invertible=True)}, "control"
+
+
 def test_an_image_that_shows_nothing_takes_no_mask() -> None:
     masks = {seed: spots(seed)[1] for seed in (1, 4)}
     measured = agreement({1: masks[4], 4: masks[1], 7: masks[4]})
@@ -223,6 +232,11 @@ def test_features_do_not_depend_on_brightness_and_contrast() -> None:
     image = spots(0)[0][None]
     darker = (image // 2 + 20).astype(np.uint8)
     assert np.abs(pixel_features(image[None]) - pixel_features(darker[None])).mean() < 0.05
+
+
+def test_features_of_some_pixels_are_those_of_all() -> None:
+    images = np.stack([spots(seed)[0][None] for seed in (1, 2)])
+    np.testing.assert_allclose(pixel_features(images, 3), pixel_features(images)[:, :, ::3], rtol=1e-5, atol=1e-5)
 
 
 def test_reduction_keeps_fractions_and_leaves_incomplete_blocks_out() -> None:

@@ -118,12 +118,15 @@ def _of_one_shape(cases: Sequence[ReducedCase]) -> list[Sequence[ReducedCase]]:
 def _sums(cases: Sequence[ReducedCase]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the mean products of the features with themselves and with the targets, over some known pixels."""
     found: list[tuple[np.ndarray, np.ndarray]] = []
-    for case, features in zip(cases, pixel_features(np.stack([case.pixels for case in cases])), strict=True):
-        known = np.flatnonzero(case.known)
-        step = max(1, len(known) // _FITTED)
-        targets = case.targets.reshape(len(case.targets), -1)
-        if step > 1 or len(known) < case.known.size:
-            features, targets = features[:, known[::step]], targets[:, known[::step]]
+    all_known = all(case.known.all() for case in cases)
+    spread = max(1, cases[0].known.size // _FITTED) if all_known else 1
+    images = np.stack([case.pixels for case in cases])
+    for case, features in zip(cases, pixel_features(images, spread), strict=True):
+        targets = case.targets.reshape(len(case.targets), -1)[:, ::spread]
+        if not all_known:
+            known = np.flatnonzero(case.known)
+            some = known[:: max(1, len(known) // _FITTED)]
+            features, targets = features[:, some], targets[:, some]
         count = max(features.shape[1], 1)
         targets = targets.astype(np.float32) / 255
         found.append((features @ features.T / count, features @ targets.T / count))

@@ -112,6 +112,8 @@ def find_misaligned(
             found[index] = _explained_change(agreement, index)
         elif found[index].change in ("shift", "symmetry") and _is_contradicted(agreement, index, found[index]):
             found[index] = Alignment(own=found[index].own)
+    # of two masks that fit each other: what the shifts of one gain by chance, in some sets more than 1, says little
+    needed = min(needed, _SURE)
     for circle in find_circles(agreement, suspects, _SHARE * needed * typical):
         exchanges = {
             index: Alignment(own=float(own[index]), change="exchange", best=score / typical, other=other)

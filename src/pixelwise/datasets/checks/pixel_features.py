@@ -12,9 +12,9 @@ _INPUTS = 4  # features that a random feature combines
 
 
 def pixel_features(
-    images: UInt8[np.ndarray, "images channels height width"],
+    images: UInt8[np.ndarray, "images channels height width"], step: int = 1
 ) -> Float32[np.ndarray, "images features pixels"]:
-    """Return local features of each pixel of some images; the last feature is constant.
+    """Return local features of each `step`-th pixel of some images; the last feature is constant.
 
     Differences of means over growing squares, edges, ridges (eigenvalues of the Hessian matrix) and texture, then
     random rectified combinations of them, so that a linear model can find classes that are neither the darkest nor the
@@ -30,9 +30,14 @@ def pixel_features(
     values -= values.mean((2, 3), keepdims=True)
     values /= np.maximum(values.std((1, 2, 3), keepdims=True), 1e-6)
     count = values.shape[1] * (len(_SCALES) + 1) + _OF_GRAY
-    features = np.empty((len(values), count + HIDDEN + 1, *values.shape[2:]), np.float32)
-    _base_features(values, features[:, :count])
-    features = features.reshape(*features.shape[:2], -1)
+    pixels = values[0, 0].size
+    features = np.empty((len(values), count + HIDDEN + 1, -(-pixels // step)), np.float32)
+    if step == 1:
+        _base_features(values, features[:, :count].reshape(len(values), count, *values.shape[2:]))
+    else:
+        base = np.empty((len(values), count, *values.shape[2:]), np.float32)
+        _base_features(values, base)
+        features[:, :count] = base.reshape(len(values), count, pixels)[:, :, ::step]
     weights, offsets = _random_weights(count)
     hidden = np.matmul(weights, features[:, :count], out=features[:, count:-1])
     hidden += offsets

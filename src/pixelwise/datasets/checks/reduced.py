@@ -165,8 +165,9 @@ def _statistics(view: Float32[np.ndarray, "channels height width"], kind: np.dty
     positions = np.array(_QUANTILES) * (scaled[0].size - 1)
     below = positions.astype(int)
     above = np.minimum(below + 1, scaled[0].size - 1)
-    ordered = np.partition(colours.reshape(_COLOURS, -1), np.union1d(below, above), axis=1)  # as `numpy.quantile`
+    ordered = np.sort(colours.reshape(_COLOURS, -1), axis=1)  # faster than a partition at so many places
     low, high = ordered[:, below], ordered[:, above]
     quantiles = (low + (high - low) * (positions - below)).T
-    contrast = [np.abs(np.diff(scaled.mean(0), axis=axis)).mean() * 4 for axis in (0, 1)]
+    gray = scaled.mean(0)
+    contrast = [np.abs(np.diff(gray, axis=axis)).mean() * 4 for axis in (0, 1)]
     return np.concatenate([quantiles.ravel(), contrast]).astype(np.float32)
