@@ -6,6 +6,7 @@ documentation; DICOM PS3.3, C.7.6.2 (image plane).
 """
 
 import glob
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from pixelwise.io.headers import decoding
 from pixelwise.io.volumes.dicom_lengths import check_lengths
 from pixelwise.io.volumes.segments import Segment, segments_of
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
+from pixelwise.text import pluralise
 
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
 _TEXT = 1 << 20  # bytes of a text header: sequences have lines per frame
@@ -29,6 +31,8 @@ _MAX_AXES = 5
 _MAX_CHANNELS = 65_536
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
+_SAME = 0.01  # by which spacing (mm) and directions of the slices of a series may differ
+_PLACE = {"0028|0030": ("spacing of pixels", 2), "0020|0032": ("position", 3), "0020|0037": ("directions", 6)}
 _ONE_SERIES = "Give the folder of one series, or save it as NIfTI first."
 
 
@@ -128,6 +132,7 @@ def _sitk() -> Any:
 
 def _open(path: Path, kind: str) -> tuple[Any, VolumeHeader]:
     """Return a reader that has not read its samples, and the header."""
+    _check_name(path)
     if kind == "DICOM" and path.is_dir():
         return _open_series(path)
     placed = _check_text(path) if kind != "DICOM" else True
@@ -152,7 +157,34 @@ def _reader(path: Path, kind: str) -> Any:
     reader.SetFileName(str(path))
     with decoding(path, kind):
         reader.ReadImageInformation()
+    if kind == "DICOM":
+        _check_place(path, reader)
     return reader
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a path that is not UTF-8: the library would end the process."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BadImage("a path in UTF-8", "a name with other bytes", "Rename the file or folder.", path) from error
+
+
+def _check_place(path: Path, reader: Any) -> None:
+    """Refuse spacing, position and directions of DICOM that are no numbers: the library would take others."""
+    for tag, (name, count) in _PLACE.items():
+        if not reader.HasMetaDataKey(tag):
+            continue
+        text = str(reader.GetMetaData(tag))
+        try:
+            values = [float(value) for value in text.split("\\")]
+        except ValueError:
+            values = []
+        usable = len(values) == count and all(map(math.isfinite, values))
+        parallel = count == 6 and usable and not np.cross(values[:3], values[3:]).any()
+        if not usable or parallel or (count == 2 and min(values) <= 0):
+            hint = "Export the series again."
+            raise BadImage(f"{count} numbers as {name}", f"`{printable(text.strip()[:60])}`", hint, path)
 
 
 def _check_text(path: Path) -> bool:
@@ -248,13 +280,15 @@ def _grid(path: Path, reader: Any, *, placed: bool) -> Grid:
 
 
 def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
-    sitk = _sitk()
+    sitk, found = _sitk(), 0
     for path in sorted(folder.iterdir()):  # the library opens every file of the folder
         if not (path.is_file() or path.is_dir() or path.name.startswith(".")):
             got = f"a pipe, device, socket or broken link, `{printable(path.name)}`"
             raise BadImage("a folder of files", got, "Remove it.", folder)
+        _check_name(path)
         if path.is_file() and not path.name.startswith("."):
             check_lengths(path)
+            found += _is_dicom(path) and path.name != "DICOMDIR"
     with decoding(folder, "DICOM"):
         series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
@@ -265,16 +299,30 @@ def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
     channels, (width, height, deep), itemsize, dtype = _sizes(folder, readers[0])
     if deep != 1 or any(reader.GetSize() != readers[0].GetSize() for reader in readers):
         raise BadImage("slices of one size", "different sizes, or several slices in a file", _ONE_SERIES, folder)
+    if any(_differ(reader, readers[0]) for reader in readers):
+        got = "slices of different spacing, direction or type"
+        raise BadImage("one geometry and one type of samples in a series", got, _ONE_SERIES, folder)
     shape = channels, len(names), height, width
     check_volume(folder, shape, itemsize, sum(Path(name).stat().st_size for name in names))
     affine = _series_affine(folder, readers)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames(names)
-    header = VolumeHeader(format="DICOM", shape=shape, dtype=dtype, grid=grid_of(folder, affine, "millimeter"))
-    return reader, header
+    left_out = found - len(names)
+    notes = (f"{pluralise(left_out, 'file')} of the folder without an image left out",) if left_out else ()
+    grid = grid_of(folder, affine, "millimeter")
+    return reader, VolumeHeader(format="DICOM", shape=shape, dtype=dtype, grid=grid, warnings=notes)
 
 
+def _differ(one: Any, other: Any) -> bool:
+    """Return whether two slices differ in spacing, direction, or the type of their samples."""
+    if (one.GetPixelID(), one.GetNumberOfComponents()) != (other.GetPixelID(), other.GetNumberOfComponents()):
+        return True
+    first, second = ([*slice_.GetSpacing()[:2], *slice_.GetDirection()] for slice_ in (one, other))
+    return not np.allclose(first, second, rtol=0, atol=_SAME)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of positions near the largest numbers, which are refused
 def _series_affine(folder: Path, readers: Sequence[Any]) -> np.ndarray:
     """Return the matrix of a series in RAS+, from the positions of its slices, which must be evenly spaced."""
     spacing, origin, direction = _place(readers[0])
