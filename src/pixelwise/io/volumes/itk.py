@@ -8,6 +8,7 @@ documentation; DICOM PS3.3, C.7.6.2 (image plane).
 import glob
 import math
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from jaxtyping import Num
 
 from pixelwise.errors import BadImage, needs_extra, printable
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
-from pixelwise.io.headers import decoding
+from pixelwise.io.headers import decoding, truncated_error
 from pixelwise.io.volumes.dicom_lengths import check_lengths
 from pixelwise.io.volumes.segments import Segment, segments_of
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
@@ -27,6 +28,7 @@ from pixelwise.text import pluralise
 _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMImageIO"}
 _TEXT = 1 << 20  # bytes of a text header: sequences have lines per frame
 _LINE = 1 << 16  # bytes of one of its lines
+_LINES = 5_000  # of NRRD, where the library compares each key with all others
 _MAX_AXES = 5
 _MAX_CHANNELS = 65_536
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -53,10 +55,13 @@ def read_itk(path: Path, kind: str) -> Volume:
     """Read a volume; see `read_itk_header`."""
     reader, header = _open(path, kind)
     with decoding(path, header.format):
-        image = reader.Execute()
-        samples = np.asarray(_sitk().GetArrayFromImage(image))
+        samples, source = _unpacked(path, header) if kind == "MetaImage" else None, reader
+        if samples is None:
+            source = reader.Execute()
+            samples = np.asarray(_sitk().GetArrayFromImage(source))
     channels, *sides = header.shape
-    if int(image.GetNumberOfComponentsPerPixel()) > 1:  # the components are the last axis
+    several = source.GetNumberOfComponents if source is reader else source.GetNumberOfComponentsPerPixel
+    if int(several()) > 1:  # the components are the last axis
         samples = np.moveaxis(samples.reshape(*sides, channels), -1, 0)
     return turned_volume(header, samples.reshape(channels, *sides))
 
@@ -203,6 +208,26 @@ def _check_text(path: Path) -> bool:
     return re.search(rb"(?im)^(?:space directions\s*:|(?:TransformMatrix|Orientation|Rotation)\s*=)", text) is not None
 
 
+def _unpacked(path: Path, header: VolumeHeader) -> np.ndarray | None:
+    """Return the compressed samples of a MetaImage; None for those that are not compressed.
+
+    The library returns what is in memory if they are damaged, or their compressed size is not stated.
+    """
+    text = _header_text(path)
+    if not re.search(rb"(?im)^[ \t]*CompressedData\s*[:=]\s*T", text):
+        return None
+    name = text.rpartition(b"=")[2].strip().decode()
+    dtype = np.dtype(header.dtype).newbyteorder(">" if re.search(rb"(?im)^[^\n]*MSB\s*[:=]\s*T", text) else "<")
+    needed = math.prod(header.shape) * dtype.itemsize
+    with (path if name == "LOCAL" else path.parent / name).open("rb") as file:
+        while name == "LOCAL" and not file.readline().lstrip().startswith(b"ElementDataFile"):
+            pass
+        content = zlib.decompressobj(wbits=47).decompress(file.read(), needed)  # of zlib or gzip
+    if len(content) < needed:
+        raise truncated_error(path, "MetaImage", f"{len(content)} of {needed} bytes")
+    return np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
+
+
 def _header_text(path: Path) -> bytes:
     """Return the text header of an NRRD or MetaImage file, with the line ends of Unix.
 
@@ -219,7 +244,8 @@ def _header_text(path: Path) -> bytes:
         found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*$", head.replace(b"\r\n", b"\n"))
         text = head.replace(b"\r\n", b"\n")[: found.end() if found else 0]
         whole, single = found is not None, len(re.findall(rb"(?i)ElementDataFile", head)) == 1
-    if not whole or not single or b"\0" in text or max(map(len, text.split(b"\n"))) > _LINE:
+    many = head.startswith(b"NRRD") and text.count(b"\n") > _LINES
+    if not whole or not single or many or b"\0" in text or max(map(len, text.split(b"\n"))) > _LINE:
         got = "a header that is too long, incomplete or ambiguous"
         raise BadImage(f"a text header of at most {_TEXT >> 10} kB", got, "Export the volume again.", path)
     return text
