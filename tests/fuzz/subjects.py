@@ -100,7 +100,7 @@ def _images(folder: Path) -> Iterator[Subject]:
 def _further_images() -> dict[str, bytes]:
     """Return images of formats that few programs write, and TIFF files with streams of others inside."""
     colour = np.arange(20 * 24 * 3, dtype=np.uint8).reshape(20, 24, 3)
-    files = {"a.jp2": imagecodecs.jpeg2k_encode(colour, codecformat="jp2", level=0)}
+    files = {"a.jp2": bytes(imagecodecs.jpeg2k_encode(colour, codecformat="jp2", level=0))}
     for name, format in (("a.gif", "GIF"), ("a.ppm", "PPM")):
         file = io.BytesIO()
         Image.fromarray(colour).save(file, format)

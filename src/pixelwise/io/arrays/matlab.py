@@ -22,6 +22,9 @@ MAX_DEPTH = 4  # structures within one another, in which arrays are looked for
 MAX_NESTING = 64  # arrays within one another: SciPy reads them by recursion, which ends the process if it is deep
 _MATRIX, _COMPRESSED = 14, 15  # miMATRIX, miCOMPRESSED
 _CELL, _STRUCT, _OBJECT, _FUNCTION = 1, 2, 3, 16  # classes of arrays that contain arrays; those above contain one too
+_TYPES = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18))  # of data, table 1-1 of the format
+_HEAD = 4096  # bytes of an array in which the tags of its elements are, up to its values
+_COMPLEX = 0x800  # flag: imaginary values follow the real ones
 _CHUNK = 1 << 20
 _HEADER = 128
 # what the mask is called in files with several arrays, the most telling name first
@@ -83,9 +86,11 @@ def main_mask(names: Mapping[str, Any], *, classes: bool = False) -> str | None:
 def _read(path: Path, head: bytes) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    _check_size(path, head)
     try:
+        _check_size(path, head)
         content = loadmat(io.BytesIO(path.read_bytes()), chars_as_strings=False)
+    except BadImage:
+        raise
     except Exception as error:  # ValueError, TypeError, zlib.error, NotImplementedError and others
         hint = "The file is damaged; export it again."
         raise BadImage("a complete MAT file", f"one that cannot be read ({str(error)[:120]})", hint, path) from error
@@ -148,10 +153,13 @@ def _check_containers(file: Any, kind: int, count: int, order: str, path: Path) 
     """Check a cell array or a structure: what is in it, and in that, fills it exactly and is not nested too deeply."""
     stream = zlib.decompressobj()
     shift = 8 if kind == _COMPRESSED else 0  # its content has a tag of its own
-    start = file.read(min(count, _HEADER))
-    head = stream.decompress(start, 64) if shift else start
+    start = file.read(min(count, _HEAD))
+    head = stream.decompress(start, _HEAD) if shift else start
+    hint = "Save the images and masks as plain arrays."
+    if kind in (_MATRIX, _COMPRESSED) and not _are_known(head, shift, order):
+        raise BadImage("a complete MAT file", "an array of an unknown type of data", hint, path)
     flags = struct.unpack_from(f"{order}I", head, shift + 8)[0] if len(head) >= shift + 12 else 0
-    if kind not in (_MATRIX, _COMPRESSED) or flags & 0xFF not in (_CELL, _STRUCT, _OBJECT):
+    if kind not in (_MATRIX, _COMPRESSED) or (flags & 0xFF not in (_CELL, _STRUCT, _OBJECT) and not flags & _COMPLEX):
         return
     content = start + file.read(count - len(start))
     content = zlib.decompress(content) if shift else content
@@ -160,9 +168,22 @@ def _check_containers(file: Any, kind: int, count: int, order: str, path: Path) 
         first, end, depth = waiting.pop()
         inner = _inner_arrays(content, first, end, order) if depth <= MAX_NESTING else None
         if inner is None:
-            hint = "Save the images and masks as plain arrays."
             raise BadImage("a complete MAT file", "damaged or deeply nested cell arrays or structures", hint, path)
         waiting += [(place, place + size, depth + 1) for place, size in inner]
+
+
+def _are_known(head: bytes, at: int, order: str) -> bool:
+    """Return whether the elements that begin in the start of an array have types that exist: SciPy reads others anyway.
+
+    It looks them up in a table without its end, which ends the process.
+    """
+    while at + 8 <= len(head):
+        kind, size = struct.unpack_from(f"{order}II", head, at)
+        small = kind >> 16
+        if (kind & 0xFFFF) not in _TYPES or small > 4:
+            return False
+        at += 8 if small else 8 + size + -size % 8
+    return True
 
 
 def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[int, int]] | None:
@@ -181,7 +202,8 @@ def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[i
     inner = [(place, size) for kind, place, size in parts if kind == _MATRIX]
     if not parts:
         return []  # an empty array
-    if at != end or len(parts) < 3 or parts[0][0] != 6 or parts[0][2] != 8:
+    kinds, *_ = zip(*parts, strict=True)
+    if not _TYPES.issuperset(kinds) or at != end or len(parts) < 3 or parts[0][0] != 6 or parts[0][2] != 8:
         return None
     kind = struct.unpack_from(f"{order}I", content, parts[0][1])[0] & 0xFF
     if kind >= _FUNCTION:

@@ -107,7 +107,7 @@ def nibabel_library() -> Any:
     """
     with needs_extra("nibabel", "NIfTI volumes", "volumes"):
         import nibabel
-    nibabel.imageglobals.logger.setLevel(logging.CRITICAL)  # it prints what it also raises
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it prints what it also raises
     return nibabel
 
 
