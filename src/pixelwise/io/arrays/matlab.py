@@ -23,6 +23,8 @@ MAX_NESTING = 64  # arrays within one another: SciPy reads them by recursion, wh
 _MATRIX, _COMPRESSED = 14, 15  # miMATRIX, miCOMPRESSED
 _CELL, _STRUCT, _OBJECT, _FUNCTION = 1, 2, 3, 16  # classes of arrays that contain arrays; those above contain one too
 _TYPES = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18))  # of data, table 1-1 of the format
+_LAST_NUMBER = 13  # types up to it are numbers; those after them contain others, or are text
+_NUMBERS = range(6, 16)  # classes of arrays of numbers
 _HEAD = 4096  # bytes of an array in which the tags of its elements are, up to its values
 _COMPLEX = 0x800  # flag: imaginary values follow the real ones
 _CHUNK = 1 << 20
@@ -155,10 +157,10 @@ def _check_containers(file: Any, kind: int, count: int, order: str, path: Path) 
     shift = 8 if kind == _COMPRESSED else 0  # its content has a tag of its own
     start = file.read(min(count, _HEAD))
     head = stream.decompress(start, _HEAD) if shift else start
-    hint = "Save the images and masks as plain arrays."
-    if kind in (_MATRIX, _COMPRESSED) and not _are_known(head, shift, order):
-        raise BadImage("a complete MAT file", "an array of an unknown type of data", hint, path)
     flags = struct.unpack_from(f"{order}I", head, shift + 8)[0] if len(head) >= shift + 12 else 0
+    hint = "Save the images and masks as plain arrays."
+    if kind in (_MATRIX, _COMPRESSED) and not _are_known(head, shift, order, numbers=flags & 0xFF in _NUMBERS):
+        raise BadImage("a complete MAT file", "an array of an unknown type of data", hint, path)
     if kind not in (_MATRIX, _COMPRESSED) or (flags & 0xFF not in (_CELL, _STRUCT, _OBJECT) and not flags & _COMPLEX):
         return
     content = start + file.read(count - len(start))
@@ -172,18 +174,20 @@ def _check_containers(file: Any, kind: int, count: int, order: str, path: Path) 
         waiting += [(place, place + size, depth + 1) for place, size in inner]
 
 
-def _are_known(head: bytes, at: int, order: str) -> bool:
-    """Return whether the elements that begin in the start of an array have types that exist: SciPy reads others anyway.
+def _are_known(head: bytes, at: int, order: str, *, numbers: bool) -> bool:
+    """Return whether the elements that begin in the start of an array have types that exist, and all of an array.
 
-    It looks them up in a table without its end, which ends the process.
+    SciPy looks up others, or what follows, in a table of types without its end, which ends the process.
     """
+    kinds: list[int] = []
     while at + 8 <= len(head):
         kind, size = struct.unpack_from(f"{order}II", head, at)
         small = kind >> 16
         if (kind & 0xFFFF) not in _TYPES or small > 4:
             return False
+        kinds.append(kind & 0xFFFF)
         at += 8 if small else 8 + size + -size % 8
-    return True
+    return not numbers or (kinds[:3] == [6, 5, 1] and len(kinds) > 3 and kinds[3] <= _LAST_NUMBER)
 
 
 def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[int, int]] | None:
@@ -209,7 +213,7 @@ def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[i
     if kind >= _FUNCTION:
         return inner if len(inner) == 1 else None
     if kind not in (_CELL, _STRUCT, _OBJECT):
-        return None if inner else []
+        return None if inner or len(parts) < 4 or kinds[3] == _MATRIX else []
     count = math.prod(struct.unpack_from(f"{order}{parts[1][2] // 4}i", content, parts[1][1]))
     before = {_CELL: 3, _STRUCT: 5, _OBJECT: 6}[kind]  # elements before the arrays
     if kind != _CELL:  # an array for each field; their names have one length
