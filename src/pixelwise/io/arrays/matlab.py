@@ -209,11 +209,12 @@ def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[i
     kinds, *_ = zip(*parts, strict=True)
     if not _TYPES.issuperset(kinds) or at != end or len(parts) < 3 or parts[0][0] != 6 or parts[0][2] != 8:
         return None
-    kind = struct.unpack_from(f"{order}I", content, parts[0][1])[0] & 0xFF
+    flags = struct.unpack_from(f"{order}I", content, parts[0][1])[0]
+    kind = flags & 0xFF
     if kind >= _FUNCTION:
         return inner if len(inner) == 1 else None
     if kind not in (_CELL, _STRUCT, _OBJECT):
-        return None if inner or len(parts) < 4 or kinds[3] == _MATRIX else []
+        return None if inner or len(parts) < 4 + (flags & _COMPLEX > 0) else []
     count = math.prod(struct.unpack_from(f"{order}{parts[1][2] // 4}i", content, parts[1][1]))
     before = {_CELL: 3, _STRUCT: 5, _OBJECT: 6}[kind]  # elements before the arrays
     if kind != _CELL:  # an array for each field; their names have one length
