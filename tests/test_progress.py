@@ -46,3 +46,8 @@ def test_a_terminal_shows_a_bar(capfd: pytest.CaptureFixture[str], monkeypatch: 
     err = capfd.readouterr().err
     assert "long work" in err
     assert "100%" in err
+
+
+def test_codes_of_a_terminal_in_names_are_shown_as_text(capfd: pytest.CaptureFixture[str]) -> None:
+    Console().message("left out: a\x1b[31m\u202e\udcff.png\nb")
+    assert capfd.readouterr().err == "left out: a\\x1b[31m\\u202e\\udcff.png\nb\n"

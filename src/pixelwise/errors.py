@@ -142,3 +142,12 @@ def printable(path: Path | str) -> str:
         return text
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def printable_lines(text: str) -> str:
+    r"""Return `text` with everything but line ends printable: names of files and classes may hold codes of a terminal.
+
+    >>> printable_lines("a\x1b[31m\nb")
+    'a\\x1b[31m\nb'
+    """
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from pixelwise.errors import printable_lines
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -52,7 +54,7 @@ class Console(Progress):
     def message(self, *sentences: str) -> None:
         """Show sentences, one per line."""
         for sentence in sentences:
-            self._console.print(sentence, markup=False)
+            self._console.print(printable_lines(sentence), markup=False)
 
     def picture(self, pixels: "np.ndarray", caption: str) -> None:
         """Draw an image in half blocks, two pixels per character; do nothing without a terminal."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.cli import inspect
-from pixelwise.cli.options import open_page
+from pixelwise.cli.options import open_page, show
 from pixelwise.workflow import report as verb
 
 
@@ -45,3 +45,16 @@ def test_the_command_opens_the_page_only_with_the_flag(
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"report": str(page)}, "messages go to standard error"
     assert ("shown" in printed.err) == given
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_codes_of_a_terminal_in_names_are_shown_as_text(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names that are no UTF-8 are surrogates in Python, which cannot be written."""
+    name = "a\x1b[31m\u202e\udcff\x9b\U000e0001"
+    show({"name": name}, as_json, f"first\n{name}")
+    shown = capsys.readouterr().out
+    assert all(line.isprintable() for line in shown.split("\n"))
+    if as_json:
+        assert json.loads(shown) == {"name": name}
+    else:
+        assert shown.split("\n") == ["first", "a\\x1b[31m\\u202e\\udcff\\x9b\\U000e0001", ""]

@@ -10,8 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import scipy.io
 import tifffile
+from PIL import Image
 from pydantic import ValidationError
 
 import drawn_volumes
@@ -22,6 +25,7 @@ from fuzz.test_fuzz_models import graph_bytes, replace_card
 from fuzz.test_fuzz_requests import MARKS, TENSOR
 from pixelwise.errors import PixelwiseError
 from pixelwise.inference.segmentation_model import load_model_for_prediction
+from pixelwise.io.arrays.read import list_arrays
 from pixelwise.io.read import probe, read_image, read_mask
 from pixelwise.model_file.model_card import read_model_card_text
 from pixelwise.model_file.model_file import load_model
@@ -78,7 +82,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _images(folder: Path) -> Iterator[Subject]:
-    for name, content in (FILES | _tiffs()).items():
+    for name, content in (FILES | _tiffs() | _further_images()).items():
         path = _file(folder, name)
         yield Subject(
             name=f"image {name}",
@@ -91,6 +95,21 @@ def _images(folder: Path) -> Iterator[Subject]:
                 lambda path=path: read_windows(path),
             ],
         )
+
+
+def _further_images() -> dict[str, bytes]:
+    """Return images of formats that few programs write, and TIFF files with streams of others inside."""
+    colour = np.arange(20 * 24 * 3, dtype=np.uint8).reshape(20, 24, 3)
+    files = {"a.jp2": bytes(imagecodecs.jpeg2k_encode(colour, codecformat="jp2", level=0))}
+    for name, format in (("a.gif", "GIF"), ("a.ppm", "PPM")):
+        file = io.BytesIO()
+        Image.fromarray(colour).save(file, format)
+        files[name] = file.getvalue()
+    for kind in ("jpeg", "jpeg2000", "webp"):
+        file = io.BytesIO()
+        tifffile.imwrite(file, colour, compression=kind)
+        files[f"{kind}.tif"] = file.getvalue()
+    return files
 
 
 def _tiffs() -> dict[str, bytes]:
@@ -137,6 +156,10 @@ def _arrays(folder: Path) -> Iterator[Subject]:
         file = io.BytesIO()
         save(file, pixels)
         files[name] = file.getvalue()
+    for name, packed in (("a.mat", False), ("packed.mat", True)):
+        file = io.BytesIO()
+        scipy.io.savemat(file, {"image": pixels, "truth": {"mask": pixels, "names": ["a"]}}, do_compression=packed)
+        files[name] = file.getvalue()
     if find_spec("h5py"):
         import h5py
 
@@ -151,7 +174,11 @@ def _arrays(folder: Path) -> Iterator[Subject]:
             name=f"array {name}",
             wholes=[content],
             put=path.write_bytes,
-            readers=[lambda path=path: probe(path), lambda path=path: read_image(path, max_pixels=LIMIT)],
+            readers=[
+                lambda path=path: list_arrays(path),
+                lambda path=path: probe(path / "image" if path.suffix == ".mat" else path),
+                lambda path=path: read_image(path / "image" if path.suffix == ".mat" else path, max_pixels=LIMIT),
+            ],
         )
 
 

@@ -168,3 +168,11 @@ def test_values_that_fit_together_alone_are_put_together() -> None:
         Config(), Settings.parse(["classification.side=16"]), {"classification.shorter": (16, "All of it.")}
     )
     assert (config.classification.side, config.classification.shorter) == (16, 16)
+
+
+@pytest.mark.parametrize("number", ["1" + ":59" * 3000, "0x" + "f" * 5000, "9" * 30, "-9223372036854775809"])
+def test_whole_numbers_of_any_length_are_refused(number: str) -> None:
+    """Those of base 60 and 16 have no limit in Python, but their texts have one."""
+    with pytest.raises(BadOption, match="YAML"):
+        Settings.parse([f"training.steps={number}"])
+    assert Settings.parse(["training.steps=1:59"]).values == {"training.steps": 119}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pixelwise.errors import BadOption
+from pixelwise.errors import BadOption, printable_lines
 
 SOME_FAILED = 3  # exit code: some images failed, the others are done
 
@@ -23,7 +23,11 @@ def show(value: dict[str, Any], as_json: bool, text: str) -> None:
     """Print a result as one JSON object or as text."""
     import json
 
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False) if as_json else text)
+    if as_json:
+        whole = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        typer.echo("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in whole))
+    else:
+        typer.echo(printable_lines(text))
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:

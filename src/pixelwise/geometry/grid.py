@@ -17,6 +17,7 @@ _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))  # of falling and rising x, y, z
 _PER_MILLIMETRE = {"nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3}
 
 VOLUME_AXES = ("z", "y", "x")
+_FARTHEST = 1e100  # squares of larger coordinates are infinite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,7 @@ class Grid:
             The matrix is not finite, or maps the volume to a plane.
         """
         steps = np.asarray(affine, np.float64)[:3, :3]
-        spacing = np.linalg.norm(steps, axis=0)
-        if not np.isfinite(affine).all() or not (spacing > 0).all():
+        if not (np.abs(affine) < _FARTHEST).all() or not (spacing := np.linalg.norm(steps, axis=0)).all():  # NaN too
             raise ValueError("a finite matrix with steps above 0")
         direction = steps / spacing
         if abs(np.linalg.det(direction)) < 1e-6:

@@ -6,6 +6,7 @@ Loading truncated images stays off in Pillow: a truncated file would be returned
 """
 
 import io
+import re
 import struct
 import threading
 import warnings
@@ -24,8 +25,13 @@ from pixelwise.io.headers import Header
 
 _ORIENTATION = 0x0112
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")  # markers of JPEG frames with arithmetic codes
-_JP2_HEAD = 1 << 16  # bytes that hold the headers of a JPEG 2000 file
+_JP2_HEAD = 1 << 16  # bytes that hold the headers of a JPEG 2000 codestream
+_JP2_TILE = 14  # bytes of a tile without samples: the markers SOT and SOD (A.4.2, A.4.3)
+_JP2_BLANK = 1 << 18  # pixels per byte: those of one value take less than any others, about 250 bytes in all
+_PPM_HEAD = 1 << 16  # bytes of a header of PPM: Pillow reads comments of any length, byte by byte
+_PPM = re.compile(rb"P(?:[14](?:{0}[0-9]+){2}|[2356](?:{0}[0-9]+){3})\s".replace(b"{0}", rb"(?:\s|#[^\r\n]*[\r\n])+"))
 _JPEG_HEAD = 1 << 12  # bytes: the segments before the samples of a plain JPEG take less than 1000
+_MAX_SCANS = 300  # of a progressive JPEG, each of which takes as long as an image; programs write about 10
 _BAND = 1 << 22  # samples copied from Pillow at a time
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBX": 3, "CMYK": 3, "RGBA": 4}
 # A lock: the pixel limit and the warning filters are global to the process.
@@ -54,10 +60,9 @@ def open_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillo
 
 def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
     """Read the header of a JPEG, BMP, WebP, AVIF, GIF, PPM, PGM or PBM file."""
-    if kind == "BMP":
-        _check_bmp(file, path)
-    if kind == "WEBP":
-        _check_webp(file, path)
+    checks = {"BMP": _check_bmp, "WEBP": _check_webp, "PPM": _check_ppm_header}
+    if kind in checks:
+        checks[kind](file, path)
     with open_pillow(file, kind) as (image, caught):
         if kind == "PPM":
             _check_ppm(image, path)
@@ -134,17 +139,23 @@ def decode_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Shaped[np.ndarray, 
 
 
 def read_jpeg2000_header(file: BinaryIO, path: Path) -> Header:
-    """Read the image header box (ISO/IEC 15444-1, I.5.3.1), and whether the wavelet is the irreversible one (A.6.1)."""
-    file.seek(0)
-    content = file.read(_JP2_HEAD)
-    at, cod = content.find(b"ihdr"), content.find(b"\xff\x52")
-    if at < 0 or len(content) < at + 15:
+    """Read the sizes of the codestream (ISO/IEC 15444-1, A.5.1), and whether its wavelet is irreversible (A.6.1).
+
+    The decoder goes by them, not by the header box before them.
+    """
+    content = _jpeg2000_codestream(file)
+    if content[:4] != b"\xff\x4f\xff\x51" or len(content) < 45:
         hint = "The file is damaged; download or export it again."
         raise BadImage("a JPEG 2000 image", "a file without an image header", hint, path)
-    height, width, channels, depth = struct.unpack(">IIHB", content[at + 4 : at + 15])
-    bits, signed = (depth & 0x7F) + 1, bool(depth & 0x80)
-    if signed or bits > 16:  # also 255: other depths for each channel
-        got = "signed samples" if signed and depth != 255 else f"{bits} bits"
+    right, bottom, left, top, tile_width, tile_height, first, above = struct.unpack(">8I", content[8:40])
+    channels, depth, height, width = *struct.unpack(">HB", content[40:43]), bottom - top, right - left
+    tiles = -(-max(0, bottom - above) // max(1, tile_height)) * -(-max(0, right - first) // max(1, tile_width))
+    if (length := file.seek(0, 2)) < max(tiles * _JP2_TILE, height * width // _JP2_BLANK):
+        got = f"{length} bytes for {height} × {width} pixels in {tiles} tiles"
+        raise BadImage("a complete JPEG 2000 image", got, "The file is damaged; download or export it again.", path)
+    bits, signed, cod = (depth & 0x7F) + 1, bool(depth & 0x80), content.find(b"\xff\x52")
+    if signed or bits > 16:
+        got = "signed samples" if signed else f"{bits} bits"
         raise BadImage("samples of 1 to 16 bits", got, "Save it as TIFF.", path)
     return Header(
         format="JPEG2000",
@@ -154,6 +165,57 @@ def read_jpeg2000_header(file: BinaryIO, path: Path) -> Header:
         dtype="uint8" if bits <= 8 else "uint16",
         lossy=0 <= cod < len(content) - 13 and content[cod + 13] == 0,
     )
+
+
+def _jpeg2000_codestream(file: BinaryIO) -> bytes:
+    """Return the start of the codestream, which is in the first box `jp2c` (I.4); empty if there is none."""
+    end, at = file.seek(0, 2), 0
+    while at + 8 <= end:
+        file.seek(at)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if name == b"jp2c":
+            file.seek(at + (16 if length == 1 else 8))
+            return file.read(_JP2_HEAD)
+        if length == 1:
+            length = int.from_bytes(file.read(8))
+        if length < 8:
+            break
+        at += length
+    return b""
+
+
+def stated_size(stream: bytes) -> tuple[int, int] | None:
+    """Return the height and width that a JPEG, JPEG 2000, WebP or PNG stream inside another file states.
+
+    None for other streams; (0, 0) if a JPEG states none where it is looked for.
+    """
+    if stream.startswith(b"\xff\xd8"):
+        return _jpeg_size(stream)
+    if stream.startswith(b"\x89PNG"):
+        return struct.unpack(">2I", stream[20:24] + stream[16:20])
+    if stream.startswith((b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")):
+        content = stream if stream[:1] == b"\xff" else _jpeg2000_codestream(io.BytesIO(stream))
+        right, bottom, left, top = struct.unpack(">4I", content[8:24].ljust(16, b"\0"))
+        return bottom - top, right - left
+    if stream.startswith(b"RIFF") and stream[12:16] == b"VP8L":
+        bits = int.from_bytes(stream[21:25], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if stream.startswith(b"RIFF") and stream[12:15] == b"VP8":
+        extended = stream[15:16] == b"X"  # three bytes each, less one; else two
+        sides = (stream[24:27], stream[27:30]) if extended else (stream[26:28], stream[28:30])
+        width, height = (int.from_bytes(side, "little") + extended for side in sides)
+        return (height, width) if extended else (height & 0x3FFF, width & 0x3FFF)
+    return None
+
+
+def _jpeg_size(stream: bytes) -> tuple[int, int]:
+    at = 2
+    while at + 9 <= len(stream) and stream[at] == 0xFF:
+        marker = stream[at + 1]
+        if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC):  # a frame (ITU-T T.81, table B.1)
+            return struct.unpack(">2H", stream[at + 5 : at + 9])
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4])
+    return 0, 0
 
 
 def decode_jpeg(file: BinaryIO) -> tuple[Shaped[np.ndarray, "channels height width"], tuple[str, ...]]:
@@ -194,6 +256,8 @@ def _decode_whole_jpeg(file: BinaryIO) -> Shaped[np.ndarray, "channels height wi
     """
     file.seek(0)
     content = file.read()
+    if content.count(b"\xff\xda") - content.count(b"\xff\xd8") > _MAX_SCANS:  # a scan for each image, and further ones
+        raise ValueError(f"more than {_MAX_SCANS} scans")
     if not content.endswith(b"\xff\xd9"):
         return None
     try:
@@ -310,6 +374,13 @@ def _check_jpeg(file: BinaryIO, height: int, width: int, path: Path) -> None:
     if not any(marker in head for marker in _ARITHMETIC):
         got = f"{length} bytes for {height} × {width} pixels"
         raise BadImage("a complete JPEG image", got, "The file is damaged; download or export it again.", path)
+
+
+def _check_ppm_header(file: BinaryIO, path: Path) -> None:
+    file.seek(0)
+    if not _PPM.match(file.read(_PPM_HEAD)):
+        hint = "The file is damaged; export it again."
+        raise BadImage("a PPM, PGM or PBM file with a size", "a header without one, or too long", hint, path)
 
 
 def _check_ppm(image: Pillow.Image, path: Path) -> None:

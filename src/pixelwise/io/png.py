@@ -4,7 +4,6 @@ Pillow alone is not enough: it returns 16-bit colour as 8-bit, and decodes the i
 Source: Portable Network Graphics (PNG) Specification, third edition, sections 5 and 11.
 """
 
-import mmap
 import struct
 import zlib
 from io import BytesIO
@@ -65,8 +64,8 @@ def decode_png(file: BinaryIO, path: Path, header: Header) -> Shaped[np.ndarray,
         raise truncated_error(path, "PNG", f"{length} bytes cannot hold the {needed} bytes of samples in the header")
     if bits < 8 or colour == 3:
         return decode_pillow(file, "PNG")
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        samples = imagecodecs.png_decode(content)
+    file.seek(0)
+    samples = imagecodecs.png_decode(file.read())  # not a map, which ends the process if the file becomes shorter
     if samples.ndim == 2:
         return samples[None]
     # With a transparent colour (tRNS) libpng adds an alpha channel that the header does not count.

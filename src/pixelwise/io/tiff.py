@@ -19,12 +19,15 @@ from jaxtyping import Shaped
 from pixelwise.errors import BadImage
 from pixelwise.io.georeference import read_georeference
 from pixelwise.io.headers import Header, decoding, open_image_file, truncated_error
+from pixelwise.io.pillow import stated_size
 from pixelwise.io.tiff_directories import open_tiff
 
 _GRAY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "MASK"}
 _JPEG = {6, 7, 33007, 34892}
 _LOSSY = _JPEG | {33003, 33005, 34712, 34933, 50001}
 _TILE_GROWTH, _SMALL = 4, 1 << 24  # pixels of a tile: this many times those of the image, or this many
+_SMALL_SEGMENT = 1 << 20  # pixels
+_SEGMENT_HEAD = 1 << 16  # bytes of a tile or strip in which its own header is
 _DAMAGED = "The file is damaged; export it again."
 _GDAL_NODATA = 42113
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated transparency
@@ -130,13 +133,30 @@ class PageStack:
     def _series(self) -> Generator[tuple[Any, BinaryIO]]:
         file, _ = open_image_file(self._path)
         with closing(file), decoding(self._path, "TIFF"):
-            yield open_tiff(file, self._path)[0].series[0], file
+            yield _main_series(open_tiff(file, self._path)[0])[0], file
 
 
 def _main_series(tiff: Any) -> tuple[Any, Any]:
     """Return the first series (the full resolution of a pyramid or slide) and its first page."""
     series = tiff.series[0]
+    guard_segments(series.keyframe)
     return series, series.keyframe
+
+
+def guard_segments(page: Any) -> None:
+    """Make a page refuse tiles and strips whose own headers state a far larger picture: decoders believe them.
+
+    A decoder that is called then raises `ValueError`.
+    """
+    decode, most = page.decode, _TILE_GROWTH * math.prod(page.chunks) + _SMALL_SEGMENT
+
+    def guarded(data: Any, *arguments: Any, **options: Any) -> Any:
+        size = None if data is None or page.jpegheader is not None else stated_size(bytes(data[:_SEGMENT_HEAD]))
+        if size is not None and not 0 < math.prod(size) <= most:
+            raise ValueError(f"a tile or strip that states {size[0]} x {size[1]} pixels")
+        return decode(data, *arguments, **options)
+
+    page.decode = guarded
 
 
 def _further_pages(tiff: Any) -> int:

@@ -12,6 +12,7 @@ from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import CACHE, ChunkCache, assemble, planned_cache
 from pixelwise.io.headers import decode_error, decoding
+from pixelwise.io.tiff import guard_segments
 from pixelwise.io.tiff_directories import open_tiff
 
 MAX_CHUNK_BYTES = 1 << 30  # of one decoded tile or strip
@@ -46,6 +47,7 @@ class TiffPlanes:
         self._tiff: Any = open_tiff(file, path)[0]
         series = self._tiff.series[0]
         self._page, self._pages = series.keyframe, list(series.pages)
+        guard_segments(self._page)
         self._axes = str(series.axes)
         self._sizes = dict(zip(self._axes, (int(n) for n in series.shape), strict=True))
         self._order = plane_order(self._axes, self._sizes)

@@ -300,6 +300,16 @@ class _NoAliases(yaml.SafeLoader):
             raise yaml.YAMLError("aliases (*name) are not allowed in config files")
         return super().compose_node(parent, index)
 
+    def construct_yaml_int(self, node: Any) -> int:
+        """Return a whole number of at most 64 bits: those in base 60 have any length, and longer ones have no text."""
+        value = int(super().construct_yaml_int(node))
+        if abs(value) >= 1 << 63:
+            raise yaml.YAMLError("whole numbers have at most 64 bits")
+        return value
+
+
+_NoAliases.add_constructor("tag:yaml.org,2002:int", _NoAliases.construct_yaml_int)
+
 
 def _parse_yaml(text: str, where: str) -> Any:
     try:

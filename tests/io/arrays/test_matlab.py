@@ -1,5 +1,6 @@
 """MAT files: arrays, structures, versions, and damaged or growing files."""
 
+import io
 import struct
 import subprocess
 import sys
@@ -108,4 +109,42 @@ def test_a_structure_that_lies_about_what_is_in_it(tmp_path: Path) -> None:
     struct.pack_into("<ii", content, at, 1, 2)
     (tmp_path / "a.mat").write_bytes(content)
     with pytest.raises(BadImage, match="nested"):
+        probe(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("kind", [0, 8, 0x82, 255, 0xFFFF])
+def test_types_of_data_that_do_not_exist(tmp_path: Path, packed: bool, kind: int) -> None:
+    """SciPy looks them up in a table without its end: the control is a process of its own."""
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"mask": VALUES})
+    content = file.getvalue()
+    at = content.rindex(struct.pack("<I", VALUES.nbytes)) - 4
+    element = content[128:at] + struct.pack("<I", kind) + content[at + 4 :]
+    stored = zlib.compress(element)
+    whole = content[:128] + (struct.pack("<II", 15, len(stored)) + stored if packed else element)
+    (tmp_path / "a.mat").write_bytes(whole)
+    with pytest.raises(BadImage, match="unknown type"):
+        read_mask(tmp_path / "a.mat")
+
+
+def test_control_of_types_that_do_not_exist(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"mask": VALUES})
+    content = file.getvalue()
+    at = content.rindex(struct.pack("<I", VALUES.nbytes)) - 4
+    (tmp_path / "a.mat").write_bytes(content[:at] + struct.pack("<I", 0xFFFF) + content[at + 4 :])
+    program = (
+        "import sys; from pathlib import Path; from pixelwise.io.arrays import matlab\n"
+        "from pixelwise.io.read import probe\nmatlab._are_known = lambda *_: True\nprobe(Path(sys.argv[1]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.mat")], capture_output=True, check=False)
+    assert ended.returncode != 0
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_compressed_structures_that_end_early(tmp_path: Path, cut: int) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {"truth": {"mask": VALUES}}, do_compression=True)
+    (tmp_path / "a.mat").write_bytes((tmp_path / "a.mat").read_bytes()[:-cut])
+    with pytest.raises(BadImage, match="complete MAT file"):
         probe(tmp_path / "a.mat")

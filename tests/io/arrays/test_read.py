@@ -1,9 +1,14 @@
 """Images in NPY, NPZ and HDF5 files: what is read, and what is refused."""
 
 import io
+import itertools
+import os
+import struct
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -176,10 +181,95 @@ def test_what_leads_out_of_an_hdf5_file_is_not_followed(tmp_path: Path) -> None:
 
 def test_groups_within_groups_end(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["loop/photo"] = photo()
-        file["loop/again"] = file["loop"]
+        file["/".join("g" * 18)] = photo()
     with pytest.raises(BadImage, match="groups within one another"):
         list_arrays(tmp_path / "a.h5")
+
+
+def test_a_group_of_many_paths_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links in circles, and two links to each of 14 groups: 16,384 paths to one array."""
+    from pixelwise.io.arrays import hdf5
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file
+        for _ in range(14):
+            inner = group.create_group("a")
+            group["b"], inner["up"], group = inner, file, inner
+        group["photo"] = photo()
+    monkeypatch.setattr(hdf5, "MAX_OBJECTS", 100)
+    assert len(list_arrays(tmp_path / "a.h5")) == 1
+    addresses = itertools.count()
+    monkeypatch.setattr(hdf5, "_address", lambda _: next(addresses))  # the control
+    with pytest.raises(BadImage, match="more"):
+        list_arrays(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("name", ["../../../outside", "/outside", "a//b", "./a"])
+def test_names_that_lead_out_of_an_npz_file(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open(f"{name}.npy", "w") as file:
+        np.lib.format.write_array(file, photo())
+    with pytest.raises(BadImage, match="names of arrays inside the file"):
+        list_arrays(tmp_path / "a.npz")
+    assert [array.shape for array in npz.open_npz(tmp_path / "a.npz").values()] == [photo().shape]  # the control
+
+
+@pytest.mark.parametrize("packed", [None, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_headers_of_any_length(tmp_path: Path, packed: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy reads a header of a stated gigabyte before it refuses it; bzip2 decompresses 45 bytes to 900 kB."""
+    content = b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 25) + bytes(1 << 25)
+    path = tmp_path / ("a.npy" if packed is None else "a.npz")
+    if packed is None:
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w", packed) as archive:
+            archive.writestr("a.npy", content)
+    assert peak_of(lambda: read_image(path)) < 1 << 20
+    monkeypatch.setattr(npz, "MAX_HEAD", 1 << 26)  # the control
+    assert packed == zipfile.ZIP_BZIP2 or peak_of(lambda: read_image(path)) > 1 << 24
+
+
+def peak_of(read: Callable[[], object]) -> int:
+    """Return the peak of the memory of a refusal."""
+    tracemalloc.start()
+    with pytest.raises(BadImage):
+        read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_more_arrays_than_files_can_be_open(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{f"a{number}": photo() for number in range(20)})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    arrays = npz.open_npz(tmp_path / "a.npz")
+    kept = [array[...] for array in arrays.values()]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert all(np.array_equal(array, photo()) for array in kept)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_images_along_the_first_or_the_last_axis(
+    tmp_path: Path, order: Literal["C", "F"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = np.asarray(np.random.default_rng(1).integers(0, 255, (5, 6, 7)), np.int16, order=order)
+    np.save(tmp_path / "a.npy", stack)
+    array = npz.open_npy(tmp_path / "a.npy")
+    for block in (1 << 20, 100):
+        monkeypatch.setattr(npz, "_BLOCK", block)
+        for number in (0, 4):
+            assert np.array_equal(array[number], stack[number])
+            assert np.array_equal(array[..., number], stack[..., number])
+    assert np.array_equal(array[...], stack)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_used(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((4, 300, 400), np.uint8))
+    array = npz.open_npy(tmp_path / "a.npy")
+    first = array[0]
+    os.truncate(tmp_path / "a.npy", 200)
+    assert first.sum() == 0  # a map would end the process here
+    with pytest.raises(BadImage, match="complete NumPy"):
+        array[3]
 
 
 def test_other_paths_are_no_array_paths(tmp_path: Path) -> None:

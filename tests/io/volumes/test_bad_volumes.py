@@ -3,8 +3,10 @@
 import contextlib
 import gzip
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,7 @@ def test_control_without_the_check_the_hidden_data_are_read(tmp_path: Path, monk
     (tmp_path / "secret").write_bytes(b"secret of 64 bytes".ljust(64))
     (tmp_path / "a.mha").write_text(form.format(first, last.format(tmp_path / "secret")), encoding="utf-8")
     monkeypatch.setattr(itk, "_check_text", lambda _: True)
+    monkeypatch.setattr(itk, "_unpacked", lambda *_: None)
     assert sorted(read_image(tmp_path / "a.mha").pixels.tobytes()) == sorted(b"secret of 64 bytes".ljust(64))
 
 
@@ -271,3 +274,76 @@ def test_an_element_of_an_unknown_kind_must_end_within_the_file_too(tmp_path: Pa
     path.write_bytes(damaged)
     with pytest.raises(BadImage, match="end within the file"):
         read_image(path)
+
+
+PACKED = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = {}\nDimSize = 5 4 3\n"
+    "ElementType = MET_SHORT\nCompressedData = True\n{}ElementDataFile = {}\n"
+)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("place", ["LOCAL", "b.zraw"])
+@pytest.mark.parametrize("stated", [True, False])
+def test_compressed_metaimage(tmp_path: Path, order: str, place: str, stated: bool) -> None:
+    """Without the compressed size, which is optional, the library returns what is in memory."""
+    values = np.arange(60, dtype=f"{order}i2").reshape(3, 4, 5)
+    data = zlib.compress(values.tobytes())
+    size = f"CompressedDataSize = {len(data)}\n" if stated else ""
+    header = PACKED.format(order == ">", size, place).encode()
+    (tmp_path / "a.mha").write_bytes(header + data * (place == "LOCAL"))
+    (tmp_path / "b.zraw").write_bytes(data)
+    image = read_image(tmp_path / "a.mha")
+    assert image.grid is not None
+    assert np.array_equal(np.sort(image.pixels.ravel()), np.arange(60))
+    reader, _ = itk._open(tmp_path / "a.mha", "MetaImage")
+    if stated and place == "LOCAL":  # the control: where the library reads it, it reads the same
+        stored = np.asarray(itk._sitk().GetArrayFromImage(reader.Execute()))
+        assert np.array_equal(stored, values)
+        assert np.array_equal(
+            itk.read_itk_header(tmp_path / "a.mha", "MetaImage").grid.turn.apply(stored[None]), image.pixels
+        )
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 64, zlib.compress(bytes(100)), zlib.compress(bytes(200))[:-9], b""])
+def test_damaged_compression_of_metaimage(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.mha").write_bytes(PACKED.format("False", "", "LOCAL").encode() + data)
+    with pytest.raises(BadImage, match="complete MetaImage"):
+        read_image(tmp_path / "a.mha")
+
+
+@pytest.mark.parametrize("length", [2_000_000_000, -1, 0, 40])
+@pytest.mark.parametrize("packed", [True, False])
+def test_extensions_of_nifti_longer_than_the_header_states(volume: Path, length: int, packed: bool) -> None:
+    content = volume.read_bytes()
+    whole = struct.pack("<ii", 32, 6) + b"a comment".ljust(24)
+    start = content[:108] + struct.pack("<f", 384) + content[112:348] + b"\1\0\0\0"
+    path = volume.with_name("b.nii.gz" if packed else "b.nii")
+    for extension, refused in ((whole, False), (struct.pack("<i", length) + whole[4:], True)):
+        changed = start + extension + content[352:]
+        path.write_bytes(gzip.compress(changed) if packed else changed)
+        if refused:
+            with pytest.raises(BadImage, match="extension 1"):
+                read_image(path)
+        else:
+            assert np.array_equal(read_image(path).pixels, read_image(volume).pixels)
+
+
+def test_control_of_extensions(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nifti, "_check_extensions", lambda *_: None)
+    content = volume.read_bytes()
+    start = content[:108] + struct.pack("<f", 384) + content[112:348] + b"\1\0\0\0"
+    volume.write_bytes(start + struct.pack("<ii", 2_000_000_000, 6) + bytes(24) + content[352:])
+    with pytest.raises(BadImage) as caught:
+        read_image(volume)
+    assert "extension 1 of" not in str(caught.value)
+
+
+def test_nrrd_of_many_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = "".join(f"key{number}:=v\n" for number in range(6000))
+    header = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n{keys}\n".encode()
+    (tmp_path / "a.nrrd").write_bytes(header + bytes(64))
+    with pytest.raises(BadImage, match="too long"):
+        read_image(tmp_path / "a.nrrd")
+    monkeypatch.setattr(itk, "_LINES", 10_000)  # the control
+    assert read_image(tmp_path / "a.nrrd").pixels.size == 64

@@ -5,6 +5,7 @@ FFmpeg with parts under the GPL). Frames depend on those before them: they are d
 kept in memory, so that reading all of them takes one pass.
 """
 
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -165,6 +166,7 @@ def _frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def _open_video(path: Path) -> Any:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg prints what it finds in damaged files
     try:
         import cv2
     except ImportError as error:

@@ -7,8 +7,9 @@ are compound, variable-length and object types. Source: HDF5 user guide, "Groups
 import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -37,7 +38,7 @@ def open_hdf5(path: Path) -> Generator[dict[str, Any]]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             arrays: dict[str, Any] = {}
-            _collect(file, "", 0, arrays, [0], path)
+            _collect(file, "", 0, arrays, _Walked(), path)
             yield arrays
     except PixelwiseError:
         raise
@@ -63,23 +64,36 @@ def write_hdf5(path: Path, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> N
         raise write_error(path, error) from error
 
 
-def _collect(
-    group: "h5py.Group", prefix: str, depth: int, arrays: dict[str, Any], count: list[int], path: Path
-) -> None:
-    """Add the data sets of a group, and of the groups in it, that can be read."""
+@dataclass
+class _Walked:
+    """How many objects of a file have names, and which groups were walked: links can give a group many paths."""
+
+    objects: int = 0
+    groups: set[int] = field(default_factory=set[int])
+
+
+def _collect(group: "h5py.Group", prefix: str, depth: int, arrays: dict[str, Any], walked: _Walked, path: Path) -> None:
+    """Add the data sets of a group, and of the groups in it, that can be read; each group at its first path."""
     if depth > MAX_DEPTH:
         raise BadImage(f"at most {MAX_DEPTH} groups within one another", "more", "Export the arrays anew.", path)
+    walked.objects += len(group)
+    if walked.objects > MAX_OBJECTS:
+        raise BadImage(f"at most {MAX_OBJECTS} groups and data sets", "more", "Split the file.", path)
+    walked.groups.add(_address(group))
     for name in group:
-        count[0] += 1
-        if count[0] > MAX_OBJECTS:
-            raise BadImage(f"at most {MAX_OBJECTS} groups and data sets", "more", "Split the file.", path)
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             continue
         found = group[name]
         if isinstance(found, h5py.Group):
-            _collect(found, f"{prefix}{name}/", depth + 1, arrays, count, path)
+            if _address(found) not in walked.groups:
+                _collect(found, f"{prefix}{name}/", depth + 1, arrays, walked, path)
         elif isinstance(found, h5py.Dataset) and _is_readable(found):
             arrays[f"{prefix}{name}"] = found
+
+
+def _address(group: "h5py.Group") -> int:
+    """Return where a group is in its file."""
+    return int(cast(Any, h5py).h5o.get_info(group.id).addr)
 
 
 def _is_readable(data: "h5py.Dataset") -> bool:

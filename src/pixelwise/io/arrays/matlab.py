@@ -22,6 +22,11 @@ MAX_DEPTH = 4  # structures within one another, in which arrays are looked for
 MAX_NESTING = 64  # arrays within one another: SciPy reads them by recursion, which ends the process if it is deep
 _MATRIX, _COMPRESSED = 14, 15  # miMATRIX, miCOMPRESSED
 _CELL, _STRUCT, _OBJECT, _FUNCTION = 1, 2, 3, 16  # classes of arrays that contain arrays; those above contain one too
+_TYPES = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 15, 16, 17, 18))  # of data, table 1-1 of the format
+_LAST_NUMBER = 13  # types up to it are numbers; those after them contain others, or are text
+_NUMBERS = range(6, 16)  # classes of arrays of numbers
+_HEAD = 4096  # bytes of an array in which the tags of its elements are, up to its values
+_COMPLEX = 0x800  # flag: imaginary values follow the real ones
 _CHUNK = 1 << 20
 _HEADER = 128
 # what the mask is called in files with several arrays, the most telling name first
@@ -83,9 +88,11 @@ def main_mask(names: Mapping[str, Any], *, classes: bool = False) -> str | None:
 def _read(path: Path, head: bytes) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    _check_size(path, head)
     try:
+        _check_size(path, head)
         content = loadmat(io.BytesIO(path.read_bytes()), chars_as_strings=False)
+    except BadImage:
+        raise
     except Exception as error:  # ValueError, TypeError, zlib.error, NotImplementedError and others
         hint = "The file is damaged; export it again."
         raise BadImage("a complete MAT file", f"one that cannot be read ({str(error)[:120]})", hint, path) from error
@@ -148,10 +155,13 @@ def _check_containers(file: Any, kind: int, count: int, order: str, path: Path) 
     """Check a cell array or a structure: what is in it, and in that, fills it exactly and is not nested too deeply."""
     stream = zlib.decompressobj()
     shift = 8 if kind == _COMPRESSED else 0  # its content has a tag of its own
-    start = file.read(min(count, _HEADER))
-    head = stream.decompress(start, 64) if shift else start
+    start = file.read(min(count, _HEAD))
+    head = stream.decompress(start, _HEAD) if shift else start
     flags = struct.unpack_from(f"{order}I", head, shift + 8)[0] if len(head) >= shift + 12 else 0
-    if kind not in (_MATRIX, _COMPRESSED) or flags & 0xFF not in (_CELL, _STRUCT, _OBJECT):
+    hint = "Save the images and masks as plain arrays."
+    if kind in (_MATRIX, _COMPRESSED) and not _are_known(head, shift, order, numbers=flags & 0xFF in _NUMBERS):
+        raise BadImage("a complete MAT file", "an array of an unknown type of data", hint, path)
+    if kind not in (_MATRIX, _COMPRESSED) or (flags & 0xFF not in (_CELL, _STRUCT, _OBJECT) and not flags & _COMPLEX):
         return
     content = start + file.read(count - len(start))
     content = zlib.decompress(content) if shift else content
@@ -160,9 +170,24 @@ def _check_containers(file: Any, kind: int, count: int, order: str, path: Path) 
         first, end, depth = waiting.pop()
         inner = _inner_arrays(content, first, end, order) if depth <= MAX_NESTING else None
         if inner is None:
-            hint = "Save the images and masks as plain arrays."
             raise BadImage("a complete MAT file", "damaged or deeply nested cell arrays or structures", hint, path)
         waiting += [(place, place + size, depth + 1) for place, size in inner]
+
+
+def _are_known(head: bytes, at: int, order: str, *, numbers: bool) -> bool:
+    """Return whether the elements that begin in the start of an array have types that exist, and all of an array.
+
+    SciPy looks up others, or what follows, in a table of types without its end, which ends the process.
+    """
+    kinds: list[int] = []
+    while at + 8 <= len(head):
+        kind, size = struct.unpack_from(f"{order}II", head, at)
+        small = kind >> 16
+        if (kind & 0xFFFF) not in _TYPES or small > 4:
+            return False
+        kinds.append(kind & 0xFFFF)
+        at += 8 if small else 8 + size + -size % 8
+    return not numbers or (kinds[:3] == [6, 5, 1] and len(kinds) > 3 and kinds[3] <= _LAST_NUMBER)
 
 
 def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[int, int]] | None:
@@ -181,13 +206,15 @@ def _inner_arrays(content: bytes, at: int, end: int, order: str) -> list[tuple[i
     inner = [(place, size) for kind, place, size in parts if kind == _MATRIX]
     if not parts:
         return []  # an empty array
-    if at != end or len(parts) < 3 or parts[0][0] != 6 or parts[0][2] != 8:
+    kinds, *_ = zip(*parts, strict=True)
+    if not _TYPES.issuperset(kinds) or at != end or len(parts) < 3 or parts[0][0] != 6 or parts[0][2] != 8:
         return None
-    kind = struct.unpack_from(f"{order}I", content, parts[0][1])[0] & 0xFF
+    flags = struct.unpack_from(f"{order}I", content, parts[0][1])[0]
+    kind = flags & 0xFF
     if kind >= _FUNCTION:
         return inner if len(inner) == 1 else None
     if kind not in (_CELL, _STRUCT, _OBJECT):
-        return None if inner else []
+        return None if inner or len(parts) < 4 + (flags & _COMPLEX > 0) else []
     count = math.prod(struct.unpack_from(f"{order}{parts[1][2] // 4}i", content, parts[1][1]))
     before = {_CELL: 3, _STRUCT: 5, _OBJECT: 6}[kind]  # elements before the arrays
     if kind != _CELL:  # an array for each field; their names have one length

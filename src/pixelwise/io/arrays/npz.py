@@ -1,16 +1,18 @@
 """Open NPY and NPZ files without unpickling, and without reading what is not asked for.
 
-Uncompressed arrays are mapped into memory. A compressed array can only be read as a whole: the last ones are kept, so
-that the images of a stack are not decompressed one by one. Source: NumPy, "numpy.lib.format".
+Of uncompressed arrays only what is indexed is read. A compressed array can only be read as a whole: the last ones are
+kept, so that the images of a stack are not decompressed one by one. Source: NumPy, "numpy.lib.format".
 """
 
+import io
+import math
 import threading
 import zipfile
 from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from pixelwise.errors import BadImage, PixelwiseError, printable
 
 MAX_BYTES = 4 << 30  # of one compressed array, which must fit in memory
 MAX_ARRAYS = 100_000  # in one file
+_BLOCK = 1 << 26  # bytes read at a time of a stack whose images are not one after the other
+MAX_HEAD = 10_000  # bytes of the header of an array, as in NumPy
 _KEPT_BYTES = 1 << 30  # of decompressed arrays in memory; the last one is kept whatever its size
 _DEFLATE = 1032  # largest compression ratio of deflate (zlib technical notes)
 _kept: "OrderedDict[tuple[str, int, int, str], np.ndarray]" = OrderedDict()
@@ -48,21 +52,56 @@ class CompressedArray:
         return array
 
 
-def open_npy(path: Path) -> Any:
-    """Map an NPY file into memory.
+class StoredAsIs:
+    """An array whose values are in the file as they are: what is indexed is read.
+
+    It is not mapped into memory: a map holds the file open, and ends the process if the file becomes shorter.
+    """
+
+    def __init__(self, file: Path, head: "_Head", start: int) -> None:
+        self.shape, self.dtype, self.ndim = head.shape, head.dtype, len(head.shape)
+        self._file, self._start, self._fortran = file, start, head.fortran
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        stored = self.shape[::-1] if self._fortran else self.shape
+        last = isinstance(index, tuple) and len(index) == 2 and index[0] is ... and isinstance(index[1], int)
+        if not last and not isinstance(index, int):
+            whole = self._read(stored, 0)
+            return (whole.T if self._fortran else whole)[index]
+        each, number = math.prod(stored[1:]), cast(int, index[1] if isinstance(index, tuple) else index)
+        if last == self._fortran:  # an image of a stack whose images are one after the other
+            part = self._read(stored[1:], each * number)
+        else:
+            rows = max(1, _BLOCK // max(1, each * self.dtype.itemsize))
+            starts = range(0, stored[0], rows)
+            sizes = (min(rows, stored[0] - start) for start in starts)
+            blocks = (self._read((size, *stored[1:]), each * at) for at, size in zip(starts, sizes, strict=True))
+            part = np.concatenate([block[..., number] for block in blocks])
+        return part.T if self._fortran else part
+
+    def _read(self, shape: tuple[int, ...], first: int) -> np.ndarray:
+        place = self._start + first * self.dtype.itemsize
+        with _reading(self._file, "NumPy"):
+            return np.fromfile(self._file, self.dtype, math.prod(shape), offset=place).reshape(shape)
+
+
+def open_npy(path: Path) -> StoredAsIs:
+    """Return the array of an NPY file, without reading it.
 
     Raises
     ------
     BadImage
         It is damaged, or contains Python objects.
     """
-    with _reading(path, "NPY"):
-        return np.lib.format.open_memmap(path, mode="r")
+    with _reading(path, "NPY"), path.open("rb") as file:
+        head = _read_head(file, path.name, path)
+        if head.needed > path.stat().st_size - head.length:
+            raise _damaged(path, "NPY")
+        return StoredAsIs(path, head, head.length)
 
 
-@contextmanager
-def open_npz(path: Path) -> Generator[dict[str, Any]]:
-    """Yield the arrays of an NPZ file by name.
+def open_npz(path: Path) -> dict[str, Any]:
+    """Return the arrays of an NPZ file by name.
 
     Raises
     ------
@@ -74,34 +113,60 @@ def open_npz(path: Path) -> Generator[dict[str, Any]]:
         if len(members) > MAX_ARRAYS:
             hint = "Split the file."
             raise BadImage(f"at most {MAX_ARRAYS} arrays in a file", str(len(members)), hint, path)
-        arrays = {member.filename.removesuffix(".npy"): _open_member(path, archive, member) for member in members}
-    yield arrays
+        return {member.filename.removesuffix(".npy"): _open_member(path, archive, member) for member in members}
 
 
 def _open_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
+    stored = member.compress_type == zipfile.ZIP_STORED
+    if not stored and member.compress_type != zipfile.ZIP_DEFLATED:  # others decompress without a limit
+        raise BadImage("arrays as NumPy stores them", "another compression", "Save it with numpy.savez.", path)
+    if member.file_size > max(member.compress_size, 1) * (1 if stored else _DEFLATE):
+        raise _damaged(path, "NPZ")
     with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if read is None:
-            raise BadImage("arrays of numbers", "arrays of records", "Save plain arrays.", path)
-        shape, fortran, dtype = read(stream)
-        offset = stream.tell()
-    needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if dtype.hasobject:
-        got = f"Python objects in {printable(member.filename)}, which can execute code"
-        raise BadImage("arrays of numbers", got, "Save plain arrays, of one size each.", path)
-    if needed > member.file_size - offset or member.file_size > max(member.compress_size, 1) * _DEFLATE:
-        raise BadImage("a complete NPZ file", "a damaged one", "Download or export the file again.", path)
-    if member.compress_type == zipfile.ZIP_STORED and needed:
+        head = _read_head(stream, member.filename, path)
+    if head.needed > member.file_size - head.length:
+        raise _damaged(path, "NPZ")
+    if stored:
         with path.open("rb") as file:
-            start = _start_of(file, member) + offset
-        order = "F" if fortran else "C"
-        return np.memmap(path, dtype, "r", start, shape, order)
-    if needed > MAX_BYTES:
-        got = f"{needed} bytes in {printable(member.filename)}"
+            start = _start_of(file, member)
+        if start + member.file_size > path.stat().st_size:
+            raise _damaged(path, "NPZ")
+        return StoredAsIs(path, head, start + head.length)
+    if head.needed > MAX_BYTES:
+        got = f"{head.needed} bytes in {printable(member.filename)}"
         hint = "Save it uncompressed (numpy.savez) or as HDF5."
         raise BadImage(f"compressed arrays of at most {MAX_BYTES} bytes", got, hint, path)
-    return CompressedArray(path, member, shape, dtype)
+    return CompressedArray(path, member, head.shape, head.dtype)
+
+
+class _Head(NamedTuple):
+    """The header of an array: its own length and the bytes that follow it, too."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+    length: int
+    needed: int
+
+
+def _read_head(stream: IO[bytes], name: str, path: Path) -> _Head:
+    """Read the header of an array from the start of a stream; NumPy would read one of any length."""
+    start = io.BytesIO(stream.read(MAX_HEAD))
+    version = np.lib.format.read_magic(start)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise BadImage("arrays of numbers", "arrays of records", "Save plain arrays.", path)
+    shape, fortran, dtype = read(start)
+    if dtype.hasobject:
+        got = f"Python objects in {printable(name)}, which can execute code"
+        raise BadImage("arrays of numbers", got, "Save plain arrays, of one size each.", path)
+    if min(shape, default=0) < 0:
+        raise _damaged(path, "array")
+    return _Head(shape, fortran, dtype, start.tell(), math.prod(shape) * dtype.itemsize)
+
+
+def _damaged(path: Path, kind: str) -> BadImage:
+    return BadImage(f"a complete {kind} file", "a damaged one", "Download or export the file again.", path)
 
 
 def _start_of(file: BinaryIO, member: zipfile.ZipInfo) -> int:

@@ -109,11 +109,20 @@ def image_axes(shape: tuple[int, ...], *, channels_named: bool = False) -> str |
 @contextmanager
 def _opened(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
     """Yield the arrays of a file by their paths inside it; they are read only where they are indexed."""
+    with _open(place, path) as arrays:
+        for name in arrays:  # joined with the path of the file: another one would be read, or written
+            if set(name.split("/")) & {"", ".", ".."} and name:
+                got = f"the name `{printable(name[:80])}`"
+                raise BadImage("names of arrays inside the file", got, "Save the arrays by plain names.", place.file)
+        yield arrays
+
+
+@contextmanager
+def _open(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
     if place.kind == "NPY":
         yield {"": open_npy(place.file)}
     elif place.kind == "NPZ":
-        with open_npz(place.file) as arrays:
-            yield arrays
+        yield open_npz(place.file)
     elif place.kind == PAGES:
         from pixelwise.io.tiff import PageStack
 

@@ -4,6 +4,7 @@ A damaged file of a kilobyte can announce an element of four gigabytes. Source: 
 annex A (transfer syntaxes).
 """
 
+import math
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +13,8 @@ from pixelwise.errors import BadImage
 
 _META_END = 0x0002  # group of the file meta elements, always explicit and little-endian
 _SYNTAX, _PIXELS = (0x0002, 0x0010), (0x7FE0, 0x0010)
+_PHOTOMETRIC, _FRAMES, _BITS = (0x0028, 0x0004), (0x0028, 0x0008), (0x0028, 0x0100)
+_SIZES = ((0x0028, 0x0002), (0x0028, 0x0010), (0x0028, 0x0011), _BITS)  # samples per pixel, rows, columns, bits
 _IMPLICIT, _BIG_ENDIAN, _DEFLATED = b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99"
 _LONG = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"UR", b"UT", b"UC", b"SQ", b"SV", b"UV"}
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -26,7 +29,8 @@ def check_lengths(path: Path) -> None:
     Raises
     ------
     BadImage
-        An element is longer than the rest of the file, or nested too deeply; or the whole data set is deflated.
+        An element is longer than the rest of the file, or nested too deeply, or the pixels are fewer than the header
+        states; or the whole data set is deflated.
     """
     with path.open("rb") as file:
         end = file.seek(0, 2)
@@ -41,6 +45,7 @@ class _Walk:
         self._file, self._path = file, path
         self._meta, self._explicit, self._order, self._count = True, True, "<", 0
         self._syntax = b""
+        self._values: dict[tuple[int, int], bytes] = {}  # of the image, the first of each as the library takes it
 
     def elements(self, end: int, depth: int) -> None:
         """Walk through elements up to `end`, or to the end of the item."""
@@ -57,11 +62,24 @@ class _Walk:
             value = self._file.read(min(length, 64))
             if tag == _SYNTAX:
                 self._syntax = value.strip(b"\0 ")
+            if depth == 0 and tag in (*_SIZES, _FRAMES, _PHOTOMETRIC):
+                self._values.setdefault(tag, value)
+            if depth == 0 and tag == _PIXELS and length < (needed := self._needed()):
+                raise self._error(f"{length} bytes of pixels that take {needed}")
             nested = kind == b"SQ" or value[:4] == struct.pack(f"{self._order}HH", *_ITEM)
             if nested and length >= 8:
                 self._file.seek(start)
                 self._items(start + length, depth + 1, fragments=False)
             self._file.seek(start + length)
+
+    def _needed(self) -> int:
+        """Return how many bytes the pixels take, 0 if that is not stated; decoders do not refuse fewer."""
+        values = [self._values.get(tag, b"").ljust(2, b"\0")[:2] for tag in _SIZES]
+        numbers = [struct.unpack(f"{self._order}H", value)[0] for value in values]
+        frames = self._values.get(_FRAMES, b"1").strip(b"\0 ")
+        if self._values.get(_PHOTOMETRIC, b"").startswith(b"YBR"):  # colours may be stored for every second pixel
+            return 0
+        return math.prod(numbers) * (int(frames) if frames.isdigit() else 1) // 8
 
     def _items(self, end: int, depth: int, *, fragments: bool) -> None:
         """Walk through the items of a sequence, or the fragments of compressed pixels."""

@@ -6,7 +6,9 @@ documentation; DICOM PS3.3, C.7.6.2 (image plane).
 """
 
 import glob
+import math
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +19,7 @@ from jaxtyping import Num
 
 from pixelwise.errors import BadImage, needs_extra, printable
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
-from pixelwise.io.headers import decoding
+from pixelwise.io.headers import decoding, truncated_error
 from pixelwise.io.volumes.dicom_lengths import check_lengths
 from pixelwise.io.volumes.segments import Segment, segments_of
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid_of, turned_volume
@@ -27,11 +29,14 @@ _READERS = {"NRRD": "NrrdImageIO", "MetaImage": "MetaImageIO", "DICOM": "GDCMIma
 _TEXT = 1 << 20  # bytes of a text header: sequences have lines per frame
 _LINE = 1 << 16  # bytes of one of its lines
 _NAME = 250  # characters of the name of a file, above which file systems raise errors of their own
+_LINES = 5_000  # of NRRD, where the library compares each key with all others
 _MAX_AXES = 5
 _MAX_CHANNELS = 65_536
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.02  # of the distance of slices: rounded positions stay below
 _MAX_SERIES = 16
+_SAME = 0.01  # by which spacing (mm) and directions of the slices of a series may differ
+_PLACE = {"0028|0030": ("spacing of pixels", 2), "0020|0032": ("position", 3), "0020|0037": ("directions", 6)}
 _ONE_SERIES = "Give the folder of one series, or save it as NIfTI first."
 
 
@@ -52,10 +57,13 @@ def read_itk(path: Path, kind: str) -> Volume:
     """Read a volume; see `read_itk_header`."""
     reader, header = _open(path, kind)
     with decoding(path, header.format):
-        image = reader.Execute()
-        samples = np.asarray(_sitk().GetArrayFromImage(image))
+        samples, source = _unpacked(path, header) if kind == "MetaImage" else None, reader
+        if samples is None:
+            source = reader.Execute()
+            samples = np.asarray(_sitk().GetArrayFromImage(source))
     channels, *sides = header.shape
-    if int(image.GetNumberOfComponentsPerPixel()) > 1:  # the components are the last axis
+    several = source.GetNumberOfComponents if source is reader else source.GetNumberOfComponentsPerPixel
+    if int(several()) > 1:  # the components are the last axis
         samples = np.moveaxis(samples.reshape(*sides, channels), -1, 0)
     return turned_volume(header, samples.reshape(channels, *sides))
 
@@ -131,6 +139,7 @@ def _sitk() -> Any:
 
 def _open(path: Path, kind: str) -> tuple[Any, VolumeHeader]:
     """Return a reader that has not read its samples, and the header."""
+    _check_name(path)
     if kind == "DICOM" and path.is_dir():
         return _open_series(path)
     placed = _check_text(path) if kind != "DICOM" else True
@@ -155,7 +164,34 @@ def _reader(path: Path, kind: str) -> Any:
     reader.SetFileName(str(path))
     with decoding(path, kind):
         reader.ReadImageInformation()
+    if kind == "DICOM":
+        _check_place(path, reader)
     return reader
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a path that is not UTF-8: the library would end the process."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BadImage("a path in UTF-8", "a name with other bytes", "Rename the file or folder.", path) from error
+
+
+def _check_place(path: Path, reader: Any) -> None:
+    """Refuse spacing, position and directions of DICOM that are no numbers: the library would take others."""
+    for tag, (name, count) in _PLACE.items():
+        if not reader.HasMetaDataKey(tag):
+            continue
+        text = str(reader.GetMetaData(tag))
+        try:
+            values = [float(value) for value in text.split("\\")]
+        except ValueError:
+            values = []
+        usable = len(values) == count and all(map(math.isfinite, values))
+        parallel = count == 6 and usable and not np.cross(values[:3], values[3:]).any()
+        if not usable or parallel or (count == 2 and min(values) <= 0):
+            hint = "Export the series again."
+            raise BadImage(f"{count} numbers as {name}", f"`{printable(text.strip()[:60])}`", hint, path)
 
 
 def _check_text(path: Path) -> bool:
@@ -174,6 +210,26 @@ def _check_text(path: Path) -> bool:
     return re.search(rb"(?im)^(?:space directions\s*:|(?:TransformMatrix|Orientation|Rotation)\s*=)", text) is not None
 
 
+def _unpacked(path: Path, header: VolumeHeader) -> np.ndarray | None:
+    """Return the compressed samples of a MetaImage; None for those that are not compressed.
+
+    The library returns what is in memory if they are damaged, or their compressed size is not stated.
+    """
+    text = _header_text(path)
+    if not re.search(rb"(?im)^[ \t]*CompressedData\s*[:=]\s*T", text):
+        return None
+    name = text.rpartition(b"=")[2].strip().decode()
+    dtype = np.dtype(header.dtype).newbyteorder(">" if re.search(rb"(?im)^[^\n]*MSB\s*[:=]\s*T", text) else "<")
+    needed = math.prod(header.shape) * dtype.itemsize
+    with (path if name == "LOCAL" else path.parent / name).open("rb") as file:
+        while name == "LOCAL" and not file.readline().lstrip().startswith(b"ElementDataFile"):
+            pass
+        content = zlib.decompressobj(wbits=47).decompress(file.read(), needed)  # of zlib or gzip
+    if len(content) < needed:
+        raise truncated_error(path, "MetaImage", f"{len(content)} of {needed} bytes")
+    return np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))
+
+
 def _header_text(path: Path) -> bytes:
     """Return the text header of an NRRD or MetaImage file, with the line ends of Unix.
 
@@ -190,7 +246,8 @@ def _header_text(path: Path) -> bytes:
         found = re.search(rb"(?m)^ElementDataFile[ \t]*=[^\n]*$", head.replace(b"\r\n", b"\n"))
         text = head.replace(b"\r\n", b"\n")[: found.end() if found else 0]
         whole, single = found is not None, len(re.findall(rb"(?i)ElementDataFile", head)) == 1
-    if not whole or not single or b"\0" in text or max(map(len, text.split(b"\n"))) > _LINE:
+    many = head.startswith(b"NRRD") and text.count(b"\n") > _LINES
+    if not whole or not single or many or b"\0" in text or max(map(len, text.split(b"\n"))) > _LINE:
         got = "a header that is too long, incomplete or ambiguous"
         raise BadImage(f"a text header of at most {_TEXT >> 10} kB", got, "Export the volume again.", path)
     return text
@@ -261,13 +318,15 @@ def _grid(path: Path, reader: Any, *, placed: bool) -> Grid:
 
 
 def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
-    sitk = _sitk()
+    sitk, stored = _sitk(), 0
     for path in sorted(folder.iterdir()):  # the library opens every file of the folder
         if not (path.is_file() or path.is_dir() or path.name.startswith(".")):
             got = f"a pipe, device, socket or broken link, `{printable(path.name)}`"
             raise BadImage("a folder of files", got, "Remove it.", folder)
+        _check_name(path)
         if path.is_file() and not path.name.startswith("."):
             check_lengths(path)
+            stored += _is_dicom(path) and path.name != "DICOMDIR"
     with decoding(folder, "DICOM"):
         series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if not 0 < len(series) <= _MAX_SERIES:
@@ -280,19 +339,27 @@ def _open_series(folder: Path) -> tuple[Any, VolumeHeader]:
     if len(whole) != 1:
         raise BadImage("one DICOM series", f"{len(whole)} in the folder", _ONE_SERIES, folder)
     names, readers = [name for name, _ in whole[0]], [reader for _, reader in whole[0]]
-    left_out = sum(map(len, found)) - len(names)
-    warnings = (f"{pluralise(left_out, 'localizer')} left out",) if left_out else ()
+    localizers = sum(map(len, found)) - len(names)
     channels, (width, height, deep), itemsize, dtype = _sizes(folder, readers[0])
     if deep != 1 or any(reader.GetSize() != readers[0].GetSize() for reader in readers):
         raise BadImage("slices of one size", "different sizes, or several slices in a file", _ONE_SERIES, folder)
+    if any(_differ(reader, readers[0]) for reader in readers):
+        got = "slices of different spacing, direction or type"
+        raise BadImage("one geometry and one type of samples in a series", got, _ONE_SERIES, folder)
     shape = channels, len(names), height, width
     check_volume(folder, shape, itemsize, sum(Path(name).stat().st_size for name in names))
     affine = _series_affine(folder, readers)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames(names)
+    others = stored - sum(map(len, found))
+    left_out = [
+        (others, f"{pluralise(others, 'file')} of the folder without an image left out"),
+        (localizers, f"{pluralise(localizers, 'localizer')} left out"),
+    ]
+    notes = tuple(text for count, text in left_out if count)
     grid = grid_of(folder, affine, "millimeter")
-    return reader, VolumeHeader(format="DICOM", shape=shape, dtype=dtype, grid=grid, warnings=warnings)
+    return reader, VolumeHeader(format="DICOM", shape=shape, dtype=dtype, grid=grid, warnings=notes)
 
 
 def _is_localizer(reader: Any) -> bool:
@@ -301,6 +368,15 @@ def _is_localizer(reader: Any) -> bool:
     return reader.HasMetaDataKey(key) and "LOCALIZER" in str(reader.GetMetaData(key)).upper()
 
 
+def _differ(one: Any, other: Any) -> bool:
+    """Return whether two slices differ in spacing, direction, or the type of their samples."""
+    if (one.GetPixelID(), one.GetNumberOfComponents()) != (other.GetPixelID(), other.GetNumberOfComponents()):
+        return True
+    first, second = ([*slice_.GetSpacing()[:2], *slice_.GetDirection()] for slice_ in (one, other))
+    return not np.allclose(first, second, rtol=0, atol=_SAME)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of positions near the largest numbers, which are refused
 def _series_affine(folder: Path, readers: Sequence[Any]) -> np.ndarray:
     """Return the matrix of a series in RAS+, from the positions of its slices, which must be evenly spaced."""
     spacing, origin, direction = _place(readers[0])

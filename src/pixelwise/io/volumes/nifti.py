@@ -6,6 +6,7 @@ channels, as the Medical Segmentation Decathlon stores modalities.
 
 import gzip
 import io
+import logging
 import math
 import struct
 from contextlib import suppress
@@ -22,6 +23,7 @@ from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, grid
 
 _HEAD = 560  # bytes: the longer of both headers, and the flag of extensions
 _MAX_OFFSET = 1 << 24  # bytes before the data: extensions of real files are far smaller
+_MAX_EXTENSIONS = 1000
 _UNITS = {"mm": "millimeter", "micron": "micrometer", "meter": "meter"}
 _NAMES = {word: name for name, word in _UNITS.items()}
 
@@ -106,6 +108,7 @@ def nibabel_library() -> Any:
     """
     with needs_extra("nibabel", "NIfTI volumes", "volumes"):
         import nibabel
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # it prints what it also raises
     return nibabel
 
 
@@ -126,6 +129,7 @@ def _open(path: Path) -> Any:
         if not 0 <= place[0] <= _MAX_OFFSET:
             got = f"data that begin at byte {place[0]:.0f}"
             raise BadImage(f"data in the first {_MAX_OFFSET >> 20} MB", got, "Export the volume again.", path)
+        _check_extensions(path, 544 if second else 352, int(place[0]), order)
         kind = nibabel.Nifti2Image if second else nibabel.Nifti1Image
         packed = is_packed(path)
         if packed == path.name.casefold().endswith(".gz"):
@@ -135,12 +139,26 @@ def _open(path: Path) -> Any:
         return kind.from_file_map({"image": nibabel.FileHolder(filename=str(path), fileobj=file)})
 
 
-def _read_head(path: Path) -> bytes:
+def _check_extensions(path: Path, first: int, end: int, order: str) -> None:
+    """Check that the extensions after the header, each with its length, end before the data."""
+    content, count = _read_head(path, end), 0
+    if content[first - 4 : first - 3] == b"\0":  # there are none
+        return
+    while first + 8 <= len(content):
+        length, count = struct.unpack_from(f"{order}i", content, first)[0], count + 1
+        if count > _MAX_EXTENSIONS or not 8 <= length <= end - first:
+            got = f"extension {count} of {length} bytes with {end - first} left"
+            hint = "Export the volume again."
+            raise BadImage(f"at most {_MAX_EXTENSIONS} extensions before the data", got, hint, path)
+        first += length
+
+
+def _read_head(path: Path, length: int = _HEAD) -> bytes:
     with path.open("rb") as file:
         if not is_packed(path):
-            return file.read(_HEAD)
+            return file.read(length)
         with gzip.GzipFile(fileobj=file) as content:
-            return content.read(_HEAD)
+            return content.read(length)
 
 
 def _describe(path: Path, image: Any) -> VolumeHeader:
