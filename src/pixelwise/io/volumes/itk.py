@@ -256,15 +256,9 @@ def _header_text(path: Path) -> bytes:
 def _check_numbers(path: Path, text: bytes) -> None:
     """Check the numbers of a text header that decide on memory: how many axes there are, and how many bytes follow."""
     for axes in re.findall(rb"(?im)^[ \t]*(?:dimension|NDims)\s*[:=][ \t]*([^\n]*)", text):
-        if (
-            not re.fullmatch(rb"0*[2-9]\s*", axes) or int(axes) > _MAX_AXES
-        ):  # the library takes -13, and ends the process
-            raise BadImage(
-                f"2 to {_MAX_AXES} axes",
-                printable(axes[:20].decode("utf-8", "replace")),
-                "Save one volume per file.",
-                path,
-            )
+        if not re.fullmatch(rb"\d{1,9}\s*", axes) or not 2 <= int(axes) <= _MAX_AXES:  # -13 would end the process
+            got = printable(axes[:20].decode("utf-8", "replace"))
+            raise BadImage(f"2 to {_MAX_AXES} axes", got, "Save one volume per file.", path)
     for packed in re.findall(rb"(?im)^[ \t]*CompressedDataSize\s*[:=]\s*(\d+)", text):
         if int(packed[:20]) > (stored := _stored_bytes(path)):
             got = f"{int(packed[:20])} compressed bytes in a file of {stored}"
