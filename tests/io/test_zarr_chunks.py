@@ -1,4 +1,4 @@
-"""Zarr metadata of more chunks than a library can list: refused before the store is opened."""
+"""Zarr metadata of more chunks or codecs than a library can work with: refused before the store is opened."""
 
 import json
 from collections.abc import Callable
@@ -62,6 +62,16 @@ def test_control_without_the_limit_the_library_lists_the_chunks(tmp_path: Path, 
     with pytest.raises(BadImage, match="pixels"):
         read_windows(store)
     assert listed == [12_500_000]
+
+
+def test_too_many_filters_are_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    store = tmp_path / "a.zarr"
+    write_store(store)
+    _change(store / "0" / ".zarray", (("filters",), [{"id": "delta", "dtype": "|u1"}] * 40))
+    with limited(), pytest.raises(BadImage, match=r"codecs; got 4[01]"):
+        read_windows(store)
+    monkeypatch.setattr(zarr_io, "_MAX_CODECS", 100)  # the control
+    read_windows(store)
 
 
 def test_shards_are_read(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ MARKERS = ("zarr.json", ".zattrs", ".zgroup")  # files of which a store has one
 METADATA_LIMIT = 16 * 2**20  # bytes of one JSON file
 MAX_CHUNK_SAMPLES = 1 << 27  # samples, of at most 8 bytes each
 MAX_CHUNKS = 1_000_000  # of an array, or in a shard: the library lists them
+_MAX_CODECS = 32  # of an array with those of its shards: each is applied to every chunk
 # Codecs that decode to numbers only; zarr v2 also has filters that unpickle objects.
 _CODECS = {
     *("blosc", "zstd", "gzip", "zlib", "lz4", "bz2", "lzma", "crc32c", "crc32", "adler32", "fletcher32"),
@@ -194,6 +195,10 @@ def check_array(store: Path, folder: Path) -> ArrayMeta:
     unsupported = sorted(names - _CODECS)
     if unsupported:
         raise BadImage("a numeric codec", f"`{unsupported[0]}`", "Save it with zstd, blosc or gzip.", store)
+    if len(everything) > _MAX_CODECS:
+        raise BadImage(
+            f"at most {_MAX_CODECS} codecs", f"{len(everything)}", "Save it with zstd, blosc or gzip.", store
+        )
     if min((*shape, *(n for sides in grids for n in sides)), default=0) < 1 or {len(g) for g in grids} != {len(shape)}:
         raise BadImage("an image with pixels", f"shape {shape} in chunks {chunks}", _HINT, store)
     if math.prod(chunks) > MAX_CHUNK_SAMPLES:

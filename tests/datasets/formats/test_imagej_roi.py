@@ -195,3 +195,20 @@ def test_a_set_whose_compression_is_damaged_is_refused(tmp_path: Path) -> None:
     path.write_bytes(damaged)
     with pytest.raises(BadDataset, match="a damaged zip file"):
         imagej_roi.read(tmp_path, DataOptions())
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_region_of_too_many_points_is_refused_before_it_is_read(
+    single: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, polygon(*SQUARE))  # the control: small regions are read
+    content = polygon(*SQUARE).tobytes().ljust(2000, b"\0")
+    monkeypatch.setattr(imagej_roi, "_MAX_REGION", 1000)
+    if single:
+        (tmp_path / "a_rois.zip").unlink()
+        (tmp_path / "a.roi").write_bytes(content)
+    else:
+        with zipfile.ZipFile(tmp_path / "a_rois.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("1.roi", content)
+    with pytest.raises(BadDataset, match="got 2,000 bytes"):
+        imagej_roi.read(tmp_path, DataOptions())

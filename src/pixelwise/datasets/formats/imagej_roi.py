@@ -31,6 +31,7 @@ CLASS = "class"  # the property of a region that names its class
 _DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 _MAX_REGIONS = 1_000_000
 _MAX_BYTES = 1 << 30  # of all regions of a set, unpacked
+_MAX_REGION = 1 << 25  # bytes of one region: four million points
 _NAME = re.compile(r"(?i)[_ -]*roi[_ -]?s(?:ets?)?|[_ -]*rois?$|roi[_ -]*set[_ -]*")
 _CIRCLE = np.linspace(0, 2 * np.pi, 256, endpoint=False)
 
@@ -181,8 +182,7 @@ def _read_regions(path: Path, groups: dict[str, int], left_out: Counter[str]) ->
 def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the bytes of each region of a file."""
     if path.suffix.casefold() == ".roi":
-        if path.stat().st_size > _MAX_BYTES:
-            raise BadDataset("a ROI of at most 1 GB", f"{path.stat().st_size:,} bytes", "Simplify it.", path)
+        _check_region(path.stat().st_size, path)
         yield path.name, path.read_bytes()
         return
     try:
@@ -192,10 +192,16 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
             if len(entries) > _MAX_REGIONS or size > _MAX_BYTES:
                 got = f"{len(entries):,} regions of {size:,} bytes"
                 raise BadDataset("at most 1,000,000 regions of 1 GB", got, "Split the set.", path)
+            _check_region(max((entry.file_size for entry in entries), default=0), path)
             for entry in entries:
                 yield entry.filename, archive.read(entry)
     except _DAMAGE as error:
         raise BadDataset("a ROI set of ImageJ", "a damaged zip file", "Save it again.", path) from error
+
+
+def _check_region(size: int, path: Path) -> None:
+    if size > _MAX_REGION:
+        raise BadDataset(f"regions of at most {_MAX_REGION >> 20} MB", f"{size:,} bytes", "Simplify it.", path)
 
 
 def _rings(library: Any, roi: Any) -> tuple[np.ndarray, ...] | None:
