@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,22 @@ def test_masks_with_fewer_classes_are_read_in_the_models_classes(make_run: Calla
     (tmp_path / "data" / "classes.txt").write_text(legend.replace("leaf", "car"), encoding="utf-8")
     with pytest.raises(BadDataset, match=r"the model's classes \(background, leaf, stem, soil\); got background, car"):
         evaluate(run.folder, tmp_path / "data")
+
+
+@pytest.mark.parametrize("model_name", ["building", "foreground"])
+@pytest.mark.parametrize("data_name", ["building", "foreground", "car"])
+def test_binary_masks_without_a_name_are_the_foreground_of_the_model(
+    make_run: Callable[..., Run], binary_data: Path, model_name: str, data_name: str
+) -> None:
+    run = make_run(replace(BINARY, classes=("background", model_name)))
+    options = DataOptions(classes=() if data_name == "foreground" else (data_name,))
+    if model_name == "building" and data_name == "car":
+        with pytest.raises(BadDataset, match=r"the model's classes \(background, building\); got background, car"):
+            evaluate(run.folder, binary_data, options=options)
+        return
+    scores = evaluate(run.folder, binary_data, options=options)
+    assert [row["name"] for row in scores["classes"]] == ["background", model_name]
+    assert scores["classes"][1]["dice"] > 0
 
 
 def test_another_task_is_refused(make_run: Callable[..., Run], binary_data: Path):

@@ -16,6 +16,7 @@ COLOURS: tuple[Colour, ...] = (
     (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
     (204, 121, 167), (153, 153, 153),
 )  # fmt: skip
+UNNAMED = ("background", "foreground")  # the classes of binary masks that nothing names
 
 
 def list_classes(table: MaskValueTable, task: Task, entries: Sequence[Entry], ignore: int | None) -> Labelling:
@@ -140,7 +141,7 @@ def _names(table: MaskValueTable, task: Task, values: list[int], known: dict[int
     if known:
         return tuple(known[v].name if v in known else "background" for v in values)
     if task == "binary":
-        return ("background", "foreground")
+        return UNNAMED
     table.messages.append("The classes are named by their values (--classes).")
     return tuple("background" if value == 0 else f"class_{name_of(value, table.coloured)}" for value in values)
 

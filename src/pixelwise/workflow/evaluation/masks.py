@@ -10,6 +10,7 @@ import numpy as np
 
 from pixelwise.datasets.annotations import files_of_annotation
 from pixelwise.datasets.dataset import Case, Dataset, Labelling
+from pixelwise.datasets.masks.class_list import UNNAMED
 from pixelwise.datasets.records import first_class
 from pixelwise.errors import BadDataset
 from pixelwise.exporters.samples import Sample
@@ -131,6 +132,8 @@ def class_names(model_card: ModelCard) -> tuple[str, ...]:
 def match_labelling(model_card: ModelCard, labelling: Labelling, root: Path) -> Labelling:
     """Return the labelling of the masks with the model's classes; masks may contain fewer classes than the model.
 
+    The foreground of binary masks is that of the model if one of them has no name.
+
     Raises
     ------
     BadDataset
@@ -141,6 +144,8 @@ def match_labelling(model_card: ModelCard, labelling: Labelling, root: Path) -> 
         raise BadDataset(f"{model_card.task} masks, as the model was trained on", labelling.task, hint, root)
     if labelling.task == "instance" or labelling.classes == model_card.classes:
         return labelling
+    if len(labelling.classes) == len(model_card.classes) == 2 and UNNAMED in (labelling.classes, model_card.classes):
+        return replace(labelling, classes=model_card.classes, colours=model_card.colours)
     task = "binary" if len(model_card.classes) <= 2 else "multiclass"
     if labelling.source_classes and set(labelling.classes) <= set(model_card.classes):
         # annotations that name their classes: their numbers in this folder do not matter
