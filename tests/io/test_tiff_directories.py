@@ -139,6 +139,12 @@ def _one_tile(side: int, width: int) -> bytes:
     return _file(72, _directory([(code, 4, 1, value) for code, value in numbers.items()]))
 
 
+def _several_lengths(width: int) -> bytes:
+    """Return a page whose tiles have `width` columns and a list of 16 lengths, which stand where its pixels are."""
+    numbers = {256: 4, 257: 4, 258: 8, 259: 8, 262: 1, 277: 1, 322: width, 324: 8, 325: 16}
+    return _file(72, _directory([*((code, 4, 1, value) for code, value in numbers.items()), (323, 4, 16, 8)]))
+
+
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "SubIFDs of itself": (_below_itself, "linked once"),
     "a tree of equal SubIFDs": (_tree_of_equal_links, "linked once"),
@@ -151,6 +157,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "OME with a late plane": (lambda: _ome(10**9, '<TiffData IFD="0" FirstT="999999999"/>'), "planes"),
     "OME with 10^9 labels": (lambda: _ome(1, "<TiffData/>", _modulo("1e9")), "labels"),
     "absent tiles": (lambda: _one_tile(1, 30_000), "tiles or strips are missing"),
+    "several lengths of tiles": (lambda: _several_lengths(10**7), "one value of TileLength; got 16"),
     "huge tiles": (lambda: _one_tile(2**31, 16), "tiles of 2147483648"),
 }
 

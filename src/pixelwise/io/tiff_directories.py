@@ -24,6 +24,8 @@ MAX_LABELS = 1_000_000  # along one axis, that OME annotations number
 _MAX_TAGS = 4096  # where a directory has more, tifffile ends the chain
 _SHARED = 16 * 2**20  # bytes of values that several directories may have in common
 _SUBIFDS = 330
+_SIDES = {256: "ImageWidth", 257: "ImageLength", 277: "SamplesPerPixel", 278: "RowsPerStrip", 322: "TileWidth",
+          323: "TileLength", 32997: "ImageDepth", 32998: "TileDepth"}  # fmt: skip
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _ALONG = (("Start", "0"), ("End", "0"), ("Step", "1"))  # attributes of an axis, and what they are without
@@ -141,6 +143,8 @@ class _Walk:
         sides, below = {256: 1, 257: 1}, list[int]()
         for place in range(0, len(content) - self._entry.size + 1, self._entry.size):
             code, kind, count, value = self._entry.unpack_from(content, place)
+            if count > 1 and code in _SIDES:  # tifffile multiplies them, and a tuple with a number is a long tuple
+                raise BadImage(f"one value of {_SIDES[code]}", f"{count}", _DAMAGED, self._path)
             size = count * _SIZES.get(kind, 0)
             if size > len(value) and code in tifffile.TIFF.TAG_LOAD:
                 self._take("values", size if size <= self.length else 0)  # tifffile reads no others
