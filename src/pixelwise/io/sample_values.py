@@ -153,7 +153,7 @@ def to_integers(values: Shaped[np.ndarray, " c *space"], path: Path) -> Integer[
     if values.dtype == np.uint64 and values.max(initial=0) > np.iinfo(np.int64).max:
         return _renumber_largest(values)
     if values.dtype.kind != "f":
-        return values
+        return values.view(values.dtype.str)  # int64, where a library calls it `long long`
     _check_finite(values, path)
     whole = np.round(values)
     fractional = values[np.abs(values - whole) > _ROUNDED]
