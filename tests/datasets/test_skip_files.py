@@ -182,7 +182,7 @@ WHOLE_SET = {
     "no images": "data", "one image only": "data", "no training images": "data", "all background": "data",
     "one class only": "data", "one class folder only": "data", "split without foreground": "data",
     "ambiguous folders": "--images", "colours without classes": "--task", "names do not fit": "--classes",
-    "too many colours": "classes.txt",
+    "segments differ": "--classes", "too many colours": "classes.txt",
     "groups too large": "--group-by", "names differ": "--image-suffix", "pickled masks": "--save_png",
     "objects or classes": "--task", "negative values": "--background",
 }  # fmt: skip

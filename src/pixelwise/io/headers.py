@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import stat
+import threading
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from pixelwise.io.georeference import Georeference
 
 MAX_PIXELS = 2_000_000_000
 """Default pixel limit of one image; the decoders' own limits are far smaller."""
+
+WARNING_FILTERS = threading.Lock()
+"""Held where filters of warnings or Pillow's pixel limit change: they belong to the process, not to a thread."""
 
 IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000 or PPM image"
 _SAMPLES_PER_PIXEL = 4  # the pixel limit assumes RGBA; more channels allow fewer pixels

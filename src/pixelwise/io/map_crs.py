@@ -15,6 +15,7 @@ from jaxtyping import Float64, Integer
 
 from pixelwise.errors import needs_extra
 from pixelwise.io.georeference import Georeference, TiffTag
+from pixelwise.io.headers import WARNING_FILTERS
 
 WGS84 = "OGC:CRS84"
 """Longitude and latitude in degrees, in this order: the coordinates of GeoJSON (RFC 7946, section 4)."""
@@ -108,15 +109,16 @@ def move_pixels(
     bands = np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None]
     wide = bands.astype(np.int32) if bands.dtype.itemsize > 1 else bands.astype(np.uint8)
     moved = np.zeros((len(bands), *size), wide.dtype)
-    warp.reproject(
-        np.ascontiguousarray(wide),
-        moved,
-        src_transform=rasterio.Affine(*(source.transform or ())),
-        src_crs=texts[0],
-        dst_transform=rasterio.Affine(*(target.transform or ())),
-        dst_crs=texts[1],
-        resampling=warp.Resampling.nearest,
-    )
+    with WARNING_FILTERS:
+        warp.reproject(
+            np.ascontiguousarray(wide),
+            moved,
+            src_transform=rasterio.Affine(*(source.transform or ())),
+            src_crs=texts[0],
+            dst_transform=rasterio.Affine(*(target.transform or ())),
+            dst_crs=texts[1],
+            resampling=warp.Resampling.nearest,
+        )
     moved = moved.astype(pixels.dtype)
     return np.moveaxis(moved, 0, -1) if pixels.ndim == 3 else moved[0]
 

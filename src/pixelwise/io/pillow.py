@@ -8,7 +8,6 @@ Loading truncated images stays off in Pillow: a truncated file would be returned
 import io
 import re
 import struct
-import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from jaxtyping import Shaped
 from PIL import Image as Pillow
 
 from pixelwise.errors import BadImage
-from pixelwise.io.headers import Header
+from pixelwise.io.headers import WARNING_FILTERS, Header
 
 _ORIENTATION = 0x0112
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")  # markers of JPEG frames with arithmetic codes
@@ -34,8 +33,6 @@ _JPEG_HEAD = 1 << 12  # bytes: the segments before the samples of a plain JPEG t
 _MAX_SCANS = 300  # of a progressive JPEG, each of which takes as long as an image; programs write about 10
 _BAND = 1 << 22  # samples copied from Pillow at a time
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBX": 3, "CMYK": 3, "RGBA": 4}
-# A lock: the pixel limit and the warning filters are global to the process.
-_opening = threading.Lock()
 # Tails appended to the last data byte of a JPEG, with different first bits.
 _TAILS = (b"", b"\x00" * 64, b"\x55" * 64, b"\xaa" * 64, b"\x33" * 64, b"\xcc" * 64, b"\x7e" * 64)
 
@@ -47,7 +44,7 @@ def open_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Generator[tuple[Pillo
     Pillow's own pixel limit is disabled while the header is read: `headers.check_size` applies ours before decoding.
     """
     file.seek(0)
-    with _opening, warnings.catch_warnings(record=True) as caught:
+    with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         limit, Pillow.MAX_IMAGE_PIXELS = Pillow.MAX_IMAGE_PIXELS, None
         try:
@@ -276,7 +273,7 @@ def orientation_of(exif: bytes | None) -> tuple[int, tuple[str, ...]]:
     ignored = ("damaged EXIF record: ignored, the image is read as upright",)
     record = Pillow.Exif()
     try:
-        with _opening, warnings.catch_warnings(record=True) as caught:
+        with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             record.load(exif)
             value = record.get(_ORIENTATION, 1)

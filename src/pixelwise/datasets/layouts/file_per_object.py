@@ -132,6 +132,8 @@ def _masks_in_case_folders(root: Path) -> list[FoundImage]:
     cases: list[tuple[Path, Split | None, list[Path]]] = [
         (folder, split, files) for folder, split in _folders_below(root, MAX_DEPTH) if (files := images_in(folder))
     ]
+    if any(read_folder_name(folder.name)[1] for folder, _, _ in cases):
+        return []  # images and masks, not cases
     kinds = [{_kind(path, folder): path for path in files} for folder, _, files in cases]
     names = set(kinds[0]) if kinds else set[str]()
     if len(cases) < 2 or not 3 <= len(names) <= MAX_CLASSES or any(set(kind) != names for kind in kinds):
