@@ -224,7 +224,13 @@ _MASKS: dict[str, dict[str, Any]] = {
     "colour mask": {"data": "BadDataset"},  # among masks of numbers
 }
 _NO_FOLDER = {"other": {"inspect": "BadOption"}}  # it could also be a run or the name of a network
-_DATA: dict[str, dict[str, Any]] = {"archive": _NO_FOLDER, "URL": _NO_FOLDER, "no such path": _NO_FOLDER}
+_TOO_FEW = {"other": {"evaluate": "ok", "export": "ok"}}  # to train on; a model may be measured on a single image
+_DATA: dict[str, dict[str, Any]] = {
+    "one image": _TOO_FEW,
+    "archive": _NO_FOLDER,
+    "URL": _NO_FOLDER,
+    "no such path": _NO_FOLDER,
+}
 _IMAGE_ROWS = [row for row in ROWS if row.kind == "image"]
 _MASK_ROWS = [row for row in ROWS if row.kind == "mask"]
 NEW = (
