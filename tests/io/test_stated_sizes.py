@@ -122,3 +122,55 @@ def test_sizes_of_streams(format: str, lossless: bool) -> None:
     assert pillow.stated_size(imagecodecs.jpeg2k_encode(array)) == (30, 70)
     assert pillow.stated_size(b"\xff\xd8\xff") == (0, 0)
     assert pillow.stated_size(b"II*\0") is None
+
+
+def bmp(height: int, compression: int, content: bytes) -> bytes:
+    """Return an 8-bit BMP of 24 columns: without compression (0) or with run lengths (1)."""
+    info = struct.pack("<IiiHHIIiiII", 40, 24, height, 1, 8, compression, 0, 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(content), 0, 0, 54 + 1024) + info + bytes(1024) + content
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.bmp", bmp(80_000_000, 0, bytes(600))),
+        ("runs.bmp", bmp(80_000_000, 1, b"\0\2\0\xff" * 100)),  # each skips 255 rows
+        ("binary.pgm", b"P5 24 80000000 255\n" + bytes(600)),
+        ("text.pgm", b"P2 24 80000000 255\n" + b"1 " * 300),
+        ("bits.pbm", b"P4 24 80000000\n" + bytes(600)),
+        ("digits.pbm", b"P1 24 80000000\n" + b"01" * 300),
+    ],
+)
+def test_rows_that_a_file_cannot_hold(
+    tmp_path: Path, name: str, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow would allocate a pointer for each row, and run lengths in several copies."""
+    (tmp_path / name).write_bytes(content)
+    loaded: list[str] = []
+    monkeypatch.setattr(pillow, "_samples", lambda image: loaded.append(image.format))
+    with pytest.raises(BadImage, match="bytes, at least"):
+        read_image(tmp_path / name)
+    assert not loaded
+    monkeypatch.setattr(pillow, "_check_length", lambda image, file: None)  # the control
+    with pytest.raises(BadImage):
+        read_image(tmp_path / name)
+    assert loaded
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+@pytest.mark.parametrize("width", [1, 7, 8, 33])
+def test_files_of_exactly_the_needed_length(tmp_path: Path, mode: str, width: int) -> None:
+    drawn = Image.fromarray(np.resize(PIXELS, (5, width, 3))).convert(mode)
+    names = ["a.bmp"] if mode == "P" else ["a.bmp", "a.ppm"]
+    for name in names:
+        drawn.save(tmp_path / name)
+        assert read_image(tmp_path / name).pixels.shape[1:] == (5, width)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1])
+        with pytest.raises(BadImage, match="bytes, at least"):
+            read_image(tmp_path / name)
+    if mode in ("1", "L"):
+        text = b"0" * (5 * width) if mode == "1" else b" ".join([b"7"] * (5 * width))
+        (tmp_path / "a.pnm").write_bytes(
+            b"P%d %d 5%s\n" % (1 if mode == "1" else 2, width, b"" if mode == "1" else b" 255") + text
+        )
+        assert read_image(tmp_path / "a.pnm").pixels.shape[1:] == (5, width)
