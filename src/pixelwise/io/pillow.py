@@ -31,7 +31,8 @@ _PPM_HEAD = 1 << 16  # bytes of a header of PPM: Pillow reads comments of any le
 _PPM = re.compile(rb"P(?:[14](?:{0}[0-9]+){2}|[2356](?:{0}[0-9]+){3})\s".replace(b"{0}", rb"(?:\s|#[^\r\n]*[\r\n])+"))
 _JPEG_HEAD = 1 << 12  # bytes: the segments before the samples of a plain JPEG take less than 1000
 _MAX_SCANS = 300  # of a progressive JPEG, each of which takes as long as an image; programs write about 10
-_BMP_RUNS = 1 << 22  # pixels that run lengths of any number may stand for: rows can end early
+_SPARSE = 1 << 22  # pixels of compressed images that any number of bytes may stand for: rows and frames can end early
+_GIF_RUN = 2560  # pixels per byte: a code of 12 bits is a string of less than 2^12 (GIF89a, appendix F)
 _BAND = 1 << 22  # samples copied from Pillow at a time
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBX": 3, "CMYK": 3, "RGBA": 4}
 # Tails appended to the last data byte of a JPEG, with different first bits.
@@ -133,7 +134,7 @@ def decode_pillow(file: BinaryIO | io.BytesIO, kind: str) -> Shaped[np.ndarray, 
         samples = imagecodecs.jpeg2k_decode(file.read())
         return samples[None] if samples.ndim == 2 else np.ascontiguousarray(samples.transpose(2, 0, 1))
     with open_pillow(file, kind) as (image, _):
-        if kind in ("BMP", "PPM"):
+        if kind in ("BMP", "PPM", "GIF"):
             _check_length(image, file)
         return _samples(image.convert(_gif_mode(image)) if kind == "GIF" else image)
 
@@ -342,15 +343,17 @@ def _check_bmp(file: BinaryIO, path: Path) -> None:
 
 
 def _check_length(image: Pillow.Image, file: BinaryIO | io.BytesIO) -> None:
-    """Raise `ValueError` for a BMP or PPM with less data than its size needs.
+    """Raise `ValueError` for a BMP, PPM or GIF with less data than its size needs.
 
-    Pillow allocates a pointer for each row before it reads one, and decodes run lengths of BMP into several copies.
+    Pillow allocates a pointer for each row before it reads one, decodes run lengths of BMP into several copies, and
+    fills what the frame of a GIF does not cover.
     """
     tiles: list[Any] = getattr(image, "tile", [])
     codec, _, offset, arguments = tiles[0]
     samples, one_bit = image.width * image.height * len(image.getbands()), image.mode == "1"
-    if codec == "bmp_rle":  # two bytes are a run of up to 255 pixels
-        needed = samples // 128 if samples > _BMP_RUNS else 0
+    if codec in ("bmp_rle", "gif"):
+        offset = 0
+        needed = samples // (128 if codec == "bmp_rle" else _GIF_RUN) if samples > _SPARSE else 0
     elif codec == "ppm_plain":  # numbers, each with a space after it; those of one bit need none
         needed = samples if one_bit else 2 * samples - 1
     elif image.format == "BMP":
