@@ -206,7 +206,7 @@ def _find(index: ImageIndex, name: str, path: Path) -> tuple[Path | None, str]:
         return image, ""
     base, _, label = name.rpartition("_")
     image = index.find(base, path.parent, by_stem=True)
-    return image, label if image is not None else ""
+    return (index.find_by_folder(name), "") if image is None else (image, label)
 
 
 def _read_rows(index: ImageIndex, path: Path) -> _Rows:
