@@ -74,21 +74,23 @@ def test_copies_are_near(change: str) -> None:
     descriptors = np.stack(
         [image_descriptor(p[None]).ravel() for p in (smooth(0), altered(smooth(0))[change], smooth(1))]
     )
-    assert find_near_pairs(descriptors).tolist() == [[0, 1]]
+    pairs, correlations = find_near_pairs(descriptors)
+    assert pairs.tolist() == [[0, 1]]
+    np.testing.assert_allclose(correlations, descriptors[:1] @ descriptors[1], rtol=1e-5)
 
 
 def test_constant_images_match_nothing() -> None:
     flat = np.stack([image_descriptor(np.full((1, 40, 40), v, np.uint8)).ravel() for v in (0, 9, 9)])
-    assert not len(find_near_pairs(flat))
+    assert not len(find_near_pairs(flat)[0])
 
 
 def test_the_block_size_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     from pixelwise.datasets.splitting import similarity
 
     descriptors = np.stack([image_descriptor(smooth(seed % 7, (40, 40))[None]).ravel() for seed in range(20)])
-    whole = find_near_pairs(descriptors).tolist()
+    whole = find_near_pairs(descriptors)[0].tolist()
     monkeypatch.setattr(similarity, "_BLOCK", 3)
-    assert find_near_pairs(descriptors).tolist() == whole
+    assert find_near_pairs(descriptors)[0].tolist() == whole
     assert whole == [[a, b] for a in range(20) for b in range(a + 1, 20) if a % 7 == b % 7]
 
 
@@ -117,7 +119,7 @@ def test_control_without_the_comparison_copies_are_in_both_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_copies(tmp_path)
-    nothing = np.zeros((0, 2), np.int64)
+    nothing = np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
     monkeypatch.setattr("pixelwise.datasets.splitting.duplicates.find_near_pairs", lambda descriptors, upright: nothing)
     dataset = detect_dataset(tmp_path, DataOptions(val_share=0.3))
     sides = [{case.name.split("_")[0] for case in dataset.splits[part]} for part in ("train", "val")]

@@ -36,6 +36,7 @@ class ImageIndex:
         self.files: list[Path] = []
         self._by_name: dict[str, list[tuple[tuple[str, ...], Path]]] = defaultdict(list)
         self._by_stem: dict[str, list[tuple[tuple[str, ...], Path]]] = defaultdict(list)
+        self._by_folder: dict[str, Path | None] | None = None
         for here, inner, names in os.walk(root):
             inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
             for name in sorted(names, key=natural_key):
@@ -86,6 +87,21 @@ class ImageIndex:
             listed = ", ".join(printable(path.relative_to(self.root).as_posix()) for path in chosen[:4])
             raise BadDataset(f"one image called {printable(name)}", listed, "Keep one of them.", self.root)
         return chosen[0]
+
+    def find_by_folder(self, name: str) -> Path | None:
+        """Return the only image of which `name` is a folder and the first words of its file name, or None.
+
+        ``case123_day20_slice_0001`` is ``case123/case123_day20/scans/slice_0001_266_266_1.50_1.50.png`` (kaggle.com/c/
+        uw-madison-gi-tract-image-segmentation, "Data").
+        """
+        if self._by_folder is None:
+            self._by_folder = {}
+            for path in self.files:
+                *folders, file = _normalise(path.relative_to(self.root).with_suffix("").as_posix())
+                starts = [file[: found.start()] for found in re.finditer("[_-]|$", file)]
+                for key in {f"{folder}_{start}" for folder in folders for start in starts}:
+                    self._by_folder[key] = None if key in self._by_folder else path
+        return self._by_folder.get(name.casefold())
 
 
 def split_of(parts: Sequence[str]) -> Split | None:

@@ -21,7 +21,6 @@ from pixelwise.labels.disjoint_sets import first_linked
 from pixelwise.text import list_first, pluralise
 
 REENCODED = 0.998  # minimum correlation of upright descriptors of one image that was encoded again
-_COMPARED = 4096  # pairs whose descriptors are in memory
 _SPLITS = ("train", "val", "test")
 _LABEL_WORDS = {"conflicting masks": "masks", "image in two classes": "classes"}  # by kind of problem
 
@@ -94,14 +93,10 @@ def find_near(files: Sequence[str], scans: Sequence[ImageScan], *, upright: bool
         return NO_COPIES
     blank = np.zeros(SIDE * SIDE, np.float32).tobytes()
     descriptors = np.frombuffer(b"".join(s.descriptor or blank for s in scans), np.float32).reshape(len(scans), -1)
-    pairs = find_near_pairs(descriptors, upright=upright)
+    pairs, correlations = find_near_pairs(descriptors, upright=upright)
     sizes: dict[tuple[int, ...] | None, int] = {}
     size = np.array([sizes.setdefault(scan.size, len(sizes)) for scan in scans])
-    reencoded = size[pairs[:, 0]] == size[pairs[:, 1]]
-    for first in range(0, len(pairs), _COMPARED):
-        some = slice(first, first + _COMPARED)
-        one, other = (descriptors[pairs[some, side]] for side in (0, 1))
-        reencoded[some] &= np.einsum("ij,ij->i", one, other) >= REENCODED
+    reencoded = (size[pairs[:, 0]] == size[pairs[:, 1]]) & (correlations >= REENCODED)
     return NearCopies(tuple(files), pairs, reencoded)
 
 

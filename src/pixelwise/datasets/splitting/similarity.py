@@ -50,8 +50,10 @@ def without_shared(descriptors: Float32[np.ndarray, "images fields"]) -> Float32
 
 def find_near_pairs(
     descriptors: Float32[np.ndarray, "images fields"], *, upright: bool = False
-) -> Int64[np.ndarray, "pairs 2"]:
+) -> tuple[Int64[np.ndarray, "pairs 2"], Float32[np.ndarray, " pairs"]]:
     """Return the pairs (i < j) of images that are nearly equal, also flipped or rotated, in order.
+
+    With them their correlations as they are, neither flipped nor rotated.
 
     Parameters
     ----------
@@ -73,26 +75,32 @@ def find_near_pairs(
     unshared = _Descriptors(without_shared(descriptors), upright=upright) if count >= MIN_IMAGES else None
     bounds = _invariants(whole)
 
-    def compare(start: int) -> Int64[np.ndarray, "pairs 2"]:
+    def compare(start: int) -> tuple[Int64[np.ndarray, "pairs 2"], Float32[np.ndarray, " pairs"]]:
         rows = np.arange(start, min(start + _BLOCK, count))
         possible = bounds[rows] @ bounds[start:].T >= NEAR - _ROUNDING
         possible &= np.arange(start, count) > rows[:, None]
         near = np.zeros_like(possible)
+        as_stored = np.zeros(possible.shape, np.float32)
         for symmetry in range(len(whole.symmetries)):
             lines, columns = np.flatnonzero(possible.any(1)), np.flatnonzero(possible.any(0))
             if not len(lines):
                 break
             some = np.ix_(lines, columns)
-            similar = whole.products(symmetry, rows[lines], columns + start) >= NEAR
+            correlations = whole.products(symmetry, rows[lines], columns + start)
+            if symmetry == 0:
+                as_stored[some] = correlations
+            similar = correlations >= NEAR
             if unshared is not None and similar.any():
                 similar &= unshared.products(symmetry, rows[lines], columns + start) >= NEAR_UNSHARED
             similar &= possible[some]
             near[some] |= similar
             possible[some] &= ~similar  # each pair is found once
-        return np.argwhere(near) + start
+        return np.argwhere(near) + start, as_stored[near]
 
-    found = [pairs for pairs in parallel_map(compare, range(0, count, _BLOCK)) if len(pairs)]
-    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+    found = list(parallel_map(compare, range(0, count, _BLOCK)))
+    empty = np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
+    pairs, correlations = zip(empty, *found, strict=True)
+    return np.concatenate(pairs), np.concatenate(correlations)
 
 
 class _Descriptors:

@@ -84,3 +84,56 @@ def test_other_tables_are_not_recognised(tmp_path: Path) -> None:
         assert not rle_table.recognise(tmp_path), header
     draw(tmp_path, ["a1,1 2"], "id,rle", "sample_submission.csv")
     assert not rle_table.recognise(tmp_path)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("order", ["F", "C"])
+@pytest.mark.parametrize("touching", [True, False])
+def test_runs_around_a_border_show_whether_pixels_are_counted_from_zero(
+    tmp_path: Path, first: int, order: str, touching: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> bool:
+        dataset = pixelwise.load_dataset(tmp_path)
+        assert any(f"from {read_from}." in message for message in dataset.messages)
+        return all(np.array_equal(dataset.read(case).labels, truth[case.image.stem]) for case in dataset.cases)
+
+    truth, rows = {}, []
+    for index in range(1, 7):
+        drawn = np.zeros((40, 56), np.uint8)
+        drawn[12:20, 9 + index : 30] = 1
+        if touching:  # the top and the left border; never the first pixel
+            drawn[:7, 20:29] = drawn[25:33, :12] = 1
+        save(tmp_path / f"images/a{index}.png", picture(drawn, index))
+        numbers = np.array(runs(drawn, order).split(), int)
+        numbers[::2] += first - 1
+        rows.append(f"a{index}.png,{' '.join(map(str, numbers))}")
+        truth[f"a{index}"] = drawn
+    draw(tmp_path, rows)
+    read_from = 0 if touching and first == 0 else 1
+    assert load() == (read_from == first)
+    monkeypatch.setattr(rle_table, "_AROUND", 10**9)  # the control
+    read_from = 1
+    assert load() == (first == 1)
+
+
+def test_ids_of_folders_and_the_first_words_of_files(tmp_path: Path) -> None:
+    """As in the scans of UW-Madison: several slices of a day, whose files also state size and spacing."""
+    truth, rows = {}, []
+    for day in (0, 20):
+        for number in range(1, 5):
+            drawn = np.pad(areas(day + number, kinds=2), ((0, 0), (0, number)))
+            name = f"slice_{number:04}_{drawn.shape[1]}_{drawn.shape[0]}_1.50_1.50"
+            scan = picture(drawn, number)[..., 0].astype(np.uint16) * 200
+            save(tmp_path / f"train/case7/case7_day{day}/scans/{name}.png", scan)
+            for value, label in ((1, "stomach"), (2, "large_bowel")):
+                rows.append(f"case7_day{day}_slice_{number:04},{label},{runs(drawn == value, 'C')}")
+            truth[f"case7_day{day}", number] = drawn
+    draw(tmp_path, rows, "id,class,segmentation")
+    dataset = pixelwise.load_dataset(tmp_path)
+    assert len(dataset.cases) == 8
+    names = {label: dataset.classes.index(label) for label in ("stomach", "large_bowel")}
+    for case in dataset.cases:
+        drawn = truth[case.image.parents[1].name, int(case.image.stem.split("_")[1])]
+        labels = dataset.read(case).labels
+        for value, label in ((1, "stomach"), (2, "large_bowel")):
+            assert np.array_equal(labels == names[label], drawn == value)

@@ -3,7 +3,8 @@
 The header names an image and its run lengths, ``ImageId,EncodedPixels``, and perhaps a class. Run lengths are pairs of
 the first pixel, from 1, and the number of pixels; pixels are counted down the columns (kaggle.com/c/airbus-ship-
 detection, "Evaluation") or, in some tables, along the rows. Which of the two is meant is decided over the whole table:
-by the length of the outlines, and for square images by the edges in the images.
+by the length of the outlines, and for square images by the edges in the images. Some tables count from 0: they have
+a pixel 0, or runs that would go around a border by one pixel if they were counted from 1.
 """
 
 import csv
@@ -45,6 +46,8 @@ _DUMMY = ("sample_submission", "submission")
 _PEEKED = 200  # rows that are examined to recognise a table, until some of them have run lengths
 _COMPARED = 12  # images whose outlines are compared in both orders
 _SHORTER = 0.8  # outlines are so much shorter in the right order
+_TESTED = 2000  # rows that show whether pixels are counted from 0
+_AROUND = 3  # runs around a border by one pixel that show it, if a quarter of them at most is left
 _CLEARER = 1.2  # edges in square images are so much stronger along the right outlines
 
 
@@ -103,8 +106,11 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
         first = 0 if any(_starts_at_zero(row.runs) for members in rows.by_image.values() for row in members) else 1
         if options.format != ROWS and options.format != COLUMNS:
             along_rows = _runs_along_rows(rows.by_image, sizes, first)
+        if first == 1 and _counts_from_zero(rows.by_image, sizes, along_rows=along_rows):
+            first = 0
         order, other = ("along the rows", COLUMNS) if along_rows else ("down the columns", ROWS)
-        messages.append(f"{printable(path.name)}: run lengths count pixels {order} (--format {other}: the other way).")
+        counted = f"run lengths count pixels {order} (--format {other}: the other way), from {first}."
+        messages.append(f"{printable(path.name)}: {counted}")
         pixels = 0
         for image, members in rows.by_image.items():
             shapes = _shapes(members, sizes[image], first, path, along_rows=along_rows)
@@ -200,7 +206,7 @@ def _find(index: ImageIndex, name: str, path: Path) -> tuple[Path | None, str]:
         return image, ""
     base, _, label = name.rpartition("_")
     image = index.find(base, path.parent, by_stem=True)
-    return image, label if image is not None else ""
+    return (index.find_by_folder(name), "") if image is None else (image, label)
 
 
 def _read_rows(index: ImageIndex, path: Path) -> _Rows:
@@ -317,6 +323,23 @@ def _runs_along_rows(rows: dict[Path, list[_Row]], sizes: dict[Path, tuple[int, 
         return bool(outlines[1] < outlines[0])
     edges = np.array([_edges(image, rows[image], sizes[image], first) for image in chosen]).reshape(-1, 2).sum(0)
     return bool(edges[1] > _CLEARER * edges[0])
+
+
+def _counts_from_zero(rows: dict[Path, list[_Row]], sizes: dict[Path, tuple[int, int]], *, along_rows: bool) -> bool:
+    """Return whether runs go around a border by one pixel if they are counted from 1, and do not if from 0.
+
+    Where an object touches a border, its runs begin or end there. Read one pixel too early or too late they have one
+    pixel at the opposite border.
+    """
+    drawn = [(sizes[image][1 if along_rows else 0], row.runs) for image, own in rows.items() for row in own if row.runs]
+    around = np.zeros(2, np.int64)
+    for side, runs in drawn[:: max(1, len(drawn) // _TESTED)]:
+        pairs = _pairs(runs)[:, :, None] - np.array([[0, 1], [0, 0]])  # the first pixel if counted from 0, from 1
+        starts, stops = pairs[:, 0], pairs.sum(1)
+        crosses = starts // max(side, 1) < (stops - 1) // max(side, 1)
+        one_pixel = ((starts + 1) % max(side, 1) == 0) | (stops % max(side, 1) == 1)
+        around += (crosses & one_pixel).sum(0)
+    return bool(around[1] >= _AROUND and 4 * around[0] <= around[1])
 
 
 def _outline(row: _Row, size: tuple[int, int], first: int, along_rows: bool) -> int:
