@@ -1,4 +1,4 @@
-"""Images without masks beside images with masks: they are on the page too, and what they keep it from is said."""
+"""Sentences of the page: images without masks, no images, and a training that was stopped."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -57,3 +57,15 @@ def test_without_images_nothing_can_be_started_and_the_reason_is_said(tmp_path: 
         until_true(page, "() => document.getElementById('notice').innerText.includes('no image')")
         browser.close()
     assert server.close() == 0
+
+
+def test_a_stopped_training_says_how_far_it_came_without_paths_and_commands(page: Any) -> None:
+    message = "Stopped: /data/a: b/runs/0001: 47 of 705 steps are done. Continue with: pixelwise train x --resume"
+    job = {"id": "0001", "kind": "train", "started": 0.0, "seconds": 60, "state": "stopped", "message": message}
+    job |= {"revision": 1, "command": "pixelwise train DATA", "snapshot": -1}
+    state = {**page.server.get("/api/state"), "jobs": [job]}
+    page.route("**/api/state", lambda route: route.fulfill(status=200, json=state))
+    page.route("**/metrics", lambda route: route.fulfill(status=200, json=[]))
+    page.reload()
+    until_true(page, "() => document.getElementById('training').innerText.includes('stopped')")
+    assert page.inner_text("[data-testid=training]") == "Training stopped. 47 of 705 steps are done."
