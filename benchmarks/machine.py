@@ -3,7 +3,8 @@
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -69,6 +70,64 @@ def code_version() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return said.stdout.decode().strip()
+
+
+class Patience:
+    """A limit on the seconds in which processes could have worked: time in which they wait for a processor is free.
+
+    On a busy machine a process may be kept from working for minutes, which says nothing about it; one that neither
+    works nor waits for a processor is stuck. Without /proc all seconds count.
+
+    Parameters
+    ----------
+    seconds : float
+    processes : callable
+        Returns the ids of those that are waited for; one that ended is ignored.
+    waited : callable, optional
+        Returns how long each thread of these processes has waited for a processor, in seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        processes: Callable[[], Iterable[int]],
+        waited: Callable[[Iterable[int]], dict[str, float]] | None = None,
+    ) -> None:
+        self._seconds, self._processes, self._waited = seconds, processes, waited or waiting_seconds
+        self._since, self._before = time.monotonic(), self._waited(processes())
+
+    @property
+    def over(self) -> bool:
+        """Whether the seconds are used up; to be asked again and again."""
+        now, waits = time.monotonic(), self._waited(self._processes())
+        starved = max((value - self._before.get(thread, value) for thread, value in waits.items()), default=0.0)
+        self._seconds -= max(0.0, now - self._since - starved)
+        self._since, self._before = now, waits
+        return self._seconds < 0
+
+
+def waiting_seconds(processes: Iterable[int]) -> dict[str, float]:
+    """Return how long each thread of processes has waited for a processor (second field of its schedstat)."""
+    found: dict[str, float] = {}
+    for process in processes:
+        for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
+            try:
+                found[path.parent.name] = int(path.read_text("utf-8").split()[1]) / 1e9
+            except (OSError, IndexError):  # it has just ended
+                continue
+    return found
+
+
+def with_children(process: int) -> list[int]:
+    """Return a process and all its descendants."""
+    found = [process]
+    for one in found:
+        for path in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                found += [int(child) for child in path.read_text("utf-8").split()]
+            except OSError:
+                continue
+    return found
 
 
 def _fact(name: str) -> str:

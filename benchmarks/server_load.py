@@ -1,7 +1,7 @@
 """How the server holds under load: latency at 0.5, 1 and 3 times its capacity, refusals, memory, throughput.
 
     python benchmarks/server_load.py RUN IMAGE.png [--seconds 20] [--requests 2000] [--answers 200]
-        [--out load.json]
+        [--only-memory] [--out load.json]
 
 The load is open: requests arrive at random moments (Poisson) at a given rate, whether or not earlier ones were
 answered. Capacity is what 16 clients get that each wait for their answer. Every answer must have the bytes that
@@ -30,7 +30,7 @@ from machine import in_words
 
 TOKEN = "a-token-for-the-load"
 CLIENTS = 16
-MEMORY_ROUNDS = 5
+MEMORY_EVERY = 1000  # requests between two looks at the memory
 BARE = """
 import sys, time, numpy as np
 from pathlib import Path
@@ -106,10 +106,13 @@ class Server:
             found[name.decode().rpartition(".")[2]] = Path(f"/proc/{pid}")
         return found
 
-    def memory(self) -> float:
-        """Return the resident memory of server and workers in MB."""
-        pages = [int((path / "statm").read_text(encoding="utf-8").split()[1]) for path in self.processes().values()]
-        return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    def memory(self) -> dict[str, float]:
+        """Return the resident memory of the server and of each worker in MB."""
+        page = os.sysconf("SC_PAGE_SIZE") / 1e6
+        return {
+            name: round(page * int((path / "statm").read_text(encoding="utf-8").split()[1]), 1)
+            for name, path in self.processes().items()
+        }
 
     def processor_seconds(self) -> dict[str, float]:
         """Return the processor time that each process has used."""
@@ -127,10 +130,10 @@ class Server:
 
 async def closed(server: Server, image: bytes, count: int) -> tuple[float, list[Answer]]:
     """Let clients wait for each answer; return accepted ones per second, and all answers."""
-    answers: list[Answer] = []
+    answers, asked = list[Answer](), iter(range(count))
 
     async def client() -> None:
-        while len(answers) + CLIENTS <= count:
+        for _ in asked:
             answers.append(await server.ask(image))
 
     began = time.perf_counter()
@@ -196,12 +199,20 @@ async def measure(
     }
     for share in (0.5, 1.0, 3.0):
         result[f"at_{share:g}"] = describe(await opened(server, image, share * capacity, seconds), expected)
-    memory = [server.memory()]
-    for _ in range(MEMORY_ROUNDS):
-        _, answers = await closed(server, image, requests // MEMORY_ROUNDS)
-        memory.append(server.memory())
-        result["closed"] = describe(answers, expected)
-    return result | {"requests": requests, "memory_mb": [round(value, 1) for value in memory]}
+    return result | await measure_memory(server, image, expected, requests)
+
+
+async def measure_memory(server: Server, image: bytes, expected: bytes, requests: int) -> dict[str, object]:
+    """Return the memory of all processes at first and after every `MEMORY_EVERY` requests."""
+    while (await server.ask(image)).status != 200:
+        await asyncio.sleep(0.5)
+    memory, every = {0: server.memory()}, list[Answer]()
+    while len(every) < requests:
+        _, answers = await closed(server, image, min(MEMORY_EVERY, requests - len(every)))
+        every += answers
+        memory[len(every)] = server.memory()
+        print(f"{len(every)} requests: {memory[len(every)]}", file=sys.stderr, flush=True)
+    return {"closed": describe(every, expected), "memory_mb": memory}
 
 
 def measure_bare(model: Path, image: Path, seconds: float) -> tuple[float, float]:
@@ -219,6 +230,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--answers", type=int, default=200, help="in each of three rounds that measure the capacity")
+    parser.add_argument("--only-memory", action="store_true", help="send the requests, measure no rates")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -227,23 +239,24 @@ def main() -> None:
         command += ["--out", str(folder / "masks"), "--runtime", "torch"]
         subprocess.run(command, check=True, capture_output=True)
         expected = (folder / "masks" / f"{chosen.image.stem}.png").read_bytes()
-        bare = [measure_bare(chosen.model, chosen.image, min(10, chosen.seconds))]
+        seconds = min(10, chosen.seconds)
+        bare = [] if chosen.only_memory else [measure_bare(chosen.model, chosen.image, seconds)]
         server = Server(chosen.model, folder)
         try:
             image, length = chosen.image.read_bytes(), (chosen.seconds, chosen.requests, chosen.answers)
-            found = asyncio.run(measure(server, image, expected, *length))
+            if chosen.only_memory:
+                found = asyncio.run(measure_memory(server, image, expected, chosen.requests))
+            else:
+                found = asyncio.run(measure(server, image, expected, *length))
         finally:
             server.close()
-        bare.append(measure_bare(chosen.model, chosen.image, min(10, chosen.seconds)))
-    speed, used = (statistics.mean(values) for values in zip(*bare, strict=True))
-    result = {
-        "machine": in_words(),
-        "load": round(os.getloadavg()[0], 1),
-        "bare_per_second": round(speed, 2),
-        "bare_cpu_ms": round(1000 * used, 1),
-        "share_of_bare": round(float(str(found["capacity_per_second"])) / speed, 3),
-        **found,
-    }
+        if bare:
+            bare.append(measure_bare(chosen.model, chosen.image, seconds))
+    result = {"machine": in_words(), "load": round(os.getloadavg()[0], 1), **found}
+    if bare:
+        speed, used = (statistics.mean(values) for values in zip(*bare, strict=True))
+        result |= {"bare_per_second": round(speed, 2), "bare_cpu_ms": round(1000 * used, 1)}
+        result["share_of_bare"] = round(float(str(found["capacity_per_second"])) / speed, 3)
     print(json.dumps(result, indent=1))
     if chosen.out:
         chosen.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -34,6 +34,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from machine import Patience, with_children
 from studio_losses import find_lost_marks, find_wrong_events, read_log
 from studio_painter import Painter, can_paint
 
@@ -46,7 +47,7 @@ VICTIMS = ("server", "predictor", "reader", "training")
 BROWSER_VICTIMS = ("browser", "reload")
 PAUSE = 0.5, 4.0  # seconds between two kills
 TRIES = 3  # for each kill: what is just being started cannot be killed
-PATIENCE = 300.0  # seconds for what was killed to come back
+PATIENCE = 300.0  # seconds in which the server could work, for an answer or its end
 SIDE = 64
 
 
@@ -91,6 +92,19 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def stop(self) -> int:
+        """Ask it to end; return its exit code."""
+        self.process.terminate()
+        patience = self._patience()
+        while (code := self.process.poll()) is None:
+            if patience.over:
+                raise TimeoutError("the server did not end")
+            time.sleep(0.1)
+        return code
+
+    def _patience(self) -> Patience:
+        return Patience(PATIENCE, lambda: [os.getpid(), *with_children(self.process.pid)])
+
     def close(self) -> None:
         """End it and close its log."""
         self.kill()
@@ -106,7 +120,7 @@ class Server:
     def json(self, method: str, path: str, value: Any = None) -> Any:
         """Send JSON until it is answered; return the answer. A refusal (4xx) is an answer too."""
         body = None if value is None else json.dumps(value).encode()
-        ends = time.monotonic() + PATIENCE
+        patience, last = self._patience(), ""
         while True:
             try:
                 with self.call(method, path, body, Content_Type="application/json") as answer:
@@ -114,10 +128,11 @@ class Server:
             except urllib.error.HTTPError as error:
                 if error.code < 500:
                     return json.loads(error.read())
-            except (OSError, ValueError, HTTPException):
-                pass
-            if time.monotonic() > ends:
-                raise TimeoutError(f"no answer to {method} {path}")
+                last = f"status {error.code}"
+            except (OSError, ValueError, HTTPException) as error:
+                last = repr(error)
+            if patience.over:
+                raise TimeoutError(f"no answer to {method} {path}; the last try: {last}")
             time.sleep(0.1)
 
     def worker(self, name: str) -> int | None:
@@ -225,10 +240,9 @@ class Campaign:
             client.stopping = True
         if self.painter is not None:
             self.painter.close()
-        self.server.process.terminate()
-        code = self.server.process.wait(PATIENCE)
+        code = self.server.stop()
         for client in self.clients:  # one that still waits would paint on the next server
-            client.join(PATIENCE)
+            client.join()
         self.server.start()
         faults = [] if code == 0 else [f"the server ended with {code}"]
         marks = {image: self.server.json("GET", f"/api/images/{image}/marks") for image in self.images}

@@ -72,7 +72,7 @@ class Painter(threading.Thread):
     def close(self) -> None:
         """Stop painting and close the browser."""
         self.stopping = True
-        self.join(PATIENCE)
+        self.join()  # its steps end by themselves; one that still paints would paint on the next server
 
     def run(self) -> None:
         """Paint, and start again whatever broke."""
@@ -109,7 +109,7 @@ class Painter(threading.Thread):
                 raise TimeoutError("no image was shown")
             page.wait_for_timeout(50)
         page.click(f"[data-id='{self._image}'] button")
-        while page.evaluate("() => window.studioState().image") != self._image:
+        while page.evaluate("() => window.studioState().image") != self._image and not self.stopping:
             page.wait_for_timeout(50)
         page.keyboard.press(BRUSH)
 

@@ -129,9 +129,9 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
     ) -> Response:
         """Return a tile of the ground truth, as of a result."""
         image = project.image(image_id)
-        case = -1 if image.case is None else image.case
+        truth = {"data": str(image.data or ""), "case": -1 if image.case is None else image.case}
         reply = await service.reader.call(
-            "truth_tile", seconds=_TILE_SECONDS, case=case, level=level, column=column, row=row, **plane
+            "truth_tile", seconds=_TILE_SECONDS, **truth, level=level, column=column, row=row, **plane
         )
         return Response(reply.payload, media_type="image/png", headers=_CACHED)
 

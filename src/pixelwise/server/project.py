@@ -44,6 +44,8 @@ class ProjectImage:
         Of the data set, or empty.
     case : int or None
         Its place in the data set, if it has a ground truth.
+    data : Path or None
+        The folder of that data set.
     """
 
     id: str
@@ -51,6 +53,7 @@ class ProjectImage:
     path: Path
     split: str = ""
     case: int | None = None
+    data: Path | None = None
 
 
 class Project:
@@ -111,8 +114,8 @@ class Project:
         if self.reading:
             raise Failure(503, "reading", "The images are being read; try again.", retry_after=1)
 
-    def add_files(self, cases: Sequence[dict[str, Any]]) -> None:
-        """Add images where they are: `image` (path), `name`, `split` and `labelled` of each."""
+    def add_files(self, cases: Sequence[dict[str, Any]], data: Path | None = None) -> None:
+        """Add images of a folder where they are: `image` (path), `name`, `split` and `labelled` of each."""
         for index, case in enumerate(cases[:MAX_IMAGES]):
             path = Path(case["image"]).absolute()
             image_id = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:_ID]
@@ -122,6 +125,7 @@ class Project:
                 path=path,
                 split=str(case["split"]),
                 case=index if case["labelled"] else None,
+                data=data,
             )
 
     def add_dropped(self, content: Path, name: str) -> ProjectImage:

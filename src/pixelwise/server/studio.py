@@ -17,6 +17,7 @@ from pixelwise.server.marks.rounds import Length, can_continue, continue_from
 from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
+from pixelwise.server.workers.protocol import Reply
 from pixelwise.text import command, list_first, pluralise
 
 Source = Literal["folder", "marks"]
@@ -188,11 +189,10 @@ class Studio:
         """Return how well a mask fits the ground truth; None without one, or if it is undefined."""
         if image.case is None:
             return None
-        task, classes = about["task"], list(about["classes"])
+        own: dict[str, Any] = {"data": str(image.data), "case": image.case, "mask": mask}
+        own |= {"task": about["task"], "classes": list(about["classes"])}
         try:
-            reply = await self.service.reader.call(
-                "score", seconds=_SCORE_SECONDS, case=image.case, mask=mask, task=task, classes=classes
-            )
+            reply = await self.service.reader.call("score", seconds=_SCORE_SECONDS, **own)
             return reply.value["score"]
         except Failure:
             return None  # the prediction stands, whatever is wrong with the ground truth
@@ -290,23 +290,34 @@ class Studio:
         example = not self._data and not self.service.models and not project.images
         try:
             if example:
-                folder = project.folder / "example"
-                await self.service.reader.call("write_example", seconds=60, folder=str(folder))
-                self._data = [folder]
+                self._data = [project.folder / "example"]
             for path in self._data:
-                reply = await self.service.reader.call("understand", seconds=_UNDERSTAND_SECONDS, folder=str(path))
-                self._take(path, json.loads(reply.payload))
-        except Failure as failure:
-            project.messages.append(failure.message)
+                try:
+                    if example:
+                        await self._read("write_example", path)
+                    self._take(path, json.loads((await self._read("understand", path)).payload))
+                except Failure as failure:
+                    project.messages.append(f"{path.name} cannot be read: {failure.message}")
         finally:
             project.reading = False
         if example:
             project.messages.insert(0, "This is a drawn example with known outlines: drop your own images on the page.")
         project.events.add("understood")
 
+    async def _read(self, call: str, folder: Path) -> Reply:
+        """Call the worker that reads; if it dies, the next one is asked, until the folder is to blame."""
+        while True:
+            try:
+                return await self.service.reader.call(
+                    call, key=str(folder), seconds=_UNDERSTAND_SECONDS, folder=str(folder)
+                )
+            except Failure as failure:
+                if failure.code != "worker_died":
+                    raise
+
     def _take(self, path: Path, found: dict[str, Any]) -> None:
         project = self.project
-        project.add_files(found["cases"])
+        project.add_files(found["cases"], path)
         project.volumes = project.volumes or found["volumes"]
         project.messages += found["messages"]
         project.problems += found["problems"]

@@ -48,6 +48,7 @@ class WorkerClient:
         self._process: asyncio.subprocess.Process | None = None
         self._pending: dict[int, tuple[asyncio.Future[Reply], str]] = {}
         self._crashes: Counter[str] = Counter()
+        self._late = False  # the process was ended for a call that took too long
         self._started = asyncio.Event()
         self._last = READY
         self._supervisor: asyncio.Task[None] | None = None
@@ -106,6 +107,7 @@ class WorkerClient:
         try:
             return await asyncio.wait_for(self._call(name, key, arguments), seconds)
         except TimeoutError:
+            self._late = True
             self.kill()
             raise Failure(504, "deadline", f"The work was not finished within {seconds:g} s.") from None
 
@@ -178,10 +180,11 @@ class WorkerClient:
 
     def _fail_pending(self) -> None:
         for future, key in list(self._pending.values()):
-            if key:
+            if key and not self._late:  # else another call is to blame, or the machine is slow
                 self._crashes[key] += 1
             if not future.done():
                 future.set_exception(Failure(503, "worker_died", "The worker ended; try again.", retry_after=1))
+        self._late = False
 
     async def _end(self) -> None:
         if self._process is None:

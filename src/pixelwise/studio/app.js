@@ -12,6 +12,7 @@ import { Thumbnails } from "./thumbnails.js";
 import { Training } from "./training.js";
 import { Viewer } from "./viewer.js";
 
+const NO_IMAGE = "There is no image yet: drop some on the page, or choose Add images.";
 const NO_MODEL = "There is no model yet: train one, or start pixelwise serve MODEL.";
 const $ = (id) => document.getElementById(id);
 const state = { images: [], models: [], classes: [], colours: [], messages: [] };
@@ -96,11 +97,11 @@ function showState() {
   options($("class"), state.classes.map((name, index) => [index, `${index} ${name}`]));
   marks.colours = state.colours;
   if (!$("class").dataset.chosen) $("class").value = Math.min(1, state.classes.length - 1);
-  $("predict").disabled = $("predict-all").disabled = !state.models.length;
+  $("predict").disabled = $("predict-all").disabled = !state.models.length || !state.images.length;
   checks.update(state.check, state.problems, [...refused, ...state.messages]);
   $("source").querySelector("[value=folder]").disabled = !state.trainable;
   if (!$("source").dataset.chosen) $("source").value = state.trainable ? "folder" : "marks";
-  training.show();
+  training.setData(state);
   showThumbnails();
 }
 
@@ -186,7 +187,7 @@ function showResult(found) {
 }
 
 async function predict() {
-  if (!image || !state.models.length) { if (image) say(NO_MODEL); return; }
+  if (!image || !state.models.length) { say(image ? NO_MODEL : NO_IMAGE); return; }
   $("predict").disabled = true;
   $("count").textContent = "Predicting ...";
   announce("Predicting ...");
@@ -228,7 +229,8 @@ async function predictAll() {
 
 async function useful() {
   const found = result;
-  if (!image || !found) { say(state.models.length ? "Predict the image first." : NO_MODEL); return; }
+  if (!image) { say(NO_IMAGE); return; }
+  if (!found) { say(state.models.length ? "Predict the image first." : NO_MODEL); return; }
   const { box } = await get(`/api/images/${image.id}/useful?model=${encodeURIComponent(found.model)}`);
   if (result !== found) return;
   if (!box) { say("No place is left: everything unsure is marked."); return; }

@@ -5,6 +5,7 @@ import { get, isOutdated, post, request } from "./api.js";
 const ACTIVE = ["running", "stopping"];
 const MASKS = "Volumes are learned from masks: start pixelwise serve with a folder that has some.";
 const PAINT = "Paint some objects, and some background with class 0; then train on these marks.";
+const FAULTY = "The masks in the folder cannot be learned from as they are: see Check.";
 
 export class Training {
   constructor(elements, announce) {
@@ -12,6 +13,7 @@ export class Training {
     this.announce = announce;
     this.job = null;
     this.hint = PAINT;
+    this.obstacle = "";
     this.jobs = new Map();
     this.rows = new Map();
     elements.train.addEventListener("click", () => this.start());
@@ -22,6 +24,7 @@ export class Training {
   }
 
   async start() {
+    if (!this.images) return;
     const { source, minutes, goOn } = this.elements;
     this.elements.train.disabled = true;
     try {
@@ -102,17 +105,29 @@ export class Training {
     this.hint = volume ? MASKS : PAINT;
   }
 
+  // What keeps the page from learning anything, or from learning from the masks of the folder.
+  setData({ images, trainable, check }) {
+    this.images = images.length;
+    this.obstacle = !trainable && check.possible ? FAULTY : "";
+    this.show();
+  }
+
   show() {
     const { job, elements } = this;
     const active = Boolean(job) && ACTIVE.includes(job.state);
-    elements.train.disabled = active;
+    elements.train.disabled = active || !this.images;
     elements.stop.hidden = !active;
     elements.stop.disabled = active && job.state === "stopping";
     elements.resume.hidden = !job || !["stopped", "failed"].includes(job.state);
     elements.goOn.disabled = elements.source.value !== "marks";
-    elements.text.textContent = this.error || (job ? this.sentence(job) : elements.source.value === "marks" ? this.hint : "");
+    elements.text.textContent = this.error || (job ? this.sentence(job) : this.advice());
     elements.command.textContent = job ? job.command : "";
     this.drawCurves();
+  }
+
+  advice() {
+    if (!this.images || this.elements.source.value !== "marks") return "";
+    return `${this.obstacle} ${this.hint}`.trim();
   }
 
   scored(job) { return (job && this.rows.get(job.id) || []).filter((row) => row.val_score !== undefined); }
@@ -126,7 +141,9 @@ export class Training {
       return `Training, ${this.timeLeft(job)}${score}${compared}`;
     }
     const states = { stopping: "Saving and stopping.", done: "Training done.", stopped: "Training stopped.", failed: "Training failed." };
-    return `${states[job.state]}${score}${compared} ${job.message}`.trim();
+    // the folder and the command of a stopped training are below, and the button does what the command does
+    const message = job.state === "stopped" ? job.message.replace(/^Stopped: .*?: (?=\d)/, "").replace(/ Continue with: .*$/s, "") : job.message;
+    return `${states[job.state]}${score}${compared} ${message}`.trim();
   }
 
   timeLeft(job) {

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from pixelwise.datasets.dataset import Case, DataOptions, Dataset, find_images, scan_dataset
+from pixelwise.datasets.dataset import (
+    Case,
+    DataOptions,
+    Dataset,
+    find_images,
+    find_unlabelled_images,
+    scan_dataset,
+)
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadDataset, BadOption
 from pixelwise.io.read import is_volume_folder, probe
@@ -42,7 +49,7 @@ class Reader:
     def __init__(self, stacks: bool = False) -> None:
         self._pyramids, self._labels = Recent(_OPEN_IMAGES), Recent(_OPEN_LABELS)
         self._volumes, self._stacks = Volumes(stacks), stacks
-        self._dataset: Dataset | None = None
+        self._datasets: dict[str, Dataset] = {}
 
     def probe(self, path: str) -> Reply:
         """Return size and type of an image from its header; `bytes` is the size of the decoded pixels.
@@ -131,13 +138,13 @@ class Reader:
         return Reply(payload=png_bytes(label_tile(labels, unsure, level, column, row)))
 
     def truth_tile(
-        self, case: int, level: int, column: int, row: int, plane: Plane | None = None, at: int = 0
+        self, data: str, case: int, level: int, column: int, row: int, plane: Plane | None = None, at: int = 0
     ) -> Reply:
-        """Return a tile of the ground truth of a case of the data set as a PNG."""
+        """Return a tile of the ground truth of a case of a data set as a PNG."""
+        dataset, own = self._case(data, case)
         if plane is None:
-            return Reply(payload=png_bytes(label_tile(self._truth(case), None, level, column, row)))
-        dataset, own = self._case(case)
-        truth = self._volumes.truth(case, lambda: dataset.read_labels(own), own.image, plane, at)
+            return Reply(payload=png_bytes(label_tile(self._truth(dataset, own), None, level, column, row)))
+        truth = self._volumes.truth(lambda: dataset.read_labels(own), own.image, plane, at)
         return Reply(payload=png_bytes(label_tile(truth, None, level, column, row)))
 
     def label_at(
@@ -172,12 +179,12 @@ class Reader:
         labels = corrected(self._open_labels(value["mask"]), shapes, instance=value["task"] == "instance")
         return Reply({"file": str(write_labels(Path(file), labels))})
 
-    def score(self, case: int, mask: str, task: str, classes: list[str]) -> Reply:
+    def score(self, data: str, case: int, mask: str, task: str, classes: list[str]) -> Reply:
         """Return how well a result fits the ground truth of a case (0 to 1), or None if they cannot be compared."""
-        dataset = self._dataset
-        if dataset is None or (dataset.labelling.task, list(dataset.labelling.classes)) != (task, classes):
+        dataset, own = self._case(data, case)
+        if (dataset.labelling.task, list(dataset.labelling.classes)) != (task, classes):
             return Reply({"score": None})
-        truth, predicted = self._compared(dataset, case, Path(mask))
+        truth, predicted = self._compared(dataset, own, Path(mask))
         if truth.shape != predicted.shape or truth.size > _COMPARED:
             return Reply({"score": None})
         value = score_against_truth(
@@ -185,13 +192,13 @@ class Reader:
         )
         return Reply({"score": None if value is None else round(value, 4)})
 
-    def _compared(self, dataset: Dataset, case: int, mask: Path) -> tuple[np.ndarray, np.ndarray]:
+    def _compared(self, dataset: Dataset, case: Case, mask: Path) -> tuple[np.ndarray, np.ndarray]:
         """Return the ground truth and the predicted labels of a case."""
         if dataset.spatial_dims == 2:
-            return self._truth(case).whole(), self._open_labels(str(mask)).whole()
+            return self._truth(dataset, case).whole(), self._open_labels(str(mask)).whole()
         predicted = open_label_volume(mask)
         _, depth, height, width = predicted.shape
-        return dataset.read_labels(self._case(case)[1]), predicted.read((0, depth), (0, height), (0, width))[0]
+        return dataset.read_labels(case), predicted.read((0, depth), (0, height), (0, width))[0]
 
     def useful_place(self, request: str) -> Reply:
         """Return the box of the place that is most useful to mark; `request` is a file with map and marks."""
@@ -211,7 +218,7 @@ class Reader:
         """
         root = Path(folder)
         try:
-            dataset = scan_dataset(root, DataOptions(volumes=self._stacks))
+            dataset = self._dataset(folder)
         except BadDataset as error:
             images = find_images(root)
             cases = [_listed(image, root) for image in images]
@@ -219,11 +226,13 @@ class Reader:
             able = "volumes can be predicted" if volumes else "images can be predicted and marked"
             found = {"messages": [f"No masks were found ({error.got}): {able}."], "volumes": volumes}
             return _as_json({"cases": cases, "problems": [], "task": "", "classes": [], **found})
-        self._dataset = dataset
         cases = [
             {"name": case.name, "image": str(case.image), "split": case.split, "labelled": case.labelled}
             for case in dataset.cases
         ]
+        known = {case["image"] for case in cases}  # the cases stay first: their places are those of the data set
+        unlabelled = find_unlabelled_images(root, DataOptions(volumes=self._stacks))
+        cases += [_listed(image, root) for image in unlabelled if str(image) not in known]
         problems = [{"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in dataset.problems]
         labelling = dataset.labelling
         return _as_json(
@@ -270,22 +279,25 @@ class Reader:
             return self._open_labels(path)
         return self._volumes.labels(Path(path), Path(image), plane, at)
 
-    def _case(self, case: int) -> tuple[Dataset, Case]:
-        dataset = self._dataset
-        if dataset is None or not 0 <= case < len(dataset.cases):
+    def _dataset(self, folder: str) -> Dataset:
+        """Return the data set of a folder; a worker that was started again reads it again."""
+        if folder not in self._datasets:
+            self._datasets[folder] = scan_dataset(Path(folder), DataOptions(volumes=self._stacks))
+        return self._datasets[folder]
+
+    def _case(self, folder: str, case: int) -> tuple[Dataset, Case]:
+        if not folder or not 0 <= case < len((dataset := self._dataset(folder)).cases):
             raise BadOption("a case of the data set", str(case), "Reload the page.")
         return dataset, dataset.cases[case]
 
-    def _truth(self, case: int) -> Labels:
-        dataset, own = self._case(case)
-
+    def _truth(self, dataset: Dataset, case: Case) -> Labels:
         def read() -> Labels:
-            labels = dataset.read(own).labels
+            labels = dataset.read(case).labels
             if not isinstance(labels, np.ndarray):
                 raise BadOption("an image with a mask", "an image with a class", "Reload the page.")
             return Labels(labels)
 
-        return self._labels.get(case, read)
+        return self._labels.get(("truth", str(case.image)), read)
 
 
 def _listed(image: Path, root: Path) -> dict[str, Any]:

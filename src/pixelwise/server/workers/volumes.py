@@ -115,9 +115,9 @@ class Volumes:
         """Return a plane of the labels, or of the uncertainty, of a volume."""
         return self._plane_of(self._labels.get(stamp(path), lambda: open_label_volume(path)), image, plane, at)
 
-    def truth(self, case: int, read: Callable[[], np.ndarray], image: Path, plane: Plane, at: int) -> Labels:
-        """Return a plane of the ground truth of a case; `read` returns (depth, height, width), and is called once."""
-        volume = self._labels.get(("truth", case), lambda: InMemoryVolume(read()[None]))
+    def truth(self, read: Callable[[], np.ndarray], image: Path, plane: Plane, at: int) -> Labels:
+        """Return a plane of the ground truth of an image; `read` returns (depth, height, width), and is called once."""
+        volume = self._labels.get(("truth", str(image)), lambda: InMemoryVolume(read()[None]))
         return self._plane_of(volume, image, plane, at)
 
     def _plane_of(self, volume: VolumeReader, image: Path, plane: Plane, at: int) -> Labels:

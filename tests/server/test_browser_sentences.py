@@ -1,0 +1,71 @@
+"""Sentences of the page: images without masks, no images, and a training that was stopped."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bright import drawn_image
+from browser import CHROMIUM, FLAGS, MARKS, Server, opened, playwright, until_true
+from pixelwise.io.write import write_image
+
+pytestmark = MARKS
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Generator[Any]:
+    for number in range(5):
+        write_image(tmp_path / "data" / "images" / f"{number}.png", drawn_image(number, 64))
+        if number < 4:
+            mask = np.zeros((1, 64, 64), np.uint8)
+            mask[:, 8:40, 8:40] = 255
+            write_image(tmp_path / "data" / "masks" / f"{number}.png", mask)
+    (tmp_path / "data" / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    server = Server(str(tmp_path / "data"), "--out", str(tmp_path / "project"))
+    with opened(server, viewport={"width": 1280, "height": 800}) as page:
+        page.server = server
+        yield page
+    assert server.close() == 0
+
+
+def test_images_without_masks_are_shown_and_the_training_says_why_it_waits(page: Any) -> None:
+    images = page.server.get("/api/state")["images"]
+    assert [image["labelled"] for image in images] == [True] * 4 + [False] * 2
+    assert {image["name"] for image in images[4:]} == {"images/4.png", "images/broken.png"}
+    until_true(page, "() => document.querySelectorAll('#thumbnails li').length === 6")
+    broken = next(image["id"] for image in images if "broken" in image["name"])
+    until_true(page, f"() => document.querySelector('[data-id=\"{broken}\"]').innerText.includes('cannot be read')")
+    assert "Check" in page.inner_text("[data-testid=training]")
+    assert page.is_enabled("[data-testid=train]")
+    page.click(f"[data-id='{images[4]['id']}'] button")
+    until_true(page, f"() => window.studioState().image === '{images[4]['id']}'")
+
+
+def test_without_images_nothing_can_be_started_and_the_reason_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    server = Server(str(tmp_path / "empty"), "--out", str(tmp_path / "project"))
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(server.link)
+        until_true(page, "() => document.querySelector('#messages li') !== null")
+        assert page.is_disabled("[data-testid=train]")
+        assert page.inner_text("[data-testid=training]") == ""
+        page.click("[data-testid=useful]")
+        until_true(page, "() => document.getElementById('notice').innerText.includes('no image')")
+        browser.close()
+    assert server.close() == 0
+
+
+def test_a_stopped_training_says_how_far_it_came_without_paths_and_commands(page: Any) -> None:
+    message = "Stopped: /data/a: b/runs/0001: 47 of 705 steps are done. Continue with: pixelwise train x --resume"
+    job = {"id": "0001", "kind": "train", "started": 0.0, "seconds": 60, "state": "stopped", "message": message}
+    job |= {"revision": 1, "command": "pixelwise train DATA", "snapshot": -1}
+    state = {**page.server.get("/api/state"), "jobs": [job]}
+    page.route("**/api/state", lambda route: route.fulfill(status=200, json=state))
+    page.route("**/metrics", lambda route: route.fulfill(status=200, json=[]))
+    page.reload()
+    until_true(page, "() => document.getElementById('training').innerText.includes('stopped')")
+    assert page.inner_text("[data-testid=training]") == "Training stopped. 47 of 705 steps are done."
