@@ -1,5 +1,6 @@
 """Progress reports: silent by default, messages and bars on standard error with `Console`."""
 
+import numpy as np
 import pytest
 
 from pixelwise import progress
@@ -51,3 +52,21 @@ def test_a_terminal_shows_a_bar(capfd: pytest.CaptureFixture[str], monkeypatch: 
 def test_codes_of_a_terminal_in_names_are_shown_as_text(capfd: pytest.CaptureFixture[str]) -> None:
     Console().message("left out: a\x1b[31m\u202e\udcff.png\nb")
     assert capfd.readouterr().err == "left out: a\\x1b[31m\\u202e\\udcff.png\nb\n"
+
+
+def test_a_terminal_shows_a_picture_in_half_blocks(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.zeros((3, 4, 400), np.uint8)
+    pixels[:, 0], pixels[:, 1] = 200, 7
+    Console().picture(pixels, "a caption")
+    assert capfd.readouterr().err == "", "there is no terminal"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("COLUMNS", "100")
+    Console().picture(pixels, "a caption")
+    err = capfd.readouterr().err
+    assert "a caption" in err
+    thin = -(-400 // min(progress.PICTURE_WIDTH, 100))
+    rows = -(-4 // thin) // 2
+    assert err.count("\u2580") == rows * -(-400 // thin), "two rows of pixels in each row of letters"

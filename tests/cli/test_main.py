@@ -334,3 +334,29 @@ def test_inspect_draws_feature_maps_of_an_image(
     assert (tmp_path / "inspect-a.png").is_file()
     assert call(monkeypatch, "inspect", str(run.folder), "--image", "images/a.png", "--pixel", "12") == 2
     assert "expected --pixel ROW,COLUMN; got `12`" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", stopped)
+    assert call(monkeypatch) == main.STOPPED
+    assert capsys.readouterr() == ("", "Stopped.\n")
+
+
+def test_training_in_several_processes_ends_as_they_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def train_in_processes(request: Any, progress: Any) -> int:
+        asked.append(request)
+        return 7
+
+    monkeypatch.setattr("pixelwise.cluster.ranks.train_in_processes", train_in_processes)
+    assert (
+        call(monkeypatch, "train", str(tmp_path), "--out", str(tmp_path / "run"), "--ranks", "2", "--steps", "5") == 7
+    )
+    (request,) = asked
+    assert (request.ranks, request.supervise, request.folder) == (2, False, tmp_path / "run")
+    assert "--ranks" not in request.words
+    assert "--steps" in request.words

@@ -9,16 +9,21 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from pixelwise.cluster.folds import validate_with_workers
+from pixelwise.cluster.folds import FOLDS, open_fold_work, take_over_checkpoints, validate_with_workers
 from pixelwise.cluster.job import LeaseTimes, open_job
-from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.ledger import OUTPUTS, Ledger
 from pixelwise.cluster.places import Place
 from pixelwise.cluster.status import describe_job
+from pixelwise.cluster.worker import run_worker
 from pixelwise.datasets.synthetic import write_demo
+from pixelwise.errors import BadRun
 from pixelwise.progress import Progress
+from pixelwise.training.checkpoint import newest_checkpoint
 from pixelwise.workflow.train import train
 from sleepers import wait_until
 
@@ -130,3 +135,65 @@ def test_five_folds_survive_a_killed_and_a_frozen_worker(tmp_path: Path, monkeyp
     assert models(out, 5) == models(tmp_path / "one", 5)
     workers = {outcome.worker for outcome in Ledger(open_job(out)).outcomes()}
     assert not any(f"-{chaos.killed}-" in worker for worker in workers)
+
+
+class Sentences(Progress):
+    """Keeps what it is given to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def message(self, *sentences: str) -> None:
+        self.said += sentences
+
+
+def train_here(data: Path, out: Path, progress: Progress, **more: Any) -> None:
+    """Train two folds by workers that are started by hand."""
+    words = ("training.checkpoint_every=1", *(word for word in SETTINGS if "checkpoint_every" not in word))
+    train(
+        data, out=out, seed=1, device="cpu", progress=progress, cross_validate=validate_with_workers(None),
+        **({"steps": 3, "folds": 2, "overrides": words} | more),
+    )  # fmt: skip
+
+
+def test_folds_in_this_process(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, progress = tmp_path / "run", Sentences()
+    train_here(data, out, progress)
+    assert "worker" in "".join(progress.said), "the command that starts a worker"
+    job = open_job(out)
+    assert not job.sealed
+    work = open_fold_work(job, progress)
+    assert work.inputs({"fold": 2}) == ["fold 2"]
+
+    outputs = job.folder / "work" / "one" / "000000.1" / OUTPUTS
+    work.compute(0, {"fold": 1}, outputs, tmp_path, progress)
+    first = outputs / FOLDS / "1"
+    assert (first / "summary.json").is_file()
+    other = job.folder / "work" / "two" / "000000.2" / OUTPUTS / FOLDS / "1"
+    take_over_checkpoints(job, 0, other.parents[1], other)
+    step, taken = (newest_checkpoint(folder / "checkpoints")[0] for folder in (first, other))
+    assert (step is None) == (taken is None)
+    assert step is None or (taken is not None and taken.step == step.step)
+    nothing = job.folder / "work" / "two" / "000001.1" / OUTPUTS / FOLDS / "2"
+    take_over_checkpoints(job, 1, nothing.parents[1], nothing)
+    assert not nothing.exists(), "no attempt at this fold"
+
+    failure = SimpleNamespace(unit=1, set_aside=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "failures", lambda self: [failure])
+        with pytest.raises(BadRun, match="none of fold 2"):
+            work.join(Ledger(job), outputs)
+
+    assert run_worker(out, progress=progress).sealed
+    assert len(set(models(out, 2))) == 3, "two folds, and the ensemble"
+    train_here(data, out, progress, resume=True, steps=None, folds=None, overrides=())
+    assert any("folds are complete" in sentence for sentence in progress.said)
+
+
+def test_a_cluster_is_asked_for_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("pixelwise.cluster.folds.check_cluster", asked.append)
+    validate_with_workers(Place(ray="head:6379"))
+    assert asked == ["head:6379"]

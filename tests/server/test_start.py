@@ -9,12 +9,16 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
 
 from bright import drawn_image
 from pixelwise.errors import BadOption, OutputFailed
 from pixelwise.io.write import write_image
+from pixelwise.server import start
+from pixelwise.server.access import Access
 from pixelwise.server.start import Targets, serve, sort_targets
 from tiny import write_run
 
@@ -83,3 +87,31 @@ def test_the_server_loads_no_torch_and_drains(tmp_path: Path, model: Path) -> No
     assert "Traceback" not in text
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_the_link_leads_to_the_port_that_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[tuple[str, Access]] = []
+    events: list[str] = []
+
+    def run(server: Any, sockets: list[socket.socket]) -> None:
+        with socket.create_connection(sockets[0].getsockname()[:2]):
+            events.append("listens")
+        assert not server._service.admission.draining
+        monkeypatch.setattr(uvicorn.Server, "handle_exit", lambda *words: events.append("stops"))
+        server._captured_signals.append(signal.SIGTERM)
+        server.handle_exit(signal.SIGTERM, None)
+        assert server._service.admission.draining
+        assert not server._captured_signals, "the exit code is 0"
+
+    monkeypatch.setattr(start._DrainingServer, "run", run)
+    (tmp_path / "token").write_text("0123456789abcdef\n", "utf-8")
+    serve(
+        Targets((), ()), host="127.0.0.1", port=0, out=tmp_path / "out", token_file=tmp_path / "token",
+        announce=lambda link, access: announced.append((link, access)),
+    )  # fmt: skip
+    ((link, access),) = announced
+    assert events == ["listens", "stops"]
+    assert access.token == "0123456789abcdef"
+    assert access.token not in link
+    with pytest.raises(BadOption, match="readable file"):
+        serve(Targets((), ()), host="127.0.0.1", port=0, token_file=tmp_path / "none", announce=lambda *_: None)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from pixelwise.errors import BadOption, Interrupted
 from pixelwise.training.team import Team, join_team, rank_of_process, tree_sum, world_size
+
+Connect = Callable[..., "tuple[Team, subprocess.Popen[str]]"]
 
 MEMBER = """
 import sys
@@ -128,3 +131,60 @@ def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_interruption_has_its_exit_code() -> None:
     assert Interrupted("", "", "").exit_code == 75
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Connect, None, None]:
+    """Connect this process, as the leading one, with another one that runs a program."""
+    others: list[subprocess.Popen[str]] = []
+
+    def connect(program: str, *words: str, lost: str) -> "tuple[Team, subprocess.Popen[str]]":
+        numbers = {"RANK": "1", "WORLD_SIZE": "2", "PIXELWISE_LOST_SECONDS": lost}
+        store = {"PIXELWISE_STORE": str(tmp_path / "store")}
+        others.append(
+            subprocess.Popen(
+                [sys.executable, "-c", program, *words],
+                env={**os.environ, **numbers, **store},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        for name, value in {**numbers, **store, "RANK": "0"}.items():
+            monkeypatch.setenv(name, value)
+        return join_team("cpu"), others[0]
+
+    yield connect
+    for other in others:
+        other.kill()
+        other.wait()
+        if other.stdout is not None:
+            other.stdout.close()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def test_two_processes_agree(pair: Connect) -> None:
+    team, other = pair(MEMBER, "4", "1", lost="not a number")
+    assert (team.rank, team.size, team.leads) == (0, 2, True)
+    expected = Team().total(vector(slot) for slot in range(4))
+    assert torch.equal(team.total(vector(slot) for slot in team.own_slots(4)), expected)
+    assert team.any(False), "the flag of the other one"
+    assert not team.any(False)
+    assert team.tell({"rank": 0, "text": "é", "value": 0.1 + 0.2})["text"] == "é"
+    written, _ = other.communicate()
+    assert written == expected.numpy().tobytes().hex()
+    team.leave()
+    assert not torch.distributed.is_initialized()
+
+
+def test_the_other_process_is_lost(pair: Connect) -> None:
+    count = (
+        "import numpy as np\nfrom pixelwise.training.team import join_team\njoin_team('cpu').count(np.array([3, 4]))"
+    )
+    team, other = pair(count, lost="20")
+    own = np.array([1, 2])
+    assert team.count(own).tolist() == [4, 6]
+    assert own.tolist() == [1, 2]
+    other.communicate()
+    with pytest.raises(Interrupted, match="lost"):
+        team.count(own)

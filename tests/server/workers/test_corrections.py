@@ -13,6 +13,7 @@ from pixelwise.errors import BadOption
 from pixelwise.labels.label_image import components
 from pixelwise.server.marks.raster import IGNORE, rasterise, rasterise_objects
 from pixelwise.server.marks.records import Action, Objects, Point, Shape, Stroke
+from pixelwise.server.workers import corrections
 from pixelwise.server.workers.corrections import Box, Shown, correct, corrected
 from pixelwise.server.workers.label_tiles import Labels
 
@@ -150,3 +151,21 @@ def test_the_corrected_result(two: np.ndarray) -> None:
     classes = corrected(Labels((two > 0).astype(np.uint8)), [dab], instance=False)
     assert classes[0, 0] == 2
     assert classes.sum() == 2 + (two > 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("MAX_PIXELS", "pixels"), ("MAX_OBJECTS", "objects"), ("MAX_OUTLINE", "points")]
+)
+def test_corrections_have_limits(limit: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.repeat(np.arange(1, 9, dtype=np.int32), 4)[None].repeat(4, axis=0)
+    assert len(correct(shown(values), "accept", [(0.5, 1.5), (31.5, 1.5)]).objects) == 8
+    monkeypatch.setattr(corrections, limit, 3)
+    with pytest.raises(BadOption) as refused:
+        correct(shown(values), "accept", [(0.5, 1.5), (31.5, 1.5)])
+    assert refused.value.expected.endswith(f"at most 3 {expected}")
+
+
+def test_a_large_result_is_not_corrected_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "MAX_PIXELS", 15)
+    with pytest.raises(BadOption, match="at most 15 pixels"):
+        corrected(Labels(np.ones((4, 4), np.int32)), (), instance=True)

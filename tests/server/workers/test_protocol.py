@@ -1,19 +1,27 @@
 """Workers from the server's side: calls, errors, deaths, deadlines."""
 
 import asyncio
+import io
+import json
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bright import drawn_image
+from pixelwise.errors import BadImage, BadModel
 from pixelwise.io.write import png_bytes
 from pixelwise.server.failures import Failure
 from pixelwise.server.worker_client import WorkerClient
+from pixelwise.server.workers.protocol import READY, Reply, _answer, run_worker
 
 READER = "pixelwise.server.workers.reader"
 
@@ -95,3 +103,70 @@ def test_a_deadline_ends_the_call(tmp_path: Path) -> None:
         return late.value.status
 
     assert with_worker(use) == 504
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *requests: dict[str, Any], **calls: Callable[..., Reply]) -> list[Any]:
+    """Run a worker in this process; return the head and the payload of its replies."""
+
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    lines = b"".join(json.dumps({"arguments": {}, **request}).encode() + b"\n" for request in requests)
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
+    kept = os.dup(1)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 1)
+        try:
+            with pytest.raises(SystemExit):
+                run_worker(calls, prepare=lambda: Reply({"ready": True}))
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+        written.seek(0)
+        found: list[Any] = []
+        for line in written:
+            head = json.loads(line)
+            found.append((head, written.read(head["bytes"])))
+    return found
+
+
+def test_a_worker_answers_and_stays_alive(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail(kind: str) -> Reply:
+        if kind == "memory":
+            raise MemoryError
+        if kind == "image":
+            raise BadImage("an image", "a text", "Export it again.", "/home/ada/x.png")
+        raise ZeroDivisionError("a mistake")
+
+    def double(text: str) -> Reply:
+        os.write(1, b"a library prints this")
+        return Reply({"length": 2 * len(text)}, payload=2 * text.encode())
+
+    requests = [
+        {"id": 5 + n, "call": "fail", "arguments": {"kind": kind}} for n, kind in enumerate(("memory", "image", ""))
+    ]
+    replies = answers(
+        monkeypatch, *requests, {"id": 9, "call": "double", "arguments": {"text": "ab\n"}}, fail=fail, double=double
+    )
+    ready, memory, image, mistake, good = [head for head, _ in replies]
+    assert ready == {"id": READY, "ok": True, "value": {"ready": True}, "bytes": 0}
+    assert [head["id"] for head in (memory, image, mistake, good)] == [5, 6, 7, 9]
+    kinds = [head["value"]["kind"] for head in (memory, image, mistake) if not head["ok"]]
+    assert kinds == ["MemoryError", "BadImage", "Internal"]
+    assert "ada" not in json.dumps(image)
+    assert "mistake" not in json.dumps(mistake), "the log has it, the client has not"
+    assert good["value"] == {"length": 6}
+    assert replies[-1][1] == b"ab\nab\n"
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_a_worker_that_cannot_prepare_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+
+    def prepare() -> Reply:
+        raise BadModel("a model", "an empty file", "Train one.")
+
+    _answer(written, Lock(), READY, prepare, {})
+    head = json.loads(written.getvalue())
+    assert (head["id"], head["ok"], head["value"]["kind"]) == (READY, False, "BadModel")

@@ -10,6 +10,7 @@ import pytest
 
 import drawn_volumes as drawn
 from pixelwise.datasets.dataset import DataOptions, load_dataset
+from pixelwise.errors import Diverged, Interrupted
 from pixelwise.progress import Progress
 from pixelwise.sampling.volume_fingerprint import measure_volume_fingerprint
 from pixelwise.workflow.planning import race as module
@@ -17,6 +18,7 @@ from pixelwise.workflow.planning.choices import PlanRequest, TrainingBudget
 from pixelwise.workflow.planning.dimensions import propose_views
 from pixelwise.workflow.planning.plan_masks import PlanInputs
 from pixelwise.workflow.planning.race import MARGIN, choose_view, race
+from pixelwise.workflow.run import Run
 from pixelwise.workflow.settings import Settings
 from workflow.planning.test_volumes import LABELS, MACHINE, fingerprint
 
@@ -106,6 +108,36 @@ def test_a_small_lead_is_noise() -> None:
     views = propose_views((40, 256, 256), (5.0, 1.0, 1.0))
     for lead, expected in ((0.9 * MARGIN, 3.0), (1.1 * MARGIN, 2.0)):
         assert choose_view([(3.0, 0.5), (2.0, 0.5 + lead)], views, 30.0)[0] == expected
+
+
+@pytest.mark.parametrize(("error", "raised"), [(Diverged, None), (Interrupted, KeyboardInterrupt)])
+def test_a_contender_that_diverges_scores_nothing_and_an_interruption_ends_all(
+    error: type[Exception], raised: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ends:
+        def __init__(self, *words: Any) -> None:
+            pass
+
+        def go(self) -> None:
+            raise error("a finite loss", "NaN", "Lower the learning rate.")
+
+    monkeypatch.setattr(module, "Training", Ends)
+    request = PlanRequest(
+        dataset=Data(),  # type: ignore[arg-type]
+        fingerprint=THICK,
+        data=DataOptions(),
+        machine=MACHINE,
+        limit=TrainingBudget(seconds=600.0),
+        seed=0,
+        settings=Settings.parse(()),
+        began=time.monotonic(),
+    )
+    own = Run(tmp_path)
+    if raised is None:
+        assert module._train(own, request, 0.0) == 0.0
+    else:
+        with pytest.raises(raised):
+            module._train(own, request, 0.0)
 
 
 @pytest.mark.slow

@@ -46,11 +46,10 @@ def run_worker(calls: Mapping[str, Call], *, prepare: Callable[[], Reply] | None
     threads : int
         How many calls may run at the same time.
     """
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
     lock = Lock()
-    _answer(output, lock, READY, prepare or Reply, {})
-    with ThreadPoolExecutor(threads) as pool:
+    with os.fdopen(os.dup(1), "wb") as output, ThreadPoolExecutor(threads) as pool:
+        os.dup2(2, 1)
+        _answer(output, lock, READY, prepare or Reply, {})
         for line in sys.stdin.buffer:
             request = json.loads(line)
             pool.submit(_answer, output, lock, request["id"], calls[request["call"]], request["arguments"])

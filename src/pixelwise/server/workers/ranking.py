@@ -16,8 +16,8 @@ PLACE = 64
 
 
 def score_against_truth(
-    truth: Integer[np.ndarray, "height width"],
-    predicted: Integer[np.ndarray, "height width"],
+    truth: Integer[np.ndarray, "*size"],
+    predicted: Integer[np.ndarray, "*size"],
     *,
     classes: int,
     objects: bool,
