@@ -142,7 +142,7 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
             names = [AUTO_FORMAT, PLAIN_FOLDERS, *known]
             hint = nearest(options.format, names)
             raise BadOption(f"a format: {', '.join(names)}", f"`{options.format}`", f"{hint} Change --format.")
-        if not chosen.recognise(root):
+        if not _recognises(chosen, root):
             hint = "Give the folder that contains it, or leave out --format."
             raise BadDataset(f"a data set in the format {chosen.key}", "other files", hint, root)
         return chosen.read(root, options)
@@ -150,5 +150,13 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
     named = options.stack or any(given is not None for given in (options.images, options.masks, *affixes))
     pages_told = options.volumes or options.stack or options.pages is not None
     tried = (f for f in FORMATS if not (f.only_named or (named and f.by_folders) or (pages_told and f.of_pages)))
-    found = next((f for f in tried if f.recognise(root)), None)
+    found = next((f for f in tried if _recognises(f, root)), None)
     return None if found is None else found.read(root, options)
+
+
+def _recognises(format: Format, root: Path) -> bool:
+    """Return whether a folder has a format; not if one in it is unreadable, which is refused where all are walked."""
+    try:
+        return format.recognise(root)
+    except PermissionError:
+        return False

@@ -125,7 +125,10 @@ def is_zarr(path: Path) -> bool:
     if is_remote(path):  # other names cost no request
         possible = path.suffix.casefold() in ("", ".zarr")
         return possible and any(find_object(path / name) is not None for name in MARKERS)
-    return path.is_dir() and any((path / name).is_file() for name in MARKERS)
+    try:
+        return path.is_dir() and any((path / name).is_file() for name in MARKERS)
+    except PermissionError:  # reported where the folder is walked
+        return False
 
 
 def find_level(path: Path, inside: str = "") -> MultiscaleLevel:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drawn import image, mask, pairs, save
+from drawn import image, pairs, save
 from exports import Heard
 from pixelwise.datasets.dataset import scan_dataset
 from pixelwise.datasets.images.files import find_images
@@ -15,23 +15,21 @@ from pixelwise.errors import BadDataset, BadImage
 from pixelwise.io.read import read_image
 from pixelwise.workflow.predict import predict
 from pixelwise.workflow.prediction.options import PredictOptions
+from privileges import bound_by_permissions
 from tiny import write_model
 
 
 @pytest.fixture
-def barred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that may not be listed, also if this user may do everything."""
+def barred(tmp_path: Path) -> Iterator[Path]:
+    """A folder that may not be listed; what is in it may not be opened."""
     folder = tmp_path / "data" / "barred"
     save(folder / "b.png", image(1))
-    scandir = os.scandir
-
-    def refuse(path: Any = ".") -> Iterator[os.DirEntry[str]]:
-        if os.fspath(path) == str(folder):
-            raise PermissionError(13, "Permission denied", str(folder))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    return folder
+    with bound_by_permissions() as bound:
+        if not bound:
+            pytest.skip("this user may read everything")
+        folder.chmod(0)
+        yield folder
+        folder.chmod(0o700)
 
 
 def test_odd_entries_are_listed(tmp_path: Path) -> None:
@@ -63,8 +61,17 @@ def test_predict_reports_it_and_goes_on(barred: Path, tmp_path: Path, format: An
     assert any(path.stem == "a" for path in result.outputs)
 
 
+@pytest.mark.parametrize("format", [None, "tiff"])
+def test_files_whose_folder_can_be_listed_only(barred: Path, tmp_path: Path, format: Any) -> None:
+    barred.chmod(0o400)
+    save(barred.parent / "a.png", image(0))
+    write_model(tmp_path / "model.safetensors")
+    result = predict(tmp_path / "model.safetensors", [barred.parent], tmp_path / "out", PredictOptions(format=format))
+    assert [path for path, _ in result.failed] == [barred / "b.png"]
+    assert len(result.outputs) > 1
+
+
 def test_an_unreadable_folder_of_masks_is_refused(barred: Path) -> None:
     pairs(barred.parent)
-    save(barred / "case_0.png", mask(0))
     with pytest.raises(BadDataset, match="permission denied"):
         scan_dataset(barred.parent)

@@ -20,11 +20,14 @@ def folder_format(path: Path) -> str | None:
     BadImage
         A zarr store without a readable image.
     """
-    if not path.is_dir():
+    try:
+        if not path.is_dir():
+            return None
+        if is_zarr_volume(path):
+            return "OME-Zarr"
+        return "DICOM" if is_dicom_series(path) else None
+    except PermissionError:  # who opens it is refused with the reason
         return None
-    if is_zarr_volume(path):
-        return "OME-Zarr"
-    return "DICOM" if is_dicom_series(path) else None
 
 
 def read_volume_header(path: Path, kind: str) -> VolumeHeader:

@@ -101,8 +101,11 @@ def is_large(path: Path, size: tuple[int, ...], options: PredictOptions) -> bool
 
 def large_image(path: Path, folder: Path, name: str, model: str, options: PredictOptions, axes: int = 2) -> LargeImage:
     """Return the paths and identity of a large image or volume; `model` is the digest of the model's files."""
-    files = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
-    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    try:
+        files = [path / file for file in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
+        stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    except PermissionError:  # reported where the image is read
+        stats = []
     inputs = [model, os.path.realpath(path), stats, options.tta, options.symmetries, options.tile, options.tolerance]
     inputs += [options.format, options.pages, options.compression, options.sampled_intensities]
     identity = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
