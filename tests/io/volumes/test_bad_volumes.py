@@ -52,6 +52,13 @@ def test_a_header_above_the_limit(volume: Path) -> None:
         read_image(path)
 
 
+@pytest.mark.parametrize("number", [b"\x80\x80", b"\xff\xff"])
+def test_a_header_with_a_negative_number_of_axes(volume: Path, number: bytes) -> None:
+    """In either order of bytes, of data whose place is not stated: the shape is empty."""
+    with pytest.raises(BadImage, match="axes"):
+        read_image(changed(changed(volume, 40, number), 108, bytes(4)))
+
+
 def test_the_limit_alone_stops_a_large_file() -> None:
     with pytest.raises(BadImage, match="at most"):
         check_volume(Path("a.nii"), (1, 4096, 4096, 4096), 2, 1 << 40)

@@ -166,6 +166,8 @@ def _describe(path: Path, image: Any) -> VolumeHeader:
         dtype, sides = image.get_data_dtype(), tuple(int(side) for side in image.header.get_data_shape())
     if dtype.fields is not None or dtype.kind not in "iufc":
         raise BadImage("a number per voxel", f"voxels of type {dtype}", "Save one channel per file.", path)
+    if not sides:  # the header states a negative number of axes
+        raise BadImage("a volume with axes", "one without", "The file is damaged; export it again.", path)
     width, height, depth, *further = (*sides, 1, 1)[: max(3, len(sides))] if len(sides) < 3 else sides
     if sum(side > 1 for side in further) > 1:
         got = " x ".join(str(side) for side in sides)
