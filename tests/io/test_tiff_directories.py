@@ -263,3 +263,18 @@ def test_true_pyramids_and_ome_files_are_read(tmp_path: Path) -> None:
     mixed = tmp_path / "mixed.tif"
     mixed.write_bytes(_mixed(20))
     assert probe(mixed).pages == 20
+
+
+@pytest.mark.parametrize("limit", [100, None], ids=["refused", "control"])
+@pytest.mark.parametrize("reader", READERS[:3])
+def test_large_texts_are_refused_before_they_are_read(
+    reader: Callable[[Path], object], limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PAGES[0], description="x" * 1000, photometric="minisblack")
+    if limit is None:
+        reader(path)
+        return
+    monkeypatch.setattr(tiff_directories, "MAX_VALUE", limit)
+    with pytest.raises(BadImage, match="1,001 bytes in the tag ImageDescription"):
+        reader(path)

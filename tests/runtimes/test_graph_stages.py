@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from pixelwise.geometry.subgraphs import NetworkStages, subgraphs_at
 from pixelwise.inference.predictor import Predictor
 from pixelwise.networks.architectures import NetworkOptions, build
 from pixelwise.networks.subgraphs import staged
+from pixelwise.runtimes import onnx
 from pixelwise.runtimes.base import StagedRuntime
 from pixelwise.runtimes.graph_stages import CutRuntime, read_stages_text, write_stages_text
 from pixelwise.runtimes.onnx import OnnxRuntime
@@ -207,3 +209,25 @@ def test_subgraphs_are_those_of_torch() -> None:
             continue
         result = runtime.run_subgraph(subgraph, *(maps[key] for key in subgraph.inputs))
         np.testing.assert_allclose(result, expected[subgraph.output], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["freed", "control"])
+def test_one_session_of_onnx_runtime_is_in_memory_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    alive: WeakSet[object] = WeakSet()
+    most, control, make = 0, list[object](), onnx._session
+
+    def session(*arguments: Any) -> Any:
+        nonlocal most
+        made = make(*arguments)
+        alive.add(made)
+        control.extend([made] if kept else [])
+        most = max(most, len(alive))
+        return made
+
+    monkeypatch.setattr(onnx, "_session", session)
+    runtime = exported("onnx", tmp_path, encoder="resnet18", base=2, depth=4)
+    assert runtime.stages is not None
+    CutRuntime(runtime, runtime.stages)(tiles())
+    assert (most == 1) != kept

@@ -1,15 +1,12 @@
 """Runtimes for the network of a run: PyTorch, or others from its ONNX graph, which is exported once and cached."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
-from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.errors import BadModel
 from pixelwise.exporters.parity_report import digest
+from pixelwise.inference.cached_graph import cached_graph
 from pixelwise.inference.memory import tile_budget
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.whole_image import MAX_RATIO
@@ -18,10 +15,8 @@ from pixelwise.networks.models import AnyNetwork
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime, StagedRuntime
 from pixelwise.runtimes.benchmark import MIN_TILES, cached_choice, check_name, choose_runtime
-from pixelwise.runtimes.cache import cache_folder
 from pixelwise.runtimes.exported import EXTRAS, installed
 from pixelwise.runtimes.torch import TorchRuntime
-from pixelwise.sampling.normalise import Normalisation
 
 _TIMED_SIDE = {2: 768, 3: 64}  # largest side of a tile for which runtimes are compared, by axes: bounds their memory
 
@@ -136,12 +131,12 @@ def _available(name: str) -> bool:
 
 def _converted(name: str, network: AnyNetwork, model_card: ModelCard, path: Path) -> Callable[[], Runtime]:
     def make() -> Runtime:
-        graph = _cached_graph(network, model_card, path)
+        graph = cached_graph(network, model_card, path)
         try:
             return _load(name, graph)
         except BadModel:  # a damaged cache
             graph.unlink(missing_ok=True)
-            return _load(name, _cached_graph(network, model_card, path))
+            return _load(name, cached_graph(network, model_card, path))
 
     return make
 
@@ -154,15 +149,3 @@ def _load(name: str, graph: Path) -> Runtime:
     from pixelwise.runtimes.openvino import OpenVinoRuntime
 
     return OpenVinoRuntime(graph, precision="bf16" if name.endswith("bf16") else "fp32")
-
-
-def _cached_graph(network: AnyNetwork, model_card: ModelCard, path: Path) -> Path:
-    """Return the cached ONNX graph of a model file, for normalised tiles; create it if it is missing."""
-    key = hashlib.sha256(f"{digest(path)} {version('pixelwise')}".encode()).hexdigest()
-    graph = cache_folder() / "graphs" / f"{key[:32]}.onnx"
-    if not graph.is_file():
-        from pixelwise.exporters.to_onnx import onnx_bytes
-
-        plain = replace(model_card, normalisation=Normalisation(kind="none"))
-        atomic_write_bytes(graph, onnx_bytes(network, plain, metadata=model_card))
-    return graph

@@ -21,6 +21,8 @@ MAX_DIRECTORIES = 100_000  # no microscope writes more pages into one file; read
 MAX_MIXED = 5_000  # directories of a file without a known layout: tifffile compares each with all others
 MAX_PLANES = 4_000_000  # of all images that OME metadata describe: tifffile makes a list of them
 MAX_LABELS = 1_000_000  # along one axis, that OME annotations number
+MAX_VALUE = 2**25  # bytes of a value other than the places of strips or tiles: a text takes four times its bytes
+_PLACES = (273, 279, 324, 325)
 _MAX_TAGS = 4096  # where a directory has more, tifffile ends the chain
 _SHARED = 16 * 2**20  # bytes of values that several directories may have in common
 _SUBIFDS = 330
@@ -148,6 +150,11 @@ class _Walk:
             size = count * _SIZES.get(kind, 0)
             if size > len(value) and code in tifffile.TIFF.TAG_LOAD:
                 self._take("values", size if size <= self.length else 0)  # tifffile reads no others
+                if MAX_VALUE < size <= self.length and code not in _PLACES:
+                    got = f"{size:,} bytes in the tag {tifffile.TIFF.TAGS.get(code, code)}"
+                    raise BadImage(
+                        f"TIFF tags of at most {MAX_VALUE:,} bytes", got, "Save the image without it.", self._path
+                    )
             if code in sides and 0 < size <= len(value):
                 sides[code] = self._integers(kind, value[: _SIZES[kind]])[0]
             elif code == _SUBIFDS:

@@ -139,6 +139,9 @@ def check_member(member: zipfile.ZipInfo, path: Path, limit: int) -> None:
 def _load(path: Path, runtime: str) -> ExportedGraph:
     if not path.is_file():
         raise BadModel("an exported model", "no such file", "Give the path of an export.", path)
+    for file in model_files(path):
+        if file.exists() and not file.is_file():  # reading a pipe would wait
+            raise invalid_model(path, f"{printable(file.name)}, which is no regular file")
     if choose_reader(path, runtime) == "onnx":
         from pixelwise.runtimes.onnx import OnnxRuntime
 

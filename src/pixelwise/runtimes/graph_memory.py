@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pixelwise.errors import BadModel
 
 GIB = 2**30
+MAX_CONSTANTS = 2**28  # bytes of what a graph computes without inputs; exports of pixelwise compute sizes
 
 
 class GraphOperation(NamedTuple):
@@ -54,12 +55,13 @@ class MemoryCheck:
         values = sum(_product(shape) for shape in shapes.values())
         if values <= self._largest:
             return
-        limit = self._limit or available_memory()
+        limit = (self._limit or available_memory()) if shapes else MAX_CONSTANTS
         needed = self._estimate(shapes)
         if needed is not None and limit is not None and needed > limit:
             sides = " x ".join(str(side) for side in next(iter(shapes.values()), ()))
             batch = f" for a batch of {sides}" if sides else ""
-            expected = f"a graph that takes at most the {limit / GIB:,.1f} GiB of free memory{batch}"
+            kept = "of free memory" if shapes else "that constants may take"
+            expected = f"a graph that takes at most the {limit / GIB:,.2f} GiB {kept}{batch}"
             hint = "Choose smaller tiles with --tile, or free memory; if the model is small, its file is damaged."
             raise BadModel(expected, f"one that takes {needed / GIB:,.1f} GiB", hint, self._path)
         self._largest = values

@@ -23,12 +23,19 @@ class OnnxShapes:
     ----------
     source : Path or bytes
         The .onnx file, or its contents.
+
+    Raises
+    ------
+    ValueError
+        It has graphs within nodes, or functions. Exports of pixelwise have neither.
     """
 
     def __init__(self, source: Path | bytes) -> None:
         bytes_given = isinstance(source, bytes)
         self._model = onnx.load_from_string(source) if bytes_given else onnx.load(source, load_external_data=False)
         graph = self._model.graph
+        if self._model.functions or any(part.g.node or part.graphs for node in graph.node for part in node.attribute):
+            raise ValueError("loops, branches or functions, which may compute without end")
         self._weights = {tensor.name for tensor in graph.initializer}
         small = [tensor for tensor in graph.initializer if _bytes(tensor.data_type, tensor.dims) <= _SHAPE_DATA]
         known = {value.name for value in graph.input} | {tensor.name for tensor in small}

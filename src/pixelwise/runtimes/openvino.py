@@ -27,6 +27,7 @@ from pixelwise.runtimes.base import (
     check_logits,
     computing,
     graph_inputs,
+    refusing,
 )
 from pixelwise.runtimes.graph_memory import GraphOperation, MemoryCheck, peak_bytes
 from pixelwise.runtimes.graph_stages import STAGES, inner_maps, map_name, read_stages_text, subgraph_inputs
@@ -38,6 +39,8 @@ import openvino  # noqa: E402
 from openvino import opset13 as opset  # noqa: E402
 
 Precision = Literal["fp32", "bf16"]
+MAX_XML = 2**23  # bytes of a graph without weights; those of exports take less than a tenth
+_WITHIN = {"If", "Loop", "TensorIterator"}  # operations with graphs of their own; exports of pixelwise have none
 HELD = 192 * 2**20  # bytes of a compiled graph, and of inner values that it keeps beside those of the largest tile
 
 
@@ -66,7 +69,8 @@ class OpenVinoRuntime:
         graph = read_graph(path)
         split_concatenated_convolutions(graph)
         self.model_card: ModelCard = read_model_card_text(model_card_text(graph, path), path)
-        self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
+        with refusing(path, "a graph that OpenVINO cannot load"):
+            self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
         self._stages = read_stages(graph, self.model_card, path)
         # of a subgraph, or None for the whole network: a compiled graph has a copy of its weights
         self._current: tuple[Subgraph | None, openvino.InferRequest] | None = None
@@ -160,10 +164,16 @@ def read_graph(path: Path) -> openvino.Model:
     BadModel
         It cannot be read.
     """
+    if path.suffix == ".xml" and path.stat().st_size > MAX_XML:
+        raise invalid_model(path, f"a graph of {path.stat().st_size:,} bytes without weights")
     try:
-        return openvino.Core().read_model(path)
+        graph = openvino.Core().read_model(path)
+        kinds = {operation.get_type_name() for operation in graph.get_ordered_ops()}
     except RuntimeError as error:
         raise invalid_model(path, "a graph that OpenVINO cannot load") from error
+    if found := kinds & _WITHIN:
+        raise invalid_model(path, f"a graph with {', '.join(sorted(found))}, which may compute without end")
+    return graph
 
 
 def read_stages(graph: openvino.Model, model_card: ModelCard, path: Path) -> NetworkStages | None:

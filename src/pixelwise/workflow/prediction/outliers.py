@@ -4,7 +4,6 @@ Two tests: what the image looks like (`sampling.appearance`), against training a
 of its predicted objects, against the predictions of the validation images.
 """
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64, Num
 
-from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.atomic_write import atomic_write_csv, read_csv
 from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.metrics.outliers import can_rank, conformal_p_value, is_outlier
 from pixelwise.model_file.model_card import ModelCard
@@ -62,16 +61,15 @@ def write_outliers(path: Path, rows: Sequence[Cells]) -> None:
 
 def read_outliers(path: Path) -> tuple[dict[str, Any], ...]:
     """Return the rows of the table: ``outlier`` is True, False or None, ``reasons`` a list."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return tuple(
-            {
-                "image": row["image"],
-                "outlier": {"yes": True, "no": False}.get(row["outlier"]),
-                "reasons": row["reasons"].split("; ") if row["reasons"] else [],
-                **{key: float(row[key]) if row[key] else None for key in _COLUMNS[3:]},
-            }
-            for row in csv.DictReader(file)
-        )
+    return tuple(
+        {
+            "image": row["image"],
+            "outlier": {"yes": True, "no": False}.get(row["outlier"]),
+            "reasons": row["reasons"].split("; ") if row["reasons"] else [],
+            **{key: float(row[key]) if row[key] else None for key in _COLUMNS[3:]},
+        }
+        for row in read_csv(path)
+    )
 
 
 def describe_outliers(rows: Sequence[dict[str, Any]]) -> list[str]:

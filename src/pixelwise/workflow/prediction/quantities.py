@@ -1,6 +1,5 @@
 """Tables of counts and sizes with their intervals: ``quantities.csv`` per image, ``totals.csv`` of all images."""
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.atomic_write import atomic_write_csv, read_csv
 from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.geometry.grid import Grid, millimetres_of
 from pixelwise.io.read import Image
@@ -60,8 +59,7 @@ def write_quantities(folder: Path, rows: Sequence[Cells], model_card: ModelCard)
 def write_totals(folder: Path, model_card: ModelCard) -> Path:
     """Write ``totals.csv`` from the ``quantities.csv`` of a folder; return its path."""
     path, (pixels, physical) = folder / TOTALS, _UNITS[model_card.network.dimensions]
-    with (folder / QUANTITIES).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(folder / QUANTITIES)
     head = ["class", "images", *_triple("objects"), *_triple(pixels), *_triple(physical), "level"]
     names = counted_names(model_card)
     cells = [
@@ -74,11 +72,10 @@ def write_totals(folder: Path, model_card: ModelCard) -> Path:
 
 def read_totals(path: Path) -> tuple[dict[str, Any], ...]:
     """Return the rows of ``totals.csv`` with numbers, None for empty cells."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return tuple(
-            {key: value if key == "class" else (float(value) if value else None) for key, value in row.items()}
-            for row in csv.DictReader(file)
-        )
+    return tuple(
+        {key: value if key == "class" else (float(value) if value else None) for key, value in row.items()}
+        for row in read_csv(path)
+    )
 
 
 def describe_totals(totals: Sequence[dict[str, Any]]) -> list[str]:
