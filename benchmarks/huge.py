@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +93,11 @@ def kill(folder: Path, side: int, kills: int, extra: list[str]) -> None:
         raise SystemExit(1)
 
 
-def draw(path: Path, side: int) -> None:
-    """Write a tiled TIFF of soft spots on noise; never more than a tile is in memory."""
+def draw(path: Path, side: int, distinct: int = 0) -> None:
+    """Write a tiled TIFF of soft spots on noise; never more than a tile is in memory.
+
+    With `distinct`, so many compressed tiles, at places chosen at random, are the image, which is drawn in seconds.
+    """
     across = -(-side // TILE)
 
     def tiles() -> Iterator[np.ndarray]:
@@ -104,9 +109,14 @@ def draw(path: Path, side: int) -> None:
             noisy = spots + rng.standard_normal((TILE, TILE), np.float32) * 10
             yield noisy.clip(0, 255).astype(np.uint8)
 
+    def chosen() -> Iterator[bytes]:
+        known = [zlib.compress(tile.tobytes(), 1) for tile in islice(tiles(), distinct)]
+        for number in np.random.default_rng(1).integers(len(known), size=across * across):
+            yield known[number]
+
     tifffile.imwrite(
         path,
-        tiles(),
+        chosen() if distinct else tiles(),
         shape=(side, side),
         dtype=np.uint8,
         tile=(TILE, TILE),

@@ -1,6 +1,7 @@
 """One large image on three nodes, of which two are killed: the bytes of one process, and the peak memory of a worker.
 
-    sudo python benchmarks/lost_nodes.py [--side 8000] [--base 16] [--format tiff] [--folder DIR]
+    sudo python benchmarks/lost_nodes.py [--side 8000] [--base 16] [--depth 4] [--format tiff] [--folder DIR]
+    sudo python benchmarks/lost_nodes.py --side 40000 --base 2 --depth 2 --distinct 64 --together
 
 Network namespaces with host names of their own stand for nodes; each runs a worker of one thread. When a third of the
 units are done, all processes of one node are killed (SIGKILL), and when two thirds are done those of another one. Bars:
@@ -38,7 +39,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=8000)
     parser.add_argument("--base", type=int, default=16)
+    parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--format", choices=["tiff", "zarr"], default="tiff")
+    parser.add_argument("--distinct", type=int, default=0, help="tiles of which the image is composed; 0: all differ")
+    parser.add_argument("--together", action="store_true", help="run the one process beside the nodes, to save time")
     parser.add_argument("--folder", type=Path, help="where the images go; by default a temporary folder")
     chosen = parser.parse_args()
     print(f"{in_words()}, load {os.getloadavg()[0]:.1f}, {code_version()}\n")
@@ -46,21 +50,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
         folder = Path(name)
         torch.manual_seed(4)
-        write_model(folder / "model.safetensors", chosen.base, "classes")
-        draw(folder / "image.tif", chosen.side)
+        write_model(folder / "model.safetensors", chosen.base, "classes", depth=chosen.depth)
+        draw(folder / "image.tif", chosen.side, chosen.distinct)
         words = [*PIXELWISE, "predict", str(folder / "model.safetensors"), str(folder / "image.tif")]
         words += ["--format", chosen.format, "--runtime", "torch"]
         began = time.monotonic()
-        subprocess.run([*words, "--out", str(folder / "one")], check=True, capture_output=True)
-        alone = time.monotonic() - began
+        one = subprocess.Popen([*words, "--out", str(folder / "one")], stdout=subprocess.DEVNULL)
+        alone = 0.0 if chosen.together else wait_for(one, began)
         subprocess.run([*words, "--out", str(folder / "many"), "--on", "none"], check=True, capture_output=True)
         job = open_job(folder / "many")
-        began = time.monotonic()
+        node_began = time.monotonic()
         with network():
             peaks = predict_on_nodes(job, folder)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - node_began
+        alone = alone or wait_for(one, began)
         same = digest(folder / "one") == digest(folder / "many")
         report(job, chosen.side, (alone, seconds), peaks, same=same)
+
+
+def wait_for(process: "subprocess.Popen[bytes]", began: float) -> float:
+    """Return the seconds that a process took."""
+    if process.wait():
+        raise SystemExit(f"the one process ended with {process.returncode}")
+    return time.monotonic() - began
 
 
 def predict_on_nodes(job: Job, folder: Path) -> dict[int, float]:
@@ -88,7 +100,7 @@ def predict_on_nodes(job: Job, folder: Path) -> dict[int, float]:
         return job.sealed
 
     try:
-        wait_until(look, 7200)
+        wait_until(look, 4 * 3600)
     except TimeoutError:
         raise SystemExit((folder / "node0.log").read_text("utf-8")) from None
     finally:

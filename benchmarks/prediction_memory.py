@@ -56,10 +56,12 @@ def main() -> None:
     print(f"| {image} | {network} | {chosen.target} | {objects:,} | {seconds:.0f} | {peak:.2f} |")
 
 
-def write_model(path: Path, base: int, target: Literal["classes", "boundary"], encoder: str = "plain") -> None:
+def write_model(
+    path: Path, base: int, target: Literal["classes", "boundary"], encoder: str = "plain", depth: int = 4
+) -> None:
     """Write a model with random weights: of a mask, or of objects."""
     objects = target == "boundary"
-    options = NetworkOptions(base=base, classes=3 if objects else 2, encoder=encoder)
+    options = NetworkOptions(base=base, classes=3 if objects else 2, encoder=encoder, depth=depth)
     network = build(options)
     model_card = ModelCard(
         network=options,

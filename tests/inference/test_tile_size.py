@@ -1,6 +1,13 @@
 """Tile size: the largest that fits into memory, aligned with the network and the file."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +22,12 @@ from pixelwise.inference.tile_size import (
     streamed_core,
     tile_side,
 )
+from pixelwise.io.read import write_image
+from pixelwise.labels.targets import TargetOptions
+from pixelwise.model_file.model_card import ModelCard
+from pixelwise.model_file.model_file import save_model
+from pixelwise.networks.architectures import NetworkOptions, build
+from pixelwise.sampling.normalise import Normalisation
 
 PADDED = Geometry(total_stride=16, reach=100, halo=112, margin=0, legal_first=16, legal_step=16, receptive_field=200)
 VALID = Geometry(total_stride=16, reach=93, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=187)
@@ -29,6 +42,60 @@ def test_the_tiles_of_large_images_fit_into_the_memory(base: int, geometry: Geom
     assert core == MIN_CORE or needed <= MEMORY
     larger = tile_side(core + 256, geometry) ** 2 * tile_budget(base).tile_pixel
     assert core >= MAX_CORE or larger > MEMORY, "the largest that fits: its halo is the smallest part"
+
+
+PROCESS = 1.1e9  # bytes of a process that predicts an image of any size
+PREDICT = """
+import resource
+from pixelwise.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss")
+@pytest.mark.parametrize(("base", "larger"), [(4, 0), (8, 0), (16, 0), (8, MAX_CORE)])
+def test_a_process_stays_within_the_memory(base: int, larger: int, tmp_path: Path) -> None:
+    core = larger or streamed_core(base, build(NetworkOptions(base=base)).geometry())
+    _write_model(tmp_path / "model.safetensors", base)
+    side = 2 * core if larger else 3 * core
+    pixels = np.random.default_rng(0).integers(0, 256, (1, side, side), np.uint8)
+    write_image(tmp_path / "large.tif", pixels)
+    words = ["predict", "model.safetensors", "large.tif", "--out", "out", "--tile", str(core)]
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PREDICT, *words, "--format", "tiff", "--runtime", "torch"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (int(ended.stdout.splitlines()[-1]) > PROCESS) == bool(larger), "larger tiles, the control, need more"
+
+
+def _write_model(path: Path, base: int) -> None:
+    torch.manual_seed(4)
+    options = NetworkOptions(base=base, classes=2)
+    network = build(options)
+    card = ModelCard(
+        network=options,
+        normalisation=Normalisation(),
+        target=TargetOptions(),
+        geometry=network.geometry(),
+        task="binary",
+        classes=("background", "object"),
+        values=(0, 255),
+        colours=((0, 0, 0), (255, 255, 255)),
+        channels=1,
+        tile=512,
+        intensity_range=((0.0, 255.0),),
+        trained={},
+    )
+    save_model(path, network, card)
 
 
 @given(core=st.integers(1, 3000), geometry=st.sampled_from([PADDED, VALID]))
