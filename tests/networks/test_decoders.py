@@ -28,7 +28,7 @@ def test_a_list_of_maps_is_emptied_from_the_coarsest_on(emptied: bool) -> None:
     del maps
     with torch.inference_mode():
         decoder(given)
-    assert alive == ([3, 1, 0] if emptied else [4, 4, 4])
+    assert alive == ([2, 1, 0] if emptied else [4, 4, 4])
     assert len(given) == (0 if emptied else 4)
 
 

@@ -77,7 +77,7 @@ class UNetDecoder(nn.Module):
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
         """Return features (batch, channels, h, w) from the maps of the encoder, fine to coarse.
 
-        A list of maps is emptied: each map is freed as soon as it was used, which saves a third of the memory.
+        A list of maps is emptied: each map is freed as soon as it was used, which saves up to a quarter of the memory.
         """
         waiting = skips if isinstance(skips, list) else list(skips)
         features = self.start(waiting.pop())
