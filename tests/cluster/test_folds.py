@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from pixelwise.cluster.folds import FOLDS, open_fold_work, take_over_checkpoints, validate_with_workers
 from pixelwise.cluster.job import LeaseTimes, open_job
@@ -23,9 +24,9 @@ from pixelwise.cluster.worker import run_worker
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadRun
 from pixelwise.progress import Progress
-from pixelwise.training.checkpoint import newest_checkpoint
+from pixelwise.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from pixelwise.workflow.train import train
-from sleepers import wait_until
+from sleepers import make_job, wait_until
 
 SETTINGS = (
     "network.base=4",
@@ -171,14 +172,6 @@ def test_folds_in_this_process(data: Path, tmp_path: Path, monkeypatch: pytest.M
     work.compute(0, {"fold": 1}, outputs, tmp_path, progress)
     first = outputs / FOLDS / "1"
     assert (first / "summary.json").is_file()
-    other = job.folder / "work" / "two" / "000000.2" / OUTPUTS / FOLDS / "1"
-    take_over_checkpoints(job, 0, other.parents[1], other)
-    step, taken = (newest_checkpoint(folder / "checkpoints")[0] for folder in (first, other))
-    assert (step is None) == (taken is None)
-    assert step is None or (taken is not None and taken.step == step.step)
-    nothing = job.folder / "work" / "two" / "000001.1" / OUTPUTS / FOLDS / "2"
-    take_over_checkpoints(job, 1, nothing.parents[1], nothing)
-    assert not nothing.exists(), "no attempt at this fold"
 
     failure = SimpleNamespace(unit=1, set_aside=True)
     with monkeypatch.context() as patch:
@@ -190,6 +183,39 @@ def test_folds_in_this_process(data: Path, tmp_path: Path, monkeypatch: pytest.M
     assert len(set(models(out, 2))) == 3, "two folds, and the ensemble"
     train_here(data, out, progress, resume=True, steps=None, folds=None, overrides=())
     assert any("folds are complete" in sentence for sentence in progress.said)
+
+
+def test_an_attempt_goes_on_from_the_checkpoint_that_came_furthest(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out", [{}, {}])
+
+    def attempt(worker: str, name: str) -> tuple[Path, Path]:
+        outputs = job.folder / "work" / worker / name / OUTPUTS
+        return outputs, outputs / FOLDS / "1"
+
+    for worker, step in (("one", 4), ("two", 20), ("three", 9)):
+        checkpoint = Checkpoint(step=step, tensors={"weights": {"w": torch.full((2,), float(step))}}, state={})
+        save_checkpoint(attempt(worker, "000000.1")[1] / "checkpoints", checkpoint)
+    attempt("four", "000000.1")[1].mkdir(parents=True)
+
+    outputs, place = attempt("five", "000000.2")
+    take_over_checkpoints(job, 0, outputs, place)
+    taken, warnings = newest_checkpoint(place / "checkpoints")
+    assert taken is not None
+    assert not warnings
+    assert taken.step == 20
+    assert taken.tensors["weights"]["w"].tolist() == [20.0, 20.0]
+
+    outputs, place = attempt("five", "000001.1")
+    take_over_checkpoints(job, 1, outputs, place)
+    assert not place.exists(), "no attempt at this unit"
+
+
+def test_an_attempt_without_a_checkpoint_is_not_copied(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out", [{}])
+    first, second = (job.folder / "work" / name / "000000.1" / OUTPUTS for name in ("one", "two"))
+    (first / FOLDS / "1" / "checkpoints").mkdir(parents=True)
+    take_over_checkpoints(job, 0, second, second / FOLDS / "1")
+    assert not second.exists()
 
 
 def test_a_cluster_is_asked_for_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:

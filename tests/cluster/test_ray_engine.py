@@ -1,5 +1,8 @@
 """What is asked of Ray, and the processes on a node: Ray itself is replaced, programs run."""
 
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -144,6 +147,37 @@ def test_a_cancelled_task_ends_its_program(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         run_process(["-c", program], str(tmp_path / "log"), 1)
     assert not Path("/proc", begun.read_text("utf-8")).exists()
+
+
+def test_a_task_cancelled_twice_ends_a_program_that_ignores_sigterm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tmp_path / "begun"
+    program = (
+        "import os, pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"pathlib.Path({str(begun)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    )
+    wait = subprocess.Popen.wait
+
+    def cancelled(seconds: float) -> None:
+        if begun.is_file() and begun.read_text("utf-8"):
+            raise KeyboardInterrupt
+        threading.Event().wait(seconds)
+
+    def cancelled_again(process: Any, timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return wait(process)
+
+    monkeypatch.setattr(module.time, "sleep", cancelled)
+    monkeypatch.setattr(subprocess.Popen, "wait", cancelled_again)
+    with pytest.raises(KeyboardInterrupt):
+        run_process(["-c", program], str(tmp_path / "log"), 1)
+    number = int(begun.read_text("utf-8"))
+    left = Path("/proc", str(number)).exists()
+    if left:
+        os.kill(number, signal.SIGKILL)
+    assert not left
 
 
 def test_workers_run_until_the_job_is_sealed(ray: Ray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from yaozarrs import v05
 
 from pixelwise.errors import BadImage, BadOption, OutputFailed
+from pixelwise.io.journal import Journal
 from pixelwise.io.label_writer import PixelMetadata, check_format, finish, result_path
-from pixelwise.io.tiled_writer import HEADER, TiledLayout, TileFile
+from pixelwise.io.tiled_writer import HEADER, TiledLayout, TileFile, read_windows
 from pixelwise.io.windows import open_windows
 
 COLOURS = ((0, 0, 0), (255, 0, 0), (0, 158, 115))
@@ -267,6 +269,65 @@ def test_writing_resumes_after_a_full_disk(tmp_path: Path, monkeypatch: pytest.M
     fill(again, drawn(100, 150), 64)
     finish(again, "tiff", METADATA)
     assert path.read_bytes() == expected
+
+
+@pytest.mark.parametrize("step", ["append_bytes", "reorder", "sync", "note", "finalize"])
+def test_every_step_says_that_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    path = tmp_path / "mask.tif"
+    tiles = TileFile(path, LAYOUT, "test")
+    fill(tiles, drawn(100, 150), 64)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    steps = {
+        "append_bytes": lambda: tiles.append_bytes(b"1234"),
+        "reorder": tiles.reorder,
+        "sync": tiles.sync,
+        "note": lambda: tiles.note("mean", 1.5),
+        "finalize": lambda: tiles.finalize(HEADER),
+    }
+    with monkeypatch.context() as patch:
+        if step == "append_bytes":
+            patch.setattr(tiles, "_file", SimpleNamespace(seek=full))
+        elif step == "reorder":
+            patch.setattr(Path, "open", full)
+        elif step == "finalize":
+            tiles.reorder()
+            patch.setattr(Path, "replace", full)
+        else:
+            patch.setattr(Journal, "sync" if step == "sync" else "append", full)
+        with pytest.raises(OutputFailed, match="expected free disk space; got a full disk"):
+            steps[step]()
+    tiles.close()
+    assert not path.exists()
+    again = TileFile(path, LAYOUT, "test")
+    assert set(again.done) == set(windows(LAYOUT, 64)), "what was written is kept"
+    assert not again.notes
+    again.close()
+
+
+def test_the_tiles_of_an_unfinished_image_are_read_and_checked(tmp_path: Path) -> None:
+    labels = drawn(100, 150)
+    first, second = (TileFile(tmp_path / name, LAYOUT, "test") for name in ("a.tif", "b.tif"))
+    fill(first, labels, 64)
+    first.close()
+    found = read_windows(first.tiles_path, first.journal_path)
+    for window, tiles in found.items():
+        second.take(window, tiles())
+    assert np.array_equal(second.read((0, 100), (0, 150)), labels)
+    second.close()
+    damaged = bytearray(first.tiles_path.read_bytes())
+    damaged[HEADER + 3] ^= 255
+    first.tiles_path.write_bytes(damaged)
+    with pytest.raises(BadImage, match="undamaged tile"):
+        _ = [tiles() for tiles in found.values()]
+    first.tiles_path.unlink()
+    with pytest.raises(OutputFailed):
+        next(iter(found.values()))()
+    first.journal_path.unlink()
+    with pytest.raises(OutputFailed):
+        read_windows(first.tiles_path, first.journal_path)
 
 
 def test_resume_after_sigkill(tmp_path: Path, expected: bytes) -> None:

@@ -187,11 +187,13 @@ def run_process(words: Sequence[str], log: str, threads: int) -> tuple[int, str]
             while process.poll() is None:
                 time.sleep(0.2)  # Ray cancels between two instructions of Python, not inside a call
         finally:
-            if process.poll() is None:
-                process.terminate()
-                process.send_signal(signal.SIGCONT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(10)
+            try:
+                if process.poll() is None:
+                    process.terminate()
+                    process.send_signal(signal.SIGCONT)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(10)
+            finally:  # also if the task is cancelled again meanwhile
                 process.kill()
                 process.wait()
         file.seek(0)

@@ -182,3 +182,52 @@ def test_views_of_a_file_are_not_run(tmp_path: Path) -> None:
         base.execute("INSERT INTO gpkg_geometry_columns VALUES ('hidden', 'geom', 'POLYGON', 1, 0, 0)")
         base.commit()
     assert [layer.name for layer in read_geopackage(tmp_path / "a.gpkg", Counter())] == ["fields"]
+
+
+def test_geometries_without_an_area_are_counted(tmp_path: Path) -> None:
+    line = struct.pack("<BII", 1, 2, 2) + struct.pack("<4d", 0, 0, 5, 5)
+    path = tmp_path / "a.gpkg"
+    pack(path, [(line, "path"), (well_known([[RING]]), "roof")], (1, "EPSG", 32632))
+    with closing(sqlite3.connect(path)) as base:
+        empty = b"GP" + struct.pack("<BBi", 0, 0x11, 1) + well_known([])
+        base.executemany("INSERT INTO fields(geom, class) VALUES (?, 'none')", [(empty,), (None,)])
+        base.commit()
+    left_out: Counter[str] = Counter()
+    (layer,) = read_geopackage(path, left_out)
+    assert [len(row.rings) for row in layer.rows if row.rings] == [1]
+    assert left_out == {"no geometry has no area": 2, "a geometry that is no polygon has no area": 1}
+
+
+@pytest.mark.parametrize("number", [-1, 0, 7])
+def test_an_undefined_crs_is_none(tmp_path: Path, number: int) -> None:
+    pack(tmp_path / "a.gpkg", [(well_known([[RING]]), "roof")], (1 if number == 7 else number, "NONE", number))
+    with closing(sqlite3.connect(tmp_path / "a.gpkg")) as base:
+        base.execute("UPDATE gpkg_geometry_columns SET srs_id = ?", (number,))
+        base.commit()
+    assert [layer.crs for layer in read_geopackage(tmp_path / "a.gpkg", Counter())] == [None]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("DROP TABLE gpkg_spatial_ref_sys", "a GeoPackage with geometries"),
+        ("UPDATE gpkg_geometry_columns SET column_name = 'shape'", "a column `shape`"),
+        ("UPDATE fields SET geom = x'0102030405060708090a'", "a geometry of GeoPackage"),
+        ("UPDATE fields SET geom = x'47500001010000000100400000'", "well-known binary"),
+    ],
+)
+def test_other_content_is_refused(tmp_path: Path, change: str, expected: str) -> None:
+    path = tmp_path / "a.gpkg"
+    pack(path, [(well_known([[RING]]), "roof")], (1, "EPSG", 32632))
+    read_geopackage(path, Counter())
+    with closing(sqlite3.connect(path)) as base:
+        base.execute(change)
+        base.commit()
+    with pytest.raises(BadDataset) as refused:
+        read_geopackage(path, Counter())
+    assert refused.value.expected == expected
+
+
+def test_a_folder_is_no_geopackage(tmp_path: Path) -> None:
+    with pytest.raises(BadDataset, match="GeoPackage of at most"):
+        read_geopackage(tmp_path, Counter())

@@ -120,3 +120,11 @@ def test_an_unknown_crs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.geojson").write_text(json.dumps(content), "utf-8")
     with pytest.raises(BadDataset, match="no such CRS"):
         map_geojson.read(tmp_path, DataOptions())
+
+
+def test_polygons_without_images_below_them_are_refused(tmp_path: Path) -> None:
+    write_scene(tmp_path, "a", Affine.translation(9000, 9000) @ NORTH_UP)
+    (tmp_path / "labels.geojson").write_text(json.dumps(polygons(NORTH_UP, "OGC:CRS84")), "utf-8")
+    with pytest.raises(BadDataset) as refused:
+        map_geojson.read(tmp_path, DataOptions())
+    assert refused.value.expected.startswith("a GeoTIFF with the name of each vector file")
