@@ -69,3 +69,15 @@ def test_a_stopped_training_says_how_far_it_came_without_paths_and_commands(page
     page.reload()
     until_true(page, "() => document.getElementById('training').innerText.includes('stopped')")
     assert page.inner_text("[data-testid=training]") == "Training stopped. 47 of 705 steps are done."
+
+
+def test_a_hint_closes_with_the_next_action_and_its_button_stays_in_one_line(page: Any) -> None:
+    page.keyboard.press("z")
+    until_true(page, "() => !document.getElementById('notice').hidden")
+    page.keyboard.press("b")
+    until_true(page, "() => document.getElementById('notice').hidden")
+    page.click("[data-testid=useful]")
+    until_true(page, "() => !document.getElementById('notice').hidden")
+    height = page.locator("#notice button").bounding_box()["height"]
+    page.evaluate("() => { document.querySelector('#notice span').textContent = 'a long sentence '.repeat(40); }")
+    assert page.locator("#notice button").bounding_box()["height"] == height

@@ -116,3 +116,14 @@ def test_the_sentence_names_files_with_problems(studio: Studio, monkeypatch: pyt
     problem = {"kind": "unreadable", "text": "it is cut off", "fatal": True}
     studio.project.problems = [{"file": f"{name}.png", **problem} for name in "abcb"]
     assert studio.state()["sentence"].endswith("4 problems (a.png, b.png and 1 more).")
+
+
+def test_only_a_run_has_a_report(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "cells.safetensors").touch()
+    studio.service.add_model(tmp_path / "cells.safetensors")
+    with pytest.raises(Failure, match="without its run"):
+        studio.export("cells", "report")
+    add_run(studio, tmp_path, "trained")
+    with pytest.raises(Started) as started:
+        studio.export("trained", "report")
+    assert started.value.args == ("report", str(tmp_path / "trained"))

@@ -222,8 +222,10 @@ class Studio:
         return self.jobs.start("train", ("train", str(folder), "--out", str(run), *words), run, length.seconds)
 
     def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
-        """Start the export of a model, or its report."""
+        """Start the export of a model, or its report; raises `Failure` (409) for that of a model without a run."""
         name, path = self.service.model(model)
+        if kind == "report" and not path.is_dir():
+            raise Failure(409, "no_run", "A report is about a training: this model is a single file, without its run.")
         folder = self.project.folder / "exports" / name
         folder.mkdir(parents=True, exist_ok=True)
         words = ("report", str(path))

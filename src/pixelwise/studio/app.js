@@ -24,13 +24,27 @@ const refused = new Set(); // sentences about dropped files that were not taken
 let [progress, dropNote] = ["", ""]; // which file is being sent, and what became of the last drop
 let [adding, connected] = [Promise.resolve(), true];
 
-function announce(text) { $("announcement").textContent = text; }
+function announce(text) {
+  if ($("notice").dataset.hint) show("");
+  $("announcement").textContent = text;
+}
+
+function show(text) {
+  delete $("notice").dataset.hint;
+  $("notice").hidden = !text;
+  $("notice").querySelector("span").textContent = text;
+}
 
 // Say something that everybody should notice; it stays until there is something else, or until it is closed.
 function say(text) {
   announce(text);
-  $("notice").hidden = !text;
-  $("notice").querySelector("span").textContent = text;
+  show(text);
+}
+
+// What to do first: no longer true after the next thing that is done.
+function hint(text) {
+  say(text);
+  $("notice").dataset.hint = "yes";
 }
 
 function report(error) { say(error.message); }
@@ -38,7 +52,7 @@ function report(error) { say(error.message); }
 const viewer = new Viewer($("viewer"), () => say("A part of the image could not be loaded; it is asked for again."));
 const layers = new Layers(viewer, Object.fromEntries(
   ["labels", "compared", "layer", "opacity", "threshold", "outlines", "swipe", "compare"].map((id) => [id, $(id)])), report);
-const marks = new Marks($("marks"), viewer, announce, say,
+const marks = new Marks($("marks"), viewer, { announce, say, hint },
   () => (result ? `/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}` : ""));
 const downloads = new Downloads(say);
 const table = new ObjectTable($("objects"), (row, fly) => {
@@ -187,7 +201,7 @@ function showResult(found) {
 }
 
 async function predict() {
-  if (!image || !state.models.length) { say(image ? NO_MODEL : NO_IMAGE); return; }
+  if (!image || !state.models.length) { hint(image ? NO_MODEL : NO_IMAGE); return; }
   $("predict").disabled = true;
   $("count").textContent = "Predicting ...";
   announce("Predicting ...");
@@ -229,8 +243,8 @@ async function predictAll() {
 
 async function useful() {
   const found = result;
-  if (!image) { say(NO_IMAGE); return; }
-  if (!found) { say(state.models.length ? "Predict the image first." : NO_MODEL); return; }
+  if (!image) { hint(NO_IMAGE); return; }
+  if (!found) { hint(state.models.length ? "Predict the image first." : NO_MODEL); return; }
   const { box } = await get(`/api/images/${image.id}/useful?model=${encodeURIComponent(found.model)}`);
   if (result !== found) return;
   if (!box) { say("No place is left: everything unsure is marked."); return; }

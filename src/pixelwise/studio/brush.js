@@ -14,10 +14,10 @@ const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
 function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
 
 export class Marks {
-  // `announce` is for who hears the page, `say` for everybody; `correction()` is the path of a correction of what is
+  // `announce` is for who hears the page, `say` for everybody, `hint` until the next action; `correction()` is the path of a correction of what is
   // shown, "" without a result
-  constructor(canvas, viewer, announce, say, correction) {
-    Object.assign(this, { canvas, viewer, announce, say, correction });
+  constructor(canvas, viewer, voices, correction) {
+    Object.assign(this, { canvas, viewer, ...voices, correction });
     this.tool = "pan";
     this.radius = 6;
     this.classIndex = 1;
@@ -163,7 +163,7 @@ export class Marks {
   async sendCorrection({ action, points }) {
     const path = this.correction();
     this.draw();
-    if (!path) { this.say("Predict the image first: corrections need a result."); return; }
+    if (!path) { this.hint("Predict the image first: corrections need a result."); return; }
     const ends = action === "frame" ? [points[0], points[points.length - 1]] : points;
     this.waiting.push({ image: this.shown, path, mark: { action, points: ends, key: newKey() } });
     await this.flush();
@@ -228,7 +228,7 @@ export class Marks {
     const image = this.shown;
     await this.flush();
     const last = image && this.active(image.marks).at(-1);
-    if (!last) { this.say("Nothing to undo."); return; }
+    if (!last) { this.hint("Nothing to undo."); return; }
     await this.add({ kind: "undo", of: last.id }, image);
     this.announce("Undone.");
   }
@@ -240,7 +240,7 @@ export class Marks {
     const undos = marks.filter((mark) => mark.kind === "undo");
     const [undone, numbers] = [new Set(undos.map((mark) => mark.of)), new Set(undos.map((mark) => mark.id))];
     const last = undos.filter((mark) => !undone.has(mark.id) && !numbers.has(mark.of)).at(-1);
-    if (!last || marks.at(-1).kind !== "undo") { this.say("Nothing to redo."); return; }
+    if (!last || marks.at(-1).kind !== "undo") { this.hint("Nothing to redo."); return; }
     await this.add({ kind: "undo", of: last.id }, image);
     this.announce("Done again.");
   }
