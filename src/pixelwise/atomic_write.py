@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -198,9 +199,13 @@ def atomic_write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[ob
 
     def write(file: BinaryIO) -> None:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(map(_as_text, head))
-        writer.writerows(map(_as_text, row) for row in rows)
+        usual, quoted = (
+            csv.writer(text, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        for row in chain((head,), rows):
+            cells = [_as_text(cell) for cell in row]
+            # before Python 3.13 a carriage return alone is not quoted, and ends the row where it is read
+            (quoted if any(isinstance(cell, str) and "\r" in cell for cell in cells) else usual).writerow(cells)
         text.detach()  # flushes without closing the file
 
     atomic_write(path, write)

@@ -172,7 +172,7 @@ def test_activations_equal_direct_calls_of_the_modules(name: str, rng: np.random
     with torch.inference_mode():
         skips = network.encoder(torch.from_numpy(pixels)[None])
         logits = network(torch.from_numpy(pixels)[None])[0].numpy()
-        features = network.decoder(skips)
+        features = network.decoder(tuple(skips))
     assert grad_cam.logits == pytest.approx(logits, abs=1e-5)
     encoder = [stage for stage in grad_cam.stages if stage.part == "encoder"]
     assert len(encoder) == len(skips)

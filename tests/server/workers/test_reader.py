@@ -205,15 +205,11 @@ def test_the_most_useful_place_is_an_unsure_one_without_a_mark(reader: Reader, t
 
 
 def test_a_data_set_is_read_once_and_results_are_compared_with_it(reader: Reader, cells: Path, tmp_path: Path) -> None:
-    nothing = {"score": None}
-    assert reader.score(0, "none", "instance", []).value == nothing, "nothing was read yet"
-    with pytest.raises(BadOption, match="a case of the data set"):
-        reader.truth_tile(0, 0, 0, 0)
     found = json.loads(reader.understand(str(cells)).payload)
     assert (found["task"], found["volumes"], found["channels"]) == ("instance", False, 1)
     assert sorted(case["split"] for case in found["cases"]) == ["train", "train", "val"]
     assert all(case["labelled"] for case in found["cases"])
-    truth = numbers(reader.truth_tile(0, 0, 0, 0))
+    truth = numbers(reader.truth_tile(str(cells), 0, 0, 0, 0))
     assert truth.shape == (64, 64)
     assert truth.any()
     perfect, empty, other = tmp_path / "perfect.tif", tmp_path / "empty.tif", tmp_path / "other.tif"
@@ -222,12 +218,12 @@ def test_a_data_set_is_read_once_and_results_are_compared_with_it(reader: Reader
     write_labels(other, np.zeros((32, 64), np.int32))
 
     def score(mask: Path, task: str = "instance") -> object:
-        return reader.score(0, str(mask), task, found["classes"]).value["score"]
+        return reader.score(str(cells), 0, str(mask), task, found["classes"]).value["score"]
 
     assert (score(perfect), score(empty)) == (1.0, 0.0)
     assert (score(other), score(perfect, "binary")) == (None, None), "another size, another task"
     with pytest.raises(BadOption):
-        reader.truth_tile(3, 0, 0, 0)
+        reader.truth_tile(str(cells), 3, 0, 0, 0)
 
 
 def test_photos_of_classes_have_no_masks_to_show(reader: Reader, tmp_path: Path) -> None:
@@ -239,7 +235,7 @@ def test_photos_of_classes_have_no_masks_to_show(reader: Reader, tmp_path: Path)
                 write_image(folder / f"{number}.png", np.full((3, 24, 24), level + number, np.uint8))
     assert json.loads(reader.understand(str(tmp_path)).payload)["task"] == "classification"
     with pytest.raises(BadOption, match="an image with a mask"):
-        reader.truth_tile(0, 0, 0, 0)
+        reader.truth_tile(str(tmp_path), 0, 0, 0, 0)
 
 
 def test_a_folder_without_masks_is_a_list_of_images(reader: Reader, tmp_path: Path) -> None:
@@ -324,16 +320,21 @@ def test_a_stack_is_a_volume_if_the_server_was_started_so(reader: Reader, tmp_pa
 
 
 def test_results_of_volumes_are_compared_with_their_masks(reader: Reader, tmp_path: Path) -> None:
-    found = json.loads(reader.understand(str(folders(tmp_path / "data", (2, 1, 0)))).payload)
+    data = str(folders(tmp_path / "data", (2, 1, 0)))
+    found = json.loads(reader.understand(data).payload)
     assert found["volumes"]
     case = next(number for number, case in enumerate(found["cases"]) if case["name"].endswith("case_000"))
     truth = draw(0)[1]
     save_nifti(tmp_path / "perfect.nii.gz", truth, OBLIQUE)
-    tile = numbers(reader.truth_tile(case, 0, 0, 0, plane="axial", at=0))
+    tile = numbers(reader.truth_tile(data, case, 0, 0, 0, plane="axial", at=0))
     assert tile.any() or not truth[0].any()
-    assert reader.score(case, str(tmp_path / "perfect.nii.gz"), found["task"], found["classes"]).value == {"score": 1.0}
+    assert reader.score(data, case, str(tmp_path / "perfect.nii.gz"), found["task"], found["classes"]).value == {
+        "score": 1.0
+    }
     save_nifti(tmp_path / "wrong.nii.gz", np.where(truth == 1, 2, 0).astype(np.uint8), OBLIQUE)
-    assert reader.score(case, str(tmp_path / "wrong.nii.gz"), found["task"], found["classes"]).value == {"score": 0.0}
+    assert reader.score(data, case, str(tmp_path / "wrong.nii.gz"), found["task"], found["classes"]).value == {
+        "score": 0.0
+    }
 
 
 def test_volumes_without_masks_can_be_predicted(reader: Reader, tmp_path: Path) -> None:
