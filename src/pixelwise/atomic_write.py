@@ -7,19 +7,15 @@ writes into the folder removes what a killed one left there.
 """
 
 import contextlib
-import csv
 import errno
-import io
 import json
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -30,7 +26,6 @@ from pixelwise.process_name import is_running_here, process_name
 TEMPORARY = ".part"
 ABANDONED = 24 * 3600.0  # seconds after which a temporary file of another host is removed
 PROBE = ".writable"  # start of the name of a file that is written to see whether a folder can be
-_FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")  # wide signs count for spreadsheets
 _flushing = ContextVar("flushing", default=True)
 
 
@@ -188,48 +183,6 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
 def atomic_write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path` atomically."""
     atomic_write_bytes(path, text.encode("utf-8", "surrogateescape"))
-
-
-def atomic_write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table to `path` as `atomic_write` does, row by row; `read_csv` reads it.
-
-    Spreadsheets compute cells that start with one of `=+-@`, such as names of files: a quote comes before it (OWASP,
-    "CSV Injection"). Numbers stay as they are.
-    """
-
-    def write(file: BinaryIO) -> None:
-        text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-        usual, quoted = (
-            csv.writer(text, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
-        )
-        for row in chain((head,), rows):
-            cells = [_as_text(cell) for cell in row]
-            # before Python 3.13 a carriage return alone is not quoted, and ends the row where it is read
-            (quoted if any(isinstance(cell, str) and "\r" in cell for cell in cells) else usual).writerow(cells)
-        text.detach()  # flushes without closing the file
-
-    atomic_write(path, write)
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table that `atomic_write_csv` wrote, with the cells that it was given."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        head, *rows = ([_without_quote(cell) for cell in row] for row in csv.reader(file))
-    return [dict(zip(head, row, strict=False)) for row in rows]
-
-
-def _as_text(cell: object) -> object:
-    if not isinstance(cell, str) or not _FORMULA.match(cell):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
-
-
-def _without_quote(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def atomic_write_json(path: Path, value: Any) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from pixelwise.active_learning.candidates import committee_votes, read_candidate
 from pixelwise.active_learning.learning_curve_plot import MAX_SHOWN, CandidatePicture, draw_candidates, draw_curve
 from pixelwise.active_learning.results import Forecast
-from pixelwise.atomic_write import atomic_write_bytes, atomic_write_csv, atomic_write_json, atomic_write_text
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json, atomic_write_text
+from pixelwise.csv_table import atomic_write_csv
 from pixelwise.geometry.grid import Grid
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.workflow.painting import stretch

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32, Num
 
-from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.csv_table import atomic_write_csv
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
 from pixelwise.datasets.writers.objects import objects_of
 from pixelwise.labels.region_properties import ObjectRow, measure_objects

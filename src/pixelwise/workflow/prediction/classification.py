@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.csv_table import atomic_write_csv
 from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, PixelwiseError
 from pixelwise.inference.classification_model import ClassificationModel, load_classification_model

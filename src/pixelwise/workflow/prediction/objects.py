@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Integer
 from scipy import ndimage
 
-from pixelwise.atomic_write import atomic_write_bytes, atomic_write_csv, atomic_write_json
+from pixelwise.atomic_write import atomic_write_bytes, atomic_write_json
+from pixelwise.csv_table import atomic_write_csv
 from pixelwise.datasets.annotations import Bitmap
 from pixelwise.datasets.formats.imagej_roi import roi_library
 from pixelwise.datasets.formats.run_lengths.coco_rle import encode_rle

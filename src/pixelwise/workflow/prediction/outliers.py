@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64, Num
 
-from pixelwise.atomic_write import atomic_write_csv, read_csv
+from pixelwise.csv_table import atomic_write_csv, read_csv
 from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.metrics.outliers import can_rank, conformal_p_value, is_outlier
 from pixelwise.model_file.model_card import ModelCard

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from pixelwise.atomic_write import atomic_write_csv, read_csv
+from pixelwise.csv_table import atomic_write_csv, read_csv
 from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.geometry.grid import Grid, millimetres_of
 from pixelwise.io.read import Image

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.atomic_write import atomic_write_csv
+from pixelwise.csv_table import atomic_write_csv
 from pixelwise.datasets.records import first_class
 from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.errors import BadOption

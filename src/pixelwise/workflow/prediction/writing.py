@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from skimage.segmentation import find_boundaries
 
-from pixelwise.atomic_write import atomic_write_csv, atomic_write_json
+from pixelwise.atomic_write import atomic_write_json
+from pixelwise.csv_table import atomic_write_csv
 from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import Prediction
