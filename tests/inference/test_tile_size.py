@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,11 +23,8 @@ from pixelwise.inference.tile_size import (
     tile_side,
 )
 from pixelwise.io.read import write_image
-from pixelwise.labels.targets import TargetOptions
-from pixelwise.model_file.model_card import ModelCard
-from pixelwise.model_file.model_file import save_model
 from pixelwise.networks.architectures import NetworkOptions, build
-from pixelwise.sampling.normalise import Normalisation
+from tiny import make_recipe, write_model
 
 PADDED = Geometry(total_stride=16, reach=100, halo=112, margin=0, legal_first=16, legal_step=16, receptive_field=200)
 VALID = Geometry(total_stride=16, reach=93, halo=0, margin=92, legal_first=188, legal_step=16, receptive_field=187)
@@ -61,7 +58,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 @pytest.mark.parametrize(("base", "larger"), [(4, 0), (8, 0), (16, 0), (8, MAX_CORE)])
 def test_a_process_stays_within_the_memory(base: int, larger: int, tmp_path: Path) -> None:
     core = larger or streamed_core(base, build(NetworkOptions(base=base)).geometry())
-    _write_model(tmp_path / "model.safetensors", base)
+    write_model(tmp_path / "model.safetensors", replace(make_recipe(base=base, depth=4), tile=512))
     side = 2 * core if larger else 3 * core
     pixels = np.random.default_rng(0).integers(0, 256, (1, side, side), np.uint8)
     write_image(tmp_path / "large.tif", pixels)
@@ -75,27 +72,6 @@ def test_a_process_stays_within_the_memory(base: int, larger: int, tmp_path: Pat
         check=True,
     )
     assert (int(ended.stdout.splitlines()[-1]) > PROCESS) == bool(larger), "larger tiles, the control, need more"
-
-
-def _write_model(path: Path, base: int) -> None:
-    torch.manual_seed(4)
-    options = NetworkOptions(base=base, classes=2)
-    network = build(options)
-    card = ModelCard(
-        network=options,
-        normalisation=Normalisation(),
-        target=TargetOptions(),
-        geometry=network.geometry(),
-        task="binary",
-        classes=("background", "object"),
-        values=(0, 255),
-        colours=((0, 0, 0), (255, 255, 255)),
-        channels=1,
-        tile=512,
-        intensity_range=((0.0, 255.0),),
-        trained={},
-    )
-    save_model(path, network, card)
 
 
 @given(core=st.integers(1, 3000), geometry=st.sampled_from([PADDED, VALID]))

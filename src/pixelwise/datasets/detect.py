@@ -142,7 +142,7 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
             names = [AUTO_FORMAT, PLAIN_FOLDERS, *known]
             hint = nearest(options.format, names)
             raise BadOption(f"a format: {', '.join(names)}", f"`{options.format}`", f"{hint} Change --format.")
-        if not _recognises(chosen, root):
+        if not chosen.recognise(root):
             hint = "Give the folder that contains it, or leave out --format."
             raise BadDataset(f"a data set in the format {chosen.key}", "other files", hint, root)
         return chosen.read(root, options)

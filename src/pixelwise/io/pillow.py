@@ -32,7 +32,8 @@ _PPM = re.compile(rb"P(?:[14](?:{0}[0-9]+){2}|[2356](?:{0}[0-9]+){3})\s".replace
 _JPEG_HEAD = 1 << 12  # bytes: the segments before the samples of a plain JPEG take less than 1000
 _MAX_SCANS = 300  # of a progressive JPEG, each of which takes as long as an image; programs write about 10
 _SPARSE = 1 << 22  # pixels of compressed images that any number of bytes may stand for: rows and frames can end early
-_GIF_RUN = 2560  # pixels per byte: a code of 12 bits is a string of less than 2^12 (GIF89a, appendix F)
+# Pixels per byte: two bytes are a run of up to 255, and 12 bits a string of less than 2^12 (GIF89a, appendix F).
+_RUNS = {"bmp_rle": 128, "gif": 2560}
 _BAND = 1 << 22  # samples copied from Pillow at a time
 _CHANNELS = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBX": 3, "CMYK": 3, "RGBA": 4}
 # Tails appended to the last data byte of a JPEG, with different first bits.
@@ -351,9 +352,8 @@ def _check_length(image: Pillow.Image, file: BinaryIO | io.BytesIO) -> None:
     tiles: list[Any] = getattr(image, "tile", [])
     codec, _, offset, arguments = tiles[0]
     samples, one_bit = image.width * image.height * len(image.getbands()), image.mode == "1"
-    if codec in ("bmp_rle", "gif"):
-        offset = 0
-        needed = samples // (128 if codec == "bmp_rle" else _GIF_RUN) if samples > _SPARSE else 0
+    if codec in _RUNS:
+        offset, needed = 0, samples // _RUNS[codec] if samples > _SPARSE else 0
     elif codec == "ppm_plain":  # numbers, each with a space after it; those of one bit need none
         needed = samples if one_bit else 2 * samples - 1
     elif image.format == "BMP":

@@ -14,8 +14,8 @@ const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
 function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
 
 export class Marks {
-  // `announce` is for who hears the page, `say` for everybody, `hint` until the next action; `correction()` is the path of a correction of what is
-  // shown, "" without a result
+  // `announce` is for who hears the page, `say` for everybody, `hint` until the next action; `correction()` is the path
+  // of a correction of what is shown, "" without a result
   constructor(canvas, viewer, voices, correction) {
     Object.assign(this, { canvas, viewer, ...voices, correction });
     this.tool = "pan";

@@ -331,14 +331,14 @@ def _counts_from_zero(rows: dict[Path, list[_Row]], sizes: dict[Path, tuple[int,
     Where an object touches a border, its runs begin or end there. Read one pixel too early or too late they have one
     pixel at the opposite border.
     """
-    drawn = [(sizes[image][1 if along_rows else 0], row.runs) for image, own in rows.items() for row in own if row.runs]
+    sides = {image: size[along_rows] for image, size in sizes.items() if size != (0, 0)}
+    drawn = [(sides[image], row.runs) for image in sides for row in rows[image] if row.runs]
     around = np.zeros(2, np.int64)
     for side, runs in drawn[:: max(1, len(drawn) // _TESTED)]:
         pairs = _pairs(runs)[:, :, None] - np.array([[0, 1], [0, 0]])  # the first pixel if counted from 0, from 1
         starts, stops = pairs[:, 0], pairs.sum(1)
-        crosses = starts // max(side, 1) < (stops - 1) // max(side, 1)
-        one_pixel = ((starts + 1) % max(side, 1) == 0) | (stops % max(side, 1) == 1)
-        around += (crosses & one_pixel).sum(0)
+        one_pixel = ((starts + 1) % side == 0) | (stops % side == 1)
+        around += (one_pixel & (starts // side < (stops - 1) // side)).sum(0)
     return bool(around[1] >= _AROUND and 4 * around[0] <= around[1])
 
 
