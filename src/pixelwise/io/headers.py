@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import threading
+import warnings
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
+from PIL import Image as Pillow
 
 from pixelwise.errors import BadImage, PixelwiseError, printable
 from pixelwise.io.array_paths import parse_array_path
@@ -33,6 +35,7 @@ IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000 or PPM image
 _SAMPLES_PER_PIXEL = 4  # the pixel limit assumes RGBA; more channels allow fewer pixels
 
 _HEAD = 1024
+_ORIENTATION = 0x0112
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
@@ -165,6 +168,25 @@ def truncated_error(path: Path, kind: str, detail: str) -> BadImage:
     """Return the `BadImage` for a file that ends before its image data."""
     hint = "Download or export the file again."
     return BadImage(f"a complete {kind} image", f"a truncated file ({detail})", hint, path)
+
+
+def orientation_of(exif: bytes | None) -> tuple[int, tuple[str, ...]]:
+    """Return the EXIF orientation (1 if there is none) and a warning if the record is damaged."""
+    if not exif:
+        return 1, ()
+    ignored = ("damaged EXIF record: ignored, the image is read as upright",)
+    record = Pillow.Exif()
+    try:
+        with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            record.load(exif)
+            value = record.get(_ORIENTATION, 1)
+    # Pillow's parser may raise anything; a damaged EXIF record is no reason to reject the image.
+    except Exception:
+        return 1, ignored
+    if caught or not isinstance(value, int) or not 0 <= value <= 8:
+        return 1, ignored
+    return max(value, 1), ()  # some cameras write 0 for "unknown"
 
 
 def apply_orientation(

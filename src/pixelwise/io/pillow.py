@@ -20,9 +20,8 @@ from jaxtyping import Shaped
 from PIL import Image as Pillow
 
 from pixelwise.errors import BadImage
-from pixelwise.io.headers import WARNING_FILTERS, Header
+from pixelwise.io.headers import WARNING_FILTERS, Header, orientation_of
 
-_ORIENTATION = 0x0112
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")  # markers of JPEG frames with arithmetic codes
 _JP2_HEAD = 1 << 16  # bytes that hold the headers of a JPEG 2000 codestream
 _JP2_TILE = 14  # bytes of a tile without samples: the markers SOT and SOD (A.4.2, A.4.3)
@@ -269,25 +268,6 @@ def _decode_whole_jpeg(file: BinaryIO) -> Shaped[np.ndarray, "channels height wi
     if samples.dtype != np.uint8 or (samples.ndim == 3 and samples.shape[2] != 3):
         return None
     return samples[None] if samples.ndim == 2 else samples.transpose(2, 0, 1)
-
-
-def orientation_of(exif: bytes | None) -> tuple[int, tuple[str, ...]]:
-    """Return the EXIF orientation (1 if there is none) and a warning if the record is damaged."""
-    if not exif:
-        return 1, ()
-    ignored = ("damaged EXIF record: ignored, the image is read as upright",)
-    record = Pillow.Exif()
-    try:
-        with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            record.load(exif)
-            value = record.get(_ORIENTATION, 1)
-    # Pillow's parser may raise anything; a damaged EXIF record is no reason to reject the image.
-    except Exception:
-        return 1, ignored
-    if caught or not isinstance(value, int) or not 0 <= value <= 8:
-        return 1, ignored
-    return max(value, 1), ()  # some cameras write 0 for "unknown"
 
 
 def _exif_of(image: Pillow.Image) -> bytes | None:

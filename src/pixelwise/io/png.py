@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from pixelwise.errors import BadImage
-from pixelwise.io.headers import Header, check_size, decode_error, truncated_error
-from pixelwise.io.pillow import decode_pillow, orientation_of
+from pixelwise.io.headers import Header, check_size, decode_error, orientation_of, truncated_error
+from pixelwise.io.pillow import decode_pillow
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
