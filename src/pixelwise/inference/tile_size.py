@@ -12,7 +12,8 @@ from pixelwise.inference.memory import MIB, tile_budget
 from pixelwise.inference.predictor import CORE_STEP
 
 MIN_CORE, MAX_CORE = 512, 2048  # side of the valid region of a tile
-MEMORY = 600 * MIB  # of the activations of a tile, so that the process, with blocks that it keeps, takes 1.1 GB at most
+MEMORY = 600 * MIB  # of a tile, so that the process, with blocks that it keeps, takes 1.1 GB at most
+BESIDE = 57  # measured bytes of a pixel besides activations: waiting tiles, probabilities, masks
 _FILE_TILES = (256, 128, 64, 32, 16)  # sides of tiles in files
 
 
@@ -27,9 +28,9 @@ def streamed_core(base: int, geometry: Geometry, memory: int = MEMORY) -> int:
         Width of the network; see `memory.tile_budget`.
     geometry : Geometry
     memory : int
-        Of the activations of a tile, in bytes.
+        Of a tile, in bytes.
     """
-    side = math.isqrt(memory // tile_budget(base).tile_pixel)
+    side = math.isqrt(memory // (tile_budget(base).tile_pixel + BESIDE))
     core = (side - 2 * (geometry.margin or geometry.halo)) // CORE_STEP * CORE_STEP
     return stored_core(min(max(core, MIN_CORE), MAX_CORE), geometry)
 
