@@ -5,6 +5,7 @@ right and y down, with (0, 0) at the top left corner of the first pixel: a pixel
 centre, at (column + 0.5, row + 0.5).
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,8 @@ import numpy as np
 from pixelwise.datasets.records import Colour, Split
 from pixelwise.geometry.grid import Turn
 from pixelwise.io.georeference import Georeference
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +185,8 @@ class AnnotatedSet:
         Name of the format, such as "COCO".
     images : tuple of AnnotatedImage
     classes : tuple of str
-        Class names in the order of the format, without a background; empty if unknown.
+        Class names in the order of the format, without a background; empty if unknown. Each becomes one line: control
+        characters, also those that change the direction of text, become spaces.
     values : tuple of int
         For mask files: the value of each class; empty: 1, 2, ... or unknown.
     colours : tuple of (int, int, int)
@@ -209,3 +213,6 @@ class AnnotatedSet:
     fixed_classes: bool = False
     regions: tuple[NamedRegion, ...] = ()
     messages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(_CONTROL.sub(" ", name).strip() for name in self.classes))

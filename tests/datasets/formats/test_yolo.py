@@ -53,6 +53,13 @@ def test_folders_of_data_yaml(tmp_path: Path, names: object, prefix: str) -> Non
         assert np.array_equal(labels == 1, expected(1) == 1), name
 
 
+def test_names_of_classes_are_one_line_without_codes_of_a_terminal(tmp_path: Path) -> None:
+    names = ["a\nb", "\x1b[31mred", "\u202elived", "mitose \u00e9t\u00e9"]
+    rows = {"images/a.png": "\n".join(f"{number} {SQUARE}" for number in range(4))}
+    found = yolo.read(write(tmp_path, rows, {"train": "images", "val": "images", "names": names}), OPTIONS)
+    assert found.classes == ("a b", "[31mred", "lived", "mitose \u00e9t\u00e9")
+
+
 def test_splits_as_lists_of_images(tmp_path: Path) -> None:
     rows = {"images/a.png": f"0 {SQUARE}", "images/b.png": f"0 {SQUARE}", "images/c.png": f"0 {SQUARE}"}
     config = {"path": "/foreign", "train": ["train.txt"], "val": "val.txt", "names": ["dog"]}

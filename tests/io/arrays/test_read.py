@@ -15,7 +15,7 @@ import pytest
 
 from pixelwise.errors import BadImage
 from pixelwise.io.array_paths import parse_array_path
-from pixelwise.io.arrays import npz
+from pixelwise.io.arrays import hdf5, npz
 from pixelwise.io.arrays.read import list_arrays
 from pixelwise.io.read import probe, read_image, read_mask
 
@@ -144,8 +144,6 @@ def test_data_sets_of_more_than_the_file_holds(
     tmp_path: Path, side: int, chunks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of 1,400 bytes that would be a picture of a billion pixels, or of 400 million chunks."""
-    from pixelwise.io.arrays import hdf5
-
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("image", (side, side), np.uint8, chunks=chunks, fillvalue=3)
     with pytest.raises(BadImage, match="got none"):
@@ -188,8 +186,6 @@ def test_groups_within_groups_end(tmp_path: Path) -> None:
 
 def test_a_group_of_many_paths_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Links in circles, and two links to each of 14 groups: 16,384 paths to one array."""
-    from pixelwise.io.arrays import hdf5
-
     with h5py.File(tmp_path / "a.h5", "w") as file:
         group = file
         for _ in range(14):
@@ -245,6 +241,36 @@ def test_more_arrays_than_files_can_be_open(tmp_path: Path) -> None:
     kept = [array[...] for array in arrays.values()]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert all(np.array_equal(array, photo()) for array in kept)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.mat", "a.npz"])
+def test_an_image_among_many_is_looked_up_alone(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = {f"g/{number}": photo()[..., 0] + np.uint8(number) for number in range(9)}
+    path = tmp_path / name
+    if name == "a.npz":
+        np.savez_compressed(path, **images)
+    else:
+        with h5py.File(path, "w", userblock_size=512) as file:
+            for inner, image in images.items():
+                file[inner] = image.T if name == "a.mat" else image
+        if name == "a.mat":
+            content = path.read_bytes()
+            path.write_bytes(b"MATLAB 7.3".ljust(512) + content[512:])
+    assert len(list_arrays(path)) == 9
+    opened = list[object]()
+
+    def count(original: Callable[..., object]) -> Callable[..., object]:
+        return lambda *arguments: opened.append(arguments) or original(*arguments)
+
+    monkeypatch.setattr(npz, "_open_member", count(npz._open_member))
+    monkeypatch.setattr(hdf5, "_open_object", count(hdf5._open_object))
+    assert np.array_equal(read_image(path / "g/7").pixels[0], images["g/7"])
+    assert len(opened) < 9, "not all of them"
+    with pytest.raises(BadImage, match="9 arrays"):
+        read_image(path / "g/70")
+    for outside in ("g/../g/7", "g/7/x"):
+        with pytest.raises(BadImage):
+            read_image(path / outside)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -8,7 +8,7 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -50,8 +50,24 @@ class Reversed:
         return np.asarray(self._stored[...]).T[index]
 
 
+class _ReversedArrays(Mapping[str, Reversed]):
+    """The arrays of a file of version 7.3; what MATLAB keeps for itself begins with #."""
+
+    def __init__(self, stored: Mapping[str, Any]) -> None:
+        self._stored = stored
+
+    def __getitem__(self, name: str) -> Reversed:
+        return Reversed(self._stored[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._stored if not name.startswith("#"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @contextmanager
-def open_mat(path: Path) -> Generator[dict[str, Any]]:
+def open_mat(path: Path) -> Generator[Mapping[str, Any]]:
     """Yield the arrays of numbers of a MAT file by name; those of structures as ``structure/field``.
 
     Raises
@@ -68,7 +84,7 @@ def open_mat(path: Path) -> Generator[dict[str, Any]]:
             hint = "Install it: pip install 'pixelwise[hdf5]'."
             raise BadImage("the package h5py, which reads MAT files of version 7.3", "none", hint, path) from error
         with open_hdf5(path) as arrays:
-            yield {name: Reversed(array) for name, array in arrays.items() if not name.startswith("#")}
+            yield _ReversedArrays(arrays)
         return
     if not head.startswith(b"MATLAB 5"):
         raise BadImage("a MAT file of version 5 to 7.3", "another file", "Save it with `save -v7`.", path)

@@ -8,8 +8,9 @@ import io
 import math
 import threading
 import zipfile
+import zlib
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple, cast
@@ -23,6 +24,7 @@ MAX_ARRAYS = 100_000  # in one file
 _BLOCK = 1 << 26  # bytes read at a time of a stack whose images are not one after the other
 MAX_HEAD = 10_000  # bytes of the header of an array, as in NumPy
 _KEPT_BYTES = 1 << 30  # of decompressed arrays in memory; the last one is kept whatever its size
+_LOCAL_HEADER, _ENCRYPTED = 30, 1  # bytes before the name of a member; a flag (APPNOTE 4.3.7 and 4.4.4)
 _DEFLATE = 1032  # largest compression ratio of deflate (zlib technical notes)
 _kept: "OrderedDict[tuple[str, int, int, str], np.ndarray]" = OrderedDict()
 _lock = threading.Lock()
@@ -100,35 +102,56 @@ def open_npy(path: Path) -> StoredAsIs:
         return StoredAsIs(path, head, head.length)
 
 
-def open_npz(path: Path) -> dict[str, Any]:
-    """Return the arrays of an NPZ file by name.
+class _Arrays(Mapping[str, Any]):
+    """The arrays of an NPZ file by name, each opened when it is asked for: a file may hold thousands, each an image."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _reading(path, "NPZ"), zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        if len(members) > MAX_ARRAYS:
+            raise BadImage(f"at most {MAX_ARRAYS} arrays in a file", str(len(members)), "Split the file.", path)
+        self._members = {member.filename.removesuffix(".npy"): member for member in members}
+
+    def __getitem__(self, name: str) -> Any:
+        member = self._members[name]
+        with _reading(self._path, "NPZ"):
+            return _open_member(self._path, member)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+def open_npz(path: Path) -> Mapping[str, Any]:
+    """Return the arrays of an NPZ file by name; each is opened when it is asked for.
 
     Raises
     ------
     BadImage
         It is damaged, contains Python objects, or is larger than the limits.
     """
-    with _reading(path, "NPZ"), zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-        if len(members) > MAX_ARRAYS:
-            hint = "Split the file."
-            raise BadImage(f"at most {MAX_ARRAYS} arrays in a file", str(len(members)), hint, path)
-        return {member.filename.removesuffix(".npy"): _open_member(path, archive, member) for member in members}
+    return _Arrays(path)
 
 
-def _open_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
+def _open_member(path: Path, member: zipfile.ZipInfo) -> Any:
     stored = member.compress_type == zipfile.ZIP_STORED
     if not stored and member.compress_type != zipfile.ZIP_DEFLATED:  # others decompress without a limit
         raise BadImage("arrays as NumPy stores them", "another compression", "Save it with numpy.savez.", path)
     if member.file_size > max(member.compress_size, 1) * (1 if stored else _DEFLATE):
         raise _damaged(path, "NPZ")
-    with archive.open(member) as stream:
-        head = _read_head(stream, member.filename, path)
+    with path.open("rb") as file:
+        start = _start_of(file, member, path)
+        file.seek(start)
+        content = file.read(MAX_HEAD)
+        if not stored:
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, MAX_HEAD)
+        head = _read_head(io.BytesIO(content), member.filename, path)
     if head.needed > member.file_size - head.length:
         raise _damaged(path, "NPZ")
     if stored:
-        with path.open("rb") as file:
-            start = _start_of(file, member)
         if start + member.file_size > path.stat().st_size:
             raise _damaged(path, "NPZ")
         return StoredAsIs(path, head, start + head.length)
@@ -169,11 +192,13 @@ def _damaged(path: Path, kind: str) -> BadImage:
     return BadImage(f"a complete {kind} file", "a damaged one", "Download or export the file again.", path)
 
 
-def _start_of(file: BinaryIO, member: zipfile.ZipInfo) -> int:
+def _start_of(file: BinaryIO, member: zipfile.ZipInfo, path: Path) -> int:
     """Return where the content of a member begins: after its header, a name and further fields (APPNOTE 4.3.7)."""
-    file.seek(member.header_offset + 26)
-    lengths = np.frombuffer(file.read(4), "<u2")
-    return member.header_offset + 30 + int(lengths.sum())
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER)
+    if not header.startswith(b"PK\3\4") or len(header) < _LOCAL_HEADER or member.flag_bits & _ENCRYPTED:
+        raise _damaged(path, "NPZ")
+    return member.header_offset + _LOCAL_HEADER + int(np.frombuffer(header, "<u2", 2, 26).sum())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ width, and one more in front for a stack of images, or behind (`parts.LAST`). No
 "numpy.lib.format" (NPY versions 1 and 2), the HDF5 file format 3.0 (see `hdf5`), and "MAT-File Format" (see `matlab`).
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,11 @@ def list_arrays(path: Path) -> list[StoredArray]:
     place = parse_array_path(path)
     if place is None:
         raise BadImage("an NPY, NPZ, HDF5 or MAT file", "another file", "Check the path.", path)
-    with _opened(place, path) as arrays:
+    with _open(place, path) as arrays:
+        for name in arrays:  # joined with the path of the file: another one would be read, or written
+            if set(name.split("/")) & {"", ".", ".."} and name:
+                got = f"the name `{printable(name[:80])}`"
+                raise BadImage("names of arrays inside the file", got, "Save the arrays by plain names.", place.file)
         return [
             StoredArray(path=place.file / name if name else place.file, shape=array.shape, dtype=array.dtype)
             for name, array in arrays.items()
@@ -107,18 +111,8 @@ def image_axes(shape: tuple[int, ...], *, channels_named: bool = False) -> str |
 
 
 @contextmanager
-def _opened(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
+def _open(place: ArrayPath, path: Path) -> Generator[Mapping[str, Any]]:
     """Yield the arrays of a file by their paths inside it; they are read only where they are indexed."""
-    with _open(place, path) as arrays:
-        for name in arrays:  # joined with the path of the file: another one would be read, or written
-            if set(name.split("/")) & {"", ".", ".."} and name:
-                got = f"the name `{printable(name[:80])}`"
-                raise BadImage("names of arrays inside the file", got, "Save the arrays by plain names.", place.file)
-        yield arrays
-
-
-@contextmanager
-def _open(place: ArrayPath, path: Path) -> Generator[dict[str, Any]]:
     if place.kind == "NPY":
         yield {"": open_npy(place.file)}
     elif place.kind == "NPZ":
@@ -167,10 +161,12 @@ def _image(path: Path) -> Generator[_Stored]:
     inner, part = place.inner, ""
     if inner and inner[-1].startswith(MARK):
         inner, part = inner[:-1], inner[-1].removeprefix(MARK)
-    with _opened(place, path) as arrays:
+    with _open(place, path) as arrays:
         name = "/".join(inner)
-        if name in arrays or (not name and len(arrays) == 1):
-            array = arrays[name] if name in arrays else next(iter(arrays.values()))
+        array = arrays.get(name)
+        if array is None and not name and len(arrays) == 1:
+            array = next(iter(arrays.values()))
+        if array is not None:
             index, shape = ..., array.shape
         else:
             array, index, shape = _of_stack(place, inner, arrays, path)
@@ -181,7 +177,7 @@ def _image(path: Path) -> Generator[_Stored]:
 
 
 def _of_stack(
-    place: ArrayPath, inner: tuple[str, ...], arrays: dict[str, Any], path: Path
+    place: ArrayPath, inner: tuple[str, ...], arrays: Mapping[str, Any], path: Path
 ) -> tuple[Any, Any, tuple[int, ...]]:
     """Return the array of a stack, the index of one image, and its shape."""
     above, last = inner[:-1], False
@@ -196,7 +192,7 @@ def _of_stack(
     return array, (..., position) if last else position, array.shape[:-1] if last else array.shape[1:]
 
 
-def _no_such_array(place: ArrayPath, arrays: dict[str, Any], path: Path) -> BadImage:
+def _no_such_array(place: ArrayPath, arrays: Mapping[str, Any], path: Path) -> BadImage:
     names = [printable(name) for name in arrays][:_SHOWN]
     got = f"{len(arrays)} arrays: {', '.join(names)}{', ...' if len(arrays) > _SHOWN else ''}" if names else "none"
     hint = f"Name one of them: {place.file.name}/{names[0]}." if names else "Save the image as an array of numbers."
