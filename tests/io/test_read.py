@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image as Pillow
-from PIL import ImageOps
+from PIL import ImageOps, features
 
 import badfiles
 from pixelwise.errors import BadImage, BadOption, OutputFailed
@@ -483,3 +483,20 @@ class TestNumbersInRed:
         pixels[5:9] = colour
         Pillow.fromarray(pixels).save(tmp_path / "m.png")
         assert np.array_equal(read_mask(tmp_path / "m.png").values, pixels)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow is built without AVIF")
+def test_an_avif_image_and_one_whose_stated_size_is_damaged(tmp_path: Path) -> None:
+    drawn = np.full((24, 40, 3), (200, 30, 90), np.uint8)
+    Pillow.fromarray(drawn).save(tmp_path / "a.avif", quality=100)
+    found = read_image(tmp_path / "a.avif").pixels
+    assert found.shape == (3, 24, 40)
+    assert np.abs(found.transpose(1, 2, 0).astype(int) - drawn).max() <= 4
+    content = bytearray((tmp_path / "a.avif").read_bytes())
+    place = content.index(b"ispe") + 8  # the box of image spatial extents (ISO/IEC 23008-12, 6.5.3)
+    content[place : place + 4] = bytes(4)
+    (tmp_path / "b.avif").write_bytes(content)
+    with pytest.raises(BadImage, match="AVIF") as caught:
+        read_image(tmp_path / "b.avif")
+    assert "object" not in str(caught.value)
+    assert "<" not in str(caught.value)

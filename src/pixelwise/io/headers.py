@@ -144,6 +144,7 @@ def check_size(header: Header, path: Path, max_pixels: int | None) -> None:
 def decode_error(path: Path, kind: str, error: Exception) -> BadImage:
     """Return the `BadImage` for an exception that a decoder raised."""
     said = str(error).rpartition("ITK ERROR: ")[2]  # before it ITK names a file of its own source
+    said = said.partition(" <_io.")[0]  # Pillow names the object that it reads
     reason = " ".join(printable(said.replace(str(path), path.name)).split()).rstrip(".")[:160] or type(error).__name__
     hint = "The file is damaged or truncated; download or export it again."
     return BadImage(f"a complete {kind} image", f"one that cannot be decoded ({reason})", hint, path)
