@@ -1,13 +1,15 @@
 """Settings from the command line and files keep their origins; errors name the mistake."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pixelwise.datasets.dataset import DataOptions
 from pixelwise.errors import BadOption
+from pixelwise.workflow import settings
 from pixelwise.workflow.config import Config, Origin, origins_of, save_config, values_of
-from pixelwise.workflow.settings import Settings, apply_settings, load_config
+from pixelwise.workflow.settings import MAX_BYTES, Settings, apply_settings, load_config
 
 
 def settled(*words: str) -> Config:
@@ -74,6 +76,21 @@ def test_edited_files_with_mistakes_are_refused(tmp_path: Path, text: str, messa
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="expected a config file in YAML"):
         Settings.from_file(tmp_path / "plan.yaml")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "long"])
+def test_what_has_no_end_is_no_config_file(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "config.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "long":
+        path.write_text("# comment\n" * (MAX_BYTES // 10 + 1), "utf-8")
+    with pytest.raises(BadOption, match="at most"):
+        Settings.from_file(path)
+    if kind == "long":
+        monkeypatch.setattr(settings, "MAX_BYTES", 1 << 20)  # the control
+        with pytest.raises(BadOption, match="settings"):
+            Settings.from_file(path)
 
 
 def test_short_words_stand_for_settings() -> None:

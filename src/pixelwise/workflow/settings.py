@@ -28,6 +28,7 @@ from pixelwise.workflow.config import (
 )
 from pixelwise.workflow.presets import Choices, preset_choices
 
+MAX_BYTES = 1 << 18  # of a config file; parsing as much takes seconds
 DATA = "data."  # prefix of the keys of data options
 # The displayed reason of a given value.
 _REASONS: dict[Origin, str] = {
@@ -97,10 +98,15 @@ class Settings:
         BadOption
             The file is not a YAML mapping, or a section, key, origin or preset is unknown (the closest is suggested).
         """
+        hint = "Give the config.yaml of a run."
         try:
+            if path.exists() and (not path.is_file() or path.stat().st_size > MAX_BYTES):
+                raise BadOption(
+                    f"a config file of at most {MAX_BYTES:,} bytes", "a longer one, or no file of its own", hint, path
+                )
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BadOption("a config file in YAML", f"{error}", "Give the config.yaml of a run.", path) from error
+            raise BadOption("a config file in YAML", f"{error}", hint, path) from error
         content = _mapping(_parse_yaml(text, str(path)), path)
         preset, written = content.pop(PRESET, None), _mapping(content.pop(ORIGINS, None) or {}, path)
         given = _of(_flatten(content, path), "file")

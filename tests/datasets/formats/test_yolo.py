@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from annotated import annotated_set, box, class_masks, labels_of, random_objects
 from drawn import SIZE, image, save
 from pixelwise.datasets.annotations import Shape, Shapes
-from pixelwise.datasets.formats import yolo
+from pixelwise.datasets.formats import yolo, yolo_config
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 
@@ -132,6 +132,14 @@ def test_malformed_rows_are_refused_by_file_and_line(tmp_path: Path, row: str, w
 def test_malformed_data_yaml_is_refused(tmp_path: Path, text: str) -> None:
     root = write(tmp_path, {"images/a.png": f"0 {SQUARE}"}, text)
     with pytest.raises(BadDataset, match=r"data\.yaml"):
+        yolo.read(root, OPTIONS)
+
+
+def test_a_long_data_yaml_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path, {"images/a.png": f"0 {SQUARE}"}, "train: images\nval: images\nnames: [dog]\n" + "#" * 300)
+    assert yolo.read(root, OPTIONS).classes == ("dog",)
+    monkeypatch.setattr(yolo_config, "MAX_BYTES", 300)
+    with pytest.raises(BadDataset, match="at most 300"):
         yolo.read(root, OPTIONS)
 
 

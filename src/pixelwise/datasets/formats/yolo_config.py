@@ -15,6 +15,7 @@ from pixelwise.errors import BadDataset, printable
 
 _KEYS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 _NAMES_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "names.txt")
+MAX_BYTES = 1 << 18  # of a data.yaml; parsing as much takes seconds
 _MAX_LIST = 256 << 20  # bytes of a list of images
 
 
@@ -38,8 +39,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     hint = "Correct it: `names` and the paths `train` and `val` are needed."
     try:
-        if path.stat().st_size > 1 << 20:
-            raise BadDataset("a data.yaml of at most 1 MB", f"{path.stat().st_size:,} bytes", hint, path)
+        if path.stat().st_size > MAX_BYTES:
+            raise BadDataset(f"a data.yaml of at most {MAX_BYTES:,} bytes", f"{path.stat().st_size:,}", hint, path)
         text = path.read_text("utf-8-sig")
         document = _read_darknet(path, text) if path.suffix.casefold() == ".data" else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
@@ -58,7 +59,7 @@ def _read_darknet(path: Path, text: str) -> dict[str, Any]:
     lines = (line.partition("=") for line in text.splitlines())
     found: dict[str, Any] = {key.strip(): value.strip() for key, _, value in lines}
     names = _resolve(path.parent, found.pop("names", ""), "")
-    if names is not None and names.is_file() and names.stat().st_size < 1 << 20:
+    if names is not None and names.is_file() and names.stat().st_size < MAX_BYTES:
         found["names"] = [line.strip() for line in names.read_text("utf-8-sig", "replace").splitlines() if line.strip()]
     return found
 
@@ -76,7 +77,7 @@ def read_names(root: Path, file: Path | None, description: dict[str, Any], optio
         return {_class_number(key, name, file): str(name) for key, name in given.items()}
     for name in _NAMES_FILES:
         path = root / name
-        if path.is_file() and path.stat().st_size < 1 << 20:
+        if path.is_file() and path.stat().st_size < MAX_BYTES:
             lines = path.read_text("utf-8-sig", "replace").splitlines()
             return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     return {}
