@@ -42,6 +42,15 @@ def test_weak_tokens(tmp_path: Path, token: str) -> None:
         serve(Targets((), ()), host="127.0.0.1", port=0, token_file=tmp_path / "token", announce=lambda *_: None)
 
 
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(BadOption, match="token"):
+            serve(Targets((), ()), host="127.0.0.1", port=0, token_file=path, announce=lambda *_: None)
+        with pytest.raises(BadOption, match="pipe"):
+            sort_targets([path])
+
+
 # uvicorn leaves its socket open when it cannot bind it
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pixelwise.server.studio import Studio
 _MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml", ".zip")
 _DRAIN_SECONDS = 30
 _MIN_TOKEN = 16
+_TOKEN_FILE = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,15 @@ def sort_targets(paths: Sequence[Path]) -> Targets:
     Raises
     ------
     BadOption
-        A path does not exist.
+        A path does not exist, or is a pipe or device.
     """
     models: list[Path] = []
     data: list[Path] = []
     for path in paths:
         if not path.exists():
             raise BadOption("a run, a model or images", "a path that does not exist", "Check the path.", path)
+        if not path.is_file() and not path.is_dir():
+            raise BadOption("a run, a model or images", "a pipe or device", "Give a file or a folder.", path)
         (models if _is_model(path) else data).append(path)
     return Targets(tuple(models), tuple(data))
 
@@ -144,6 +147,8 @@ def _token(file: Path | None) -> dict[str, str]:
     if file is None:
         return {}
     try:
+        if file.exists() and (not file.is_file() or file.stat().st_size > _TOKEN_FILE):
+            raise BadOption("a file with a token alone", "another one", "Check --token-file.", file)
         token = file.read_text("utf-8").strip()
     except (OSError, ValueError) as error:
         raise BadOption("a readable file with a token", str(error), "Check --token-file.") from error

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pixelwise.progress import Progress
 from pixelwise.runtimes.cache import cache_folder
 from pixelwise.workflow.import_weights import import_weights
 from pixelwise.workflow.weights import download
-from pixelwise.workflow.weights.store import fetch_weights, stored_path
+from pixelwise.workflow.weights.store import fetch_weights, file_digest, stored_path
 from served import Served, serve
 
 NAME = "resnet18-{}.pth"
@@ -221,3 +222,10 @@ def test_import_goes_into_the_working_folder(tmp_path: Path, monkeypatch: pytest
     assert "--licence" in message
     with pytest.raises(BadOption, match="one number per channel"):
         import_weights(tmp_path / "x.pth", out="y.safetensors", mean=(0.5,), progress=Progress())
+
+
+def test_the_digest_of_what_never_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(BadWeights):
+            file_digest(path)

@@ -114,6 +114,8 @@ def file_digest(path: Path) -> str:
     BadWeights
         It cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise BadWeights("a file", "a folder, pipe or device", "Check the path.", path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
