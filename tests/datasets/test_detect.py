@@ -471,3 +471,14 @@ def test_plain_folders_have_no_format(tmp_path: Path) -> None:
         save(tmp_path / f"masks/{index}.png", binary(index).astype(np.uint8))
     assert not [format.key for format in FORMATS if format.recognise(tmp_path)]
     assert pixelwise.load_dataset(tmp_path).format == ""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "geojson", "gpkg", "xml", "txt"])
+def test_a_link_to_nowhere_is_no_annotation(tmp_path: Path, suffix: str) -> None:
+    for index in range(3):
+        save(tmp_path / f"images/a{index}.png", picture(index))
+        save(tmp_path / f"masks/a{index}.png", 255 * binary(index).astype(np.uint8))
+    (tmp_path / f"old.{suffix}").symlink_to(tmp_path / "moved away")
+    dataset = pixelwise.load_dataset(tmp_path)
+    assert len(dataset.cases) == 3
+    assert dataset.task == "binary"

@@ -100,3 +100,54 @@ def test_maps_stay_in_the_format_of_the_network() -> None:
     assert channels_are_adjacent(laid_out)
     assert laid_out.data_ptr() == window.data_ptr(), "not copied"
     assert not channels_are_adjacent(window.contiguous(memory_format=layout)), "control"
+
+
+def test_a_compiled_network_is_called_with_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler is replaced: what is compiled for real is slow, and tested above."""
+    network = make_network()[0]
+    asked: list[dict[str, object]] = []
+
+    def compiler(network: torch.nn.Module, **words: object) -> torch.nn.Module:
+        asked.append(words)
+        return network
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    tiles = np.random.default_rng(0).standard_normal((2, 1, 32, 48), np.float32)
+    compiled = TorchRuntime(network, compiled=True)
+    assert np.array_equal(compiled(tiles), TorchRuntime(network)(tiles))
+    assert asked == [{"dynamic": False, "options": {"freezing": True}}]
+    assert not compiled.divides_threads
+
+
+def test_a_compiler_that_fails_is_an_error_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiler(network: torch.nn.Module, **words: object) -> object:
+        from torch._dynamo.exc import TorchDynamoException
+
+        def fail(batch: torch.Tensor) -> torch.Tensor:
+            raise TorchDynamoException("Python.h: No such file\n  more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    runtime = TorchRuntime(make_network()[0], compiled=True)
+    with pytest.raises(BadOption, match=r"fails \(Python\.h: No such file\)"):
+        runtime(np.zeros((1, 1, 32, 32), np.float32))
+
+
+def test_half_precision_has_neither_stages_nor_statistics() -> None:
+    network = make_network()[0]
+    plain, half = TorchRuntime(network), TorchRuntime(network, precision="bf16")
+    tiles = np.random.default_rng(0).standard_normal((1, 1, 32, 32), np.float32)
+    logits = half(tiles)
+    assert logits.dtype == np.float32
+    assert 0 < np.abs(logits - plain(tiles)).max() < 0.1 * np.abs(logits).max()
+    assert plain.stages is not None
+    assert (half.stages, half.whole_image) == (None, None)
+    with pytest.raises(ValueError, match="cannot be cut"):
+        half.run_subgraph(object(), tiles)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="without whole-image"):
+        half.with_statistics([])

@@ -128,3 +128,62 @@ def test_polygons_without_images_below_them_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadDataset) as refused:
         map_geojson.read(tmp_path, DataOptions())
     assert refused.value.expected.startswith("a GeoTIFF with the name of each vector file")
+
+
+def square(left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
+    """A feature of WGS 84: the rectangle between places (column, row) of the image with the grid NORTH_UP."""
+    from rasterio.warp import transform_geom
+
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    ring = [NORTH_UP @ corner for corner in corners]
+    geometry = transform_geom("EPSG:32632", "OGC:CRS84", {"type": "Polygon", "coordinates": [ring]})
+    return {"type": "Feature", "geometry": geometry, "properties": {"class": "roof"}}
+
+
+def test_a_file_may_hold_one_feature_and_edges_may_be_far_outside(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_scene(tmp_path / split, split, NORTH_UP)
+        (tmp_path / split / f"{split}.geojson").write_text(json.dumps(square(30, -3000, 3000, 3000)), "utf-8")
+    data = load_dataset(tmp_path)
+    labels = data.read(data.cases[0]).labels
+    assert labels is not None
+    expected = np.broadcast_to(np.arange(SIZE[1]) >= 30, SIZE)
+    assert (labels != expected).mean() < 0.02, "long edges are straight in degrees, not on the map"
+
+
+def test_what_has_no_area_and_files_of_damaged_images_are_left_out(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_scene(tmp_path, name, NORTH_UP)
+        point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [9, 48]}, "properties": {}}
+        features = [square(10, 10, 40, 40), point]
+        content = {"type": "FeatureCollection", "features": features}
+        (tmp_path / f"{name}.geojson").write_text(json.dumps(content), "utf-8")
+    (tmp_path / "b.tif").write_bytes(b"II*\0")
+    found = map_geojson.read(tmp_path, DataOptions())
+    assert {image.image.name: image.annotation is None for image in found.images} == {"a.tif": False, "b.tif": True}
+    assert any("Point has no area" in message for message in found.messages)
+    assert any("file without a GeoTIFF" in message for message in found.messages)
+
+
+def test_a_file_in_the_folder_of_a_split_is_for_its_images(tmp_path: Path) -> None:
+    for split, box in (("train", (10, 10, 40, 40)), ("val", (50, 20, 90, 60))):
+        write_scene(tmp_path / split, f"{split}_tile", NORTH_UP)
+        content = {"type": "FeatureCollection", "features": [square(*box)]}
+        (tmp_path / split / "labels.geojson").write_text(json.dumps(content), "utf-8")
+    data = load_dataset(tmp_path)
+    for split, (left, top, right, bottom) in (("train", (10, 10, 40, 40)), ("val", (50, 20, 90, 60))):
+        (case,) = data.splits[split]
+        labels = data.read(case).labels
+        expected = np.zeros(SIZE, int)
+        expected[top:bottom, left:right] = 1
+        assert labels is not None
+        assert (labels != expected).mean() < 1e-2
+
+
+def test_polygons_where_the_projection_of_the_image_does_not_reach_are_refused(tmp_path: Path) -> None:
+    write_scene(tmp_path, "a", NORTH_UP)
+    ring = [[9, 48], [99, 0], [9, 49], [9, 48]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {}}
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), "utf-8")
+    with pytest.raises(BadDataset, match="inside the area of"):
+        map_geojson.read(tmp_path, DataOptions())

@@ -1,5 +1,7 @@
 """Volumes in the formats of convert: voxels, labels and the grid are those of the source when they are read again."""
 
+import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +9,11 @@ import numpy as np
 import pytest
 
 import drawn_volumes as drawn
+from drawn import save
 from pixelwise.datasets.dataset import Dataset, load_dataset
+from pixelwise.datasets.writers.labelled_set import LabelledImage
 from pixelwise.datasets.writers.registry import WRITERS, refuse_volumes
+from pixelwise.datasets.writers.volumes import save_volume, write_label_volume
 from pixelwise.errors import BadDataset
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import probe
@@ -153,3 +158,68 @@ def test_a_stack_that_needs_a_flag_is_read_without_it_afterwards(tmp_path: Path)
     convert(tmp_path / "in", to="folders", out=tmp_path / "out", volumes=True, progress=Progress())
     assert probe(tmp_path / "out/images/case_0.tif").depth == 12
     assert load_dataset(tmp_path / "out").spatial_dims == 3
+
+
+@pytest.mark.parametrize(("before", "to", "after"), [(".nii", "nnunet", ".nii.gz"), (".tiff", "tiff", ".tif")])
+def test_files_of_almost_the_format_keep_their_bytes(tmp_path: Path, before: str, to: str, after: str) -> None:
+    """NIfTI is compressed, TIFF gets its short ending: the voxels are not written anew."""
+    for number in range(2):
+        for name, volume in zip(("images", "masks"), drawn.draw(number), strict=True):
+            path = tmp_path / "in" / name / f"case_{number}{before}"
+            if before == ".nii":
+                drawn.save_nifti(path, volume, drawn.OBLIQUE)
+            else:
+                drawn.save_stack(path, volume, SCALE)
+    again, losses = written(load_dataset(tmp_path / "in"), to, tmp_path / "out")
+    source, copy = tmp_path / f"in/images/case_0{before}", again.cases[0].image
+    assert copy.name.endswith(after)
+    content = gzip.decompress(copy.read_bytes()) if after == ".nii.gz" else copy.read_bytes()
+    assert (content, losses) == (source.read_bytes(), ())
+
+
+@pytest.mark.parametrize("to", ["nifti", "ome-zarr"])
+def test_objects_keep_their_voxels(tmp_path: Path, to: str) -> None:
+    for number in range(2):
+        image, labels = drawn.draw(number)
+        nifti(tmp_path / "in", number, image, labels * np.uint8(3))
+    before = load_dataset(tmp_path / "in", task="instance")
+    convert(tmp_path / "in", to=to, out=tmp_path / "out", task="instance", progress=Progress())
+    after = load_dataset(tmp_path / "out")
+    assert after.task == "instance"
+    both = [np.asarray(data.read(data.cases[1]).labels).ravel() for data in (before, after)]
+    counts = [len(np.unique(labels)) for labels in both]
+    assert counts[0] == counts[1] == np.unique(both, axis=1).shape[1] > 2, "the same objects, whatever their numbers"
+
+
+@pytest.mark.parametrize(
+    ("to", "lost"), [("nrrd", "read as millimetres"), ("tiff", "is not written"), ("ome-zarr", None)]
+)
+def test_what_a_format_does_not_hold_is_said(tmp_path: Path, to: str, lost: str | None) -> None:
+    """Volumes of 64 bits whose voxels have sizes without a unit."""
+    for number in range(2):
+        for name, volume in zip(("images", "masks"), drawn.draw(number), strict=True):
+            (tmp_path / "in" / name).mkdir(parents=True, exist_ok=True)
+            kind = np.float64 if name == "images" else np.uint8
+            path = tmp_path / "in" / name / f"case_{number}.ome.zarr"
+            drawn.save_zarr(path, volume.astype(kind), SCALE)
+            content = json.loads((path / "zarr.json").read_text("utf-8"))
+            for axis in content["attributes"]["ome"]["multiscales"][0]["axes"]:
+                axis.pop("unit", None)
+            (path / "zarr.json").write_text(json.dumps(content), "utf-8")
+    _, losses = written(load_dataset(tmp_path / "in"), to, tmp_path / "out")
+    if lost is None:
+        assert not losses, "folders of the format are copied"
+    else:
+        assert [any(words in loss for loss in losses) for words in (lost, "64 bits")] == [True, True]
+
+
+def test_a_plane_is_no_volume(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.zeros((5, 6), np.uint8))
+    plane = LabelledImage(
+        name="a", flat_name="a", source=path, pixels=np.zeros((1, 5, 6)), labels=np.zeros((5, 6), np.int32)
+    )
+    with pytest.raises(ValueError, match="no volume"):
+        save_volume(plane, tmp_path / "b", ".nii.gz")
+    with pytest.raises(ValueError, match="no volume"):
+        write_label_volume(plane, plane.labels, tmp_path / "b.nii.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

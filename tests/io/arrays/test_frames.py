@@ -1,6 +1,7 @@
 """Frames of videos and animated pictures: each is decoded exactly, in any order, and damage is an error."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,10 @@ def test_still_and_damaged_pictures_are_not_animated(tmp_path: Path) -> None:
     (tmp_path / "broken.gif").write_bytes(b"GIF89a\0\0")
     assert not is_animated(tmp_path / "still.png")
     assert not is_animated(tmp_path / "broken.gif")
-    assert is_animated(animated(tmp_path / "film.png", FRAMES))
+    Image.fromarray(FRAMES[0]).save(tmp_path / "photo.gif", "JPEG")
+    assert not is_animated(tmp_path / "photo.gif")
+    for ending in ("png", "gif", "webp"):
+        assert is_animated(animated(tmp_path / f"film.{ending}", FRAMES))
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
@@ -92,3 +96,48 @@ def test_pipes_are_not_opened(tmp_path: Path, ending: str) -> None:
     if ending == ".mp4":
         with pytest.raises(BadImage):
             count_frames(tmp_path / f"a{ending}")
+
+
+@pytest.mark.parametrize("ending", [".webp", ".avi"])
+def test_a_slice_is_several_frames_and_one_behind_the_last_is_refused(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"film{ending}"
+    if ending == ".avi":
+        write_video(path, FRAMES, "FFV1")
+    else:
+        animated(path, FRAMES)
+    stack = FrameStack(path)
+    assert np.array_equal(stack[2:5], FRAMES[2:5])
+    with pytest.raises(BadImage, match="7 frames"):
+        stack[7]
+
+
+def test_more_films_than_stay_open_are_read_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixelwise.io.arrays.frames._OPEN", 1)
+    stacks = [FrameStack(animated(tmp_path / f"film{number}.png", FRAMES[number:])) for number in range(3)]
+    for index in range(4):
+        for number, stack in enumerate(stacks):
+            assert np.array_equal(stack[index], FRAMES[number + index])
+
+
+def test_a_film_has_a_largest_number_of_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "film.avi", FRAMES, "FFV1")
+    monkeypatch.setattr("pixelwise.io.arrays.frames.MAX_FRAMES", 6)
+    with pytest.raises(BadImage, match="at most 6"):
+        count_frames(tmp_path / "film.avi")
+
+
+def test_without_opencv_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "film.avi", FRAMES, "FFV1")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(BadImage, match=r"pixelwise\[video\]"):
+        count_frames(tmp_path / "film.avi")
+
+
+@pytest.mark.parametrize("last", [b"RIFF", b"movi"])
+def test_a_film_that_is_cut_off_before_its_first_frame_is_refused(tmp_path: Path, last: bytes) -> None:
+    path = tmp_path / "film.avi"
+    write_video(path, FRAMES, "FFV1")
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(last) + 12])
+    with pytest.raises(BadImage):
+        count_frames(path)

@@ -32,6 +32,12 @@ class Data:
     splits: ClassVar = {"val": ("a volume",)}
 
 
+class Unvalidated(Data):
+    """One without."""
+
+    splits: ClassVar = {"val": ()}
+
+
 def probe(config: Any, baseline: Any = None) -> float:
     return 0.01
 
@@ -86,6 +92,7 @@ def test_slices_very_far_apart_are_seen_alone_or_with_neighbours(trained: list[f
         (THICK, (), {"seconds": None}, 3.0, "a number of steps"),
         (THICK, (), {"used": 100.0}, 3.0, "reading the data"),
         (THICK, ("network=vnet",), {"seconds": 60.0}, 3.0, "with 2-D"),
+        (THICK, (), {"data": Unvalidated()}, 3.0, "no validation volumes"),
     ],
 )
 def test_without_a_race_the_reason_says_why(
@@ -140,7 +147,6 @@ def test_a_contender_that_diverges_scores_nothing_and_an_interruption_ends_all(
             module._train(own, request, 0.0)
 
 
-@pytest.mark.slow
 def test_contenders_are_trained_and_scored_on_the_same_volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nibabel")
     for number in range(4):
@@ -148,8 +154,8 @@ def test_contenders_are_trained_and_scored_on_the_same_volumes(tmp_path: Path, m
         for kind, volume in (("images", image), ("masks", labels)):
             path = tmp_path / ("train" if number < 3 else "val") / kind / f"case{number}.nii.gz"
             drawn.save_nifti(path, volume, np.diag([1.0, 1.0, 5.0, 1.0]))
-    monkeypatch.setattr(module, "MIN_SECONDS", 1.0)
-    monkeypatch.setattr(module, "READING_SHARE", 100.0)
+    monkeypatch.setattr(module, "MIN_SECONDS", 0.1)
+    monkeypatch.setattr(module, "READING_SHARE", 1000.0)
     scored: list[tuple[int, ...]] = []
     make = module.make_validation
 
@@ -168,7 +174,7 @@ def test_contenders_are_trained_and_scored_on_the_same_volumes(tmp_path: Path, m
         fingerprint=found,
         data=DataOptions(),
         machine=replace(MACHINE, threads=1),
-        limit=TrainingBudget(seconds=30.0),
+        limit=TrainingBudget(seconds=6.0),
         seed=0,
         settings=Settings.parse(["network.base=4", "network.depth=2", "training.precision=float32"]),
         began=time.monotonic(),

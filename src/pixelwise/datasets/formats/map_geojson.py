@@ -124,8 +124,7 @@ def _is_map(path: Path) -> bool:
 
 
 def _is_geopackage(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
+    return read_ends(path).startswith("SQLite format 3\0")
 
 
 def _find_scene(index: ImageIndex, path: Path) -> Path | None:
@@ -257,10 +256,11 @@ def _place_features(scene: _Scene, key: str | None) -> Shapes:
 
 
 def _to_pixels(ring: np.ndarray, scene: _Scene, source: Any, target: Any) -> np.ndarray:
-    in_pixels = scene.place.find(reproject(ring, source, target))
-    if not np.isfinite(in_pixels).all():
+    moved = reproject(ring, source, target)
+    if not np.isfinite(moved).all():
         hint = "Check the CRS of the polygons and of the image."
         raise BadDataset(f"polygons inside the area of {target.name}", "some outside", hint, scene.source)
+    in_pixels = scene.place.find(moved)
     limit = 4.0 * max(scene.size)  # far outside no precision is needed
     if len(ring) and np.abs(np.diff(in_pixels, axis=0)).max(initial=0.0) < limit:
         return scene.place.find(reproject(divide_edges(ring, in_pixels), source, target))

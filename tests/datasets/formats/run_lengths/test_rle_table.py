@@ -1,12 +1,15 @@
 """Tables of run lengths: order of pixels, classes, empty rows, and damaged ones."""
 
+import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pixelwise
 from drawn import save
+from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.formats.run_lengths import rle_table
 from pixelwise.errors import BadDataset
 from public_sets.annotated import runs
@@ -137,3 +140,77 @@ def test_ids_of_folders_and_the_first_words_of_files(tmp_path: Path) -> None:
         labels = dataset.read(case).labels
         for value, label in ((1, "stomach"), (2, "large_bowel")):
             assert np.array_equal(labels == names[label], drawn == value)
+
+
+def small_set(folder: Path, count: int = 4) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Images wider than high with two rectangles each, and their rows."""
+    truth, rows = {}, []
+    for index in range(1, count + 1):
+        drawn = np.zeros((18, 30), np.uint8)
+        drawn[2 : 6 + index, 3:9] = drawn[10:12, 12 + index : 28] = 1
+        save(folder / f"train/a{index}.png", picture(drawn, index))
+        truth[f"a{index}"] = drawn
+        rows.append(f"a{index}.png,{runs(drawn)}")
+    return truth, rows
+
+
+def assert_read(folder: Path, truth: dict[str, np.ndarray], **options: Any) -> Dataset:
+    dataset = pixelwise.load_dataset(folder, **options)
+    assert {case.image.stem for case in dataset.cases} == set(truth)
+    for case in dataset.cases:
+        assert np.array_equal(dataset.read(case).labels, truth[case.image.stem])
+    return dataset
+
+
+def test_cells_in_quotes_are_longer_than_the_csv_module_reads(tmp_path: Path) -> None:
+    truth, rows = small_set(tmp_path)
+    rows = [f'"{name}","{text}"' for name, text in (row.split(",") for row in rows)]
+    rows[1] = f'{rows[1][:-1]}{" " * (csv.field_size_limit() + 1)}"'
+    draw(tmp_path, [*rows, "a1.png"])  # a row that is cut off says nothing
+    assert_read(tmp_path, truth)
+
+
+def test_rows_of_images_that_are_missing(tmp_path: Path) -> None:
+    truth, rows = small_set(tmp_path)
+    draw(tmp_path, [*rows, "b_9.png,1 3"])
+    with pytest.raises(BadDataset, match=r"b_9\.png"):
+        pixelwise.load_dataset(tmp_path)
+    assert_read(tmp_path, truth, allow_missing=True)
+
+
+@pytest.mark.parametrize("damaged", ["1 x", f"1 {10**30}"])
+def test_what_is_no_number_of_pixels_is_refused_with_its_line(tmp_path: Path, damaged: str) -> None:
+    _, rows = small_set(tmp_path)
+    draw(tmp_path, [*rows[:3], f"a4.png,{damaged}"])
+    with pytest.raises(BadDataset, match="line 5"):
+        pixelwise.load_dataset(tmp_path)
+
+
+def test_a_table_of_empty_rows_is_none(tmp_path: Path) -> None:
+    small_set(tmp_path)
+    draw(tmp_path, [f"a{index}.png," for index in range(1, 5)])
+    assert not rle_table.recognise(tmp_path)
+
+
+def test_masks_of_a_set_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, rows = small_set(tmp_path)
+    draw(tmp_path, rows)
+    assert_read(tmp_path, truth)
+    monkeypatch.setattr(rle_table, "MAX_PIXELS", 600)
+    with pytest.raises(BadDataset, match="at most"):
+        pixelwise.load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 60])
+@pytest.mark.parametrize("square", [True, False])
+def test_a_damaged_image_is_left_out(tmp_path: Path, kept: int, square: bool) -> None:
+    """Whether its header or only its pixels are damaged, and whatever shows the order of the pixels."""
+    truth = square_set(tmp_path, "F") if square else None
+    if truth is None:
+        truth, rows = small_set(tmp_path, 6)
+        draw(tmp_path, rows)
+    path = tmp_path / ("images" if square else "train") / "a2.png"
+    path.write_bytes(path.read_bytes()[:kept])
+    truth.pop("a2")
+    dataset = assert_read(tmp_path, truth, skip_bad=True)
+    assert any("a2" in problem.file for problem in dataset.problems)

@@ -136,13 +136,11 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
 def _tables(root: Path) -> list[Path]:
     """Return the tables whose first rows have run lengths."""
-    if not root.is_dir():
-        return []
     return [path for path in find_files(root, ".csv", some=20) if _is_named(path) and _has_runs(path)]
 
 
 def _is_named(path: Path) -> bool:
-    return not path.name.casefold().startswith(_DUMMY) and path.stat().st_size <= _MAX_BYTES
+    return path.is_file() and path.stat().st_size <= _MAX_BYTES and not path.name.casefold().startswith(_DUMMY)
 
 
 def _has_runs(path: Path) -> bool:
