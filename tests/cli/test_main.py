@@ -364,15 +364,6 @@ def test_inspect_draws_feature_maps_of_an_image(
     assert "expected --pixel ROW,COLUMN; got `12`" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def stopped() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(main, "app", stopped)
-    assert call(monkeypatch) == main.STOPPED
-    assert capsys.readouterr() == ("", "Stopped.\n")
-
-
 def test_training_in_several_processes_ends_as_they_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
