@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pixelwise.cluster.driver import LocalWorkers, watch_local, worker_threads
@@ -16,8 +18,11 @@ from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.errors import Interrupted, OutputFailed
+from pixelwise.io.read import write_image
+from pixelwise.process_name import host_name, is_running_here
 from pixelwise.progress import Progress
 from sleepers import PROGRAM, attempts, check_complete, make_job, wait_until
+from tiny import write_model
 
 DRIVER = """
 import sys
@@ -26,6 +31,18 @@ from pixelwise.cluster.driver import LocalWorkers, watch_local
 from pixelwise.cluster.job import open_job
 from pixelwise.progress import Progress
 watch_local(LocalWorkers(open_job(Path(sys.argv[1])), 3, sys.argv[2:]), Progress(), "sleeping")
+"""
+
+STOPPED_IN = """
+import importlib, sys, time
+module, _, name = sys.argv[1].rpartition(".")
+def stop_here(*args, **more):
+    print("here", flush=True)
+    time.sleep(600)
+setattr(importlib.import_module(module), name, stop_here)
+sys.argv[:2] = ["pixelwise"]
+from pixelwise.__main__ import main
+main()
 """
 
 
@@ -130,6 +147,46 @@ def test_ctrl_c_ends_the_workers_and_the_same_call_goes_on(tmp_path: Path) -> No
     assert len(attempts(job)) == before, "no worker is left"
     watch_local(LocalWorkers(job, 2, PROGRAM), Progress(), "sleeping")
     check_complete(job, range(30))
+
+
+def test_a_second_ctrl_c_ends_workers_that_do_not_end_by_themselves(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out", [{}])
+    stubborn = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True)"
+    words = (sys.executable, "-c", f"{stubborn}; time.sleep(600)")
+    logs = job.folder / "logs"
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(job.out), *words], stderr=subprocess.PIPE)
+    wait_until(lambda: sum(path.stat().st_size > 0 for path in logs.glob("*.log")) == 3)
+    workers = [int(path.read_text("utf-8")) for path in logs.glob("*.log")]
+    driver.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert driver.poll() is None, "it waits for them"
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate()
+    assert not [process for process in workers if is_running_here(f"{host_name()}-{process}")]
+    assert Interrupted.__name__ in errors.decode().splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [("image_job.open_or_create", 130), ("predict.watch_local", 75), ("image_job.collect_predictions", 75)],
+)
+def test_a_command_is_stopped_at_any_time_with_one_line(
+    tmp_path: Path, function: str, code: int, number: signal.Signals
+) -> None:
+    write_model(tmp_path / "model.safetensors")
+    write_image(tmp_path / "images" / "a.png", np.zeros((1, 20, 20), np.uint8))
+    words = ["predict", tmp_path / "model.safetensors", tmp_path / "images", "--out", tmp_path / "out"]
+    line = [sys.executable, "-c", STOPPED_IN, f"pixelwise.cluster.{function}", *map(str, words), "--on", "local:1"]
+    driver = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == b"here\n"
+    os.killpg(driver.pid, number)  # as a terminal does
+    _, errors = driver.communicate()
+    assert driver.returncode == code, errors.decode()
+    said = [text for text in re.split("[\r\n]", errors.decode()) if text.strip()]
+    assert [text.startswith("Stopped") for text in said] == [False] * (len(said) - 1) + [True], said
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_workers_that_end_with_an_error_are_not_started_for_ever(tmp_path: Path) -> None:

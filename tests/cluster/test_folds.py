@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,6 +70,12 @@ def test_folds_of_workers_are_those_of_one_process(data: Path, tmp_path: Path) -
     wait_until(lambda: any((out / ".job" / "work").rglob("checkpoints/step-*/MANIFEST.json")), 300)
     worker = describe_job(out).workers[0]
     os.kill(int(worker.process.rpartition("-")[2]), signal.SIGKILL)
+    many.send_signal(signal.SIGTERM)
+    _, errors = many.communicate()
+    assert many.returncode == 75, errors.decode()
+    onward = shlex.split(errors.decode().strip().splitlines()[-1].partition("Continue with: pixelwise train ")[2])
+    assert onward[-2:] == ["--on", "local:2"]
+    many = start(Path(onward[0]), out, *onward[1:])
     _, errors = many.communicate()
     assert many.returncode in DONE, errors.decode()
     assert models(out, 2) == models(tmp_path / "one", 2)

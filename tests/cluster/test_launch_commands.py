@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from pixelwise.cluster import launch_commands as launch_module
+from pixelwise.cluster.heartbeat import Lives
 from pixelwise.cluster.launch_commands import WORKERS, kubernetes_job, launch_commands
-from sleepers import check_complete, make_job, write_program
+from sleepers import check_complete, make_job, wait_until, write_program
 
 
 def test_there_are_no_more_workers_than_units(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_folders_with_spaces_and_quotes_are_quoted(tmp_path: Path) -> None:
     assert str(job.out) in shlex.split(commands["Shell"])
     for name in ("SLURM", "PBS", "LSF"):
         script = shlex.split(commands[name])[-1].removeprefix("--wrap=")
-        assert shlex.split(script)[-3:] == ["pixelwise", "worker", str(job.out)]
+        assert shlex.split(script)[-4:] == ["OMP_NUM_THREADS=4", "pixelwise", "worker", str(job.out)]
 
 
 def test_the_manifest_is_an_indexed_job_of_workers(tmp_path: Path) -> None:
@@ -46,6 +47,21 @@ def test_the_manifest_is_an_indexed_job_of_workers(tmp_path: Path) -> None:
     assert job.out.is_relative_to(mount["mountPath"])
     assert spec["template"]["spec"]["securityContext"]["runAsUser"] == os.getuid(), "who owns the folder of the job"
     assert spec["template"]["spec"]["restartPolicy"] == "Never", "which podFailurePolicy requires"
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_the_containers_of_the_manifest_compute_the_job(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "out", [{"seconds": 0.2}] * 12)
+    (container,) = yaml.safe_load(kubernetes_job(job, 2))["spec"]["template"]["spec"]["containers"]
+    own = {entry["name"]: entry["value"] for entry in container["env"]}
+    base = {**os.environ, **own, "PATH": f"{write_program(tmp_path)}:{os.environ['PATH']}"}
+    pods = [
+        subprocess.Popen(container["command"], env={**base, "JOB_COMPLETION_INDEX": str(index)}) for index in range(2)
+    ]
+    wait_until(lambda: job.sealed or {(life.index, life.of) for life in Lives(job).alive()} == {(0, 2), (1, 2)})
+    assert not job.sealed, "both were seen, each in its place"
+    assert [pod.wait() for pod in pods] == [0, 0]
+    check_complete(job, range(12))
 
 
 def test_every_folder_that_workers_need_is_mounted_and_never_the_root(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def find(name: str) -> str | None:
     return shutil.which(name) or shutil.which(f"{name}-wlm")
 
 
-PROGRAMS = {name: find(name) for name in ("slurmctld", "slurmd", "slurmstepd", "sbatch", "sinfo", "squeue")}
+PROGRAMS = {name: find(name) for name in ("slurmctld", "slurmd", "slurmstepd", "sbatch", "scancel", "sinfo", "squeue")}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not all(PROGRAMS.values()) or os.getuid() != 0, reason="needs the daemons of SLURM, and root"),
@@ -123,7 +123,8 @@ def cluster(tmp_path: Path) -> Generator[Cluster, None, None]:
 
 
 def submit(cluster: Cluster, tmp_path: Path, command: str) -> None:
-    environment = {**cluster.environment, "PATH": f"{write_program(tmp_path)}:{os.environ['PATH']}"}
+    program = tmp_path / "bin" if (tmp_path / "bin").exists() else write_program(tmp_path)
+    environment = {**cluster.environment, "PATH": f"{program}:{os.environ['PATH']}"}
     subprocess.run(["sh", "-c", command], env=environment, cwd=tmp_path, check=True)
 
 
@@ -141,6 +142,23 @@ def test_an_array_computes_a_job_and_a_lost_node_costs_its_units(cluster: Cluste
     check_complete(job, range(60))
     assert len(attempts(job)) > 60, "something was lost"
     time.sleep(1)
+
+
+def test_a_task_that_slurm_stops_drops_its_unit_and_the_same_command_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    job = make_job(tmp_path / "out", [{"hold": str(held)}] * 2)
+    command = launch_commands(job, 2).commands["SLURM"]
+    submit(cluster, tmp_path, command)
+    wait_until(lambda: len(attempts(job)) == 2, 300)
+    cluster.run("scancel", "--batch", "--signal=TERM", "--me")  # as --signal=B:TERM@60 does at the time limit
+    wait_until(lambda: not cluster.run("squeue", "-h").strip(), 300)
+    state = describe_job(job.out)
+    assert (state.done, state.workers, state.running) == (0, (), ())
+    assert not any(path.name.startswith("0") for path in (job.folder / "work").rglob("*")), "no attempt is left"
+    held.touch()
+    submit(cluster, tmp_path, command)
+    wait_until(lambda: job.sealed, 300)
+    check_complete(job, range(2))
 
 
 def test_the_example_of_the_page_runs_as_it_is_written(cluster: Cluster, tmp_path: Path) -> None:

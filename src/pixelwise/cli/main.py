@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 STARTED = time.monotonic()  # a time budget includes the imports of its command
 NOTHING_LEARNED = 5  # exit code: the training has ended, and its model is useless
-STOPPED = 130  # exit code of shells for Ctrl-C: nothing to save
 
 app = typer.Typer(
     name="pixelwise",
@@ -70,9 +69,6 @@ def main() -> None:
     except OSError as error:  # a path that the system refuses: too long, no permission, a damaged disk
         typer.echo(f"Error: {path_error(error)}", err=True)
         sys.exit(PixelwiseError.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        sys.exit(STOPPED)
 
 
 def _print_version(given: bool) -> bool:

@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixelwise.cluster.heartbeat import Lives
-from pixelwise.cluster.job import Job
+from pixelwise.cluster.job import Job, find_job
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.places import Place
 from pixelwise.cluster.processes.forked import Process, Starter
@@ -33,6 +33,7 @@ _END_SECONDS = 15.0  # for workers to end after SIGTERM
 _TAIL = 10_000  # bytes of a log that are looked at
 _MAX_DEATHS = 10  # of workers, one after the other, without any progress
 _NOT_KILLED = (2, 3, 4, 75)  # exit codes with which a worker ends by itself
+AGAIN = "Run the same command again to continue."
 COMMAND = ("pixelwise", "worker")
 PROGRAM = (sys.executable, "-m", *COMMAND)
 RAY_PROGRAM = (sys.executable, "-m", "pixelwise.cluster.ray_workers")
@@ -102,7 +103,7 @@ class LocalWorkers:
             self._give_up()
 
     def stop(self) -> None:
-        """End all workers: they drop the unit that they compute."""
+        """End all workers: they drop the unit that they compute. Ctrl-C ends them at once."""
         running = [slot.process for slot in self.slots if slot.process is not None]
         if self.starter is not None:
             self.starter.stop()
@@ -111,12 +112,15 @@ class LocalWorkers:
                 process.terminate()
                 process.send_signal(signal.SIGCONT)  # one that is suspended ends too
         until = time.monotonic() + _END_SECONDS
-        for process in running:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, until - time.monotonic()))
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        try:
+            for process in running:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.1, until - time.monotonic()))
+        finally:
+            for process in running:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
 
     def waits(self) -> set[str]:
         """Return what workers wait for, as they say."""
@@ -174,8 +178,42 @@ def workers_at(place: Place, job: Job, starter: Starter | None = None) -> LocalW
     return LocalWorkers(job, place.count, starter=starter)
 
 
-def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
+@contextlib.contextmanager
+def continued_later(out: Path, how: str = AGAIN) -> Generator[None, None, None]:
+    """End a command on Ctrl-C or SIGTERM with how it continues, if its job has been made; else there is nothing yet.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder.
+    how : str
+        The hint.
+
+    Raises
+    ------
+    Interrupted
+        There is a job.
+    """
+    try:
+        with interrupt_on_signals():
+            yield
+    except KeyboardInterrupt as stop:
+        if find_job(out) is None:
+            raise
+        raise Interrupted("a complete job", "the job is kept", how, out) from stop
+
+
+def watch_local(workers: LocalWorkers, progress: Progress, label: str, how: str = AGAIN) -> None:
     """Run workers until the job is sealed, with one progress bar for all.
+
+    Parameters
+    ----------
+    workers : LocalWorkers
+    progress : Progress
+    label : str
+        Of the bar.
+    how : str
+        How the command continues.
 
     Raises
     ------
@@ -187,25 +225,25 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str) -> None:
     job = workers.job
     view, said = _View(job), set[str]()
     try:
-        with interrupt_on_signals(), progress.bar(label, view.total) as advance:
-            while not job.sealed:
-                others = 0 if workers.elsewhere else view.others(workers.processes())
-                workers.keep_running(others)
-                progress.message(*sorted(workers.waits() - said))
-                said |= workers.waits()
-                running = view.living() if workers.elsewhere else len(workers.processes()) + others
-                if view.show(advance, running):
-                    workers.deaths = 0
-                _wait_for_seal(job, POLL_SECONDS + 10 * view.scan_seconds)
-            view.show(advance, 0)
+        with interrupt_on_signals():
+            try:
+                with progress.bar(label, view.total) as advance:
+                    while not job.sealed:
+                        others = 0 if workers.elsewhere else view.others(workers.processes())
+                        workers.keep_running(others)
+                        progress.message(*sorted(workers.waits() - said))
+                        said |= workers.waits()
+                        running = view.living() if workers.elsewhere else len(workers.processes()) + others
+                        if view.show(advance, running):
+                            workers.deaths = 0
+                        _wait_for_seal(job, POLL_SECONDS + 10 * view.scan_seconds)
+                    view.show(advance, 0)
+            finally:
+                workers.stop()
+                if job.sealed:
+                    sweep(job)
     except KeyboardInterrupt as stop:
-        done = pluralise(view.done, "image is", "images are")
-        hint = "Run the same command again to continue."
-        raise Interrupted("all images", f"{done} done of {view.total:,}", hint, job.out) from stop
-    finally:
-        workers.stop()
-        if job.sealed:
-            sweep(job)
+        raise Interrupted("a complete job", f"{view.done:,} of {view.total:,} done", how, job.out) from stop
 
 
 def _wait_for_seal(job: Job, seconds: float) -> None:

@@ -65,7 +65,8 @@ def validate_with_workers(
         elif place is None:
             progress.message(launch_commands(job, len(run.folds)).to_text())
         else:
-            watch_local(workers_at(place, job), progress, "training folds")
+            how = f"Continue with: {run.resume_command(dataset.root)} --on {place}"
+            watch_local(workers_at(place, job), progress, "training folds", how)
 
     return validate
 

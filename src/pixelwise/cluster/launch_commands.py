@@ -54,14 +54,15 @@ def launch_commands(job: Job, workers: int | None = None) -> LaunchCommands:
     count = workers or max(1, min(WORKERS, job.units))
     here = min(count, max(1, cores() // THREADS))
     worker = command("worker", job.out)
+    limited = f"env OMP_NUM_THREADS={THREADS} {worker}"  # not every cluster binds a task to its cores
     return LaunchCommands(
         job=job,
         commands={
-            "Shell": f"export OMP_NUM_THREADS={min(THREADS, cores())}\n"
-            f"for i in $(seq 0 {here - 1}); do {worker} --index $i --of {here} & done; wait",
-            "SLURM": _slurm(worker, count),
-            "PBS": _pbs(worker, count),
-            "LSF": f'bsub -J "pixelwise[1-{count}]" -n {THREADS} -R "span[hosts=1]" {shlex.quote(worker)}',
+            "Shell": f"for i in $(seq 0 {here - 1}); do OMP_NUM_THREADS={min(THREADS, cores())} "
+            f"{worker} --index $i --of {here} & done; wait",
+            "SLURM": _slurm(limited, count),
+            "PBS": _pbs(limited, count),
+            "LSF": f'bsub -J "pixelwise[1-{count}]" -n {THREADS} -R "span[hosts=1]" {shlex.quote(limited)}',
             "Kubernetes": f"kubectl apply -f - <<'END'\n{kubernetes_job(job, count)}END",
         },
     )

@@ -35,6 +35,10 @@ class Place:
     count: int = 1
     ray: str = ""
 
+    def __str__(self) -> str:
+        """Return the value of --on."""
+        return f"ray://{self.ray}" if self.ray else f"local:{self.count}"
+
 
 def parse_place(text: str) -> Place | None:
     """Return where workers run, from the value of --on; None for `none`.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pixelwise.cluster.driver import watch_local, worker_threads, workers_at
+from pixelwise.cluster.driver import continued_later, watch_local, worker_threads, workers_at
 from pixelwise.cluster.job import SEAL, UNIT_SECONDS, LeaseTimes
 from pixelwise.cluster.launch_commands import LaunchCommands, launch_commands
 from pixelwise.cluster.places import Place, check_cluster, parse_place
@@ -75,36 +75,37 @@ def predict_on(
         raise BadOption("--unit-seconds above 0", f"{unit_seconds}", "10 is usual.")
     if place is not None and place.ray:
         check_cluster(place.ray)
-    starter = None if (folder / SEAL).is_file() else _start_early(place, run)
-    try:
-        # these import torch, which the starter does at the same time
-        from pixelwise.cluster.image_division import JobRequest
-        from pixelwise.cluster.image_job import collect_predictions, open_or_create
+    with continued_later(folder):
+        starter = None if (folder / SEAL).is_file() else _start_early(place, run)
+        try:
+            # these import torch, which the starter does at the same time
+            from pixelwise.cluster.image_division import JobRequest
+            from pixelwise.cluster.image_job import collect_predictions, open_or_create
 
-        request = JobRequest(
-            run=Path(run),
-            inputs=tuple(Path(path) for path in inputs),
-            out=folder,
-            options=options or PredictOptions(),
-            workers=1 if place is None else place.count,
-            threads=0 if place is None or place.ray else worker_threads(place.count),
-            unit_seconds=unit_seconds,
-            times=times or LeaseTimes(),
-            store=store,
-        )
-        job = open_or_create(request, progress)
-        if job.sealed:
-            progress.message(f"The job in {address(out)} is complete.")
-        elif on is None:
-            run_worker(job.out, progress=progress)
-        elif place is None:
-            return launch_commands(job)
-        else:
-            watch_local(workers_at(place, job, starter), progress, "predicting")
-    finally:
-        if starter is not None:
-            starter.close()
-    return collect_predictions(job, Path(out), progress)
+            request = JobRequest(
+                run=Path(run),
+                inputs=tuple(Path(path) for path in inputs),
+                out=folder,
+                options=options or PredictOptions(),
+                workers=1 if place is None else place.count,
+                threads=0 if place is None or place.ray else worker_threads(place.count),
+                unit_seconds=unit_seconds,
+                times=times or LeaseTimes(),
+                store=store,
+            )
+            job = open_or_create(request, progress)
+            if job.sealed:
+                progress.message(f"The job in {address(out)} is complete.")
+            elif on is None:
+                run_worker(job.out, progress=progress)
+            elif place is None:
+                return launch_commands(job)
+            else:
+                watch_local(workers_at(place, job, starter), progress, "predicting")
+        finally:
+            if starter is not None:
+                starter.close()
+        return collect_predictions(job, Path(out), progress)
 
 
 def _start_early(place: Place | None, run: Path | str) -> Starter | None:

@@ -87,13 +87,13 @@ def run_worker(
     if job.sealed:
         progress.message("The job is complete.")
         return WorkerResult(computed=0, lost=0, sealed=True)
-    with interrupt_on_signals(), Heartbeat(job, index, of) as heartbeat:
-        try:
+    try:
+        with interrupt_on_signals(), Heartbeat(job, index, of) as heartbeat:
             work = (kinds or known_kinds())[job.kind](job, progress)
             return Worker(job, work, heartbeat, progress, patience).go()
-        except KeyboardInterrupt as stop:
-            hint = f"Every finished unit is kept. Continue with: {command('worker', job.out)}"
-            raise Interrupted("a complete job", "the worker was stopped", hint, job.out) from stop
+    except KeyboardInterrupt as stop:
+        hint = f"Every finished unit is kept. Continue with: {command('worker', job.out)}"
+        raise Interrupted("a complete job", "the worker was stopped", hint, job.out) from stop
 
 
 class Worker:

@@ -1,5 +1,6 @@
 """Workers that are copies of one process: they compute, are killed, frozen, started again and ended as others are."""
 
+import json
 import os
 import signal
 import subprocess
@@ -70,6 +71,25 @@ def test_ending_ends_the_workers_and_the_server(tmp_path: Path, starter: Starter
     wait_until(lambda: starter.ended)
     assert not runs(worker.pid)
     assert starter.start(["sleepers"], tmp_path / "log") is None, "it starts no more"
+
+
+def test_a_worker_that_has_just_been_copied_is_ended_too(tmp_path: Path) -> None:
+    """SIGTERM comes while the copy still has what handles signals in the server: it sends the signal to itself."""
+    program = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from pixelwise.cluster.processes import fork_server\n"
+        "kept = signal.set_wakeup_fd\n"
+        "def note(number, **more):\n"
+        "    if number < 0:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return kept(number, **more)\n"
+        "signal.set_wakeup_fd = note\n"
+        "fork_server.ForkServer(lambda: None).run()\n"
+    )
+    request = json.dumps({"number": 0, "words": ["worker"], "log": str(tmp_path / "log")})
+    server = subprocess.run([sys.executable, "-c", program], input=f"{request}\n", stdout=subprocess.PIPE, text=True)
+    assert [json.loads(line).get("code") for line in server.stdout.splitlines()] == [None, -signal.SIGTERM]
 
 
 def test_exit_codes_are_those_of_a_process(tmp_path: Path, starter: Starter) -> None:

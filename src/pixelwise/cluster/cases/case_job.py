@@ -17,7 +17,7 @@ from pixelwise.cluster.cases.case_units import (
     sample_of,
 )
 from pixelwise.cluster.cases.records import read_records
-from pixelwise.cluster.driver import watch_local, worker_threads, workers_at
+from pixelwise.cluster.driver import continued_later, watch_local, worker_threads, workers_at
 from pixelwise.cluster.job import UNIT_SECONDS, Job, LeaseTimes, check_same, create_job, find_job
 from pixelwise.cluster.launch_commands import WORKERS, launch_commands
 from pixelwise.cluster.ledger import Ledger
@@ -97,22 +97,23 @@ class _CasesOfWorkers(CaseObserver[Measures]):
         identity = identity_of(self._root, self._options)
         out = cache_folder() / "jobs" / identity[:16] if self._out is None else self._out
         local = self._place is not None and not self._place.ray
-        starter = start_early(_MODULES, worker_threads(self._place.count)) if self._place and local else None
-        try:
-            job = find_job(out)
-            if job is None:
-                job = self._make(out, identity, scan, tasks)
-            check_same(job, identity)
-            if not job.sealed and self._place is None:
-                done, count = int(Ledger(job).scan().sum()), min(WORKERS, job.units)
-                self._progress.message(launch_commands(job, count).to_text())
-                hint = "Start workers with these commands, then run the same command again."
-                raise Interrupted(f"all {job.units} units", f"{done} that are complete", hint, out)
-            if not job.sealed and self._place is not None:
-                watch_local(workers_at(self._place, job, starter), self._progress, "Reading images and masks")
-        finally:
-            if starter is not None:
-                starter.close()
+        with continued_later(out):
+            starter = start_early(_MODULES, worker_threads(self._place.count)) if self._place and local else None
+            try:
+                job = find_job(out)
+                if job is None:
+                    job = self._make(out, identity, scan, tasks)
+                check_same(job, identity)
+                if not job.sealed and self._place is None:
+                    done, count = int(Ledger(job).scan().sum()), min(WORKERS, job.units)
+                    self._progress.message(launch_commands(job, count).to_text())
+                    hint = "Start workers with these commands, then run the same command again."
+                    raise Interrupted(f"all {job.units} units", f"{done} that are complete", hint, out)
+                if not job.sealed and self._place is not None:
+                    watch_local(workers_at(self._place, job, starter), self._progress, "Reading images and masks")
+            finally:
+                if starter is not None:
+                    starter.close()
         scans = self._collect(job, understand)
         if self._out is None:
             shutil.rmtree(out, ignore_errors=True)

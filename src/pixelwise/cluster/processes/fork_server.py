@@ -24,6 +24,7 @@ from pixelwise.parallel import let_idle_threads_sleep
 
 _READ = 1 << 16  # bytes of requests at a time
 _FAILED = 1  # exit code of a worker that ended in an exception
+_ENDING = (signal.SIGTERM,)
 
 
 class ForkServer:
@@ -80,9 +81,11 @@ class ForkServer:
         return bool(received)
 
     def _fork(self, request: dict[str, Any]) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a worker must not note it as this process does
         process = os.fork()
         if not process:
             _become(self._target, request["words"], Path(request["log"]))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         self._children[process] = request["number"]
         _answer(number=request["number"], pid=process)
 
@@ -111,6 +114,7 @@ def _become(target: Callable[[], object], words: Sequence[str], log: Path) -> No
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         os.setsid()  # Ctrl-C reaches the driver, which ends its workers
         written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         for source, number in ((os.open(os.devnull, os.O_RDONLY), 0), (written, 1), (written, 2)):
