@@ -39,7 +39,8 @@ class Held:
             if len(self.routes) >= count:
                 return
             self.page.wait_for_timeout(50)
-        raise TimeoutError(f"{len(self.routes)} of {count} requests of {self.pattern}")
+        shown = f"{state_of(self.page)}, notice: {self.page.inner_text(NOTICE)!r}"
+        raise TimeoutError(f"{len(self.routes)} of {count} requests of {self.pattern}; {shown}")
 
     def release(self) -> None:
         """Let all go, and those that come."""
