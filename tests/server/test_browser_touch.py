@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, Server, opened, state_of, until, until_true
+from browser import MARKS, Server, intercept, opened, state_of, until, until_true
 from pixelwise.io.write import write_image
 
 axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
@@ -126,8 +126,10 @@ def test_many_objects_are_rows_only_where_they_are_seen(page: Any, server: Serve
          "box": [n % 120, n % 120, n % 120 + 4, n % 120 + 4]}
         for n in range(OBJECTS)
     ]  # fmt: skip
-    page.route(
-        "**/objects?*", lambda route: route.fulfill(status=200, body=json.dumps(rows), content_type="application/json")
+    intercept(
+        page,
+        "**/objects?*",
+        lambda route: route.fulfill(status=200, body=json.dumps(rows), content_type="application/json"),
     )
     page.tap("[data-testid=predict]")
     until(page, lambda state: state["objects"] == OBJECTS)

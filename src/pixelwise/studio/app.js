@@ -98,8 +98,10 @@ window.studioState = () => ({
 });
 window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
 
+// Only if there are others: an open list stays as it is.
 function options(select, values) {
   const before = select.value;
+  if (values.length === select.options.length && values.every(([value, text], index) => String(value) === select.options[index].value && text === select.options[index].text)) return;
   select.replaceChildren(...values.map(([value, text]) => new Option(text, value)));
   if (values.some(([value]) => String(value) === before)) select.value = before;
 }

@@ -141,9 +141,7 @@ export class Training {
       return `Training, ${this.timeLeft(job)}${score}${compared}`;
     }
     const states = { stopping: "Saving and stopping.", done: "Training done.", stopped: "Training stopped.", failed: "Training failed." };
-    // the folder and the command of a stopped training are below, and the button does what the command does
-    const message = job.state === "stopped" ? job.message.replace(/^Stopped: .*?: (?=\d)/, "").replace(/ Continue with: .*$/s, "") : job.message;
-    return `${states[job.state]}${score}${compared} ${message}`.trim();
+    return `${states[job.state]}${score}${compared} ${job.message}`.trim();
   }
 
   timeLeft(job) {
