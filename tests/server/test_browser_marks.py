@@ -160,6 +160,16 @@ def test_a_whole_image_stays_whole_when_its_place_changes(page: Any) -> None:
     assert middle == pytest.approx((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2), abs=2)
 
 
+def test_a_useful_place_at_the_border_is_shown_no_smaller_than_the_whole_image(page: Any) -> None:
+    predict(page)
+    whole = state_of(page)["view"]["scale"]
+    page.keyboard.press("u")
+    until_true(page, "() => document.getElementById('announcement').textContent.startsWith('Place at')")
+    assert page.is_enabled("[data-testid=useful]")
+    page.wait_for_timeout(1000)  # the view flies there
+    assert state_of(page)["view"]["scale"] >= 0.99 * whole
+
+
 def test_what_is_known_of_images_changes_without_taking_the_focus(page: Any, server: Server) -> None:
     images = server.get("/api/state")["images"]
     page.focus(f"[data-id='{images[1]['id']}'] button")

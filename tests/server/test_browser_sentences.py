@@ -69,6 +69,9 @@ def test_a_stopped_training_says_how_far_it_came(page: Any) -> None:
     page.reload()
     until_true(page, "() => document.getElementById('training').innerText.includes('stopped')")
     assert page.inner_text("[data-testid=training]").endswith(message)
+    page.evaluate("() => getSelection().selectAllChildren(document.getElementById('training-command'))")
+    page.wait_for_timeout(2500)  # time left is shown anew every second
+    assert page.evaluate("() => getSelection().toString()") == job["command"]
 
 
 def test_a_hint_closes_with_the_next_action_and_its_button_stays_in_one_line(page: Any) -> None:

@@ -9,7 +9,7 @@ const CORRECTIONS = ["accept", "delete", "merge", "split", "frame"];
 const REFUSED = [400, 404, 409, 413, 422]; // answers that say something about the mark itself
 const PASSING = [0, 401, 403, 429, 503, 507]; // answers after which a correction may succeed
 const AGAIN = 1000; // ms
-const SAME = 3; // pixels of the screen between clicks at the same place
+const [SAME, CLOSING] = [3, 12]; // pixels of the screen: between clicks at the same place, around the first corner
 const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
 
 function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
@@ -44,7 +44,7 @@ export class Marks {
     }
     window.addEventListener("blur", () => this.end());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    canvas.addEventListener("dblclick", () => this.closePolygon());
+    canvas.addEventListener("dblclick", () => { if (this.polygon) this.closePolygon(); });
   }
 
   get marks() { return this.shown ? this.shown.marks : []; }
@@ -169,9 +169,11 @@ export class Marks {
   // The second click of a double click is no further corner.
   addCorner(point) {
     this.polygon = this.polygon || [];
-    const last = this.polygon.at(-1);
-    if (last && Math.hypot(point[0] - last[0], point[1] - last[1]) * this.viewer.transform().scale < SAME) return;
-    this.polygon.push(point);
+    const isNear = ([x, y], most) => Math.hypot(point[0] - x, point[1] - y) * this.viewer.transform().scale < most;
+    const corners = this.polygon;
+    if (corners.length >= 3 && isNear(corners[0], CLOSING)) { this.closePolygon(); return; } // all that a finger can do
+    if (corners.length && isNear(corners.at(-1), SAME)) return;
+    corners.push(point);
     this.announce(`Corner ${this.polygon.length}.`);
     this.draw();
   }

@@ -1,6 +1,7 @@
 // Training: start, watch, stop, continue, compare with the last round. The server tells what happens; this only shows it.
 
 import { get, isOutdated, post, request } from "./api.js";
+import { write } from "./text.js";
 
 const ACTIVE = ["running", "stopping"];
 const MASKS = "Volumes are learned from masks: start pixelwise serve with a folder that has some.";
@@ -120,8 +121,8 @@ export class Training {
     elements.stop.disabled = active && job.state === "stopping";
     elements.resume.hidden = !job || !["stopped", "failed"].includes(job.state);
     elements.goOn.disabled = elements.source.value !== "marks";
-    elements.text.textContent = this.error || (job ? this.sentence(job) : this.advice());
-    elements.command.textContent = job ? job.command : "";
+    write(elements.text, this.error || (job ? this.sentence(job) : this.advice()));
+    write(elements.command, job ? job.command : "");
     this.drawCurves();
   }
 
