@@ -53,8 +53,10 @@ def touch(page: Any, places: list[tuple[float, float]]) -> None:
 
 def test_everything_fits_and_can_be_met_by_a_finger(page: Any) -> None:
     assert page.evaluate("() => document.scrollingElement.scrollWidth") <= TABLET["viewport"]["width"]  # type: ignore[index]
+    page.evaluate("() => { document.getElementById('take').open = true; }")
     small = page.evaluate(
-        """(side) => [...document.querySelectorAll("button, select, input[type=number], summary")]
+        """(side) => [...document.querySelectorAll(
+            "button, select, input[type=number], input[type=range], summary, [data-take]")]
         .filter((one) => one.offsetParent && one.getBoundingClientRect().height < side)
         .map((one) => one.outerHTML)""",
         FINGER,
@@ -68,6 +70,8 @@ def test_small_screens_scroll_to_everything_but_never_sideways(page: Any, size: 
     until_true(page, "(width) => innerWidth === width", size[0])
     aside = "document.querySelector('aside')"
     assert page.evaluate(f"() => {aside}.clientHeight >= {aside}.scrollHeight && {aside}.clientHeight > 300")
+    assert page.evaluate("() => document.getElementById('thumbnails').getBoundingClientRect().height > 100")
+    assert page.evaluate("() => document.querySelector('nav').clientHeight > 150"), "images can be chosen"
     page.evaluate("() => document.getElementById('messages').scrollIntoView({ block: 'end' })")
     box = page.locator("#messages").bounding_box()
     assert box["y"] + box["height"] <= size[1] + 1
