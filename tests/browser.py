@@ -71,6 +71,17 @@ def opened(server: Server, **options: Any) -> Generator[Any, None, None]:
         browser.close()
 
 
+def intercept(page: Any, pattern: str, handler: Callable[[Any], None]) -> None:
+    """Let a handler answer requests, from now on.
+
+    `page.route` returns before the page knows: on a busy machine, the first requests after it reach the server, and
+    nobody hears of them. So a request is sent that only the driver answers, until it does.
+    """
+    page.route(pattern, handler)
+    page.route("**/is-intercepted", lambda route: route.fulfill(status=204))
+    until_true(page, "() => fetch('/is-intercepted').then((answer) => answer.status === 204)")
+
+
 def state_of(page: Any) -> dict[str, Any]:
     """Return what the page says about itself."""
     return page.evaluate("() => window.studioState ? window.studioState() : { image: null }")

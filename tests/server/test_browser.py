@@ -120,6 +120,16 @@ def test_from_a_dropped_image_to_its_result(page: Any, server: Any) -> None:
         page.screenshot(path=SCREENSHOT)
 
 
+def test_columns_stay_below_their_heads_whatever_is_in_them(page: Any) -> None:
+    page.evaluate("() => { document.querySelector('#objects .row').children[1].textContent = 'W'.repeat(80); }")
+    left = "(one) => one.getBoundingClientRect().left"
+    heads, cells = (
+        page.evaluate(f"() => [...document.querySelector('{name}').children].map({left})")
+        for name in ("#objects .head", "#objects .row")
+    )
+    assert cells == pytest.approx(heads, abs=1)
+
+
 @pytest.mark.parametrize("scale", [1 / 16, 1.0, 8.0])
 def test_strokes_land_on_the_right_pixels(page: Any, server: Any, scale: float) -> None:
     large = next(image for image in server.get("/api/state")["images"] if image["name"] == "large.tif")

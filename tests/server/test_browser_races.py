@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, SECONDS, Server, opened, state_of, until, until_true
+from browser import MARKS, SECONDS, Server, intercept, opened, state_of, until, until_true
 from pixelwise.io.write import write_image
 
 pytestmark = MARKS
@@ -25,7 +25,7 @@ class Held:
     def __init__(self, page: Any, pattern: str, method: str = "GET") -> None:
         self.page, self.pattern, self.method = page, pattern, method
         self.routes, self.open = list[Any](), False
-        page.route(pattern, self._take)
+        intercept(page, pattern, self._take)
 
     def _take(self, route: Any) -> None:
         if self.open or route.request.method != self.method:
@@ -39,7 +39,8 @@ class Held:
             if len(self.routes) >= count:
                 return
             self.page.wait_for_timeout(50)
-        raise TimeoutError(f"{len(self.routes)} of {count} requests of {self.pattern}")
+        shown = f"{state_of(self.page)}, notice: {self.page.inner_text(NOTICE)!r}"
+        raise TimeoutError(f"{len(self.routes)} of {count} requests of {self.pattern}; {shown}")
 
     def release(self) -> None:
         """Let all go, and those that come."""
@@ -123,7 +124,9 @@ def test_of_two_images_that_are_opened_the_second_one_is_shown(page: Any) -> Non
 
 def test_an_image_that_cannot_be_opened_leaves_the_shown_one_current(page: Any) -> None:
     first, second = page.ids[:2]
-    page.route(f"**/api/images/{second}", lambda route: route.fulfill(status=422, json={"message": "It is broken."}))
+    intercept(
+        page, f"**/api/images/{second}", lambda route: route.fulfill(status=422, json={"message": "It is broken."})
+    )
     press(page, "n")
     until_true(page, f"() => document.querySelector('{NOTICE} span').textContent === 'It is broken.'")
     assert page.get_attribute(f"[data-id='{first}'] button", "aria-current") == "true"
@@ -231,7 +234,7 @@ def test_tiles_that_fail_are_asked_for_again(page: Any) -> None:
             route.fulfill(status=503, json={"message": "The queue is full."})
 
     for pattern in ("**/labels/**", f"**/tiles/{page.ids[2]}/*/*"):
-        page.route(pattern, fail_once)
+        intercept(page, pattern, fail_once)
     page.click(f"[data-id='{page.ids[2]}'] button")
     until(page, lambda state: state["image"] == page.ids[2])
     page.keyboard.press("r")

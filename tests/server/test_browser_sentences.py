@@ -59,8 +59,8 @@ def test_without_images_nothing_can_be_started_and_the_reason_is_said(tmp_path: 
     assert server.close() == 0
 
 
-def test_a_stopped_training_says_how_far_it_came_without_paths_and_commands(page: Any) -> None:
-    message = "Stopped: /data/a: b/runs/0001: 47 of 705 steps are done. Continue with: pixelwise train x --resume"
+def test_a_stopped_training_says_how_far_it_came(page: Any) -> None:
+    message = "47 of 705 steps are done."
     job = {"id": "0001", "kind": "train", "started": 0.0, "seconds": 60, "state": "stopped", "message": message}
     job |= {"revision": 1, "command": "pixelwise train DATA", "snapshot": -1}
     state = {**page.server.get("/api/state"), "jobs": [job]}
@@ -68,7 +68,10 @@ def test_a_stopped_training_says_how_far_it_came_without_paths_and_commands(page
     page.route("**/metrics", lambda route: route.fulfill(status=200, json=[]))
     page.reload()
     until_true(page, "() => document.getElementById('training').innerText.includes('stopped')")
-    assert page.inner_text("[data-testid=training]") == "Training stopped. 47 of 705 steps are done."
+    assert page.inner_text("[data-testid=training]").endswith(message)
+    page.evaluate("() => getSelection().selectAllChildren(document.getElementById('training-command'))")
+    page.wait_for_timeout(2500)  # time left is shown anew every second
+    assert page.evaluate("() => getSelection().toString()") == job["command"]
 
 
 def test_a_hint_closes_with_the_next_action_and_its_button_stays_in_one_line(page: Any) -> None:

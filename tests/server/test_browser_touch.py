@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, Server, opened, state_of, until, until_true
+from browser import MARKS, Server, intercept, opened, state_of, until, until_true
 from pixelwise.io.write import write_image
 
 axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
@@ -53,13 +53,33 @@ def touch(page: Any, places: list[tuple[float, float]]) -> None:
 
 def test_everything_fits_and_can_be_met_by_a_finger(page: Any) -> None:
     assert page.evaluate("() => document.scrollingElement.scrollWidth") <= TABLET["viewport"]["width"]  # type: ignore[index]
+    page.evaluate("() => { document.getElementById('take').open = true; }")
     small = page.evaluate(
-        """(side) => [...document.querySelectorAll("button, select, input[type=number], summary")]
+        """(side) => [...document.querySelectorAll(
+            "button, select, input[type=number], input[type=range], summary, [data-take]")]
         .filter((one) => one.offsetParent && one.getBoundingClientRect().height < side)
         .map((one) => one.outerHTML)""",
         FINGER,
     )
     assert small == []
+
+
+@pytest.mark.parametrize("size", [(640, 400), (390, 844)], ids=["zoom of 200 %", "phone"])
+def test_small_screens_scroll_to_everything_but_never_sideways(page: Any, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    until_true(page, "(width) => innerWidth === width", size[0])
+    aside = "document.querySelector('aside')"
+    assert page.evaluate(f"() => {aside}.clientHeight >= {aside}.scrollHeight && {aside}.clientHeight > 300")
+    assert page.evaluate("() => document.getElementById('thumbnails').getBoundingClientRect().height > 100")
+    assert page.evaluate("() => document.querySelector('nav').clientHeight > 150"), "images can be chosen"
+    page.evaluate("() => document.getElementById('messages').scrollIntoView({ block: 'end' })")
+    box = page.locator("#messages").bounding_box()
+    assert box["y"] + box["height"] <= size[1] + 1
+    for name in ("document.scrollingElement", "document.querySelector('main')"):
+        assert page.evaluate(f"() => {name}.scrollWidth <= {name}.clientWidth")
+    page.evaluate("() => document.querySelector('main').scrollTo(0, 0)")
+    page.set_viewport_size(TABLET["viewport"])
+    until_true(page, "(width) => innerWidth === width", TABLET["viewport"]["width"])  # type: ignore[index]
 
 
 def test_a_stroke_by_finger_lands_where_it_is_drawn(page: Any, server: Server) -> None:
@@ -75,6 +95,19 @@ def test_a_stroke_by_finger_lands_where_it_is_drawn(page: Any, server: Server) -
         ((x - box["x"] - view["x"]) / view["scale"], (y - box["y"] - view["y"]) / view["scale"]) for x, y in places
     ]
     assert np.abs(np.subtract([drawn[0], drawn[-1]], [expected[0], expected[-1]])).max() <= 1 / view["scale"]
+    page.tap("[data-tool=pan]")
+
+
+def test_a_polygon_by_finger_is_closed_at_its_first_corner(page: Any, server: Server) -> None:
+    page.tap("[data-tool=polygon]")
+    image, before = state_of(page)["image"], state_of(page)["marks"]
+    box = page.locator("[data-testid=canvas]").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for across, down in ((-90, -90), (90, -90), (90, 90), (-86, -93)):
+        page.touchscreen.tap(x + across, y + down)
+    until(page, lambda state: state["marks"] == before + 1 and state["waiting"] == 0)
+    mark = server.get(f"/api/images/{image}/marks")[-1]
+    assert (mark["kind"], len(mark["points"])) == ("polygon", 3)
     page.tap("[data-tool=pan]")
 
 
@@ -126,8 +159,10 @@ def test_many_objects_are_rows_only_where_they_are_seen(page: Any, server: Serve
          "box": [n % 120, n % 120, n % 120 + 4, n % 120 + 4]}
         for n in range(OBJECTS)
     ]  # fmt: skip
-    page.route(
-        "**/objects?*", lambda route: route.fulfill(status=200, body=json.dumps(rows), content_type="application/json")
+    intercept(
+        page,
+        "**/objects?*",
+        lambda route: route.fulfill(status=200, body=json.dumps(rows), content_type="application/json"),
     )
     page.tap("[data-testid=predict]")
     until(page, lambda state: state["objects"] == OBJECTS)

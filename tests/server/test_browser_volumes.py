@@ -146,7 +146,9 @@ def test_predicted_labels_are_where_the_balls_are(page: Any, server: Server) -> 
 def test_a_volume_is_not_marked(page: Any) -> None:
     page.keyboard.press("b")
     assert state_of(page)["tool"] == "pan"
-    assert "cannot be marked" in page.inner_text("[data-testid=announcement]")
+    assert "cannot be marked" in page.inner_text("[data-testid=notice]")
+    page.keyboard.press("v")
+    assert page.is_hidden("[data-testid=notice]"), "it is no longer about what was done last"
     assert (
         page.evaluate("() => [...document.querySelectorAll('[data-tool]')].filter((one) => !one.disabled).length") == 1
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pixelwise.errors import Interrupted
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs, read_metrics
 from pixelwise.server.project import Project
@@ -123,6 +124,15 @@ def test_stop_and_continue(tmp_path: Path) -> None:
     assert states[2] == "stopped"
     revisions = [event["job"]["revision"] for event in events if event["kind"] == "job"]
     assert revisions == sorted(set(revisions)), "each change has a larger number, so that a page can order them"
+
+
+def test_a_stopped_training_says_how_far_it_came_without_folder_and_command() -> None:
+    folder = "data/a: b\n/runs/0001"  # the page shows the command, and the button does what it does
+    hint = "The state is saved. Continue with: pixelwise train data --resume"
+    stop = Interrupted("705 steps", "47 of 705 steps are done", hint, Path(folder))
+    job = Job(id="1", kind="train", command=("train",), folder=folder, started=0.0, message=f"Stopped: {stop}")
+    assert replace(job, state="stopped").to_json()["message"] == "47 of 705 steps are done. The state is saved."
+    assert replace(job, state="failed").to_json()["message"] == job.message
 
 
 def test_a_failure_says_why(tmp_path: Path) -> None:

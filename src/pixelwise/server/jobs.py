@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixelwise.atomic_write import atomic_write_json
+from pixelwise.errors import printable
 from pixelwise.server.failures import Failure
 from pixelwise.server.project import Project
 from pixelwise.text import command as as_text
@@ -82,8 +83,9 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a page may know."""
-        names = ("id", "kind", "started", "seconds", "state", "message", "revision")
-        return {**{name: getattr(self, name) for name in names}, "command": as_text(*self.words)}
+        names = ("id", "kind", "started", "seconds", "state", "revision")
+        message = _progress_in(self.message, self.folder) if self.state == "stopped" else self.message
+        return {**{name: getattr(self, name) for name in names}, "message": message, "command": as_text(*self.words)}
 
 
 class Jobs:
@@ -305,6 +307,18 @@ def _is_ours(job: Job) -> bool:
     except (OSError, ValueError):
         return False
     return any(word.startswith(job.folder.encode()) for word in words)
+
+
+def _progress_in(line: str, folder: str) -> str:
+    """Return what a stopped command says of its progress, without its folder and the command that continues it.
+
+    The page shows the one elsewhere, and has a button for the other.
+
+    >>> _progress_in("Stopped: runs/1: 4 of 9 steps are done. Continue with: pixelwise train data --resume", "runs/1")
+    '4 of 9 steps are done.'
+    """
+    said = line.removeprefix("Stopped: ").removeprefix(f"{printable(folder)}: ")
+    return said.partition(" Continue with: ")[0]
 
 
 def _last_line(path: Path) -> str:

@@ -26,6 +26,13 @@ export async function request(method, path, body, type) {
   return answer.status === 204 ? null : answer.json();
 }
 
+// A file with the name that the server gives it.
+export async function file(path) {
+  const answer = await send(path);
+  const [, name] = /filename="([^"]*)"/.exec(answer.headers.get("Content-Disposition") || "") || [null, ""];
+  return new File([await answer.blob()], name);
+}
+
 export const picture = async (path) => (await send(path)).blob();
 
 export const get = (path) => request("GET", path);

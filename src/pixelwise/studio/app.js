@@ -98,8 +98,10 @@ window.studioState = () => ({
 });
 window.studioZoom = (scale, x, y) => viewer.zoomTo(scale, x, y);
 
+// Only if there are others: an open list stays as it is.
 function options(select, values) {
   const before = select.value;
+  if (values.length === select.options.length && values.every(([value, text], index) => String(value) === select.options[index].value && text === select.options[index].text)) return;
   select.replaceChildren(...values.map(([value, text]) => new Option(text, value)));
   if (values.some(([value]) => String(value) === before)) select.value = before;
 }
@@ -245,7 +247,11 @@ async function useful() {
   const found = result;
   if (!image) { hint(NO_IMAGE); return; }
   if (!found) { hint(state.models.length ? "Predict the image first." : NO_MODEL); return; }
-  const { box } = await get(`/api/images/${image.id}/useful?model=${encodeURIComponent(found.model)}`);
+  announce("Looking for a place ...");
+  $("useful").disabled = true; // of a large image it takes a while
+  const { box } = await get(`/api/images/${image.id}/useful?model=${encodeURIComponent(found.model)}`).finally(() => {
+    $("useful").disabled = Boolean(image.volume);
+  });
   if (result !== found) return;
   if (!box) { say("No place is left: everything unsure is marked."); return; }
   marks.cross = null;
@@ -353,7 +359,7 @@ function onEvent(event) {
 }
 
 function setTool(tool) {
-  if (image && image.volume && tool !== "pan") { say("Volumes cannot be marked here: paint their masks in another program."); return; }
+  if (image && image.volume && tool !== "pan") { hint("Volumes cannot be marked here: paint their masks in another program."); return; }
   marks.setTool(tool);
   for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
   announce(`Tool: ${tool}.`);
@@ -407,6 +413,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => setTool(button.dataset.tool));
+for (const link of document.querySelectorAll("[data-take]")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    if (link.href) downloads.fetch(link.href);
+  });
+}
 for (const button of document.querySelectorAll("[data-make]")) button.addEventListener("click", () => make(button.dataset.make));
 $("source").addEventListener("change", () => { $("source").dataset.chosen = "yes"; });
 $("class").addEventListener("change", () => setClass(Number($("class").value)));

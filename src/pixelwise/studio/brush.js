@@ -9,6 +9,7 @@ const CORRECTIONS = ["accept", "delete", "merge", "split", "frame"];
 const REFUSED = [400, 404, 409, 413, 422]; // answers that say something about the mark itself
 const PASSING = [0, 401, 403, 429, 503, 507]; // answers after which a correction may succeed
 const AGAIN = 1000; // ms
+const [SAME, CLOSING] = [3, 12]; // pixels of the screen: between clicks at the same place, around the first corner
 const TOOLS = ["pan", "brush", "erase", "polygon", ...CORRECTIONS];
 
 function newKey() { return crypto.getRandomValues(new Uint32Array(4)).join("-"); }
@@ -43,7 +44,7 @@ export class Marks {
     }
     window.addEventListener("blur", () => this.end());
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    canvas.addEventListener("dblclick", () => this.closePolygon());
+    canvas.addEventListener("dblclick", () => { if (this.polygon) this.closePolygon(); });
   }
 
   get marks() { return this.shown ? this.shown.marks : []; }
@@ -100,11 +101,7 @@ export class Marks {
     this.canvas.focus({ preventScroll: true });
     const point = this.point(event);
     this.cross = null;
-    if (this.tool === "polygon") {
-      (this.polygon = this.polygon || []).push(point);
-      this.draw();
-      return;
-    }
+    if (this.tool === "polygon") { this.addCorner(point); return; }
     this.canvas.setPointerCapture(event.pointerId);
     this.pointer = event.pointerId; // a second finger draws no line of its own
     this.current = this.stroke([point]);
@@ -169,20 +166,40 @@ export class Marks {
     await this.flush();
   }
 
+  // The second click of a double click is no further corner.
+  addCorner(point) {
+    this.polygon = this.polygon || [];
+    const isNear = ([x, y], most) => Math.hypot(point[0] - x, point[1] - y) * this.viewer.transform().scale < most;
+    const corners = this.polygon;
+    if (corners.length >= 3 && isNear(corners[0], CLOSING)) { this.closePolygon(); return; } // all that a finger can do
+    if (corners.length && isNear(corners.at(-1), SAME)) return;
+    corners.push(point);
+    this.announce(`Corner ${this.polygon.length}.`);
+    this.draw();
+  }
+
   closePolygon() {
-    const points = this.polygon;
+    if (this.tool !== "polygon") return;
+    const points = this.polygon || [];
+    if (points.length < 3) { this.hint("A polygon needs at least three corners: add some, then close it."); return; }
     this.polygon = null;
-    if (points && points.length >= 3) this.add({ kind: "polygon", class_index: this.classIndex, points });
-    else this.draw();
+    this.add({ kind: "polygon", class_index: this.classIndex, points });
   }
 
   dab() {
-    if (this.tool === "polygon") { this.closePolygon(); return; }
     if (this.tool === "pan" || !this.shown || !this.viewer.transform()) return;
+    if (this.tool === "polygon") { this.dabCorner(); return; }
     if (["merge", "split", "frame"].includes(this.tool)) { this.dabLine(); return; }
     const stroke = this.stroke([this.crossAt()]);
     if (stroke.kind === "correction") this.sendCorrection(stroke);
     else this.add(stroke);
+  }
+
+  // By keyboard, a corner is added where the cross was moved to; Enter at the last corner closes the polygon.
+  dabCorner() {
+    const count = this.polygon ? this.polygon.length : 0;
+    if (this.cross || !count) this.addCorner(this.crossAt());
+    if (count === (this.polygon || []).length) this.closePolygon();
   }
 
   // By keyboard, a line goes from the cross of one Enter to that of the next.
@@ -225,6 +242,7 @@ export class Marks {
 
   // Of the image that is shown now, also if another one is shown once everything is sent.
   async undo() {
+    if (this.polygon && this.polygon.pop()) { this.draw(); this.announce("The last corner is removed."); return; }
     const image = this.shown;
     await this.flush();
     const last = image && this.active(image.marks).at(-1);
@@ -245,7 +263,20 @@ export class Marks {
     this.announce("Done again.");
   }
 
+  // Whether a mark touches the shown image.
+  isInside({ points, radius = 0 }) {
+    const { width, height } = this.viewer.image;
+    const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis]));
+    return Math.min(...xs) - radius < width && Math.max(...xs) + radius > 0 && Math.min(...ys) - radius < height && Math.max(...ys) + radius > 0;
+  }
+
   add(mark, image = this.shown) {
+    if (mark.points && !this.isInside(mark)) {
+      this.draw();
+      this.hint("Nothing is marked: this is outside of the image.");
+      return Promise.resolve();
+    }
+    if (mark.points) this.announce(mark.class_index === UNKNOWN ? "Erased." : `Painted with class ${mark.class_index}.`);
     mark.key = newKey();
     image.marks.push(mark);
     this.waiting.push({ image, path: `/api/images/${image.id}/marks`, mark });
@@ -273,7 +304,7 @@ export class Marks {
         if (mark.action ? !PASSING.includes(error.status) : REFUSED.includes(error.status)) {
           this.waiting.shift();
           image.marks = image.marks.filter((other) => other !== mark);
-          this.say(error.message);
+          (mark.action ? this.hint : this.say)(error.message); // another line may do
           this.draw();
         } else {
           if (!failed) this.say(`The last marks are not saved yet; they are kept here and sent again. ${error.message}`);
@@ -380,8 +411,10 @@ export class Marks {
   }
 
   drawOpen(context, scale) {
-    context.strokeStyle = "#fff";
+    if (!this.polygon.length) return;
+    context.strokeStyle = context.fillStyle = "#fff";
     context.lineWidth = 2 / scale;
+    for (const [x, y] of this.polygon) context.fillRect(x - 3 / scale, y - 3 / scale, 6 / scale, 6 / scale);
     context.beginPath();
     context.moveTo(...this.polygon[0]);
     for (const point of this.polygon.slice(1)) context.lineTo(...point);

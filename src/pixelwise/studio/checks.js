@@ -2,20 +2,10 @@
 // corrected copy.
 
 import { isOutdated, post } from "./api.js";
+import { unbroken, write } from "./text.js";
 
 const ACTIVE = ["running", "stopping"];
 const MOST = 200; // messages that are shown
-
-// The nodes of a text whose options, such as --task, do not break across lines.
-function unbroken(text) {
-  return text.split(/((?<![\w-])--[a-z][a-z-]*)/).map((part, index) => {
-    if (index % 2 === 0) return part;
-    const option = document.createElement("span");
-    option.className = "option";
-    option.textContent = part;
-    return option;
-  });
-}
 
 function listed(nodes) {
   const item = document.createElement("li");
@@ -82,7 +72,7 @@ export class Checks {
     elements.section.hidden = !check.possible;
     elements.check.disabled = elements.fix.disabled = running;
     elements.fix.hidden = !check.fixable;
-    elements.command.textContent = check.command || "";
+    write(elements.command, check.command || "");
     elements.text.textContent = this.sentence(running);
     elements.list.replaceChildren(...check.findings.map((one) => this.item(one)));
     const read = [...this.messages, ...this.problems.map((one) => `${one.file}: ${one.text}`)];

@@ -1,8 +1,10 @@
-// Files of a model that take a while to make: when one is ready, its download starts.
+// Files to take away: those of a result, and those of a model, which a job makes. When one is ready, its download starts.
 
-import { isOutdated, post } from "./api.js";
+import { file, isOutdated, post } from "./api.js";
 
 const NAMES = { onnx: "ONNX model", report: "report" };
+const SOON = 1000; // ms without a sentence about what is being made
+const KEPT = 60000; // ms in which a browser begins to store a file
 
 export class Downloads {
   constructor(say) {
@@ -36,8 +38,20 @@ export class Downloads {
     this.wanted.delete(job.id);
     if (job.state !== "done") { this.say(job.message); return; }
     this.say("");
-    const link = document.createElement("a");
-    link.href = `/api/models/${encodeURIComponent(wanted.model)}/take/${wanted.kind}`;
-    link.click();
+    this.fetch(`/api/models/${encodeURIComponent(wanted.model)}/take/${wanted.kind}`);
+  }
+
+  // Not by following a link: what keeps the server from sending the file is said on the page, which stays.
+  async fetch(path) {
+    let said = "";
+    const slow = setTimeout(() => { this.say(said = "The file is being made; its download starts when it is ready."); }, SOON);
+    try {
+      const found = await file(path);
+      if (said) this.say("");
+      const link = document.createElement("a");
+      [link.href, link.download] = [URL.createObjectURL(found), found.name];
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), KEPT);
+    } catch (error) { this.say(error.message); } finally { clearTimeout(slow); }
   }
 }

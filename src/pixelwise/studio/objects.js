@@ -102,7 +102,7 @@ export class ObjectTable {
     for (const text of texts) {
       const cell = document.createElement("span");
       cell.setAttribute("role", "gridcell");
-      cell.textContent = text;
+      cell.textContent = cell.title = text;
       row.append(cell);
     }
     row.addEventListener("click", () => this.select(index));

@@ -49,7 +49,7 @@ export class Thumbnails {
   show(images, current) {
     Object.assign(this, { images, current });
     const known = new Map([...this.list.children].map((item) => [item.dataset.id, item]));
-    this.list.replaceChildren(...this.chosen().map((one) => {
+    const items = this.chosen().map((one) => {
       const item = known.get(one.id) || this.item(one);
       const notes = [one.split, one.labelled && "mask", one.marked && "marks", one.results.length && "result",
         Number.isFinite(one.score) && `score ${one.score.toFixed(2)}`].filter(Boolean).join(", ");
@@ -58,8 +58,18 @@ export class Thumbnails {
       item.querySelector(".findings").textContent = [...new Set(found)].join(", ");
       item.querySelector("button").setAttribute("aria-current", String(one.id === current));
       return item;
-    }));
+    });
+    this.arrange(items);
     this.empty.hidden = images.length > 0;
+  }
+
+  // What stays where it is keeps the focus, and a click that has begun.
+  arrange(items) {
+    const { list } = this;
+    if (items.length === list.children.length && items.every((item, index) => item === list.children[index])) return;
+    const focused = list.contains(document.activeElement) ? document.activeElement : null;
+    list.replaceChildren(...items);
+    if (focused && list.contains(focused)) focused.focus({ preventScroll: true });
   }
 
   item(one) {

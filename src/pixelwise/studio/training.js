@@ -1,6 +1,7 @@
 // Training: start, watch, stop, continue, compare with the last round. The server tells what happens; this only shows it.
 
 import { get, isOutdated, post, request } from "./api.js";
+import { write } from "./text.js";
 
 const ACTIVE = ["running", "stopping"];
 const MASKS = "Volumes are learned from masks: start pixelwise serve with a folder that has some.";
@@ -120,8 +121,8 @@ export class Training {
     elements.stop.disabled = active && job.state === "stopping";
     elements.resume.hidden = !job || !["stopped", "failed"].includes(job.state);
     elements.goOn.disabled = elements.source.value !== "marks";
-    elements.text.textContent = this.error || (job ? this.sentence(job) : this.advice());
-    elements.command.textContent = job ? job.command : "";
+    write(elements.text, this.error || (job ? this.sentence(job) : this.advice()));
+    write(elements.command, job ? job.command : "");
     this.drawCurves();
   }
 
@@ -141,9 +142,7 @@ export class Training {
       return `Training, ${this.timeLeft(job)}${score}${compared}`;
     }
     const states = { stopping: "Saving and stopping.", done: "Training done.", stopped: "Training stopped.", failed: "Training failed." };
-    // the folder and the command of a stopped training are below, and the button does what the command does
-    const message = job.state === "stopped" ? job.message.replace(/^Stopped: .*?: (?=\d)/, "").replace(/ Continue with: .*$/s, "") : job.message;
-    return `${states[job.state]}${score}${compared} ${message}`.trim();
+    return `${states[job.state]}${score}${compared} ${job.message}`.trim();
   }
 
   timeLeft(job) {

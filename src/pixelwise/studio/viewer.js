@@ -32,6 +32,7 @@ export class Viewer {
       imageLoaderLimit: 6,
       timeout: 120000,
       keyboardNavEnabled: false,
+      autoResize: false, // `resize()` does it: at once, and an image that is shown as a whole stays so
     });
     for (const event of ["update-viewport", "open", "resize", "animation", "animation-finish"]) {
       this.osd.addHandler(event, () => this.changed());
@@ -42,7 +43,22 @@ export class Viewer {
       this.retrying = setTimeout(() => this.retry(), this.again);
       this.again = Math.min(SELDOM, 2 * this.again);
     });
-    new ResizeObserver(() => this.changed()).observe(element);
+    new ResizeObserver(() => { this.resize(); this.changed(); }).observe(element);
+  }
+
+  // The same place in the same scale, or again the whole image, when the element gets another size.
+  resize() {
+    const { element, osd: { viewport } } = this;
+    const size = new OpenSeadragon.Point(element.clientWidth, element.clientHeight);
+    const before = viewport.getContainerSize();
+    if (!size.x || !size.y || size.equals(before)) return;
+    const [zoom, centre, home] = [viewport.getZoom(), viewport.getCenter(), viewport.getHomeBounds().getCenter()];
+    const isWhole = zoom <= viewport.getHomeZoom() * 1.001 && centre.distanceTo(home) < 0.001;
+    viewport.resize(size);
+    viewport.zoomTo((zoom * before.x) / size.x, null, true);
+    viewport.panTo(centre, true);
+    if (isWhole) viewport.goHome(true);
+    this.osd.forceRedraw();
   }
 
   // Ask again for tiles that failed, which OpenSeadragon never does by itself.
@@ -147,12 +163,13 @@ export class Viewer {
     this.changed();
   }
 
-  // Show a box (top, left, bottom, right) with some of its surroundings.
+  // Show a box (top, left, bottom, right) in the middle, with some of its surroundings but no more than the image has.
   flyTo([top, left, bottom, right]) {
-    const width = this.image.width;
+    const { width, height } = this.image;
     const margin = Math.max(20, 1.5 * Math.max(bottom - top, right - left));
+    const [wide, high] = [Math.min(width, right - left + 2 * margin), Math.min(height, bottom - top + 2 * margin)];
     this.osd.viewport.fitBounds(
-      new OpenSeadragon.Rect((left - margin) / width, (top - margin) / width, (right - left + 2 * margin) / width, (bottom - top + 2 * margin) / width));
+      new OpenSeadragon.Rect(((left + right - wide) / 2) / width, ((top + bottom - high) / 2) / width, wide / width, high / width));
   }
 
   zoomBy(factor) { this.osd.viewport.zoomBy(factor); this.osd.viewport.applyConstraints(); }

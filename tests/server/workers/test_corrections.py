@@ -42,6 +42,12 @@ def objects_of(mark: Objects) -> np.ndarray:
     return rasterise_objects([mark], *WHOLE)
 
 
+@pytest.mark.parametrize("points", [[(3.0, 4.0)], [(3.0, 4.0), (3.2, 20.0)], [(-9.0, 2.0), (-2.0, 20.0)]])
+def test_a_frame_without_pixels_is_refused(two: np.ndarray, points: list[Point]) -> None:
+    with pytest.raises(BadOption, match="rectangle"):
+        correct(shown(two), "frame", points)
+
+
 @given(arrays.arrays(np.int32, (9, 11), elements=st.integers(0, 3)))
 def test_accepted_outlines_are_the_pixels(labels: np.ndarray) -> None:
     """Whatever the objects look like: holes, corners that touch, several parts."""

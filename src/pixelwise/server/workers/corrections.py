@@ -90,6 +90,8 @@ def correct(shown: Shown, action: Action, points: Sequence[Point], key: str = ""
     if action == "frame":
         corners = np.clip(np.rint(points), 0, (shown.labels.width, shown.labels.height))
         (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        if left == right or top == bottom:
+            raise BadOption("a rectangle in the image", "an empty one", "Draw from one corner to the opposite one.")
     window = read_window(shown, (int(np.floor(top)), int(np.floor(left)), int(np.ceil(bottom)), int(np.ceil(right))))
     if action == "frame":
         frame = left, top, right, bottom
