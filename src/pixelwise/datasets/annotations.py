@@ -78,7 +78,7 @@ class Shape:
     Attributes
     ----------
     class_name : str
-        Empty if the format has no classes.
+        Empty if the format has no classes. It becomes one line: control characters become spaces.
     rings : tuple of (points, 2) float64 arrays
         Outlines as (x, y), not closed. Rings are combined by the even-odd rule, so that a ring inside another is a
         hole.
@@ -95,6 +95,10 @@ class Shape:
     bitmap: Bitmap | None = None
     object_id: int | str | None = None
     ignore: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.class_name.isprintable():
+            object.__setattr__(self, "class_name", _one_line(self.class_name))
 
     @property
     def extent(self) -> float:
@@ -185,8 +189,8 @@ class AnnotatedSet:
         Name of the format, such as "COCO".
     images : tuple of AnnotatedImage
     classes : tuple of str
-        Class names in the order of the format, without a background; empty if unknown. Each becomes one line: control
-        characters, also those that change the direction of text, become spaces.
+        Class names in the order of the format, without a background; empty if unknown. Each becomes one line,
+        as those of shapes do.
     values : tuple of int
         For mask files: the value of each class; empty: 1, 2, ... or unknown.
     colours : tuple of (int, int, int)
@@ -215,4 +219,9 @@ class AnnotatedSet:
     messages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(_CONTROL.sub(" ", name).strip() for name in self.classes))
+        object.__setattr__(self, "classes", tuple(map(_one_line, self.classes)))
+
+
+def _one_line(name: str) -> str:
+    """Return the name of a class without control characters, also those that change the direction of text."""
+    return name if name.isprintable() else _CONTROL.sub(" ", name).strip()

@@ -96,8 +96,8 @@ def import_weights(
     settings = Settings.parse(overrides)
     if not classes:
         check_weights_settings(settings)
-    target = Path(out) if out is not None else _default_path(path, model=bool(classes))
     digest = file_digest(path)
+    target = Path(out) if out is not None else _default_path(path, model=bool(classes))
     published = identify(digest)
     if not classes and (published is None or out is not None):
         _check_free(target)

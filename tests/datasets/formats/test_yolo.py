@@ -57,6 +57,9 @@ def test_names_of_classes_are_one_line_without_codes_of_a_terminal(tmp_path: Pat
     names = ["a\nb", "\x1b[31mred", "\u202elived", "mitose \u00e9t\u00e9"]
     rows = {"images/a.png": "\n".join(f"{number} {SQUARE}" for number in range(4))}
     found = yolo.read(write(tmp_path, rows, {"train": "images", "val": "images", "names": names}), OPTIONS)
+    annotation = found.images[0].annotation
+    assert isinstance(annotation, Shapes)
+    assert tuple(shape.class_name for shape in annotation.shapes) == found.classes
     assert found.classes == ("a b", "[31mred", "lived", "mitose \u00e9t\u00e9")
 
 

@@ -229,3 +229,5 @@ def test_the_digest_of_what_never_ends(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(BadWeights):
             file_digest(path)
+    with pytest.raises(BadWeights, match="folder"):
+        import_weights(".")  # which has no name to call the output by
