@@ -13,6 +13,7 @@ import torch
 
 from exports import make_network
 from pixelwise.errors import BadOption
+from pixelwise.geometry.subgraphs import Subgraph
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.runtimes import torch as runtime_torch
 from pixelwise.runtimes.torch import TorchRuntime
@@ -148,6 +149,6 @@ def test_half_precision_has_neither_stages_nor_statistics() -> None:
     assert plain.stages is not None
     assert (half.stages, half.whole_image) == (None, None)
     with pytest.raises(ValueError, match="cannot be cut"):
-        half.run_subgraph(object(), tiles)  # type: ignore[arg-type]
+        half.run_subgraph(Subgraph(0, 2), tiles)
     with pytest.raises(ValueError, match="without whole-image"):
         half.with_statistics([])

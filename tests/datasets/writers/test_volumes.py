@@ -221,5 +221,5 @@ def test_a_plane_is_no_volume(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no volume"):
         save_volume(plane, tmp_path / "b", ".nii.gz")
     with pytest.raises(ValueError, match="no volume"):
-        write_label_volume(plane, plane.labels, tmp_path / "b.nii.gz")
+        write_label_volume(plane, plane.labels[None], tmp_path / "b.nii.gz")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

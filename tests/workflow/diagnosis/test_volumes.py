@@ -126,3 +126,29 @@ def test_the_page_shows_three_planes(tmp_path: Path) -> None:
     assert diagnosis.exit_code == 6
     assert "three planes" in text
     assert "mask on the image" in text
+
+
+def test_a_mask_that_fits_nowhere_is_shown(tmp_path: Path) -> None:
+    def change(pairs: list[Pair]) -> None:
+        strange = np.zeros_like(pairs[6][1])
+        strange[2:28:9, 3:5, 4:30] = 1
+        pairs[:] = [(image, (labels == 1).astype(np.uint8)) for image, labels in pairs]
+        pairs[6] = pairs[6][0], strange
+
+    diagnosis = diagnose(write(tmp_path, change), DataOptions(), Progress())
+    assert [(one.kind, one.case, one.fixable) for one in diagnosis.findings] == [("unfitting mask", "case_6", False)]
+
+
+def test_a_mask_of_another_size_without_a_place_is_left_out(tmp_path: Path) -> None:
+    """Pages of TIFF: nothing says where the voxels of the mask are."""
+    for number in range(4):
+        image, labels = drawn.draw(number)
+        drawn.save_stack(tmp_path / "data/images" / f"case_{number}.tif", image.astype(np.uint16))
+        drawn.save_stack(tmp_path / "data/masks" / f"case_{number}.tif", labels[:9] if number == 2 else labels)
+    diagnosis = doctor(tmp_path / "data", fix=tmp_path / "out", task="multiclass", volumes=True, progress=Progress())
+    assert [one.kind for one in diagnosis.hard] == ["unusable file"]
+    assert "images/case_2.tif" in diagnosis.hard[0].files
+    for folder in ("images", "masks"):
+        assert sorted(path.name for path in (tmp_path / "out" / folder).iterdir()) == [
+            f"case_{number}.tif" for number in (0, 1, 3)
+        ]

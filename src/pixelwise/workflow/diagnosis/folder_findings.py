@@ -73,7 +73,7 @@ def folder_findings(dataset: Dataset, pairs: Sequence[Pair]) -> FolderFindings:
     by_image = {relative(dataset.root, pair.image): pair for pair in pairs}
     by_mask = {relative(dataset.root, path): pair for pair in pairs for path in files_of_annotation(pair.annotation)}
     files = {case.name: relative(dataset.root, case.image) for case in dataset.cases}
-    sizes = _sizes(dataset.problems, by_image)
+    sizes = _sizes(dataset, by_image)
     for problem in dataset.problems:
         pair = by_image.get(problem.file) or by_mask.get(problem.file)
         if problem.kind in _COMPARED:
@@ -132,17 +132,15 @@ def _plain_finding(problem: Problem, pair: Pair | None, root: Path, image: str |
     )
 
 
-def _sizes(
-    problems: Sequence[Problem], by_image: dict[str, Pair]
-) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+def _sizes(dataset: Dataset, by_image: dict[str, Pair]) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
     """Return the sizes of images and masks that differ, from their headers; not those of volumes."""
     sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
-    for problem in problems:
+    for problem in dataset.problems:
         pair = by_image.get(problem.file)
         mask = mask_path(pair) if pair is not None else None
         if problem.kind != "size mismatch" or pair is None or mask is None:
             continue
-        image, other = probe(pair.image), probe(mask)
+        image, other = (probe(path, volumes=dataset.reading.volumes) for path in (pair.image, mask))
         if image.depth is not None or other.depth is not None:
             continue  # what would undo the difference is known for planes only
         sizes[problem.file] = (image.height, image.width), (other.height, other.width)
