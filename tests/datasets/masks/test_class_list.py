@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from drawn import SIZE, mask, objects, pairs, save, several
+from drawn import SIZE, coloured, mask, objects, pairs, save, several
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
 
 
@@ -154,3 +154,21 @@ def test_objects_in_colours_are_classes_for_who_names_them(tmp_path: Path) -> No
     pairs(tmp_path, draw=draw)
     assert scan(tmp_path).task == "instance"
     assert scan(tmp_path, classes=("ground", "a", "b")).task != "instance"
+
+
+def test_a_colour_of_no_class_is_named(tmp_path: Path) -> None:
+    pairs(tmp_path, draw=coloured)
+    write_table(tmp_path, "0 ground 0,0,0\n1 tree 255,0,0\n2 sea 0,0,255\n")
+    strange = coloured(3)
+    strange[20:24, :5] = (9, 200, 9)
+    save(tmp_path / "masks/case_3.png", strange)
+    dataset = scan(tmp_path)
+    assert problems(dataset) == {"unknown colours": {"masks/case_3.png"}}
+    assert set(dataset.classes) == {"ground", "tree", "sea"}
+
+
+def test_without_black_the_larger_area_is_the_background(tmp_path: Path) -> None:
+    colours = np.array([[250, 250, 250], [200, 30, 30]], np.uint8)
+    dataset = scan(pairs(tmp_path, draw=lambda seed: colours[mask(seed, 1)]))
+    assert dataset.task == "binary"
+    assert dataset.labelling.values == (0xFAFAFA, 0xC81E1E)
