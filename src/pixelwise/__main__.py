@@ -1,6 +1,5 @@
 """The command line program `pixelwise`, also as python -m pixelwise."""
 
-import signal
 import sys
 
 from pixelwise.cli.overview import quick_answer
@@ -19,8 +18,10 @@ def main() -> None:
     if answer is not None:
         (sys.stdout if words else sys.stderr).write(f"{answer}\n")
         sys.exit(0 if words else NO_COMMAND)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        import signal
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         from pixelwise.cli.main import main as run_command_line
 
         run_command_line()

@@ -38,7 +38,7 @@ def test_the_page_shows_the_command_for_slurm_that_is_printed(tmp_path: Path) ->
     (shown,) = re.findall(r"^(sbatch .*?)^pixelwise", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     words = shlex.split(shown.replace("\\\n", " "))
     assert words[:-1] == printed[:-1]
-    assert words[-1].startswith("--wrap=exec pixelwise worker ")
+    assert words[-1].startswith("--wrap=exec env OMP_NUM_THREADS=4 pixelwise worker ")
 
 
 def test_the_manifest_is_one_document(tmp_path: Path) -> None:
