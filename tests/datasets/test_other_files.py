@@ -13,7 +13,8 @@ from pixelwise.errors import BadDataset
     ("name", "advice"),
     [
         ("tissuenet_train.npz", "Name the arrays"),
-        ("tissuenet_train.mat", "TIFF or PNG"),
+        ("tissuenet_train.mat", "Name the arrays"),
+        ("tissuenet_train.pkl", "TIFF or PNG"),
         ("imagesTr/spleen_0.mgz", "NIfTI"),
         ("scan.czi", "TIFF"),
         ("data.zip", "Unpack"),

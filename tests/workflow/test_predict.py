@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from pixelwise.errors import BadDataset, BadImage, OutputFailed
 from pixelwise.io.read import read_image, read_mask, write_image
@@ -223,3 +224,15 @@ def test_gray_images_for_a_colour_model_are_told_once(tmp_path: Path, images: Pa
     write_model(tmp_path / "model.safetensors", make_recipe())
     predict(tmp_path / "model.safetensors", [images], tmp_path / "gray", progress=Listener())
     assert not any("gray, repeated" in text for text in messages)
+
+
+@pytest.mark.parametrize(("value", "flag"), [(np.nan, "nan"), (np.inf, "nan"), (np.nan, "-9999")])
+def test_pixels_without_data_can_be_declared(tmp_path: Path, value: float, flag: str) -> None:
+    pixels = np.random.default_rng(0).normal(size=(40, 60)).astype(np.float32)
+    pixels[:, :20] = value
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images/a.tif", pixels)
+    ((_, text),) = run(tmp_path, tmp_path / "images").failed
+    assert "--nodata nan" in text
+    assert not run(tmp_path, tmp_path / "images", nodata=flag, overwrite=True).failed
+    assert read_mask(tmp_path / "out/a.png").values.shape == (40, 60)
