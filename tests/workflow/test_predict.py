@@ -236,3 +236,38 @@ def test_pixels_without_data_can_be_declared(tmp_path: Path, value: float, flag:
     assert "--nodata nan" in text
     assert not run(tmp_path, tmp_path / "images", nodata=flag, overwrite=True).failed
     assert read_mask(tmp_path / "out/a.png").values.shape == (40, 60)
+
+
+def write_video(path: Path, codec: str, frames: int = 12) -> None:
+    cv2 = pytest.importorskip("cv2")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10.0, (64, 48))
+    random = np.random.default_rng(0)
+    for _ in range(frames):
+        writer.write(random.integers(0, 256, (48, 64, 3)).astype(np.uint8))
+    writer.release()
+
+
+class TestVideos:
+    """Videos given to `predict`."""
+
+    @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a b.AVI", "MJPG")])
+    def test_a_mask_per_frame(self, tmp_path: Path, name: str, codec: str) -> None:
+        write_video(tmp_path / name, codec)
+        write_model(tmp_path / "model.safetensors", make_recipe(channels=3))
+        result = predict(tmp_path / "model.safetensors", [tmp_path / name], tmp_path / "out", progress=Progress())
+        assert not result.failed
+        masks = [file for file in listing(tmp_path / "out") if file.endswith(".png")]
+        assert masks == [f"{Path(name).stem}_{index:02d}.png" for index in range(12)]
+        assert read_mask(tmp_path / "out" / masks[0]).values.shape == (48, 64)
+
+    def test_a_damaged_one_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "a.mp4").write_bytes(b"0123")
+        with pytest.raises(BadImage, match="a video"):
+            run(tmp_path, tmp_path / "a.mp4")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_of_them_names_one(self, tmp_path: Path) -> None:
+        (tmp_path / "videos").mkdir()
+        write_video(tmp_path / "videos/a.avi", "MJPG")
+        with pytest.raises(BadDataset, match=r"a\.avi"):
+            run(tmp_path, tmp_path / "videos")

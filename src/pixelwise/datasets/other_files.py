@@ -33,8 +33,19 @@ _BOXES = frozenset(("xmin", "x_min", "bbox", "x1", "left", "xtl", "bbox_x"))
 _ARRAYS = 6  # that a message lists
 _READ = 1 << 16  # bytes of an annotation file
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".tar.xz", ".tar.bz2")
+# programs whose exports are refused: words at the start of these, each alternative of all its words, and what helps
+_PROGRAMS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
+    "Hasty": (
+        (('"export_format_version"', '"label_classes"'),),
+        "export COCO instead, or semantic or instance segmentation as PNG",
+    ),
+    "Labelbox": (
+        (('"data_row"', '"projects"'), ('"DataRow ID"', '"Labeled Data"')),
+        "its masks are on a server; download them as PNG, or convert the outlines to COCO",
+    ),
+}
 _MASK_NAME = re.compile(r"mask|label|annot|seg|gt|truth", re.IGNORECASE)
-_ANNOTATIONS = (".xml", ".json", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
+_ANNOTATIONS = (".xml", ".json", ".ndjson", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
 
 
 def describe_without_images(names: Sequence[str]) -> tuple[str, str]:
@@ -94,6 +105,9 @@ def describe_unread_annotations(root: Path) -> str:
     archive = next((path for path in paths if path.name.casefold().endswith(_ARCHIVES)), None)
     if archive is not None and _MASK_NAME.search(archive.name):
         return f"{printable(archive.relative_to(root))} is an archive: unpack it, or give its masks as a folder."
+    for program, (words, hint) in _PROGRAMS.items():
+        if ending in (".json", ".ndjson") and _has_words(first, words):
+            return f"{printable(first.relative_to(root))} is an export of {program}: {hint}."
     files = f"{pluralise(count, f'{ending} file')} ({printable(first.relative_to(root))})"
     if ending == ".xml" and _has_boxes(first):
         return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
@@ -132,6 +146,16 @@ def describe_slices(images: Sequence[Path]) -> str:
     series, planes = pluralise(volumes, "DICOM series", "DICOM series"), pluralise(len(images) - volumes, "image")
     hint = "masks of slices are read if those of each series are saved as one volume, such as .nii.gz"
     return f"{series} and {planes}: {hint}."
+
+
+def _has_words(path: Path, alternatives: Sequence[Sequence[str]]) -> bool:
+    """Return whether the start of a file has all words of one of the alternatives."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_READ).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return any(all(word in text for word in words) for words in alternatives)
 
 
 def _has_boxes(path: Path) -> bool:
