@@ -10,6 +10,7 @@ from PIL import Image
 
 from drawn import save
 from pixelwise.datasets.dataset import DataOptions, Dataset, scan_dataset
+from pixelwise.errors import BadDataset
 from pixelwise.io.headers import apply_orientation
 from pixelwise.sampling.fingerprint import measure_fingerprint
 from read_masks import discs, photo
@@ -267,3 +268,77 @@ class TestMissing:
 
         dataset = read(write(tmp_path, write_image, (72, 84)), nodata="none")
         assert not any((dataset.read(case).labels == 255).any() for case in dataset.cases)
+
+
+MASKED = np.s_[:, :24]  # without data
+
+
+class TestNaNInMasks:
+    """Float masks with NaN."""
+
+    @staticmethod
+    def write_masks(folder: Path, values: Callable[[np.ndarray], np.ndarray], tags: object = ()) -> Path:
+        """Write float masks; `values` maps the numbers of discs, 0 elsewhere."""
+        for seed in range(COUNT):
+            drawn = discs(seed, size=(72, 84))
+            path = folder / f"masks/{seed}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, values(drawn).astype(np.float32), extratags=tags, metadata=None)
+            save(folder / f"images/{seed}.png", photo(drawn, seed))
+        return folder
+
+    @staticmethod
+    def without_data(drawn: np.ndarray) -> np.ndarray:
+        stored = (drawn > 0).astype(np.float32)
+        stored[MASKED] = np.nan
+        return stored
+
+    def test_it_needs_a_declaration(self, tmp_path: Path) -> None:
+        folder = self.write_masks(tmp_path, self.without_data)
+        fatal = [problem for problem in scan_dataset(folder).problems if problem.fatal]
+        assert len(fatal) == COUNT
+        assert all("NaN" in problem.text and "--nodata nan" in problem.text for problem in fatal)
+
+    @pytest.mark.parametrize("task", ["auto", "instance"])
+    @pytest.mark.parametrize("declared", ["flag", "tag"])
+    def test_declared_pixels_are_ignored(self, tmp_path: Path, task: str, declared: str) -> None:
+        tags = [nodata(np.nan)] if declared == "tag" else ()
+        options = {"nodata": "nan"} if declared == "flag" else {}
+        dataset = read(self.write_masks(tmp_path, self.without_data, tags), task=task, **options)
+        assert dataset.labelling.task == ("binary" if task == "auto" else task)
+        for case in dataset.cases:
+            labels, drawn = dataset.read_labelled(case)[1], discs(int(case.name), size=(72, 84)) > 0
+            assert (labels[MASKED] == (255 if task == "auto" else -1)).all()
+            assert ((labels[:, 24:] > 0) == drawn[:, 24:]).all()
+        assert any("NaN" in text and "--ignore-index" in text for text in dataset.messages)
+
+    @pytest.mark.parametrize("task", ["binary", "instance"])
+    def test_it_is_the_background_where_no_mask_contains_0(self, tmp_path: Path, task: str) -> None:
+        def values(drawn: np.ndarray) -> np.ndarray:
+            return np.where(drawn == 0, np.nan, drawn if task == "instance" else 1)
+
+        dataset = read(self.write_masks(tmp_path, values), nodata="nan")
+        assert dataset.labelling.task == task
+        for case in dataset.cases:
+            assert ((dataset.read_labelled(case)[1] > 0) == (discs(int(case.name), size=(72, 84)) > 0)).all()
+        assert any("NaN" in text for text in dataset.messages)
+
+    def test_of_classes_from_1_it_is_ignored(self, tmp_path: Path) -> None:
+        dataset = read(
+            self.write_masks(tmp_path, lambda drawn: np.where(drawn == 0, np.nan, 1 + (np.arange(84) > 41))),
+            nodata="nan",
+            task="multiclass",
+        )
+        for case in dataset.cases:
+            assert ((dataset.read_labelled(case)[1] == 255) == (discs(int(case.name), size=(72, 84)) == 0)).all()
+
+    def test_one_file_is_one_problem(self, tmp_path: Path) -> None:
+        folder = self.write_masks(tmp_path, lambda drawn: drawn > 0)
+        tifffile.imwrite(folder / "masks/0.tif", self.without_data(discs(0, size=(72, 84))))
+        (problem,) = [problem for problem in scan_dataset(folder).problems if problem.fatal]
+        assert "0.tif" in problem.text
+
+    def test_beside_minus_one_it_is_ambiguous(self, tmp_path: Path) -> None:
+        folder = self.write_masks(tmp_path, lambda drawn: np.where(drawn > 0, np.nan, -1.0))
+        with pytest.raises(BadDataset, match="NaN and -1"):
+            scan_dataset(folder, DataOptions(nodata="nan"))

@@ -1,5 +1,6 @@
 """Folders without images or masks are refused with what they contain, and what to do."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from pixelwise.errors import BadDataset
     ("name", "advice"),
     [
         ("tissuenet_train.npz", "Name the arrays"),
-        ("tissuenet_train.mat", "TIFF or PNG"),
+        ("tissuenet_train.mat", "Name the arrays"),
+        ("tissuenet_train.pkl", "TIFF or PNG"),
         ("imagesTr/spleen_0.mgz", "NIfTI"),
         ("scan.czi", "TIFF"),
         ("data.zip", "Unpack"),
@@ -63,3 +65,32 @@ def test_files_without_common_names_pair_by_the_list_that_the_message_names(tmp_
     assert "would pair" not in str(caught.value), "a rule for a few of the files is no rule"
     (tmp_path / "pairs.csv").write_text("\n".join(rows), "utf-8")
     assert len(detect_dataset(tmp_path).cases) == 6
+
+
+HASTY = {"project_name": "p", "export_format_version": "1.1", "label_classes": [], "images": []}
+LABELBOX = {"data_row": {"id": "c", "external_id": "0.png"}, "projects": {"p": {"labels": []}}}
+LABELBOX_OLD = {"ID": "c", "DataRow ID": "d", "Labeled Data": "https://example.org/0.png", "Label": {"objects": []}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "program", "advice"),
+    [
+        ("export.json", json.dumps(HASTY), "Hasty", "COCO"),
+        ("export.json", json.dumps(HASTY, indent=2), "Hasty", "PNG"),
+        ("export.ndjson", "\n".join([json.dumps(LABELBOX)] * 2), "Labelbox", "PNG"),
+        ("labels/export.json", json.dumps([LABELBOX]), "Labelbox", "COCO"),
+        ("export.json", json.dumps([LABELBOX_OLD]), "Labelbox", "PNG"),
+    ],
+)
+def test_exports_of_other_programs_are_named(
+    tmp_path: Path, name: str, content: str, program: str, advice: str
+) -> None:
+    for index in range(2):
+        save(tmp_path / f"images/{index}.png", image(index))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(BadDataset) as caught:
+        detect_dataset(tmp_path)
+    assert program in str(caught.value)
+    assert advice in str(caught.value)
+    assert name in str(caught.value)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from pixelwise.errors import BadDataset, BadImage, OutputFailed
 from pixelwise.io.read import read_image, read_mask, write_image
@@ -223,3 +224,50 @@ def test_gray_images_for_a_colour_model_are_told_once(tmp_path: Path, images: Pa
     write_model(tmp_path / "model.safetensors", make_recipe())
     predict(tmp_path / "model.safetensors", [images], tmp_path / "gray", progress=Listener())
     assert not any("gray, repeated" in text for text in messages)
+
+
+@pytest.mark.parametrize(("value", "flag"), [(np.nan, "nan"), (np.inf, "nan"), (np.nan, "-9999")])
+def test_pixels_without_data_can_be_declared(tmp_path: Path, value: float, flag: str) -> None:
+    pixels = np.random.default_rng(0).normal(size=(40, 60)).astype(np.float32)
+    pixels[:, :20] = value
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images/a.tif", pixels)
+    ((_, text),) = run(tmp_path, tmp_path / "images").failed
+    assert "--nodata nan" in text
+    assert not run(tmp_path, tmp_path / "images", nodata=flag, overwrite=True).failed
+    assert read_mask(tmp_path / "out/a.png").values.shape == (40, 60)
+
+
+def write_video(path: Path, codec: str, frames: int = 12) -> None:
+    cv2 = pytest.importorskip("cv2")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10.0, (64, 48))
+    random = np.random.default_rng(0)
+    for _ in range(frames):
+        writer.write(random.integers(0, 256, (48, 64, 3)).astype(np.uint8))
+    writer.release()
+
+
+class TestVideos:
+    """Videos given to `predict`."""
+
+    @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a b.AVI", "MJPG")])
+    def test_a_mask_per_frame(self, tmp_path: Path, name: str, codec: str) -> None:
+        write_video(tmp_path / name, codec)
+        write_model(tmp_path / "model.safetensors", make_recipe(channels=3))
+        result = predict(tmp_path / "model.safetensors", [tmp_path / name], tmp_path / "out", progress=Progress())
+        assert not result.failed
+        masks = [file for file in listing(tmp_path / "out") if file.endswith(".png")]
+        assert masks == [f"{Path(name).stem}_{index:02d}.png" for index in range(12)]
+        assert read_mask(tmp_path / "out" / masks[0]).values.shape == (48, 64)
+
+    def test_a_damaged_one_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "a.mp4").write_bytes(b"0123")
+        with pytest.raises(BadImage, match="a video"):
+            run(tmp_path, tmp_path / "a.mp4")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_of_them_names_one(self, tmp_path: Path) -> None:
+        (tmp_path / "videos").mkdir()
+        write_video(tmp_path / "videos/a.avi", "MJPG")
+        with pytest.raises(BadDataset, match=r"a\.avi"):
+            run(tmp_path, tmp_path / "videos")

@@ -194,7 +194,7 @@ def read_foreground(path: Path) -> Bool[np.ndarray, "*size"]:
 
 
 def _foreground(mask: MaskImage) -> Bool[np.ndarray, "*size"]:
-    values = np.asarray(mask.values)
+    values = np.asarray(mask.values)  # NaN is below 0: no object
     if mask.palette is not None:
         brightness = np.array([max(mask.palette.get(index, (0,))) for index in range(int(values.max(initial=0)) + 1)])
         values = brightness[values]

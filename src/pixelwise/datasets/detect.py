@@ -146,6 +146,8 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
             hint = "Give the folder that contains it, or leave out --format."
             raise BadDataset(f"a data set in the format {chosen.key}", "other files", hint, root)
         return chosen.read(root, options)
+    if options.images and options.masks and array_files.has_arrays(root, options.images, options.masks):
+        return array_files.read(root, options)
     affixes = (options.image_prefix, options.image_suffix, options.mask_prefix, options.mask_suffix)
     named = options.stack or any(given is not None for given in (options.images, options.masks, *affixes))
     pages_told = options.volumes or options.stack or options.pages is not None

@@ -37,7 +37,7 @@ from pixelwise.datasets.naming.pairing import is_suffix, pair_by_name
 from pixelwise.datasets.naming.places import find_places
 from pixelwise.datasets.naming.unmarked import find_unmarked
 from pixelwise.datasets.options import DataOptions
-from pixelwise.datasets.other_files import describe_unread_images, describe_without_images
+from pixelwise.datasets.other_files import describe_arrays, describe_unread_images, describe_without_images
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
@@ -100,7 +100,7 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     folders, others = _scan(root)
     if not folders:
         expected = f"images (files ending in {', '.join(sorted(set(SUFFIXES)))})"
-        got, hint = describe_without_images(others)
+        got, hint = describe_arrays(root) or describe_without_images(others)
         raise BadDataset(expected, got, hint, root)
     notes = Notes()
     _check_named(root, folders, options)

@@ -4,17 +4,20 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
-from pixelwise.errors import printable
+from pixelwise.errors import BadImage, printable
+from pixelwise.io.array_paths import ARRAY_KINDS
+from pixelwise.io.arrays.read import StoredArray, list_arrays
 from pixelwise.io.read import is_volume_folder
 from pixelwise.text import pluralise
 
 _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".dcm",), "Put the slices of each volume into a folder of its own."),
     ((".mgz", ".mgh", ".img", ".hdr"), "Save the volumes as NIfTI (.nii.gz)."),
-    ((".npz", ".npy", ".h5", ".hdf5", ".hdf"),
+    ((".npz", ".npy", ".h5", ".hdf5", ".hdf", ".mat"),
       "Name the arrays `images` and `masks`, with one image or a stack (images, height, width) in each."),
-    ((".mat", ".pkl", ".pt", ".parquet", ".tfrecord"),
+    ((".pkl", ".pt", ".parquet", ".tfrecord"),
      "Save each image and each mask of the arrays as a TIFF or PNG of its own."),
     ((".czi", ".nd2", ".lif", ".oib", ".oif", ".vsi", ".svs", ".ndpi", ".mrxs", ".scn", ".ims"),
      "Export them as TIFF, such as with Bio-Formats or QuPath."),
@@ -27,10 +30,22 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
 # images of cameras and microscopes; libheif for HEIC comes with encoders under the GPL
 _UNREAD = tuple(end for endings, _ in _KINDS if {".heic", ".czi"} & set(endings) for end in endings)
 _BOXES = frozenset(("xmin", "x_min", "bbox", "x1", "left", "xtl", "bbox_x"))
+_ARRAYS = 6  # that a message lists
 _READ = 1 << 16  # bytes of an annotation file
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".tar.xz", ".tar.bz2")
+# programs whose exports are refused: words at the start of these, each alternative of all its words, and what helps
+_PROGRAMS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
+    "Hasty": (
+        (('"export_format_version"', '"label_classes"'),),
+        "export COCO instead, or semantic or instance segmentation as PNG",
+    ),
+    "Labelbox": (
+        (('"data_row"', '"projects"'), ('"DataRow ID"', '"Labeled Data"')),
+        "its masks are on a server; download them as PNG, or convert the outlines to COCO",
+    ),
+}
 _MASK_NAME = re.compile(r"mask|label|annot|seg|gt|truth", re.IGNORECASE)
-_ANNOTATIONS = (".xml", ".json", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
+_ANNOTATIONS = (".xml", ".json", ".ndjson", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
 
 
 def describe_without_images(names: Sequence[str]) -> tuple[str, str]:
@@ -49,6 +64,36 @@ def describe_without_images(names: Sequence[str]) -> tuple[str, str]:
     return f"none among {pluralise(len(names), 'file')}", "Check the path."
 
 
+def describe_arrays(root: Path) -> tuple[str, str] | None:
+    """Return what the first array file with several arrays contains, and the flags that say which are the masks.
+
+    None if there is no such file.
+    """
+    for path in sorted(root.rglob("*")):
+        if path.suffix.casefold() not in ARRAY_KINDS:
+            continue
+        try:
+            arrays = list_arrays(path)
+        except BadImage:
+            continue
+        if len(arrays) > 1:
+            names = [printable(array.path.relative_to(path).as_posix()) for array in arrays]
+            sizes = [" x ".join(map(str, array.shape)) for array in arrays]
+            shown = ", ".join(f"{name} ({size})" for name, size in zip(names[:_ARRAYS], sizes, strict=False))
+            more = f" and {len(names) - _ARRAYS} more" if len(names) > _ARRAYS else ""
+            mask, image = min(arrays, key=_marks), max(arrays, key=_marks)
+            evident = len(arrays) == 2 and _marks(mask) < _marks(image)
+            given = [quote(one.path.relative_to(path).as_posix()) if evident else "NAME" for one in (image, mask)]
+            hint = f"Say which are the images and the masks: --images {given[0]} --masks {given[1]}."
+            return f"{printable(path.relative_to(root).as_posix())} with the arrays {shown}{more}", hint
+    return None
+
+
+def _marks(array: StoredArray) -> tuple[int, bool]:
+    """Return what is smaller for masks than for their images: masks have no channels, or two values."""
+    return len(array.shape), array.dtype.kind != "b"
+
+
 def describe_unread_annotations(root: Path) -> str:
     """Return a sentence on files beside images that may be annotations but have no known format; empty if none."""
     paths = sorted(path for path in root.rglob("*.*") if not path.name.startswith(".") and path.is_file())
@@ -60,6 +105,9 @@ def describe_unread_annotations(root: Path) -> str:
     archive = next((path for path in paths if path.name.casefold().endswith(_ARCHIVES)), None)
     if archive is not None and _MASK_NAME.search(archive.name):
         return f"{printable(archive.relative_to(root))} is an archive: unpack it, or give its masks as a folder."
+    for program, (words, hint) in _PROGRAMS.items():
+        if ending in (".json", ".ndjson") and _has_words(first, words):
+            return f"{printable(first.relative_to(root))} is an export of {program}: {hint}."
     files = f"{pluralise(count, f'{ending} file')} ({printable(first.relative_to(root))})"
     if ending == ".xml" and _has_boxes(first):
         return f"{files} {'has' if count == 1 else 'have'} boxes alone, which cannot train a segmentation."
@@ -98,6 +146,16 @@ def describe_slices(images: Sequence[Path]) -> str:
     series, planes = pluralise(volumes, "DICOM series", "DICOM series"), pluralise(len(images) - volumes, "image")
     hint = "masks of slices are read if those of each series are saved as one volume, such as .nii.gz"
     return f"{series} and {planes}: {hint}."
+
+
+def _has_words(path: Path, alternatives: Sequence[Sequence[str]]) -> bool:
+    """Return whether the start of a file has all words of one of the alternatives."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_READ).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return any(all(word in text for word in words) for words in alternatives)
 
 
 def _has_boxes(path: Path) -> bool:

@@ -157,6 +157,10 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
         issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
+    if read is not None and read.mask.undeclared and options.read.nodata in (None, "none"):
+        name, share = Path(*files_of_annotation(pair.annotation)[:1]).name, 100 * read.mask.undeclared
+        text = f"{share:.2g} % of its mask {name} is NaN; if that stands for pixels without data: --nodata nan"
+        issues.append(Issue(kind="float mask", text=text))
     if image is not None and read is not None and isinstance(pair.annotation, MaskFile):
         read, pair, text = _moved(image, read, pair, pair.annotation)
         issues += [Issue(kind="geometry mismatch", text=text)] if text else []

@@ -167,7 +167,9 @@ class MaskImage:
     georeference : Georeference or None
         The place of the upright mask on a map.
     nodata : float or None
-        The value of pixels without data, as the file states it (GDAL_NODATA).
+        The value of pixels without data: -1 if they are NaN in the file, else as it states it (GDAL_NODATA).
+    undeclared : float
+        Fraction of pixels that are NaN without a statement of the file that these have no data.
     names : tuple of (int, str)
         Names of values that the file states (3D Slicer).
     """
@@ -184,6 +186,7 @@ class MaskImage:
     turn: Turn | None = None
     georeference: Georeference | None = None
     nodata: float | None = None
+    undeclared: float = 0.0
     names: tuple[tuple[int, str], ...] = ()
 
     @property

@@ -19,9 +19,11 @@ from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import MAX_PIXELS, Header, open_image_file
 from pixelwise.io.images import Image, ImageInfo, MaskImage, Orientation, ReadOptions
 from pixelwise.io.sample_values import (
+    MISSING,
     alpha_kind,
     apply_palette,
     invert,
+    number_missing,
     one_hot_numbers,
     to_integers,
     to_pixels,
@@ -315,6 +317,9 @@ def read_mask(
     samples, header, messages = stored
     if is_stack(header, None, volumes):
         return _volume_mask(path, _stacked(samples, header.pages), stack_grid(header), messages)
+    samples, missing = number_missing(samples, path)
+    nodata = float(MISSING) if missing else header.nodata
+    stated = header.nodata is not None and np.isnan(header.nodata)
     place = place_of(header, ReadOptions(exif=exif))
     inverted = header.white_is_zero and _shown_in_gray(samples)
     values = to_integers(invert(samples) if inverted else samples, path)
@@ -338,7 +343,7 @@ def read_mask(
     reoriented = header.orientation != 1
     return MaskImage(
         colours_last, palette, header.lossy, messages, alpha, bilevel, inverted, reoriented,
-        georeference=place, nodata=header.nodata,
+        georeference=place, nodata=nodata, undeclared=0.0 if stated else missing,
     )  # fmt: skip
 
 
@@ -373,10 +378,12 @@ def _with_segments(
 def _volume_mask(
     path: Path, samples: Shaped[np.ndarray, "channels depth height width"], grid: Grid, messages: tuple[str, ...]
 ) -> MaskImage:
+    samples, missing = number_missing(samples, path)
     values = to_integers(samples, path)
     if len(values) != 1:
         values, messages = _numbers_of_channels(values, path), (*messages, CHANNELS_ARE_CLASSES)
-    return MaskImage(values[0], None, False, messages, grid=grid)
+    nodata = float(MISSING) if missing else None
+    return MaskImage(values[0], None, False, messages, grid=grid, nodata=nodata, undeclared=missing)
 
 
 def _is_gray(values: Integer[np.ndarray, "3 height width"], *, lossy: bool) -> bool:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64, Integer, Num, Shaped, UInt8
 
 from pixelwise.errors import BadImage
 
+MISSING = -1  # what NaN is in a mask: no number of a class or an object
 _EXACT_IN_FLOAT32 = 2**24  # float32 represents every integer up to here
 _NO_MEASUREMENT = 1e30  # larger numbers are no measurement, whatever the unit
 _ROUNDED = 1e-4  # largest distance of a mask value from a whole number: what float32 and a scale leave of one
@@ -144,6 +145,29 @@ def _check_values(pixels: Shaped[np.ndarray, " c *space"], path: Path | None) ->
             got = f"{pixels.dtype} values from {low} to {high}"
             hint = "Scale the image to 16 bits."
             raise BadImage(f"whole numbers up to {_EXACT_IN_FLOAT32}", got, hint, path)
+
+
+def number_missing(
+    samples: Shaped[np.ndarray, " c *space"], path: Path
+) -> tuple[Shaped[np.ndarray, " c *space"], float]:
+    """Return mask samples with `MISSING` instead of NaN, and the fraction of them.
+
+    Raises
+    ------
+    BadImage
+        `MISSING` is a value of the mask too.
+
+    Examples
+    --------
+    >>> number_missing(np.array([[[0, 1, np.nan, 1]]]), Path("a.tif"))
+    (array([[[ 0.,  1., -1.,  1.]]]), 0.25)
+    """
+    if samples.dtype.kind != "f" or not (missing := np.isnan(samples)).any():
+        return samples, 0.0
+    if (samples == MISSING).any():
+        hint = "Save one of them as another number."
+        raise BadImage(f"NaN or {MISSING} for pixels without data", f"NaN and {MISSING}", hint, path)
+    return np.where(missing, samples.dtype.type(MISSING), samples), float(missing.mean())
 
 
 def to_integers(values: Shaped[np.ndarray, " c *space"], path: Path) -> Integer[np.ndarray, " c *space"]:

@@ -5,7 +5,7 @@ Reading it does not import torch, so exported models load quickly.
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -205,6 +205,17 @@ def _check_consistency(card: ModelCard, path: Path) -> None:
     contradictory = [name for name, holds in checks.items() if not holds]
     if contradictory:
         raise invalid_model(path, f"a model card with an invalid or contradictory {contradictory[0]}")
+
+
+def with_nodata(card: ModelCard, nodata: str | None) -> ModelCard:
+    """Return a model card whose images have another value of pixels without data; the same card for None.
+
+    Raises
+    ------
+    BadOption
+        `nodata` is neither a number, nor "nan" or "none".
+    """
+    return card if nodata is None else replace(card, reading=replace(card.reading, nodata=nodata))
 
 
 def _is_possible_target(card: ModelCard) -> bool:

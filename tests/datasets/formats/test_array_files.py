@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from pixelwise.datasets.dataset import Dataset, find_images, scan_dataset
 from pixelwise.datasets.formats import array_files
@@ -195,3 +196,59 @@ def test_images_to_predict(tmp_path: Path) -> None:
     assert find_images(stack[1]) == [stack[1]]
     with pytest.raises(BadDataset, match="one array of images; got first, second"):
         find_images(tmp_path / "two.npz")
+
+
+def write_pair(path: Path, names: tuple[str, str], image: np.ndarray, mask: np.ndarray) -> None:
+    """Write an image and its mask into one NPZ, HDF5, MAT 5 or MAT 7.3 file."""
+    if path.suffix == ".npz":
+        np.savez(path, **dict(zip(names, (image, mask), strict=True)))
+    elif path.suffix == ".mat":
+        savemat(path, dict(zip(names, (image, mask), strict=True)))
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in zip(names, (image, mask), strict=True):
+                file[name] = array
+
+
+class TestNamesOfTheUser:
+    """Arrays whose names say nothing about their roles."""
+
+    @pytest.mark.parametrize(
+        ("ending", "names", "colour"),
+        [("npz", ("arr_0", "arr_1"), True), ("npz", ("A", "B"), False), ("h5", ("foo/first", "bar"), True),
+         ("mat", ("I", "BW"), False), ("mat", ("A", "B"), True)],
+    )  # fmt: skip
+    def test_they_are_listed_and_the_flags_work(
+        self, tmp_path: Path, ending: str, names: tuple[str, str], colour: bool
+    ) -> None:
+        images, masks = drawn(4)
+        for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            pixels = image if colour else image[..., 0]
+            write_pair(tmp_path / f"c{index}.{ending}", names, pixels, mask)
+        with pytest.raises(BadDataset) as refused:
+            scan_dataset(tmp_path)
+        assert all(name in refused.value.got for name in names)
+        flags = f"--images {names[0]} --masks {names[1]}" if colour else "--images NAME --masks NAME"
+        assert flags in refused.value.hint
+        dataset = scan_dataset(tmp_path, DataOptions(images=names[0], masks=names[1]))
+        assert [case.name for case in dataset.cases] == ["c0", "c1", "c2", "c3"]
+        for case, image, mask in zip(dataset.cases, images, masks, strict=True):
+            example = dataset.read(case)
+            assert np.array_equal(example.image[0], image[..., 0])
+            assert example.labels is not None
+            assert np.array_equal(example.labels > 0, mask > 0)
+
+    def test_a_file_without_one_of_them_is_refused(self, tmp_path: Path) -> None:
+        (image, *_), (mask, *_) = drawn(2)
+        write_pair(tmp_path / "a.npz", ("p", "q"), image, mask)
+        np.savez(tmp_path / "b.npz", p=image)
+        with pytest.raises(BadDataset, match=r"b\.npz"):
+            scan_dataset(tmp_path, DataOptions(images="p", masks="q"))
+
+    def test_folders_may_have_the_names(self, tmp_path: Path) -> None:
+        images, masks = drawn(3)
+        for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            for folder, array in (("p", image), ("q", mask)):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                Image.fromarray(array * (1 if folder == "p" else 255)).save(tmp_path / f"{folder}/{index}.png")
+        assert len(scan_dataset(tmp_path, DataOptions(images="p", masks="q")).cases) == 3

@@ -62,8 +62,52 @@ def recognise(root: Path) -> bool:
     return any(image.shape or not other_masks for image, _ in _pair(sources))
 
 
+def has_arrays(root: Path, images: str, masks: str) -> bool:
+    """Return whether an array file below a folder has arrays of these names, such as ``raw`` and ``labels/cells``."""
+    return any(len(_named(path, (images, masks))) == 2 for path in find_files(root, "") if _is_array_file(path))
+
+
+def _is_array_file(path: Path) -> bool:
+    return path.suffix.casefold() in ARRAY_KINDS and not path.name.casefold().endswith(PICKLED_SUFFIX)
+
+
+def _named(path: Path, names: tuple[str, str]) -> list[StoredArray]:
+    """Return the arrays of a file that have these names, in their order."""
+    arrays = {array.path.relative_to(path).as_posix(): array for array in _arrays(path)}
+    return [arrays[name] for name in names if name in arrays]
+
+
+def _pair_named(root: Path, images: str, masks: str) -> list[tuple[_Source, _Source]]:
+    """Return the arrays of each file that the user names; none if no file has both.
+
+    Raises
+    ------
+    BadDataset
+        A file has one of them alone, as if the other were missing.
+    """
+    found: dict[Path, list[StoredArray]] = {}
+    for path in filter(_is_array_file, find_files(root, "")):
+        found[path] = _named(path, (images, masks))
+    if not any(len(arrays) == 2 for arrays in found.values()):
+        return []
+    for path, arrays in found.items():
+        if len(arrays) != 2:
+            shown = ", ".join(printable(array.path.name) for array in arrays) or "neither"
+            hint = "Complete the file, or move it elsewhere."
+            raise BadDataset(f"the arrays {images} and {masks} in each file", shown, hint, path)
+    shared = _shared([_components(path.relative_to(root)) for path in found])
+    pairs: list[tuple[_Source, _Source]] = []
+    for path, arrays in found.items():
+        image, mask = (
+            _source(root, array.path, array.shape, _components(path.relative_to(root)), shared) for array in arrays
+        )
+        parts = tuple(map(_without_ending, path.relative_to(root).parts[shared:]))
+        pairs.append((replace(image, parts=parts), replace(mask, parts=parts)))
+    return sorted(pairs, key=lambda pair: natural_key(str(pair[0].path)))
+
+
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the arrays of images and masks.
+    """Read the arrays of images and masks: those of the names that the user gives, if a file has them.
 
     Raises
     ------
@@ -72,7 +116,8 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """
     images: list[AnnotatedImage] = []
     texts: list[str] = []
-    pairs = _pair(_sources(root, options.task))
+    pairs = _pair_named(root, options.images, options.masks) if options.images and options.masks else []
+    pairs = pairs or _pair(_sources(root, options.task))
     notes: list[str] = []
     for image, mask in pairs:
         match = _match(image, mask)

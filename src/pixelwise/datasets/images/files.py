@@ -13,7 +13,8 @@ from pathlib import Path
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, natural_key
 from pixelwise.errors import BadDataset, printable
-from pixelwise.io.array_paths import parse_array_path
+from pixelwise.io.array_paths import VIDEOS, parse_array_path
+from pixelwise.io.arrays.frames import count_frames
 from pixelwise.io.arrays.read import image_axes, list_arrays
 from pixelwise.io.read import SUFFIXES, is_volume_folder
 from pixelwise.io.zarr import is_zarr
@@ -25,7 +26,8 @@ _SHOWN = 4  # kinds of other files that are named
 def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     """Return the images of a path: the file itself, or those in the folder and all folders below it, in natural order.
 
-    Of an array file (NPY, NPZ, HDF5) or of an array in one, these are its images, each as a path into the file.
+    Of an array file (NPY, NPZ, HDF5) or of an array in one, these are its images, each as a path into the file; of a
+    video its frames.
     Hidden files and folders are left out, and so is the folder `excluded`. Folders that may not be read are listed.
 
     Raises
@@ -33,10 +35,13 @@ def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     BadDataset
         The path does not exist, or contains no image; or an array file has several arrays.
     BadImage
-        An array file cannot be read.
+        An array file or a video cannot be read, or the package for videos is missing.
     """
     if parse_array_path(path) is not None:
         return _array_images(path)
+    if path.suffix.casefold() in VIDEOS and path.is_file():
+        count = count_frames(path)
+        return [path / f"{index:0{len(str(count - 1))}}" for index in range(count)]
     if _is_image_folder(path) or (is_image_name(path.name) and not path.is_dir() and os.path.lexists(path)):
         return [path]
     if not path.exists():
@@ -44,7 +49,9 @@ def find_images(path: Path, excluded: Path | None = None) -> list[Path]:
     check_folder(path)
     images = [file for file in _walk(path, excluded) if _is_listed(file)]
     if not images:
-        raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none", "Check the path.", path)
+        video = next((file for file in _walk(path, excluded) if file.suffix.casefold() in VIDEOS), None)
+        hint = "Check the path." if video is None else f"Name the video itself, such as {printable(video.name)}."
+        raise BadDataset(f"images ({', '.join(SUFFIXES)})", "none" if video is None else "videos", hint, path)
     return sorted(images, key=lambda inner: natural_key(str(inner.relative_to(path))))
 
 

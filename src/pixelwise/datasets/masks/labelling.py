@@ -23,6 +23,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Labelling, Task
 from pixelwise.errors import printable
+from pixelwise.io.sample_values import MISSING
 from pixelwise.text import pluralise
 
 _DARK = 48  # no colour of a class is darker than this in all masks
@@ -214,7 +215,11 @@ def _ignore_value(table: MaskValueTable) -> int | None:
         return given if given >= 0 else None
     value = class_table.ignore_value
     if value is None and (value := _stated_nodata(table)) is not None:
-        table.messages.append(f"{value} stands for no data in the masks (GDAL_NODATA): ignored (--ignore-index).")
+        if value == MISSING and 0 not in table.values:  # of objects it may be the background
+            table.messages.append(f"NaN in the masks is read as {value}; no mask contains 0.")
+            return None
+        stated = f"NaN, read as {value}," if value == MISSING else str(value)
+        table.messages.append(f"{stated} stands for no data in the masks: ignored (--ignore-index).")
         return value
     if value is None:
         if (
@@ -236,11 +241,14 @@ def _ignore_value(table: MaskValueTable) -> int | None:
 def _stated_nodata(table: MaskValueTable) -> int | None:
     """Return the value that the masks state for pixels without data; None if they state none, several, or 0.
 
-    Programs for maps state 0 for what they burn no polygon into, which is the background.
+    It is a class if other masks contain it. Programs for maps state 0 for what they burn no polygon into, which is the
+    background.
     """
-    stated = {mask.nodata for mask in table.masks.values()}
+    stated = {mask.nodata for mask in table.masks.values() if mask.nodata in mask.values}
     value = stated.pop() if len(stated) == 1 else None
-    return int(value) if value and not table.coloured and value in table.values else None
+    if not value or table.coloured:
+        return None
+    return int(value) if all(mask.nodata == value for mask in table.masks.values() if value in mask.values) else None
 
 
 def _usable_entries(table: MaskValueTable) -> tuple[Entry, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.images import Image, MaskImage, ReadOptions
+from pixelwise.io.sample_values import MISSING
 
 MAX_SLICES = 65_536
 _NUMBER = re.compile(r"\d+(?=\D*$)")
@@ -116,4 +117,12 @@ def stack_masks(masks: Sequence[MaskImage], files: Sequence[Path]) -> MaskImage:
             raise BadImage(f"slices of {expected}", got, "Save all slices of a volume at one size.", path)
     values = np.stack([mask.values for mask in masks])
     lossy = any(mask.lossy for mask in masks)
-    return MaskImage(values, None, lossy, masks[0].warnings, grid=Grid(axes=VOLUME_AXES, spacing=(1.0, 1.0, 1.0)))
+    return MaskImage(
+        values,
+        None,
+        lossy,
+        masks[0].warnings,
+        grid=Grid(axes=VOLUME_AXES, spacing=(1.0, 1.0, 1.0)),
+        nodata=float(MISSING) if any(mask.nodata == MISSING for mask in masks) else None,
+        undeclared=max(mask.undeclared for mask in masks),
+    )

@@ -12,6 +12,7 @@ from pixelwise.datasets.dataset import read_pixels
 from pixelwise.errors import BadOption, PixelwiseError
 from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
 from pixelwise.metrics.classification import most_probable
+from pixelwise.model_file.model_card import with_nodata
 from pixelwise.parallel import parallel_map
 from pixelwise.progress import Progress
 from pixelwise.text import pluralise
@@ -38,9 +39,11 @@ def predict_classes(
 
 def open_classifier(model_file: Path, options: PredictOptions, progress: Progress) -> ClassificationModel:
     """Load a classification model with the options of a prediction."""
-    return load_classification_model(
+    model = load_classification_model(
         model_file, device=options.device, runtime=options.runtime, mirrored=options.symmetries, progress=progress
     )
+    model.model_card = with_nodata(model.model_card, options.nodata)
+    return model
 
 
 def classify_paths(

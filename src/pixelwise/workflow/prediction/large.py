@@ -107,7 +107,7 @@ def large_image(path: Path, folder: Path, name: str, model: str, options: Predic
     except PermissionError:  # reported where the image is read
         stats = []
     inputs = [model, os.path.realpath(path), stats, options.tta, options.symmetries, options.tile, options.tolerance]
-    inputs += [options.format, options.pages, options.compression, options.sampled_intensities]
+    inputs += [options.format, options.pages, options.nodata, options.compression, options.sampled_intensities]
     identity = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
     form: Format = _format_of(options) if axes == 2 else "zarr"
     return LargeImage(path, result_path(folder, name, form), identity)

@@ -25,7 +25,7 @@ from pixelwise.inference.tile_reading import Job
 from pixelwise.io.label_writer import check_format
 from pixelwise.io.read import MAX_PIXELS, Image, probe
 from pixelwise.io.windows import MAX_PIXELS_WINDOWED, open_windows
-from pixelwise.model_file.model_card import ModelCard
+from pixelwise.model_file.model_card import ModelCard, with_nodata
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise_windows import source_scale
 from pixelwise.workflow.prediction.large import LargeImage, is_large, large_image, model_digest, predict_large
@@ -118,6 +118,7 @@ def open_mask_model(
         sizes=inputs.sizes,
         progress=progress,
     )
+    model.model_card = with_nodata(model.model_card, options.nodata)
     if options.tolerance is not None:
         model = _with_smaller_halo(model, inputs.paths, options.tolerance, progress)
     return model

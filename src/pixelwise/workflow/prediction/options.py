@@ -35,6 +35,8 @@ class PredictOptions:
         Side length of a tile in pixels, without its overlap.
     pages : int, optional
         Number of pages of a TIFF stack that are the channels of one image.
+    nodata : str, optional
+        Value of pixels without a measurement: a number, "nan" or "none"; by default as in training.
     tolerance : float, optional
         Use the smallest overlap of tiles with which no logit differs by more than this.
     format : str, optional
@@ -57,6 +59,7 @@ class PredictOptions:
     overwrite: bool = False
     tile: int | None = None
     pages: int | None = None
+    nodata: str | None = None
     tolerance: float | None = None
     format: Literal["tiff", "zarr", "nifti", "nrrd", "mha"] | None = None
     compression: Literal["deflate", "zstd"] | None = None
