@@ -18,6 +18,14 @@ def test_planes_with_most_foreground() -> None:
     assert choose_planes(labels, None).at == (2, 3, 4)
 
 
+def test_a_plane_of_one_class_is_not_chosen() -> None:
+    labels = np.ones((5, 6, 7), np.uint8)
+    labels[3, 2:4, 1:6] = 0
+    at = choose_planes(labels, None).at
+    assert all(0 < labels.take(index, axis).mean() < 1 for axis, index in enumerate(at))
+    assert choose_planes(np.ones((5, 6, 7), np.uint8), None).at == (2, 3, 3)
+
+
 def test_each_panel_is_its_plane() -> None:
     volume = np.arange(4 * 5 * 6).reshape(4, 5, 6)
     views = choose_planes(np.zeros((4, 5, 6), int), None)

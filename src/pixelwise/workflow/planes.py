@@ -71,7 +71,7 @@ class PlaneViews:
 
 
 def choose_planes(labels: Integer[np.ndarray, "depth height width"], grid: Grid | None) -> PlaneViews:
-    """Return the planes with most foreground along each axis; those in the middle if there is none.
+    """Return the planes along each axis with most foreground, or most background if that is less; else the middle ones.
 
     Examples
     --------
@@ -81,11 +81,9 @@ def choose_planes(labels: Integer[np.ndarray, "depth height width"], grid: Grid 
     (3, 1, 0)
     """
     foreground = (labels > 0) & (labels != 255)
-    if foreground.any():
-        others = ((1, 2), (0, 2), (0, 1))
-        at = tuple(int(foreground.sum(axis=axes).argmax()) for axes in others)
-    else:
-        at = tuple(side // 2 for side in labels.shape)
+    shares = [foreground.mean(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    both = [np.minimum(share, 1 - share) for share in shares]  # a plane of one class alone shows nothing
+    at = tuple(int(least.argmax()) if least.any() else len(least) // 2 for least in both)
     if grid is None:
         return PlaneViews(at=at, spacing=(1.0, 1.0, 1.0))
     return PlaneViews(at=at, spacing=grid.spacing, upright=grid.direction is not None)

@@ -119,6 +119,15 @@ def test_grids_spacing_files_and_values(tmp_path: Path) -> None:
     assert all(finding.fixable for finding in diagnosis.hard)
 
 
+def test_an_inverted_mask_whose_outer_planes_have_one_class(tmp_path: Path) -> None:
+    def change(pairs: list[Pair]) -> None:
+        pairs[:] = [(image, (labels == 1).astype(np.uint8)) for image, labels in pairs]
+        pairs[6] = pairs[6][0], 1 - pairs[6][1]
+
+    diagnosis = diagnose(write(tmp_path, change), DataOptions(), Progress())
+    assert [(one.kind, one.case) for one in diagnosis.hard] == [("inverted mask", "case_6")]
+
+
 def test_the_page_shows_three_planes(tmp_path: Path) -> None:
     root, page = write(tmp_path / "data", mask_of(3, lambda mask: mask[:, ::-1])), tmp_path / "page.html"
     diagnosis = doctor(root, html=page, task="multiclass", progress=Progress())
