@@ -1,16 +1,13 @@
 """A server in a process of its own, and a page of it in a headless Chromium."""
 
-import json
 import shutil
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+from server_process import SECONDS, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(
@@ -18,36 +15,8 @@ CHROMIUM = next(
 )
 MARKS = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")]
 
-SECONDS = 240  # machines of tests are busy
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
-
-
-class Server:
-    """`pixelwise serve` in a process of its own."""
-
-    def __init__(self, *words: str) -> None:
-        command = [sys.executable, "-m", "pixelwise", "serve", *words, "--port", "0", "--no-browser"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self.link = self.process.stdout.readline().strip()
-        self.origin = self.link.partition("/open/")[0]
-        self.token = self.process.stderr.readline().rpartition(" ")[2].strip()
-
-    def get(self, path: str, body: Any = None) -> Any:
-        """Return an answer as JSON; with a body, that of a POST."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.origin + path, content, headers)
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return json.loads(answer.read())
-
-    def close(self) -> int:
-        """Stop as an operator does; return the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=SECONDS)
-        return self.process.returncode
 
 
 @contextmanager

@@ -10,10 +10,11 @@ import pytest
 import tifffile
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, Server, opened, state_of, until
+from browser import MARKS, opened, state_of, until
 from pixelwise.io.write import write_image
 from pixelwise.server.marks.raster import IGNORE, rasterise
 from pixelwise.server.marks.records import Stroke
+from server_process import Server
 
 pytestmark = MARKS
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, Server, intercept, opened, state_of, until, until_true
+from browser import MARKS, intercept, opened, state_of, until, until_true
 from pixelwise.io.read import read_image
 from pixelwise.io.write import write_image
+from server_process import Server
 
 pytestmark = MARKS
 

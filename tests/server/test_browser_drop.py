@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, Server, opened, until_true
+from browser import MARKS, opened, until_true
 from pixelwise.io.write import png_bytes, write_image
+from server_process import Server
 
 pytestmark = MARKS
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, Server, opened, state_of, until, until_true
+from browser import MARKS, opened, state_of, until, until_true
 from pixelwise.io.write import write_image
+from server_process import Server
 
 pytestmark = MARKS
 

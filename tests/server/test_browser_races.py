@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, SECONDS, Server, intercept, opened, state_of, until, until_true
+from browser import MARKS, intercept, opened, state_of, until, until_true
 from pixelwise.io.write import write_image
+from server_process import SECONDS, Server
 
 pytestmark = MARKS
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bright import drawn_image
-from browser import CHROMIUM, FLAGS, MARKS, Server, opened, playwright, until_true
+from browser import CHROMIUM, FLAGS, MARKS, opened, playwright, until_true
 from pixelwise.io.write import write_image
+from server_process import Server
 
 pytestmark = MARKS
 

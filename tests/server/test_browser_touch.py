@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bright import drawn_image, write_bright_model
-from browser import MARKS, Server, intercept, opened, state_of, until, until_true
+from browser import MARKS, intercept, opened, state_of, until, until_true
 from pixelwise.io.write import write_image
+from server_process import Server
 
 axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
 pytestmark = MARKS

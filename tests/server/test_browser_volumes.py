@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bright import drawn_volume, write_bright_model
-from browser import MARKS, SECONDS, Server, opened, state_of, until, until_true
+from browser import MARKS, opened, state_of, until, until_true
 from drawn_volumes import save_nifti
+from server_process import SECONDS, Server
 
 pytestmark = MARKS
 pytest.importorskip("nibabel")
