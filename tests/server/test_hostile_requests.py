@@ -104,6 +104,7 @@ def test_clients_that_send_nothing_keep_their_place_for_seconds(server: Server) 
     with ExitStack() as silent:
         for _ in range(200):
             silent.enter_context(socket.create_connection((host, int(port)), timeout=SECONDS)).sendall(request)
+        status = 503
         for _ in range(2 * SECONDS):
             status = answer(server, post("/predict", PNG, b"Content-Type: image/png\r\n"))
             if status != 503:
