@@ -10,7 +10,7 @@ from pixelwise.progress import Progress
 from pixelwise.workflow.prediction.classification import predict_classes
 from pixelwise.workflow.prediction.options import PredictOptions
 
-USED = {"probabilities", "symmetries", "device", "runtime", "overwrite", "pages"}
+USED = {"probabilities", "symmetries", "device", "runtime", "overwrite", "pages", "nodata"}
 VALUES = {
     "overlays": True,
     "confidence": True,
@@ -34,6 +34,6 @@ def test_every_wish_is_read_or_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(USED - {"device", "runtime"}))
 def test_what_is_read_comes_as_far_as_the_model(tmp_path: Path, name: str) -> None:
-    options = PredictOptions(**{name: 3 if name == "pages" else True})
+    options = PredictOptions(**{name: {"pages": 3, "nodata": "0"}.get(name, True)})
     with pytest.raises(BadModel, match="none"):
         predict_classes(tmp_path / "none", [], tmp_path, options, Progress())
