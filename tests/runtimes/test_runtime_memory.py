@@ -19,7 +19,9 @@ from pixelwise.runtimes.openvino import OpenVinoRuntime
 from pixelwise.runtimes.torch import TorchRuntime
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-SIDE, SMALL = 512, 64
+SIDE = 512
+# of the tile before, with the same kernels: for smaller maps, those of OpenVINO with AVX2 alone keep no copies of weights
+SMALL = {"torch": 64, "onnx": 64, "openvino": 256}
 SPARE = 24 * 2**20  # bytes: small allocations of libraries
 
 
@@ -52,9 +54,9 @@ def inputs(runtime: StagedRuntime, subgraph: Subgraph, side: int) -> list[np.nda
     return maps
 
 
-def growth(runtime: StagedRuntime, subgraph: Subgraph) -> int:
+def growth(runtime: StagedRuntime, subgraph: Subgraph, small: int) -> int:
     """Return by how much the memory of this process grows during a tile, after a smaller one."""
-    runtime.run_subgraph(subgraph, *inputs(runtime, subgraph, SMALL))
+    runtime.run_subgraph(subgraph, *inputs(runtime, subgraph, small))
     gc.collect()
     release_memory()
     before = status("VmRSS")
@@ -71,7 +73,7 @@ def test_a_tile_takes_what_plans_count(kind: str, tmp_path: Path) -> None:
     largest = 0.0
     for subgraph in subgraphs_at((2, 4)):
         values = VALUE_BYTES * SIDE**2 * stages.cost(subgraph).values
-        grown = growth(runtime, subgraph)
+        grown = growth(runtime, subgraph, SMALL[kind])
         assert grown < runtime.memory.factor * values + SPARE
         largest = max(largest, grown / values)
     assert largest > 0.5 * runtime.memory.factor, "control: with half of the factor a tile takes more"

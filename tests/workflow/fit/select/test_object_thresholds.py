@@ -201,8 +201,9 @@ def test_a_training_writes_what_it_chose_into_the_model_file(
     (messages,) = [messages for messages in listener.messages if "4 validation images with" in messages]
     assert model_card.trained["thresholds"] == messages
     after, before = score_of(run, cells, model_card.target), score_of(run, cells, planned)
+    one_object = 6e-3  # found or lost by rounding, as between processors
     assert after > before
-    assert float(model_card.trained["validation_mean_ap"]) == pytest.approx(after, abs=2e-3)
+    assert float(model_card.trained["validation_mean_ap"]) == pytest.approx(after, abs=one_object)
     assert model_card.trained["thresholds"].split(". ")[0] in report(run, progress=Progress()).read_text(
         encoding="utf-8"
     )
