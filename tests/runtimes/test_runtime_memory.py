@@ -20,7 +20,7 @@ from pixelwise.runtimes.torch import TorchRuntime
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 SIDE = 512
-# of the tile before, with the same kernels: those of OpenVINO for smaller maps, with AVX2 alone, keep no copies of weights
+# of the tile before, with the same kernels: with AVX2 alone, those for smaller maps keep no copies of weights
 SMALL = {"torch": 64, "onnx": 64, "openvino": 256}
 SPARE = 24 * 2**20  # bytes: small allocations of libraries
 
