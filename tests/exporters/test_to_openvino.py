@@ -16,6 +16,10 @@ from pixelwise.runtimes.openvino import OpenVinoRuntime, openvino
 __all__ = ["graphs_made_once"]
 
 
+CPU = Path("/proc/cpuinfo")
+HAS_VNNI = CPU.is_file() and "vnni" in CPU.read_text("utf-8")  # without it, int8 has other errors
+
+
 def largest_error(folder: Path) -> float:
     """Return the relative error of int8 on a bright tile, calibrated with 15 dark ones."""
     network, model_card = make_network(DATASET)
@@ -33,8 +37,7 @@ def largest_error(folder: Path) -> float:
 
 
 def test_a_tile_unlike_the_others_is_not_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # processors without VNNI add two products in 16 bits, which saturate: 0.14 with AVX2 alone
-    assert largest_error(tmp_path) < 0.2
+    assert largest_error(tmp_path) < (0.1 if HAS_VNNI else 0.2)  # 0.14 was measured with AVX2 alone
     monkeypatch.setattr(to_openvino, "RANGE_ESTIMATOR", RangeEstimatorParametersSet.MEAN_MINMAX)
     assert largest_error(tmp_path) > 0.3, "control: the mean of the extremes clips it"
 
@@ -74,4 +77,4 @@ def test_the_parity_report_covers_the_inputs_of_predict(tmp_path: Path, monkeypa
     assert tiles == pytest.approx(asked, rel=0.05)
     monkeypatch.setattr(to_openvino, "_before_convolutions", lambda _: [])
     asked, tiles = gaps()
-    assert tiles > 1.5 * asked, "control: normalisation in int8"  # 1.998 with AVX2 alone
+    assert tiles > (2 if HAS_VNNI else 1.5) * asked, "control: normalisation in int8"  # 1.998 with AVX2 alone
