@@ -1,4 +1,4 @@
-"""Requests that no program of good will sends, to a real server: each is refused, and the server goes on."""
+"""Requests that no program of good will sends, to a real server: each has its status, and the server goes on."""
 
 import json
 import socket
@@ -92,7 +92,7 @@ REQUESTS: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_request_is_refused(server: Server, name: str) -> None:
+def test_a_request_has_the_right_status(server: Server, name: str) -> None:
     request, expected = REQUESTS[name]
     assert answer(server, request) == expected
 
