@@ -222,6 +222,7 @@ _MASKS: dict[str, dict[str, Any]] = {
     "gray mask of 2 bits": {"data": "BadDataset"},  # of four pixels, which look like a smoothed edge
     "JPEG mask": {"data": "BadDataset"},  # of several classes
     "colour mask": {"data": "BadDataset"},  # among masks of numbers
+    "NaN in a mask": {"data": "BadDataset"},  # unless --nodata says that it stands for no data
 }
 _NO_FOLDER = {"other": {"inspect": "BadOption"}}  # it could also be a run or the name of a network
 _TOO_FEW = {"other": {"evaluate": "ok", "export": "ok"}}  # to train on; a model may be measured on a single image

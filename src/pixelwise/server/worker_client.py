@@ -15,6 +15,7 @@ MAX_CRASHES = 2
 """Calls about an input that so often ended the worker are refused."""
 
 _RESTART_SECONDS = 0.2, 30.0  # shortest and longest pause before a restart
+_DIED = "The worker ended; try again."
 _LINE_LIMIT = 2**20
 _STATUS = {
     **dict.fromkeys(("BadImage", "BadDataset", "BadOption", "BadModel", "BadRun"), 422),
@@ -117,6 +118,8 @@ class WorkerClient:
             self._process.kill()
 
     async def _call(self, name: str, key: str, arguments: dict[str, Any]) -> Reply:
+        if not self._started.is_set():  # it died since this call was let in, and so did all calls before it
+            raise Failure(503, "worker_died", _DIED, retry_after=1)
         self._last += 1
         number, process = self._last, self._process
         future = asyncio.get_running_loop().create_future()
@@ -183,7 +186,7 @@ class WorkerClient:
             if key and not self._late:  # else another call is to blame, or the machine is slow
                 self._crashes[key] += 1
             if not future.done():
-                future.set_exception(Failure(503, "worker_died", "The worker ended; try again.", retry_after=1))
+                future.set_exception(Failure(503, "worker_died", _DIED, retry_after=1))
         self._late = False
 
     async def _end(self) -> None:

@@ -78,6 +78,22 @@ def test_a_worker_that_is_killed_is_started_again(tmp_path: Path) -> None:
     assert first != second
 
 
+def test_a_call_that_was_let_in_before_the_worker_died_is_answered() -> None:
+    """Between the check that the worker is ready and the call itself it may die, and all that waited be refused."""
+
+    async def use(worker: WorkerClient) -> Failure:
+        refused = asyncio.Event()
+        worker._on_restart = refused.set
+        worker.kill()
+        await refused.wait()
+        with pytest.raises(Failure) as died:
+            await asyncio.wait_for(worker._call("probe", "", {"path": "a.png"}), 20)
+        return died.value
+
+    failure = with_worker(use)
+    assert (failure.status, failure.code) == (503, "worker_died")
+
+
 def test_an_input_that_ends_the_worker_is_not_tried_for_ever(tmp_path: Path) -> None:
 
     async def use(worker: WorkerClient) -> list[int]:
