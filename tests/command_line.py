@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from pixelwise.__main__ import main
+from pixelwise.__main__ import run
 
 
 def run_here(*words: object, cwd: Path | None = None) -> CompletedProcess[str]:
@@ -19,9 +19,8 @@ def run_here(*words: object, cwd: Path | None = None) -> CompletedProcess[str]:
         patch.setattr(sys, "argv", ["pixelwise", *map(str, words)])
         if cwd is not None:
             patch.chdir(cwd)
-        with pytest.raises(SystemExit) as stop:
-            main()
-    return CompletedProcess(sys.argv, int(stop.value.code or 0), out.getvalue(), err.getvalue())
+        code = run()
+    return CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
 
 
 def shell_environment(folder: Path) -> dict[str, str]:

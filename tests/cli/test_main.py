@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,33 +37,6 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     with pytest.raises(SystemExit) as stop:
         main.main()
     return int(stop.value.code or 0)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
-@pytest.mark.parametrize("where", ["import", "command"])
-def test_a_command_with_nothing_to_save_is_stopped_with_one_line(where: str, number: signal.Signals) -> None:
-    program = (
-        "import sys, time\n"
-        "def wait(*words):\n"
-        "    print('here', flush=True)\n"
-        "    time.sleep(600)\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        name == 'pixelwise.cli.main' and wait()\n"
-        "sys.argv[1:] = ['jobs', 'out']\n"
-        "from pixelwise.__main__ import main\n"
-    )
-    import_status = "import pixelwise.cluster.status\npixelwise.cluster.status.describe_job = wait\n"
-    program += "sys.meta_path.insert(0, Finder())\n" if where == "import" else import_status
-    stopped = subprocess.Popen(
-        [sys.executable, "-c", program + "main()"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert stopped.stdout is not None
-    assert stopped.stdout.readline() == "here\n"
-    stopped.send_signal(number)
-    _, errors = stopped.communicate()
-    assert (stopped.returncode, errors) == (130, "Stopped.\n")
 
 
 def mock(monkeypatch: pytest.MonkeyPatch, place: str, answer: object) -> dict[str, Any]:

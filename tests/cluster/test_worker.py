@@ -8,18 +8,23 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pixelwise.atomic_write import atomic_write_bytes
+from pixelwise.cluster import sealing
 from pixelwise.cluster.claims import MAX_ATTEMPTS
-from pixelwise.cluster.job import Job
+from pixelwise.cluster.job import Job, open_job
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.cluster.predict import predict_on
 from pixelwise.cluster.status import describe_job
 from pixelwise.cluster.work import UnitResult
 from pixelwise.cluster.worker import run_worker
 from pixelwise.errors import BadRun, Interrupted
+from pixelwise.io.read import write_image
 from pixelwise.progress import Progress
 from sleepers import KINDS, PROGRAM, Sleeping, attempts, check_complete, make_job, wait_until
+from tiny import write_model
 
 
 def start(job: Job, index: int = 0, of: int = 1, **environment: str) -> "subprocess.Popen[bytes]":
@@ -186,6 +191,32 @@ def test_ctrl_c_is_an_interruption_with_the_way_on(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="pixelwise worker"):
         run_worker(job.out, kinds={"sleep": lambda job, progress: Stopped(job)})
     assert not list((job.folder / "tries").rglob("*.json"))
+
+
+@pytest.mark.parametrize("again", ["worker", "predict"])
+def test_what_a_worker_that_was_stopped_while_it_sealed_left_is_removed(
+    again: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(job: Job) -> None:
+        raise KeyboardInterrupt
+
+    write_model(tmp_path / "model.safetensors")
+    write_image(tmp_path / "images" / "a.png", np.zeros((1, 20, 20), np.uint8))
+    words = (tmp_path / "model.safetensors", [tmp_path / "images"], tmp_path / "out")
+    predict_on(*words, "none")
+    job = open_job(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "sweep", stopped)
+        with pytest.raises(Interrupted):
+            run_worker(job.out)
+    assert job.sealed
+    assert {"tries", "parts", "workers"} <= {path.name for path in job.folder.iterdir()}
+    assert not (job.folder / "work").exists()
+    if again == "worker":
+        run_worker(job.out)
+    else:
+        predict_on(*words, "none")
+    assert not {"tries", "parts", "workers"} & {path.name for path in job.folder.iterdir()}
 
 
 def test_a_folder_without_a_job_is_refused(tmp_path: Path) -> None:

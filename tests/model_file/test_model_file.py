@@ -165,12 +165,13 @@ def test_missing_and_truncated_files_are_rejected(tmp_path: Path) -> None:
         load_model(path)
 
 
-def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path, wrong: float) -> None:
     path = tmp_path / "model.safetensors"
     model_card = make_recipe()
     network = build(model_card.network)
     with torch.no_grad():
-        next(network.parameters()).fill_(float("nan"))
+        next(network.parameters()).view(-1)[17] = wrong
     with pytest.raises(BadModel, match="expected finite weights; got NaN or Inf in encoder"):
         save_model(path, network, model_card)
     assert not path.exists()

@@ -71,6 +71,7 @@ def test_batch_normalisation_is_folded_in_every_member(name: str) -> None:
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         before = ensemble(image)
-        after = fold_batch_norm(ensemble)(image)
+        folded = fold_batch_norm(ensemble)
+        after = folded(image)
     assert torch.allclose(before, after, atol=1e-4)
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in ensemble.modules())
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())

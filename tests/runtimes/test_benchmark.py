@@ -199,7 +199,7 @@ def test_a_damaged_cached_graph_is_exported_again(tmp_path: Path) -> None:
 
 
 def test_missing_runtimes_are_reported_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(make_runtime, "installed", lambda package: False)
+    monkeypatch.setattr(make_runtime, "installed", lambda *packages: False)
     network, model_card = make_network()
     path = tmp_path / "model.safetensors"
     save_model(path, network, model_card)

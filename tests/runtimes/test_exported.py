@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exports import DATASET, make_network, make_photo_network, make_photo_samples, make_samples, write_export
+from exports import (
+    DATASET,
+    graph_of,
+    make_network,
+    make_photo_network,
+    make_photo_samples,
+    make_samples,
+    write_export,
+)
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.inference.classification_model import ClassificationModel, load_classification_model
 from pixelwise.inference.load import find_model_card, open_model
@@ -16,7 +24,7 @@ from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.io.read import write_image
 from pixelwise.model_file.model_file import save_model
 from pixelwise.runtimes import exported
-from pixelwise.runtimes.exported import find_export, model_files, open_export, read_exported_model_card
+from pixelwise.runtimes.exported import choose_reader, find_export, model_files, open_export, read_exported_model_card
 from pixelwise.sampling.normalise import Normalisation
 
 
@@ -119,9 +127,21 @@ def test_unreadable_files_are_rejected(tmp_path: Path, monkeypatch: pytest.Monke
         open_export(tmp_path / "a.xml", "onnx")
     with pytest.raises(BadOption, match="Did you mean `openvino`"):
         open_export(tmp_path / "a.xml", "openvin")
-    monkeypatch.setattr(exported, "installed", lambda package: False)
+    monkeypatch.setattr(exported, "installed", lambda *packages: False)
     with pytest.raises(BadOption, match=r'pip install "pixelwise\[onnx\]"'):
         open_export(tmp_path / "a.onnx")
+
+
+def test_graphs_are_not_read_by_onnx_runtime_where_they_cannot_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(graph_of(*make_network()))
+    assert choose_reader(path, "auto") == "onnx"
+    monkeypatch.setattr(exported, "installed", lambda *packages: "onnx" not in packages)
+    assert choose_reader(path, "auto") == "openvino", "it refuses loops itself"
+    with pytest.raises(BadOption, match=r'expected onnx;.*pip install "pixelwise\[onnx\]"'):
+        choose_reader(path, "onnx")
 
 
 def test_a_graph_without_model_card_is_rejected(tmp_path: Path) -> None:

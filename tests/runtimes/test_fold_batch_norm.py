@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pixelwise.networks.architectures import ARCHITECTURES, NetworkOptions, build, with_defaults_where_unread
 from pixelwise.runtimes.fold_batch_norm import fold_batch_norm
@@ -19,6 +20,10 @@ CASES: list[dict[str, object]] = [
     {"encoder": "resnet50", "stem": "deep", "base": 4},
     {"base": 4, "depth": 2, "dimensions": 3},
 ]
+
+
+def addresses(network: nn.Module) -> set[int]:
+    return {value.data_ptr() for value in network.state_dict().values()}
 
 
 @pytest.mark.parametrize("options", CASES, ids=str)
@@ -40,7 +45,22 @@ def test_folding_changes_nothing_and_leaves_no_batch_norm(options: dict[str, obj
     image = torch.randn(2, 1, *[side] * network.dimensions, dtype=torch.float64)
     network.eval()
     before = network(image).detach()
+    tensors = {name: value.clone() for name, value in network.state_dict().items()}
     folded = fold_batch_norm(network)
+    assert all(value.equal(tensors[name]) for name, value in network.state_dict().items()), "unchanged"
+    assert not addresses(folded) & addresses(network), "a copy"
     assert torch.allclose(folded(image), before, rtol=1e-9, atol=1e-9 * float(before.abs().max()))
     left = sum(isinstance(module, NORMS) for module in folded.modules())
     assert (left > 0) == (options.get("name") in BEFORE)
+
+
+def test_weights_are_the_bits_of_pytorch() -> None:
+    torch.manual_seed(0)
+    convolution, norm = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)
+    norm(torch.randn(4, 5, 8, 8))
+    network = nn.Sequential(convolution, norm).eval()
+    expected = fuse_conv_bn_eval(convolution, norm)
+    folded = fold_batch_norm(network)[0]  # type: ignore[index]
+    assert expected.bias is not None
+    assert folded.weight.equal(expected.weight)
+    assert folded.bias.equal(expected.bias)

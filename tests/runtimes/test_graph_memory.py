@@ -68,8 +68,6 @@ def test_the_estimate_grows_with_the_tile(runtime: type[OnnxRuntime], tmp_path: 
     shapes = {side: {"image": (1, 1, side, side), "mean": (1, 1), "std": (1, 1)} for side in (64, 128)}
     names = set(loaded._names)
     few, many = (estimate({name: shape for name, shape in shapes[side].items() if name in names}) for side in (64, 128))
-    assert few is not None
-    assert many is not None
     assert 3 < many / few < 5
     base = model_card.network.base
     assert 2 * base * 64**2 * 4 < few < 40 * base * 64**2 * 4
@@ -86,8 +84,6 @@ def test_larger_batches_are_checked_once() -> None:
     for side in (8, 4, 8, 16):
         check({"image": (1, 1, side, side)})
     assert len(asked) == 2
-    check = MemoryCheck(Path("model.onnx"), lambda shapes: None, limit=10)
-    check({"image": (1, 1, 8, 8)})
     with pytest.raises(BadModel, match="--tile"):
         MemoryCheck(Path("model.onnx"), lambda shapes: 11 * GIB, limit=10 * GIB)({"image": (1, 1, 8, 8)})
 

@@ -11,6 +11,7 @@ from pixelwise.cluster.job import SEAL, UNIT_SECONDS, LeaseTimes
 from pixelwise.cluster.launch_commands import LaunchCommands, launch_commands
 from pixelwise.cluster.places import Place, check_cluster, parse_place
 from pixelwise.cluster.processes.forked import Starter, start_early
+from pixelwise.cluster.sealing import sweep
 from pixelwise.cluster.worker import run_worker
 from pixelwise.errors import BadOption
 from pixelwise.io.object_store import address, find_object, is_remote
@@ -95,6 +96,7 @@ def predict_on(
             )
             job = open_or_create(request, progress)
             if job.sealed:
+                sweep(job)  # whoever sealed it may have been stopped
                 progress.message(f"The job in {address(out)} is complete.")
             elif on is None:
                 run_worker(job.out, progress=progress)

@@ -16,6 +16,8 @@ from pixelwise.cluster.storage.outputs import STORE, WrittenFile, outputs_of, pu
 from pixelwise.cluster.work import Work
 from pixelwise.exclusive_write import write_new
 
+LAST_SWEPT = "workers"  # the folder that `sweep` removes at its end
+
 
 def seal_job(job: Job, ledger: Ledger, work: Work, worker: str) -> None:
     """Complete a job whose units all have an outcome.
@@ -52,13 +54,13 @@ def seal_job(job: Job, ledger: Ledger, work: Work, worker: str) -> None:
 
 def sweep(job: Job) -> None:
     """Remove what a sealed job no longer needs; again after workers were ended that woke up late."""
-    for name in ("tries", "work", "parts", "workers"):
-        shutil.rmtree(job.folder / name, ignore_errors=True)
     for path in job.folder.glob("units-*"):
         if not path.name.startswith(f"{job.listing}."):  # of a driver that came second
             path.unlink(missing_ok=True)
     for folder in (job.out, job.folder, *(job.folder / "done").glob("*"), job.folder / "failed"):
         remove_leftovers(folder)
+    for name in ("tries", "work", "parts", LAST_SWEPT):
+        shutil.rmtree(job.folder / name, ignore_errors=True)
 
 
 def _lines(ledger: Ledger, joined: tuple[WrittenFile, ...]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from pixelwise.cluster.heartbeat import Heartbeat
 from pixelwise.cluster.job import Job, check_version, open_job
 from pixelwise.cluster.kinds import known_kinds
 from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome
-from pixelwise.cluster.sealing import seal_job
+from pixelwise.cluster.sealing import LAST_SWEPT, seal_job, sweep
 from pixelwise.cluster.storage.outputs import sum_up
 from pixelwise.cluster.work import WAITING, Kinds, Work
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
@@ -85,6 +85,8 @@ def run_worker(
     job = open_job(out)
     check_version(job)
     if job.sealed:
+        if (job.folder / LAST_SWEPT).is_dir():  # whoever sealed it was stopped
+            sweep(job)
         progress.message("The job is complete.")
         return WorkerResult(computed=0, lost=0, sealed=True)
     try:
@@ -130,7 +132,7 @@ class Worker:
                 self._patiently(self._one_round)
         finally:
             if self._job.sealed:
-                shutil.rmtree(self._place, ignore_errors=True)
+                shutil.rmtree(self._place.parent, ignore_errors=True)  # a late attempt has made it again
             with contextlib.suppress(OSError):
                 self._place.rmdir()  # unless it holds what is not published yet
         return WorkerResult(computed=len(self._seconds), lost=self._lost, sealed=self._job.sealed)

@@ -13,7 +13,7 @@ from pixelwise.exporters.export_task import ExportTask, export_task_of
 from pixelwise.exporters.samples import ParityBatch, normalised
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.runtimes.base import ExportedGraph, Outputs, Runtime, StagedRuntime
-from pixelwise.runtimes.exported import installed, packaged_graph
+from pixelwise.runtimes.exported import EXTRAS, installed, packaged_graph
 from pixelwise.runtimes.graph_stages import CutRuntime
 
 
@@ -65,14 +65,14 @@ def runtimes_for(kind: str, path: Path, model_card: ModelCard) -> Iterator[tuple
 
         yield "torch.export", _on_file_values(TorchExportGraph(path, model_card).outputs)
         return
-    if kind in ("onnx", "bioimageio") and installed("onnxruntime"):
+    if kind in ("onnx", "bioimageio") and installed(*EXTRAS["onnx"]):
         from pixelwise.runtimes.onnx import OnnxRuntime
 
         if kind == "onnx":
             yield from _both("onnxruntime", OnnxRuntime(path), model_card)
         else:
             yield "onnxruntime", _on_normalised_tiles(OnnxRuntime(packaged_graph(path), path=path), model_card)
-    if kind.startswith(("onnx", "openvino")) and installed("openvino"):
+    if kind.startswith(("onnx", "openvino")) and installed(*EXTRAS["openvino"]):
         from pixelwise.runtimes.openvino import OpenVinoRuntime
 
         yield from _both("openvino", OpenVinoRuntime(path), model_card)

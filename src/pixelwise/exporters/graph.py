@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -77,7 +76,7 @@ class ExportGraph(nn.Module):
         self._model_card = model_card
         kinds = {"image": ImageScale, "dataset": self._fixed_scale, "none": nn.Identity}
         self.scale = kinds[model_card.normalisation.kind]()
-        self.network = fold_batch_norm(deepcopy(network).eval())
+        self.network = fold_batch_norm(network)
         self.inputs = ("image", "mean", "std") if model_card.normalisation.kind == "image" else ("image",)
         self._min_dynamic_side = export_task_of(model_card).min_dynamic_side
         self._classes = model_card.softmax_channels

@@ -55,9 +55,12 @@ def load_runtime(
     from pixelwise.inference.make_runtime import make_runtime
     from pixelwise.model_file.model_file import find_model_file, load_model
     from pixelwise.runtimes.machine import choose_device
+    from pixelwise.runtimes.malloc import release_memory
 
     file = find_model_file(path)
     network, model_card = load_model(file)
     progress.message(*describe_members(model_card))
     device = choose_device(device)
-    return make_runtime(runtime, network, model_card, file, device, sizes, progress, may_cut=may_cut), model_card
+    opened = make_runtime(runtime, network, model_card, file, device, sizes, progress, may_cut=may_cut)
+    release_memory()  # of weights in another layout, between those that stay
+    return opened, model_card

@@ -126,7 +126,7 @@ def timed_sides(model_card: ModelCard) -> tuple[int, ...]:
 
 
 def _available(name: str) -> bool:
-    return installed(EXTRAS[name]) and installed("onnx") and installed("onnxscript")
+    return installed(*EXTRAS[name], "onnx", "onnxscript")
 
 
 def _converted(name: str, network: AnyNetwork, model_card: ModelCard, path: Path) -> Callable[[], Runtime]:

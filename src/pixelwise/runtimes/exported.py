@@ -15,7 +15,8 @@ from pixelwise.sampling.normalise import Normalisation
 GRAPH_IN_PACKAGE = "model.onnx"
 GRAPH_LIMIT = 2 * 2**30  # bytes; the limit of one ONNX file
 _MAX_RATIO, _UNPACKED = 100, 2**24  # weights shrink little; smaller files may be anything
-EXTRAS = {"onnx": "onnxruntime", "openvino": "openvino"}  # runtime -> its package
+# runtime -> its packages; ONNX Runtime runs loops without end, so graphs are read with `onnx` first
+EXTRAS = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 READERS = {".onnx": ("onnx", "openvino"), ".zip": ("onnx",), ".xml": ("openvino",)}  # in order of preference
 
 
@@ -87,11 +88,12 @@ def choose_reader(path: Path, runtime: str) -> str:
     check_name(runtime)
     runtime = runtime.removesuffix("-bf16")
     if runtime in ("auto", "torch"):
-        runtime = next((name for name in readers if installed(EXTRAS[name])), readers[0])
+        runtime = next((name for name in readers if installed(*EXTRAS[name])), readers[0])
     if runtime not in readers:
         raise BadOption(f"a runtime that reads {path.suffix}", f"`{runtime}`", f"Use one of: {', '.join(readers)}.")
-    if not installed(EXTRAS[runtime]):
-        raise BadOption(EXTRAS[runtime], "not installed", f'Run: pip install "pixelwise[{runtime}]".')
+    missing = [package for package in EXTRAS[runtime] if not installed(package)]
+    if missing:
+        raise BadOption(" and ".join(missing), "not installed", f'Run: pip install "pixelwise[{runtime}]".')
     return runtime
 
 
@@ -107,9 +109,9 @@ def model_files(path: Path) -> list[Path]:
     return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
 
 
-def installed(package: str) -> bool:
-    """Return whether a package is installed, without importing it."""
-    return find_spec(package) is not None
+def installed(*packages: str) -> bool:
+    """Return whether packages are installed, without importing them."""
+    return all(find_spec(package) is not None for package in packages)
 
 
 def packaged_graph(path: Path) -> bytes:

@@ -1,30 +1,43 @@
 """Folding of batch normalisation into the preceding convolutions of a trained network."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import pairwise
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Fold each batch normalisation after a convolution into it, in place; `network` must be in evaluation mode.
+    """Return a copy in evaluation mode, with each batch normalisation after a convolution folded into it.
 
     y = gamma (W x + b - mean) / sqrt(var + eps) + beta is a convolution with other W and b. The order of layers is
     given by `nn.Sequential`, or elsewhere by the names of the ResNets: `bn1` follows `conv1`, which may be a sequence
     that ends in a convolution. Normalisations before convolutions are not folded.
     """
-    for parent in list(network.modules()):
-        for conv_parent, conv, norm_parent, norm in list(_conv_norm_pairs(parent)):
-            setattr(conv_parent, conv, fuse_conv_bn_eval(getattr(conv_parent, conv), getattr(norm_parent, norm)))
-            setattr(norm_parent, norm, nn.Identity())
-    return network
+    replaced: dict[int, object] = {}  # computed below, so that they are not copied: they are most of the memory
+    for parent, name, norm_parent, norm_name in _conv_norm_pairs(network):
+        for layer in (getattr(parent, name), getattr(norm_parent, norm_name)):
+            replaced |= {id(tensor): tensor for tensor in (*layer.parameters(), *layer.buffers())}
+    copied = deepcopy(network, replaced).eval()
+    for parent, name, norm_parent, norm_name in _conv_norm_pairs(copied):
+        conv, norm = getattr(parent, name), getattr(norm_parent, norm_name)
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        setattr(norm_parent, norm_name, nn.Identity())
+    return copied
 
 
-def _conv_norm_pairs(parent: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module, str]]:
+def _conv_norm_pairs(network: nn.Module) -> list[tuple[nn.Module, str, nn.Module, str]]:
+    """Return (module, name of its convolution, module, name of its normalisation) of the layers that are folded."""
+    return [pair for parent in network.modules() for pair in _pairs_in(parent)]
+
+
+def _pairs_in(parent: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module, str]]:
     """Yield (module, name of its convolution, module, name of its normalisation)."""
     children = dict(parent.named_children())
     if isinstance(parent, nn.Sequential):

@@ -22,7 +22,7 @@ class GraphOperation(NamedTuple):
     outputs: Sequence[str]
 
 
-Estimate = Callable[[Mapping[str, Sequence[int]]], int | None]  # shapes of the inputs -> bytes
+Estimate = Callable[[Mapping[str, Sequence[int]]], int]  # shapes of the inputs -> bytes
 
 
 class MemoryCheck:
@@ -33,7 +33,7 @@ class MemoryCheck:
     path : Path
         Of the exported file, for the message.
     estimate : callable
-        Shapes of the inputs by name -> bytes, or None if they are unknown.
+        Shapes of the inputs by name -> bytes.
     limit : int, optional
         In bytes; by default `available_memory`.
     """
@@ -57,7 +57,7 @@ class MemoryCheck:
             return
         limit = (self._limit or available_memory()) if shapes else MAX_CONSTANTS
         needed = self._estimate(shapes)
-        if needed is not None and limit is not None and needed > limit:
+        if limit is not None and needed > limit:
             sides = " x ".join(str(side) for side in next(iter(shapes.values()), ()))
             batch = f" for a batch of {sides}" if sides else ""
             kept = "of free memory" if shapes else "that constants may take"

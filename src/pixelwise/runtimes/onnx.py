@@ -5,13 +5,11 @@ the variable that disables this once, at import (microsoft/onnxruntime pull requ
 """
 
 import os
-from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 from jaxtyping import Float
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -35,9 +33,7 @@ from pixelwise.runtimes.base import (
 from pixelwise.runtimes.graph_memory import Estimate, MemoryCheck
 from pixelwise.runtimes.graph_stages import STAGES, map_name, read_stages_text, subgraph_inputs
 from pixelwise.runtimes.malloc import release_memory
-
-if TYPE_CHECKING:
-    from pixelwise.runtimes.onnx_shapes import OnnxShapes
+from pixelwise.runtimes.onnx_shapes import OnnxShapes
 
 ERRORS_ONLY = 3  # severity of onnxruntime: 2 would print warnings about optional hardware
 HELD = 192 * 2**20  # bytes of a session besides values: its weights, in the graph and prepared for convolutions
@@ -86,7 +82,7 @@ class OnnxRuntime:
         if text is None:
             raise invalid_model(path, "an ONNX file without a pixelwise model card")
         self.model_card: ModelCard = read_model_card_text(text, path)
-        stages = texts.get(STAGES) if find_spec("onnx") else None  # which cuts the graph
+        stages = texts.get(STAGES)
         self._stages = stages and read_stages_text(stages, self.model_card.geometry, path)
         self._run_options = onnxruntime.RunOptions()
         self._run_options.only_execute_path_to_fetches = True
@@ -151,8 +147,6 @@ class OnnxRuntime:
 
     def _cut(self, inputs: list[str], output: str) -> bytes:
         """Return the part of the graph between named values, as the contents of a file."""
-        import onnx
-
         source = self._source
         model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
         graph = model.graph
@@ -187,21 +181,13 @@ class OnnxRuntime:
 
 
 def _estimate_of(source: Path | bytes) -> Estimate:
-    """Return how the memory of a graph is estimated, which needs the package `onnx`; the graph is read when needed."""
+    """Return how the memory of a graph is estimated; the graph is read when needed."""
 
     @cache
-    def shapes() -> "OnnxShapes | None":
-        if find_spec("onnx") is None:
-            return None
-        from pixelwise.runtimes.onnx_shapes import OnnxShapes
-
+    def shapes() -> OnnxShapes:
         return OnnxShapes(source)
 
-    def estimate(inputs: Mapping[str, Sequence[int]]) -> int | None:
-        graph = shapes()
-        return None if graph is None else graph.bytes(inputs)
-
-    return estimate
+    return lambda inputs: shapes().bytes(inputs)
 
 
 def _session(model: bytes | str, threads: int) -> onnxruntime.InferenceSession:

@@ -4,7 +4,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from functools import cached_property
 from typing import Literal, cast
 
@@ -69,7 +68,7 @@ class TorchRuntime:
         self._device = find_device(device)
         if self._device.name == "cpu":
             torch.set_num_threads(min(torch.get_num_threads(), usable_threads()))
-        folded = fold_batch_norm(deepcopy(network).eval())
+        folded = fold_batch_norm(network)
         self._layout = channels_last(folded)
         folded = folded.to(device=self._device.place, memory_format=self._layout)  # type: ignore[call-overload]
         self._network: Callable[[Tensor], Tensor] = _compile(folded, device) if compiled else folded

@@ -16,12 +16,19 @@ def handle_signals(handler: Callable[[int, FrameType | None], object]) -> Genera
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _handle(signal.SIGINT, handler), _handle(signal.SIGTERM, handler):
+        yield
+
+
+@contextmanager
+def _handle(number: int, handler: Callable[[int, FrameType | None], object]) -> Generator[None, None, None]:
+    """Let `handler` handle one signal, and give it back also where it comes before the last line of this one."""
+    before = signal.getsignal(number)
     try:
+        signal.signal(number, handler)
         yield
     finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
+        signal.signal(number, before)
 
 
 @contextmanager
