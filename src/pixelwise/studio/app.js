@@ -449,6 +449,11 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // the same file can be chosen again
 });
 $("notice").querySelector("button").addEventListener("click", () => say(""));
+// Over the image; in one column (style.css) below everything that scrolls: so no control is covered, and the image keeps its size.
+const column = matchMedia("(max-width: 1000px)");
+const placeNotice = () => (column.matches ? document.body : $("viewer")).append($("notice"));
+column.addEventListener("change", placeNotice);
+placeNotice();
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
 document.addEventListener("drop", (event) => {
