@@ -25,8 +25,7 @@ def page(tmp_path: Path) -> Generator[Any]:
             write_image(tmp_path / "data" / "masks" / f"{number}.png", mask)
     (tmp_path / "data" / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     server = Server(str(tmp_path / "data"), "--out", str(tmp_path / "project"))
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
-        page.server = server
+    with opened(server) as page:
         yield page
     assert server.close() == 0
 
