@@ -8,6 +8,7 @@ import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
 import { ObjectTable } from "./objects.js";
 import { Planes } from "./planes.js";
+import { sentence } from "./text.js";
 import { Thumbnails } from "./thumbnails.js";
 import { Training } from "./training.js";
 import { Viewer } from "./viewer.js";
@@ -186,7 +187,7 @@ function showResult(found) {
   result = found;
   showCommand(found ? found.command : "");
   const kind = found && image.volume && found.task !== "instance" ? ["class", "classes"] : ["object", "objects"];
-  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.join(" ")}`
+  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.map(sentence).join(" ")}`
     : state.models.length ? "Not predicted yet." : NO_MODEL;
   for (const link of document.querySelectorAll("[data-take]")) {
     if (found) link.href = `/api/images/${image.id}/take/${link.dataset.take}?model=${encodeURIComponent(found.model)}`;

@@ -14,7 +14,11 @@ export class Layers {
     opacity.addEventListener("input", () => this.set({ opacity: Number(opacity.value) / 100 }));
     threshold.addEventListener("input", () => this.set({ threshold: Number(threshold.value) }));
     outlines.addEventListener("change", () => this.set({ outlines: outlines.checked }));
-    swipe.addEventListener("input", () => this.both.forEach((one) => { one.swipe = Number(swipe.value) / 100; one.draw(); }));
+    swipe.addEventListener("input", () => {
+      viewer.element.classList.toggle("swiping", swipe.value > 0);
+      viewer.element.style.setProperty("--swipe", `${swipe.value}%`);
+      this.both.forEach((one) => { one.swipe = Number(swipe.value) / 100; one.draw(); });
+    });
     layer.addEventListener("change", () => this.draw());
     compare.addEventListener("change", () => {
       if (compare.value && !Number(swipe.value)) this.toggleSwipe();
