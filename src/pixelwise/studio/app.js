@@ -129,6 +129,7 @@ async function open(id) {
   const own = ++opening;
   wanted = id;
   showThumbnails();
+  thumbnails.reveal(id);
   const about = await get(`/api/images/${id}`).catch((error) => {
     if (own === opening) wanted = image && image.id;
     showThumbnails();
