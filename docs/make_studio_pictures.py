@@ -91,8 +91,9 @@ def page_of(*words: Path, dark: bool = False) -> Generator[Any]:
         try:
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
-                page = browser.new_page(viewport=VIEW, color_scheme="dark" if dark else "light")
+                page: Any = browser.new_page(viewport=VIEW, color_scheme="dark" if dark else "light")
                 page.set_default_timeout(1000 * PATIENCE)
+                page.folder = words[-1].parent
                 page.goto(link)
                 until(page, lambda state: state["image"] is not None)
                 yield page
@@ -141,9 +142,11 @@ def draw(page: Any, tool: str, places: list[tuple[float, float]]) -> None:
 
 
 def save(page: Any, path: Path) -> None:
-    """Write a screenshot of the page as WebP, without the seconds of a prediction, which are those of this machine."""
-    without = "() => { const one = document.getElementById('count'); "
-    page.evaluate(without + "one.textContent = one.textContent.replace(/ in [0-9.]+ s/, ''); }")
+    """Write a screenshot of the page as WebP, without what is of this machine: seconds and folder."""
+    replace = "([id, pattern]) => { const one = document.getElementById(id); "
+    replace += "one.textContent = one.textContent.replace(new RegExp(pattern, 'g'), ''); }"
+    for pair in (["count", " in [0-9.]+ s"], ["command", f"{page.folder}/"]):
+        page.evaluate(replace, pair)
     page.mouse.move(5, 5)
     page.wait_for_timeout(1200)
     content = io.BytesIO()

@@ -3,10 +3,13 @@
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bright import drawn_image, write_bright_model
+from pixelwise.io.write import write_image
 from server_process import SECONDS, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -15,16 +18,21 @@ CHROMIUM = next(
 )
 MARKS = [pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")]
 
+DESKTOP = {"width": 1280, "height": 800}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
 @contextmanager
 def opened(server: Server, **options: Any) -> Generator[Any, None, None]:
-    """Yield the page of a server, with every request and every message of the console recorded."""
+    """Yield the page of a server, with every request and every message of the console recorded.
+
+    `options` are those of `new_page`; by default the page is that of a desktop.
+    """
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=SECONDS * 1000)
-        page = browser.new_page(**options)
+        page = browser.new_page(**{"viewport": DESKTOP} | options)
+        page.server = server
         page.set_default_timeout(SECONDS * 1000)
         page.requests, page.errors = [], []
         page.on("request", lambda request: page.requests.append(request.url))
@@ -38,6 +46,31 @@ def opened(server: Server, **options: Any) -> Generator[Any, None, None]:
         until(page, lambda state: state["image"] is not None)
         yield page
         browser.close()
+
+
+@contextmanager
+def serving(folder: Path, dimensions: int = 2) -> Generator[Server]:
+    """Yield a server of `folder/data`, with a model that finds bright objects and `folder/project`."""
+    write_bright_model(folder / "cells.safetensors", dimensions=dimensions)
+    server = Server(str(folder / "cells.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
+    yield server
+    assert server.close() == 0
+
+
+@contextmanager
+def opened_again(server: Server) -> Generator[Any]:
+    """Yield a new page of a server of which another one may have been open."""
+    server.link = server.get("/api/link", {})["link"]
+    with opened(server) as page:
+        yield page
+
+
+@contextmanager
+def one_image(folder: Path) -> Generator[Any]:
+    """Yield the page of a server of one image."""
+    write_image(folder / "data" / "first.png", drawn_image(1, 64))
+    with serving(folder) as server, opened(server) as page:
+        yield page
 
 
 def intercept(page: Any, pattern: str, handler: Callable[[Any], None]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from bright import drawn_image, write_bright_model
-from browser import MARKS, opened, state_of, until
+from bright import drawn_image
+from browser import MARKS, opened, serving, state_of, until
 from pixelwise.io.write import write_image
 from pixelwise.server.marks.raster import IGNORE, rasterise
 from pixelwise.server.marks.records import Stroke
@@ -26,20 +26,18 @@ SCREENSHOT = os.environ.get("PIXELWISE_SCREENSHOT")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     folder = tmp_path_factory.mktemp("studio")
-    write_bright_model(folder / "cells.safetensors")
     pixels = np.tile(drawn_image(3, 256)[0], (SIDE // 256, SIDE // 256))
     (folder / "data").mkdir()
     tifffile.imwrite(folder / "data" / "large.tif", pixels, tile=(256, 256), compression="zlib")
     write_image(folder / "dropped.png", drawn_image(5, 256))
-    running = Server(str(folder / "cells.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
-    running.folder = folder  # type: ignore[attr-defined]
-    yield running
-    assert running.close() == 0
+    with serving(folder) as server:
+        server.folder = folder  # type: ignore[attr-defined]
+        yield server
 
 
 @pytest.fixture(scope="module")
 def page(server: Server) -> Generator[Any]:
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
+    with opened(server) as page:
         yield page
 
 

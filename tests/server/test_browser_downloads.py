@@ -8,25 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bright import drawn_image, write_bright_model
-from browser import MARKS, intercept, opened, state_of, until, until_true
+from browser import MARKS, intercept, one_image, state_of, until, until_true
 from pixelwise.io.read import read_image
-from pixelwise.io.write import write_image
-from server_process import Server
 
 pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
-    folder = tmp_path_factory.mktemp("studio")
-    write_bright_model(folder / "cells.safetensors")
-    write_image(folder / "data" / "first.png", drawn_image(1, 64))
-    server = Server(str(folder / "cells.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
-        page.server = server
+    with one_image(tmp_path_factory.mktemp("studio")) as page:
         yield page
-    assert server.close() == 0
 
 
 def reach(page: Any, script: str) -> None:

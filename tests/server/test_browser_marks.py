@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bright import drawn_image, write_bright_model
-from browser import MARKS, opened, state_of, until, until_true
+from bright import drawn_image
+from browser import MARKS, opened_again, serving, state_of, until, until_true
 from pixelwise.io.write import write_image
 from server_process import Server
 
@@ -20,18 +20,15 @@ SIDE = 128
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     folder = tmp_path_factory.mktemp("studio")
-    write_bright_model(folder / "cells.safetensors")
     for number in range(2):
         write_image(folder / "data" / f"{number}.png", drawn_image(number, SIDE))
-    running = Server(str(folder / "cells.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
-    yield running
-    assert running.close() == 0
+    with serving(folder) as server:
+        yield server
 
 
 @pytest.fixture
 def page(server: Server) -> Generator[Any]:
-    server.link = server.get("/api/link", {})["link"]
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
+    with opened_again(server) as page:
         yield page
 
 

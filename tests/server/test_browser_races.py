@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bright import drawn_image, write_bright_model
-from browser import MARKS, intercept, opened, state_of, until, until_true
+from bright import drawn_image
+from browser import MARKS, intercept, opened_again, serving, state_of, until, until_true
 from pixelwise.io.write import write_image
 from server_process import SECONDS, Server
 
@@ -53,20 +53,17 @@ class Held:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     folder = tmp_path_factory.mktemp("studio")
-    write_bright_model(folder / "cells.safetensors")
     for number in range(IMAGES):
         image = drawn_image(number, 128)
         write_image(folder / "data" / "images" / f"{number}.png", image)
         write_image(folder / "data" / "masks" / f"{number}.png", (image > 110).astype(np.uint8) * 255)
-    running = Server(str(folder / "cells.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
-    yield running
-    assert running.close() == 0
+    with serving(folder) as server:
+        yield server
 
 
 @pytest.fixture
 def page(server: Server) -> Generator[Any]:
-    server.link = server.get("/api/link", {})["link"]
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
+    with opened_again(server) as page:
         page.ids = [one["id"] for one in server.get("/api/state")["images"]]
         yield page
         caused = (
@@ -276,8 +273,7 @@ def test_a_state_that_is_older_than_an_event_is_asked_for_again(page: Any, serve
 
 
 def test_events_go_on_after_an_answer_that_is_no_stream(server: Server) -> None:
-    server.link = server.get("/api/link", {})["link"]
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
+    with opened_again(server) as page:
         held = Held(page, "**/api/events*")
         page.reload()
         held.wait()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_image
-from browser import CHROMIUM, FLAGS, MARKS, opened, playwright, until_true
+from browser import CHROMIUM, FLAGS, MARKS, opened, playwright, state_of, until, until_true
 from pixelwise.io.write import write_image
 from server_process import Server
 
@@ -25,8 +25,7 @@ def page(tmp_path: Path) -> Generator[Any]:
             write_image(tmp_path / "data" / "masks" / f"{number}.png", mask)
     (tmp_path / "data" / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     server = Server(str(tmp_path / "data"), "--out", str(tmp_path / "project"))
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
-        page.server = server
+    with opened(server) as page:
         yield page
     assert server.close() == 0
 
@@ -42,6 +41,21 @@ def test_images_without_masks_are_shown_and_the_training_says_why_it_waits(page:
     assert page.is_enabled("[data-testid=train]")
     page.click(f"[data-id='{images[4]['id']}'] button")
     until_true(page, f"() => window.studioState().image === '{images[4]['id']}'")
+
+
+def test_the_list_scrolls_to_the_image_that_is_shown(page: Any) -> None:
+    seen = """(id) => {
+        const inner = document.querySelector(`[data-id="${id}"]`).getBoundingClientRect();
+        const outer = document.getElementById("images").getBoundingClientRect();
+        return inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
+    }"""
+    ids = [image["id"] for image in page.server.get("/api/state")["images"]]
+    until_true(page, "() => document.querySelectorAll('#thumbnails li').length === 6")
+    assert not page.evaluate(seen, ids[4])
+    for number in (1, 2, 3, 4, 3, 2, 1, 0):
+        page.keyboard.press("n" if ids.index(state_of(page)["image"]) < number else "N")
+        until(page, lambda state: state["image"] == ids[number])  # noqa: B023
+        assert page.evaluate(seen, ids[number])
 
 
 def test_without_images_nothing_can_be_started_and_the_reason_is_said(tmp_path: Path) -> None:

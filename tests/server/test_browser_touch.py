@@ -83,6 +83,49 @@ def test_small_screens_scroll_to_everything_but_never_sideways(page: Any, size: 
     until_true(page, "(width) => innerWidth === width", TABLET["viewport"]["width"])  # type: ignore[index]
 
 
+# Controls of which a visible part lies below the notice, with what scrolls at a fraction of its way.
+COVERED = """(fraction) => {
+    for (const one of document.querySelectorAll("main, nav, aside")) one.scrollTop = fraction * one.scrollHeight;
+    const clip = (a, b) => ({ left: Math.max(a.left, b.left), top: Math.max(a.top, b.top),
+        right: Math.min(a.right, b.right), bottom: Math.min(a.bottom, b.bottom) });
+    const visible = (one) => {
+        let rect = one.getBoundingClientRect();
+        for (let up = one.parentElement; up; up = up.parentElement) {
+            if (getComputedStyle(up).overflowY !== "visible") rect = clip(rect, up.getBoundingClientRect());
+        }
+        return rect;
+    };
+    const notice = document.getElementById("notice").getBoundingClientRect();
+    const controls = [...document.querySelectorAll("button, select, input, summary, a, code, [role=grid]")];
+    return controls.filter((one) => one.offsetParent && !one.closest("#notice, dialog")).filter((one) => {
+        const rect = clip(visible(one), notice);
+        return rect.left + 1 < rect.right && rect.top + 1 < rect.bottom;
+    }).map((one) => one.outerHTML);
+}"""
+
+
+@pytest.mark.parametrize("text", ["A short one.", "a long sentence " * 20])
+@pytest.mark.parametrize("size", [(1280, 800), (820, 1180), (390, 844)], ids=["desktop", "tablet", "phone"])
+def test_a_notice_covers_no_control(page: Any, size: tuple[int, int], text: str) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    until_true(page, "(width) => innerWidth === width", size[0])
+    page.keyboard.press("u")  # nothing is predicted yet
+    until_true(page, "() => !document.getElementById('notice').hidden")
+    page.evaluate("(text) => { document.querySelector('#notice span').textContent = text; }", text)
+    for fraction in (0, 0.3, 0.6, 1):
+        assert page.evaluate(COVERED, fraction) == []
+    box = page.locator("#notice").bounding_box()
+    assert box["x"] >= 0
+    assert box["y"] >= 0
+    assert box["x"] + box["width"] <= size[0] + 1
+    assert box["y"] + box["height"] <= size[1] + 1
+    page.tap("#notice button")
+    until_true(page, "() => document.getElementById('notice').hidden")
+    page.evaluate(COVERED, 0)
+    page.set_viewport_size(TABLET["viewport"])
+    until_true(page, "(width) => innerWidth === width", TABLET["viewport"]["width"])  # type: ignore[index]
+
+
 def test_a_stroke_by_finger_lands_where_it_is_drawn(page: Any, server: Server) -> None:
     page.tap("[data-tool=brush]")
     view, image = state_of(page)["view"], state_of(page)["image"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bright import drawn_volume, write_bright_model
-from browser import MARKS, opened, state_of, until, until_true
+from bright import drawn_volume
+from browser import MARKS, opened, serving, state_of, until, until_true
 from drawn_volumes import save_nifti
 from server_process import SECONDS, Server
 
@@ -22,17 +22,15 @@ AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     folder = tmp_path_factory.mktemp("studio")
-    write_bright_model(folder / "balls.safetensors", dimensions=3)
     for number in range(2):
         save_nifti(folder / "data" / f"{number}.nii.gz", drawn_volume(number), AFFINE)
-    running = Server(str(folder / "balls.safetensors"), str(folder / "data"), "--out", str(folder / "project"))
-    yield running
-    assert running.close() == 0
+    with serving(folder, dimensions=3) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def page(server: Server) -> Generator[Any]:
-    with opened(server, viewport={"width": 1280, "height": 800}) as page:
+    with opened(server) as page:
         yield page
 
 

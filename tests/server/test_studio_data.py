@@ -3,13 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pixelwise.atomic_write import atomic_write_bytes
 from pixelwise.server.failures import Failure
-from pixelwise.server.jobs import Job
+from pixelwise.server.jobs import Job, State
 from pixelwise.server.marks.records import parse_mark
 from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.service import Service
@@ -220,6 +222,49 @@ def test_a_training_that_ended_is_a_model(made: Made, tmp_path: Path) -> None:
         if name != "empty":
             (tmp_path / name / "model.safetensors").touch()
         job = Job(id="0001", kind=kind, command=(), folder=str(tmp_path / name), started=0.0, state="done")
-        studio._job_done(job)  # pyright: ignore[reportPrivateUsage]
+        studio._take_models(job)  # pyright: ignore[reportPrivateUsage]
     assert studio.service.models == {"run": tmp_path / "run"}
     assert [event["name"] for _, event in studio.project.events.after(0) if event["kind"] == "model"] == ["run"]
+
+
+async def last_run(studio: Studio) -> Path | None:
+    """Return the run that the next round of training on objects goes on from; all models find objects."""
+
+    async def about(path: Path) -> dict[str, Any]:
+        return {"task": "instance", "channels": 1}
+
+    studio.service.about = about
+    return await studio._last_run({"objects": True, "channels": 1})  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_stopped_training_has_a_model_that_stays_as_it_is_when_it_continues(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "0001"
+    run.mkdir()
+    (run / "config.yaml").touch()
+    job = Job(id="0001", kind="train", command=(), folder=str(run), started=0.0, message="4 of 9 steps are done.")
+
+    def at(state: State, step: int) -> dict[str, Path]:
+        """Return the models once the training has validated a step and reached a state."""
+        atomic_write_bytes(run / "model.safetensors", b"%d" % step)
+        (run / "metrics.csv").write_text(f"step,val_score\n{step},0.5\n", "utf-8")
+        studio._take_models(replace(job, state=state))  # pyright: ignore[reportPrivateUsage]
+        return dict(studio.service.models)
+
+    studio = made.studio(lambda name, arguments: Reply())
+    monkeypatch.setattr(studio.jobs, "start", lambda kind, words, folder: words)
+    studio.jobs.jobs[job.id] = replace(job, state="stopped")
+    studio._take_models(studio.jobs.jobs[job.id])  # pyright: ignore[reportPrivateUsage]
+    assert studio.service.models == {}, "stopped before its first validation"
+    first, second = run / "0001-step-4.safetensors", run / "0001-step-12.safetensors"
+    assert at("stopped", 4) == at("running", 8) == {"0001-step-4": first}
+    assert first.read_bytes() == b"4"
+    assert at("stopped", 12) == {"0001-step-4": first, "0001-step-12": second}
+    assert (first.read_bytes(), second.read_bytes()) == (b"4", b"12")
+    assert studio.export("0001-step-4", "report") == ("report", str(run))
+    assert asyncio.run(last_run(studio)) == run, "the next round goes on from it"
+    assert (models := at("done", 16)) == {"0001-step-4": first, "0001-step-12": second, "0001": run}
+    next_server = made.studio(lambda name, arguments: Reply())
+    next_server._take_models(replace(job, state="done"))  # pyright: ignore[reportPrivateUsage]
+    assert next_server.service.models == models

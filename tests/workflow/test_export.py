@@ -46,6 +46,14 @@ def test_a_run_is_exported_from_the_folder_it_was_trained_on(tmp_path: Path, dat
     assert "change class" in again.to_text()
 
 
+def test_a_model_file_in_a_run_is_exported(tmp_path: Path, data: Path) -> None:
+    run = write_trained_run(tmp_path / "run", data)
+    stopped = run.model_path.rename(run.folder / "run-step-3.safetensors")
+    assert export(stopped, progress=Progress()).files == (run.folder / "export" / "model.onnx",)
+    with pytest.raises(BadRun):
+        export(tmp_path / "alone.safetensors", data, progress=Progress())
+
+
 def test_a_run_of_classes_is_exported_verified_and_predicted_with(tmp_path: Path) -> None:
     photos = draw_photos(tmp_path / "photos")
     run, heard = write_photo_run(tmp_path / "run", photos), Heard()

@@ -14,7 +14,7 @@ Format = Annotated[str, typer.Option(help="onnx, openvino, openvino-int8, torch-
 
 @options_from_record(DataOptions, omit=("format",))
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or a model file in one.")],
     data: Annotated[
         Path | None, typer.Argument(help="Labelled images to compare both models on; by default those of the training.")
     ] = None,

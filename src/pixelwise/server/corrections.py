@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.server.marks.records import Action, Point, active_shapes, parse_mark
@@ -9,6 +10,7 @@ from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.studio import Studio
 
 _SECONDS = 60.0
+_WHOLE_SECONDS = 3600.0  # of an image of any size
 
 
 async def useful_place(studio: Studio, image: ProjectImage, model: str) -> list[int] | None:
@@ -50,15 +52,15 @@ async def correct(
     return number
 
 
-async def corrected(studio: Studio, image: ProjectImage, model: str) -> tuple[bytes, str]:
-    """Return a result with the marks over it as a file: its bytes and its suffix."""
+async def corrected(studio: Studio, image: ProjectImage, model: str) -> tuple[BinaryIO, str]:
+    """Return a result with the marks over it: an open file, which vanishes when it is closed, and its suffix."""
     name, _ = studio.service.model(model)
     with studio.service.admission.request(), studio.service.spool() as folder:
         request = _write_shown(studio.project, folder, image, name)
         file = str(folder / "corrected.png")
-        reply = await studio.service.reader.call("corrected", seconds=_SECONDS, request=str(request), file=file)
-        path = Path(reply.value["file"])
-        return path.read_bytes(), path.suffix
+        call = studio.service.reader.call("corrected", seconds=_WHOLE_SECONDS, request=str(request), file=file)
+        path = Path((await call).value["file"])
+        return path.open("rb"), path.suffix
 
 
 def _write_shown(project: Project, folder: Path, image: ProjectImage, model: str, **more: object) -> Path:

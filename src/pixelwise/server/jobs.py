@@ -94,8 +94,8 @@ class Jobs:
     Parameters
     ----------
     project : Project
-    on_done : callable
-        Called with a job that ended well.
+    on_end : callable
+        Called with a job that ended, and with each job of an earlier server.
     program : sequence of str
         What runs the words of a command.
     """
@@ -103,10 +103,10 @@ class Jobs:
     def __init__(
         self,
         project: Project,
-        on_done: Callable[[Job], object],
+        on_end: Callable[[Job], object],
         program: Sequence[str] = (sys.executable, "-m", "pixelwise"),
     ) -> None:
-        self._project, self._on_done, self._program = project, on_done, program
+        self._project, self._on_end, self._program = project, on_end, program
         self.jobs: dict[str, Job] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchers: set[asyncio.Task[None]] = set()
@@ -127,10 +127,9 @@ class Jobs:
             self.jobs[job.id] = job
             if states.get(job.id) != job.state:
                 self._project.events.add("job", job=job.to_json())
+            self._on_end(job)
             if job.active:
                 self._watch(job, None)
-            elif job.state == "done":
-                self._on_done(job)
 
     async def close(self) -> None:
         """Stop watching; the processes go on."""
@@ -236,9 +235,7 @@ class Jobs:
             await asyncio.sleep(_POLL_SECONDS)
         code = process.returncode if process is not None else None
         self._processes.pop(job_id, None)
-        job = self._update(self._finished(self.jobs[job_id], code))
-        if job.state == "done":
-            self._on_done(job)
+        self._on_end(self._update(self._finished(self.jobs[job_id], code)))
 
     def _announce(self, job_id: str) -> None:
         """Turn new rows of metrics and new snapshots of a run into events.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from pixelwise.atomic_write import atomic_write_json, remove_leftovers, temporary_path
 from pixelwise.server.checks import Checks
 from pixelwise.server.failures import Failure
-from pixelwise.server.jobs import Job, Jobs
+from pixelwise.server.jobs import Job, Jobs, read_metrics
 from pixelwise.server.marks.records import active_shapes, held_out_marks
 from pixelwise.server.marks.rounds import Length, can_continue, continue_from
 from pixelwise.server.predict_routes import image_pixels
@@ -21,6 +22,9 @@ from pixelwise.server.workers.protocol import Reply
 from pixelwise.text import command, list_first, pluralise
 
 Source = Literal["folder", "marks"]
+
+MODEL = "model.safetensors"
+"""The model of a run."""
 
 _UNDERSTAND_SECONDS = 3600.0
 _CROP_SECONDS = 600.0
@@ -43,7 +47,7 @@ class Studio:
 
     def __init__(self, service: Service, project: Project, data: Sequence[Path]) -> None:
         self.service, self.project = service, project
-        self.jobs = Jobs(project, self._job_done)
+        self.jobs = Jobs(project, self._take_models)
         self.checks = Checks(project, self.jobs)
         self.stopping = False
         self._data = list(data)
@@ -224,11 +228,12 @@ class Studio:
     def export(self, model: str, kind: Literal["onnx", "report"]) -> Job:
         """Start the export of a model, or its report; raises `Failure` (409) for that of a model without a run."""
         name, path = self.service.model(model)
-        if kind == "report" and not path.is_dir():
+        run = _run_of(path)
+        if kind == "report" and not (run / "config.yaml").is_file():
             raise Failure(409, "no_run", "A report is about a training: this model is a single file, without its run.")
         folder = self.project.folder / "exports" / name
         folder.mkdir(parents=True, exist_ok=True)
-        words = ("report", str(path))
+        words = ("report", str(run))
         if kind == "onnx":
             words = ("export", str(path), "--format", "onnx", "--out", str(folder / f"{name}.onnx"))
         return self.jobs.start("export" if kind == "onnx" else "report", words, folder)
@@ -238,7 +243,7 @@ class Studio:
         name, path = self.service.model(model)
         file = self.project.folder / "exports" / name / f"{name}.onnx"
         if kind == "report":
-            file = (path if path.is_dir() else path.parent) / "report" / "index.html"
+            file = _run_of(path) / "report" / "index.html"
         if not file.is_file():
             raise Failure(404, "not_made", "It was not made yet.")
         return file
@@ -275,9 +280,9 @@ class Studio:
     async def _last_run(self, marks: dict[str, Any]) -> Path | None:
         """Return the newest run whose network does the task of the marks; None if there is none."""
         task = self._task_of(marks)[1]
-        failed = {Path(job.folder) for job in self.jobs.jobs.values() if job.message}
+        failed = {Path(job.folder) for job in self.jobs.jobs.values() if job.message and job.state != "stopped"}
         for path in reversed(self.service.models.values()):
-            run = path if path.is_dir() else path.parent
+            run = _run_of(path)
             if run in failed or not can_continue(run):
                 continue
             about = await self.service.about(path)
@@ -349,7 +354,39 @@ class Studio:
             parts.append(f"{pluralise(len(project.problems), 'problem')} ({list_first(files, 2)})")
         return ", ".join(parts) + "."
 
-    def _job_done(self, job: Job) -> None:
-        if job.kind == "train" and (Path(job.folder) / "model.safetensors").is_file():
-            name = self.service.add_model(Path(job.folder))
-            self.project.events.add_once("model", name=name, job=job.id)
+    def _take_models(self, job: Job) -> None:
+        """Allow the models of a training: the run once it is done, and its model at the time of each stop.
+
+        The latter are files of their own, because the run changes its model when it continues: what the page shows as
+        the result of a model is that of one set of weights.
+        """
+        if job.kind != "train":
+            return
+        run = Path(job.folder)
+        if job.state in ("stopped", "failed"):
+            _keep_model(run)
+        paths = sorted(run.glob(f"{run.name}-step-*.safetensors"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        if job.state == "done" and (run / MODEL).is_file():
+            paths.append(run)
+        for path in paths:
+            self.project.events.add_once("model", name=self.service.add_model(path), job=job.id)
+
+
+def _keep_model(run: Path) -> None:
+    """Keep the model of a training that ended early, under a name with the step of its last validation."""
+    rows = read_metrics(run)
+    if not rows or not (run / MODEL).is_file():
+        return
+    kept = run / f"{run.name}-step-{rows[-1]['step']:.0f}.safetensors"
+    if not kept.exists():
+        working = temporary_path(kept)
+        try:
+            os.link(run / MODEL, working)  # the file is replaced, never changed
+        except OSError:  # a file system without links
+            shutil.copyfile(run / MODEL, working)
+        working.replace(kept)
+
+
+def _run_of(model: Path) -> Path:
+    """Return the folder of a model: its run, if it has one."""
+    return model if model.is_dir() else model.parent

@@ -1,9 +1,11 @@
 """Routes of the page for marks, jobs, events and files to take away."""
 
 import asyncio
+import os
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -20,6 +22,7 @@ from pixelwise.server.marks.rounds import Length
 from pixelwise.server.studio import Studio
 
 _MAX_MARK = 2 * 2**20
+_BLOCK = 2**20
 
 Model = Annotated[str, Query(max_length=200)]
 ClassName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^,]+$")]
@@ -193,8 +196,10 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
             content = (await service.reader.call("geojson", seconds=120, mask=mask, **about)).payload
             return _attachment(content, f"{stem}.geojson", "application/geo+json")
         if kind == Kind.CORRECTED:
-            content, suffix = await corrected(studio, image, name)
-            return _attachment(content, f"{stem}.corrected{suffix}", "application/octet-stream")
+            file, suffix = await corrected(studio, image, name)
+            size, headers = os.fstat(file.fileno()).st_size, _headers(f"{stem}.corrected{suffix}")
+            headers |= {"Content-Length": str(size)}
+            return StreamingResponse(_blocks(file), media_type="application/octet-stream", headers=headers)
         path = project.result_file(image_id, name, kinds[kind])
         if path.is_dir():
             place = path.relative_to(project.folder).as_posix()
@@ -219,8 +224,18 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
 
 def _attachment(content: bytes, name: str, media_type: str) -> Response:
     """Return a download."""
-    disposition = f'attachment; filename="{_plain(name)}"'
-    return Response(content, media_type=media_type, headers={"Content-Disposition": disposition})
+    return Response(content, media_type=media_type, headers=_headers(name))
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{_plain(name)}"'}
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the content of a file, and close it."""
+    with file:
+        while block := file.read(_BLOCK):
+            yield block
 
 
 def _file_attachment(path: Path, name: str) -> Response:

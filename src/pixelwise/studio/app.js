@@ -8,6 +8,7 @@ import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
 import { ObjectTable } from "./objects.js";
 import { Planes } from "./planes.js";
+import { sentence } from "./text.js";
 import { Thumbnails } from "./thumbnails.js";
 import { Training } from "./training.js";
 import { Viewer } from "./viewer.js";
@@ -128,6 +129,7 @@ async function open(id) {
   const own = ++opening;
   wanted = id;
   showThumbnails();
+  thumbnails.reveal(id);
   const about = await get(`/api/images/${id}`).catch((error) => {
     if (own === opening) wanted = image && image.id;
     showThumbnails();
@@ -186,7 +188,7 @@ function showResult(found) {
   result = found;
   showCommand(found ? found.command : "");
   const kind = found && image.volume && found.task !== "instance" ? ["class", "classes"] : ["object", "objects"];
-  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.join(" ")}`
+  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.map(sentence).join(" ")}`
     : state.models.length ? "Not predicted yet." : NO_MODEL;
   for (const link of document.querySelectorAll("[data-take]")) {
     if (found) link.href = `/api/images/${image.id}/take/${link.dataset.take}?model=${encodeURIComponent(found.model)}`;
@@ -449,6 +451,11 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // the same file can be chosen again
 });
 $("notice").querySelector("button").addEventListener("click", () => say(""));
+// Over the image; in one column (style.css) below everything that scrolls: so no control is covered, and the image keeps its size.
+const column = matchMedia("(max-width: 1000px)");
+const placeNotice = () => (column.matches ? document.body : $("viewer")).append($("notice"));
+column.addEventListener("change", placeNotice);
+placeNotice();
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
 document.addEventListener("drop", (event) => {

@@ -6,7 +6,7 @@ import { Labels } from "./labels.js";
 export class Layers {
   // `elements` are the canvases and the controls; `report(error)` says what went wrong
   constructor(viewer, elements, report) {
-    Object.assign(this, { elements, report, image: null, result: null, project: { models: [], task: "", colours: [] } });
+    Object.assign(this, { viewer, elements, report, image: null, result: null, project: { models: [], task: "", colours: [] } });
     this.labels = new Labels(elements.labels, viewer, report);
     this.compared = new Labels(elements.compared, viewer, report, "left");
     this.both = [this.labels, this.compared];
@@ -14,7 +14,11 @@ export class Layers {
     opacity.addEventListener("input", () => this.set({ opacity: Number(opacity.value) / 100 }));
     threshold.addEventListener("input", () => this.set({ threshold: Number(threshold.value) }));
     outlines.addEventListener("change", () => this.set({ outlines: outlines.checked }));
-    swipe.addEventListener("input", () => this.both.forEach((one) => { one.swipe = Number(swipe.value) / 100; one.draw(); }));
+    swipe.addEventListener("input", () => {
+      viewer.element.style.setProperty("--swipe", `${swipe.value}%`);
+      this.drawLine();
+      this.both.forEach((one) => { one.swipe = Number(swipe.value) / 100; one.draw(); });
+    });
     layer.addEventListener("change", () => this.draw());
     compare.addEventListener("change", () => {
       if (compare.value && !Number(swipe.value)) this.toggleSwipe();
@@ -29,6 +33,13 @@ export class Layers {
   toggle() {
     this.labels.visible = !this.labels.visible;
     this.labels.draw();
+    this.drawLine();
+  }
+
+  // The line of the swipe, where it divides something.
+  drawLine() {
+    const shows = this.labels.visible && this.labels.source || this.compared.source;
+    this.viewer.element.classList.toggle("swiping", Boolean(shows) && Number(this.elements.swipe.value) > 0);
   }
 
   toggleSwipe() {
@@ -51,6 +62,7 @@ export class Layers {
     if (image && layer === "truth" && image.labelled) this.labels.show(this.truthSource());
     else this.labels.show(image && result && layer !== "truth" ? this.resultSource(result) : null);
     this.compare();
+    this.drawLine();
   }
 
   truthSource() {

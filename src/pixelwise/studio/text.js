@@ -15,3 +15,8 @@ export function unbroken(text) {
 export function write(element, text) {
   if (element.textContent !== text) element.replaceChildren(...unbroken(text));
 }
+
+// A note as a sentence of its own.
+export function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}

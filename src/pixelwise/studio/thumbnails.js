@@ -24,6 +24,16 @@ export class Thumbnails {
     delete picture.dataset.src;
   }
 
+  // Scroll the list, and nothing else, to an image.
+  reveal(id) {
+    const item = this.list.querySelector(`[data-id="${id}"]`);
+    for (const box of item ? [this.list, this.list.parentElement] : []) {
+      const [inner, outer] = [item.getBoundingClientRect(), box.getBoundingClientRect()];
+      box.scrollTop += Math.min(0, inner.top - outer.top) + Math.max(0, inner.bottom - outer.bottom);
+      box.scrollLeft += Math.min(0, inner.left - outer.left) + Math.max(0, inner.right - outer.right);
+    }
+  }
+
   mark(id, picture, unread) {
     picture.classList.toggle("unread", unread);
     if (unread === this.unread.has(id)) return;

@@ -40,7 +40,7 @@ def export(
     Parameters
     ----------
     run : path
-        A run folder.
+        A run folder, or a model file in one, such as that of a training that was stopped.
     data : path, optional
         The labelled images for the parity check and for int8 calibration; by default the folder that the run was
         trained on: its validation images for the parity check, its training images for the calibration.
@@ -70,11 +70,12 @@ def export(
     progress = progress or Console()
     if format not in FORMATS:
         raise BadOption("an export format", f"`{format}`", nearest(format, list(FORMATS)))
-    opened = Run.open(run)
+    model = Path(run)
+    opened = Run.open(model.parent if model.suffix == ".safetensors" else model)
     path = Path(out) if out is not None else opened.folder / "export" / FORMATS[format].place
     if path.suffix != Path(FORMATS[format].place).suffix:
         raise BadOption(f"a file {Path(FORMATS[format].place).suffix} for {format}", path.name, "Change --out.")
-    network, model_card = load_model(find_model_file(opened.folder))
+    network, model_card = load_model(find_model_file(model))
     images = _read_images(opened, Path(data) if data is not None else None, options, model_card, progress)
     progress.message(f"Exporting {format}; parity check with the run on {pluralise(len(images.parity), 'image')}.")
     return export_model(network, model_card, format, path, images, about)

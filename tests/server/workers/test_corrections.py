@@ -12,9 +12,9 @@ from scipy import ndimage
 from pixelwise.errors import BadOption
 from pixelwise.labels.label_image import components
 from pixelwise.server.marks.raster import IGNORE, rasterise, rasterise_objects
-from pixelwise.server.marks.records import Action, Objects, Point, Shape, Stroke
+from pixelwise.server.marks.records import Action, Objects, Point, Shape
 from pixelwise.server.workers import corrections
-from pixelwise.server.workers.corrections import Box, Shown, correct, corrected
+from pixelwise.server.workers.corrections import Box, Shown, correct
 from pixelwise.server.workers.label_tiles import Labels
 
 SIDE = 24
@@ -149,16 +149,6 @@ def test_nothing_there(two: np.ndarray, action: Action) -> None:
         correct(shown(two), action, [(500.0, 500.0)])
 
 
-def test_the_corrected_result(two: np.ndarray) -> None:
-    marks: list[Shape] = [correct(shown(two), "merge", [(4.5, 5.5), (12.5, 5.5)])]
-    marks.append(correct(shown(two, marks), "delete", [(15.5, 15.5)]))
-    assert np.array_equal(corrected(Labels(two), marks, instance=True), np.isin(two, [3, 5]).astype(int))
-    dab = Stroke(kind="stroke", class_index=2, radius=0.4, points=[(0.5, 0.5)])
-    classes = corrected(Labels((two > 0).astype(np.uint8)), [dab], instance=False)
-    assert classes[0, 0] == 2
-    assert classes.sum() == 2 + (two > 0).sum()
-
-
 @pytest.mark.parametrize(
     ("limit", "expected"), [("MAX_PIXELS", "pixels"), ("MAX_OBJECTS", "objects"), ("MAX_OUTLINE", "points")]
 )
@@ -169,9 +159,3 @@ def test_corrections_have_limits(limit: str, expected: str, monkeypatch: pytest.
     with pytest.raises(BadOption) as refused:
         correct(shown(values), "accept", [(0.5, 1.5), (31.5, 1.5)])
     assert refused.value.expected.endswith(f"at most 3 {expected}")
-
-
-def test_a_large_result_is_not_corrected_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "MAX_PIXELS", 15)
-    with pytest.raises(BadOption, match="at most 15 pixels"):
-        corrected(Labels(np.ones((4, 4), np.int32)), (), instance=True)

@@ -14,7 +14,7 @@ from skimage import measure
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.tiles import Span
-from pixelwise.labels.label_image import components, renumber
+from pixelwise.labels.label_image import components
 from pixelwise.labels.targets import IGNORE_OBJECT
 from pixelwise.server.marks.raster import IGNORE, bounds, rasterise, rasterise_objects
 from pixelwise.server.marks.records import MAX_OBJECTS, MAX_OUTLINE, Action, Objects, Outline, Point, Shape, Stroke
@@ -114,8 +114,8 @@ def read_window(shown: Shown, box: Box) -> Window:
         The box is outside the image, or too large.
     """
     height, width = shown.labels.height, shown.labels.width
-    marked = [_outward(bounds(shape)) for shape in shown.shapes]
-    near = [other for other in (*shown.boxes, *marked) if _touch(other, box)]
+    marked = [outward(bounds(shape)) for shape in shown.shapes]
+    near = [other for other in (*shown.boxes, *marked) if touch(other, box)]
     corners = np.array([box, *near])
     top, left = np.maximum(corners[:, :2].min(axis=0) - 1, 0).tolist()
     bottom, right = np.minimum(corners[:, 2:].max(axis=0) + 1, (height, width)).tolist()
@@ -128,12 +128,26 @@ def read_window(shown: Shown, box: Box) -> Window:
     marks = rasterise(shown.shapes, rows, columns)
     if shown.instance:
         own = rasterise_objects(shown.shapes, rows, columns)
-        offset = int(values.max(initial=0))
-        numbers = np.where(own == IGNORE_OBJECT, values, np.where(own > 0, own + offset, 0)).astype(np.int32)
+        numbers = show_numbers(values, own, int(values.max(initial=0)))
         classes = np.where(marks == IGNORE, shown.foreground, marks)
         return Window(rows, columns, numbers, np.where(numbers > 0, classes, 0).astype(np.int32))
-    classes = np.where((marks == IGNORE) | (values == IGNORE), np.where(values == IGNORE, 0, values), marks)
-    return Window(rows, columns, _regions(classes), classes.astype(np.int32))
+    classes = show_classes(values, marks)
+    return Window(rows, columns, _regions(classes), classes)
+
+
+def show_numbers(
+    values: Int32[np.ndarray, "rows columns"], own: Int32[np.ndarray, "rows columns"], offset: int
+) -> Int32[np.ndarray, "rows columns"]:
+    """Return object numbers with those of marks (-1: no mark) over them, which are `offset` larger."""
+    return np.where(own == IGNORE_OBJECT, values, np.where(own > 0, own + offset, 0)).astype(np.int32)
+
+
+def show_classes(
+    values: Int32[np.ndarray, "rows columns"], marks: UInt8[np.ndarray, "rows columns"]
+) -> Int32[np.ndarray, "rows columns"]:
+    """Return classes with those of marks (255: no mark) over them; ignored pixels are background."""
+    ignored = values == IGNORE
+    return np.where((marks == IGNORE) | ignored, np.where(ignored, 0, values), marks).astype(np.int32)
 
 
 def _accept(window: Window, found: Sequence[int], line: Stroke) -> list[Outline]:
@@ -205,31 +219,12 @@ def _part(window: Window, frame: tuple[float, float, float, float]) -> Int32[np.
     return window.numbers[rows, left - window.columns[0] : right - window.columns[0]]
 
 
-def _outward(extent: tuple[float, float, float, float]) -> Box:
+def outward(extent: tuple[float, float, float, float]) -> Box:
+    """Return the box of whole pixels that holds left, top, right and bottom."""
     left, top, right, bottom = extent
     return int(np.floor(top)), int(np.floor(left)), int(np.ceil(bottom)), int(np.ceil(right))
 
 
-def _touch(one: Box, other: Box) -> bool:
+def touch(one: Box, other: Box) -> bool:
+    """Return whether two boxes share a pixel, or are neighbours."""
     return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
-
-
-def corrected(
-    labels: Labels, shapes: Sequence[Shape], *, instance: bool
-) -> UInt8[np.ndarray, "height width"] | Int32[np.ndarray, "height width"]:
-    """Return a result with the marks over it: classes as uint8, objects renumbered from 1.
-
-    Examples
-    --------
-    >>> square = Outline(class_index=0, rings=[[(0, 0), (1, 0), (1, 1), (0, 1)]])
-    >>> gone = Objects(kind="objects", action="delete", objects=[square])
-    >>> corrected(Labels(np.array([[7, 0, 9]])), [gone], instance=True).tolist()
-    [[0, 0, 1]]
-    """
-    if labels.height * labels.width > MAX_PIXELS:
-        raise BadOption(f"an image of at most {MAX_PIXELS} pixels", "a larger one", "Use `pixelwise predict`.")
-    whole = Shown(labels=labels, boxes=(), shapes=shapes, instance=instance)
-    window = read_window(whole, (0, 0, labels.height, labels.width))
-    if not instance:
-        return window.classes.astype(np.uint8)
-    return renumber(window.numbers)

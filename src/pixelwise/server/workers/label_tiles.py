@@ -13,6 +13,7 @@ from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.read import read_mask
 from pixelwise.io.windows import ImageReader, open_windows
+from pixelwise.io.zarr_write import PixelMetadata
 from pixelwise.server.workers.pyramid import nearest_samples, tile_window
 
 NUMBERS = 65_535
@@ -41,6 +42,13 @@ class Labels:
             lines = self._values.read((start, min(start + band, rows[1])), columns)[0]
             parts.append(lines[np.ix_(nearest_samples(len(lines), factor), across)])
         return np.concatenate(parts)
+
+    @property
+    def metadata(self) -> PixelMetadata:
+        """Size of a pixel and place on a map, if the file has them."""
+        if isinstance(self._values, np.ndarray):
+            return PixelMetadata()
+        return PixelMetadata(spacing=self._values.spacing, georeference=self._values.georeference)
 
     def at(self, row: int, column: int) -> int:
         """Return the number at a pixel; 0 outside the image."""

@@ -22,10 +22,11 @@ from pixelwise.errors import BadDataset, BadOption
 from pixelwise.io.read import is_volume_folder, probe
 from pixelwise.io.volumes.names import is_volume_name
 from pixelwise.io.windows import open_windows
-from pixelwise.io.write import jpeg_bytes, png_bytes, write_labels
+from pixelwise.io.write import jpeg_bytes, png_bytes
 from pixelwise.server.marks.crops import MarkedImage, write_crops
 from pixelwise.server.marks.records import Shape
-from pixelwise.server.workers.corrections import Shown, correct, corrected
+from pixelwise.server.workers.corrected_mask import write_corrected
+from pixelwise.server.workers.corrections import Shown, correct
 from pixelwise.server.workers.label_tiles import Labels, label_tile, open_labels
 from pixelwise.server.workers.outlines import features
 from pixelwise.server.workers.protocol import Reply, run_worker
@@ -176,8 +177,8 @@ class Reader:
         """Write a result with the marks over it; objects as a label image."""
         value = json.loads(Path(request).read_text("utf-8"))
         shapes = [_SHAPE.validate_python(shape) for shape in value["shapes"]]
-        labels = corrected(self._open_labels(value["mask"]), shapes, instance=value["task"] == "instance")
-        return Reply({"file": str(write_labels(Path(file), labels))})
+        labels, instance = self._open_labels(value["mask"]), value["task"] == "instance"
+        return Reply({"file": str(write_corrected(Path(file), labels, shapes, instance=instance))})
 
     def score(self, data: str, case: int, mask: str, task: str, classes: list[str]) -> Reply:
         """Return how well a result fits the ground truth of a case (0 to 1), or None if they cannot be compared."""
