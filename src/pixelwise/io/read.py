@@ -36,6 +36,7 @@ from pixelwise.io.volumes.slices import slice_files, stack_images, stack_masks
 from pixelwise.io.volumes.stack import stack_grid
 from pixelwise.io.volumes.volume import Volume, VolumeHeader
 from pixelwise.io.write import gif_bytes, mask_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
+from pixelwise.io.zarr import is_zarr_image
 from pixelwise.text import pluralise
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "ReadOptions",
     "check_pages",
     "gif_bytes",
+    "is_image_folder",
     "is_volume_folder",
     "mask_bytes",
     "place_of",
@@ -143,6 +145,11 @@ def is_volume_folder(path: Path) -> bool:
         return folder_format(path) is not None
     except (BadImage, OSError):
         return False
+
+
+def is_image_folder(path: Path) -> bool:
+    """Return whether a folder is one image or volume: OME-Zarr, or a DICOM series."""
+    return is_zarr_image(path) or is_volume_folder(path)
 
 
 def _volume_info(header: VolumeHeader) -> ImageInfo:

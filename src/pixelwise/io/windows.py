@@ -273,16 +273,8 @@ class RepeatedChannels:
 def _open_zarr(path: Path, max_pixels: int) -> ImageReader:
     with decoding(path, "OME-Zarr"):
         planes = ZarrPlanes(path)
-    header = Header(
-        format="OME-Zarr",
-        height=planes.shape[1],
-        width=planes.shape[2],
-        channels=planes.shape[0],
-        dtype=str(planes.dtype),
-        spacing=planes.spacing,
-    )
-    check_size(header, path, max_pixels)
-    return InterpretedPlanes(planes, header, path)
+    check_size(planes.header, path, max_pixels)
+    return InterpretedPlanes(planes, planes.header, path)
 
 
 def _open_file(
