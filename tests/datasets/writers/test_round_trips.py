@@ -62,7 +62,7 @@ def contents(dataset: Dataset) -> dict[bytes, tuple[str, bytes]]:
 
 @pytest.mark.parametrize(("task", "formats"), [("instance", OBJECTS), ("multiclass", CLASSES)])
 @settings(
-    max_examples=8,
+    max_examples=4,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
