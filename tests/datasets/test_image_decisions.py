@@ -295,9 +295,11 @@ class TestNaNInMasks:
 
     def test_it_needs_a_declaration(self, tmp_path: Path) -> None:
         folder = self.write_masks(tmp_path, self.without_data)
-        fatal = [problem for problem in scan_dataset(folder).problems if problem.fatal]
+        found = scan_dataset(folder)
+        fatal = [problem for problem in found.problems if problem.fatal]
         assert len(fatal) == COUNT
-        assert all("NaN" in problem.text and "--nodata nan" in problem.text for problem in fatal)
+        assert all("NaN" in problem.text and "--nodata nan" in problem.hint for problem in fatal)
+        assert not any("ignored" in text for text in found.messages), "what stops the training is not ignored"
 
     @pytest.mark.parametrize("task", ["auto", "instance"])
     @pytest.mark.parametrize("declared", ["flag", "tag"])

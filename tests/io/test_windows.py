@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from pixelwise.errors import BadImage
 from pixelwise.io.chunks import ChunkCache
-from pixelwise.io.read import read_image, write_image
+from pixelwise.io.read import ONE_OF_EQUAL, read_image, write_image
 from pixelwise.io.windows import ImageReader, InterpretedPlanes, open_windows
 
 GRAY = np.random.default_rng(0).integers(0, 60_000, (150, 201)).astype(np.uint16)
@@ -152,6 +152,19 @@ def test_channels_are_matched_or_refused(tmp_path: Path) -> None:
     source.close()
     with pytest.raises(BadImage, match="expected 4 channels; got 1"):
         open_windows(path, channels=4)
+
+
+def test_gray_that_was_saved_as_rgb_has_one_channel_where_it_is_gray(tmp_path: Path) -> None:
+    path, pixels = tmp_path / "image.tif", np.repeat(GRAY[..., None], 3, axis=2)
+    pixels[100, 100, 0] ^= 255
+    tifffile.imwrite(path, pixels, photometric="rgb", tile=(32, 32))
+    source = open_windows(path, channels=1)
+    assert source.shape == (1, 150, 201)
+    assert np.array_equal(source.read((0, 50), (0, 50))[0], GRAY[:50, :50])
+    assert ONE_OF_EQUAL in source.warnings
+    with pytest.raises(BadImage, match="expected 1 channel"):
+        source.read((90, 110), (90, 110))
+    source.close()
 
 
 def test_hostile_headers_are_refused(tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ def test_a_stopped_conversion_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["cells"]
 
 
+@pytest.mark.parametrize("to", ["coco", "ome-zarr"])
+def test_nothing_is_left_beside_the_output(cells: Path, tmp_path: Path, to: str) -> None:
+    """Labels that become shapes are files for a while; a folder of the user may have any name."""
+    (tmp_path / "labels").mkdir()
+    convert(cells, to=to, out=tmp_path / "out", progress=Progress())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells", "labels", "out"]
+    assert not list((tmp_path / "labels").iterdir())
+
+
 def test_what_a_killed_conversion_left_is_removed(cells: Path, tmp_path: Path) -> None:
     left = tmp_path / f".out.{host_name()}-{2**22 + 1}-0123abcd{TEMPORARY}"  # above the largest process number
     left.mkdir()

@@ -226,6 +226,22 @@ def test_gray_images_for_a_colour_model_are_told_once(tmp_path: Path, images: Pa
     assert not any("gray, repeated" in text for text in messages)
 
 
+@pytest.mark.parametrize("form", [None, "tiff"], ids=["in memory", "streamed"])
+def test_gray_saved_as_rgb_is_predicted_as_gray(tmp_path: Path, form: str | None) -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
+    for name, channels in (("rgb", 3), ("gray", 1)):
+        write_image(tmp_path / name / "a.png", gray[None].repeat(channels, axis=0))
+    write_model(tmp_path / "model.safetensors", make_recipe())
+    masks = []
+    for name in ("rgb", "gray"):
+        options = PredictOptions(format=form) if form else None
+        result = predict(
+            tmp_path / "model.safetensors", [tmp_path / name], tmp_path / f"out {name}", options, progress=Progress()
+        )
+        masks.append(read_mask(next(path for path in result.outputs if path.stem == "a")).values)
+    assert np.array_equal(*masks)
+
+
 @pytest.mark.parametrize(("value", "flag"), [(np.nan, "nan"), (np.inf, "nan"), (np.nan, "-9999")])
 def test_pixels_without_data_can_be_declared(tmp_path: Path, value: float, flag: str) -> None:
     pixels = np.random.default_rng(0).normal(size=(40, 60)).astype(np.float32)
@@ -238,12 +254,13 @@ def test_pixels_without_data_can_be_declared(tmp_path: Path, value: float, flag:
     assert read_mask(tmp_path / "out/a.png").values.shape == (40, 60)
 
 
-def write_video(path: Path, codec: str, frames: int = 12) -> None:
+def write_video(path: Path, codec: str, frames: int = 12, channels: int = 3) -> None:
     cv2 = pytest.importorskip("cv2")
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10.0, (64, 48))
     random = np.random.default_rng(0)
     for _ in range(frames):
-        writer.write(random.integers(0, 256, (48, 64, 3)).astype(np.uint8))
+        frame = random.integers(0, 256, (48, 64, channels)).astype(np.uint8)
+        writer.write(frame.repeat(3 // channels, axis=2))
     writer.release()
 
 
@@ -259,6 +276,16 @@ class TestVideos:
         masks = [file for file in listing(tmp_path / "out") if file.endswith(".png")]
         assert masks == [f"{Path(name).stem}_{index:02d}.png" for index in range(12)]
         assert read_mask(tmp_path / "out" / masks[0]).values.shape == (48, 64)
+
+    @pytest.mark.parametrize(("codec", "channels", "failed"), [("mp4v", 1, 0), ("FFV1", 1, 0), ("mp4v", 3, 12)])
+    def test_a_gray_model_predicts_gray_films(self, tmp_path: Path, codec: str, channels: int, failed: int) -> None:
+        """Frames are RGB in every video; coloured ones are refused as coloured images are."""
+        path = tmp_path / ("a.avi" if codec == "FFV1" else "a.mp4")
+        write_video(path, codec, channels=channels)
+        write_model(tmp_path / "model.safetensors", make_recipe())
+        result = predict(tmp_path / "model.safetensors", [path], tmp_path / "out", progress=Progress())
+        assert len(result.failed) == failed
+        assert all("1 channel (gray)" in text for _, text in result.failed)
 
     def test_a_damaged_one_is_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "a.mp4").write_bytes(b"0123")

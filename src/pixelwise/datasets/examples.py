@@ -18,9 +18,8 @@ from pixelwise.datasets.records import Labelling, Task
 from pixelwise.errors import BadDataset, BadImage
 from pixelwise.geometry.grid import Grid
 from pixelwise.io.read import Image, Orientation, ReadOptions, probe, read_image
-from pixelwise.io.windows import REPEATED
+from pixelwise.io.windows import REPEATED, other_channels
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
-from pixelwise.text import pluralise
 
 
 class Example(NamedTuple):
@@ -249,7 +248,5 @@ def match_channels(image: Image, channels: int, path: Path) -> Image:
         messages = (*image.warnings, REPEATED)
         return replace(image, pixels=np.repeat(image.pixels, 3, axis=0), warnings=messages)
     if image.pixels.shape[0] != channels:
-        names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-        expected = names.get(channels, pluralise(channels, "channel"))
-        raise BadImage(expected, f"{image.pixels.shape[0]}", "Convert it in the same way as the training images.", path)
+        raise other_channels(channels, image.pixels.shape[0], path)
     return image

@@ -41,7 +41,7 @@ from pixelwise.datasets.other_files import describe_arrays, describe_unread_imag
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
-from pixelwise.io.read import SUFFIXES, is_volume_folder
+from pixelwise.io.read import SUFFIXES, is_image_folder
 from pixelwise.io.volumes.names import stem_of
 from pixelwise.text import pluralise
 
@@ -208,15 +208,15 @@ def _with_named_splits(pairs: list[Pair], notes: Notes) -> list[Pair]:
 def _scan(root: Path) -> tuple[list[Folder], list[str]]:
     """Return the folders that contain images, each real folder once, without hidden ones, and the other file names.
 
-    A folder that is one volume, of OME-Zarr or DICOM, counts as an image.
+    A folder of OME-Zarr, or of a DICOM series, counts as an image.
     """
     folders: list[Folder] = []
     others: list[str] = []
     for here, inner, names in walk_folders(root):
-        volumes = [name for name in inner if is_volume_folder(here / name)]
-        inner[:] = [name for name in inner if name not in volumes]
+        stores = [name for name in inner if is_image_folder(here / name)]
+        inner[:] = [name for name in inner if name not in stores]
         others += [name for name in names if not is_image_name(name)]
-        files = [here / name for name in (*volumes, *names) if name in volumes or is_image_name(name)]
+        files = [here / name for name in (*stores, *names) if name in stores or is_image_name(name)]
         if files:
             files.sort(key=lambda path: natural_key(path.name))
             folders.append(Folder(parts=here.relative_to(root).parts, files=files))

@@ -36,6 +36,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "duplicate name": ("one file per name", "Rename one of them: images and masks are paired by name."),
     "unreadable image": ("a readable image", "Save it again as PNG or TIFF, or remove it."),
     "unreadable mask": ("a readable mask", "Save it again as PNG or TIFF, or remove it."),
+    "NaN in a mask": (
+        "whole numbers in a mask, and NaN only where it is declared",
+        "If NaN stands for pixels without data, use --nodata nan; else save their class or object numbers.",
+    ),
     "float mask": ("whole numbers in a mask", "Save class or object numbers as 8- or 16-bit PNG or TIFF."),
     "size mismatch": (
         "masks of the size of their images",

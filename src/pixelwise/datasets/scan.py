@@ -157,10 +157,9 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
     except BadImage as error:
         kind = "float mask" if error.expected.startswith("whole numbers") else "unreadable mask"
         issues.append(Issue(kind=kind, text=f"its mask {Path(error.path or '').name} contains {error.got}"))
-    if read is not None and read.mask.undeclared and options.read.nodata in (None, "none"):
+    if read is not None and _has_undeclared_nan(read.mask, options):
         name, share = Path(*files_of_annotation(pair.annotation)[:1]).name, 100 * read.mask.undeclared
-        text = f"{share:.2g} % of its mask {name} is NaN; if that stands for pixels without data: --nodata nan"
-        issues.append(Issue(kind="float mask", text=text))
+        issues.append(Issue(kind="NaN in a mask", text=f"{share:.2g} % of its mask {name} is NaN"))
     if image is not None and read is not None and isinstance(pair.annotation, MaskFile):
         read, pair, text = _moved(image, read, pair, pair.annotation)
         issues += [Issue(kind="geometry mismatch", text=text)] if text else []
@@ -249,7 +248,8 @@ def _measure(mask: MaskImage, image: Image | None, options: ScanOptions) -> Mask
     gray = channel_mean(image.pixels)[None] if image is not None and fits else None
     volume = mask.grid is not None
     measured = measure_volume(mask.values, gray) if volume else measure_values(mask, gray, detailed=options.detailed)
-    return replace(measured, nodata=mask.nodata, names=mask.names)
+    undeclared = _has_undeclared_nan(mask, options)
+    return replace(measured, nodata=mask.nodata, undeclared=undeclared, names=mask.names)
 
 
 def _edges(image: Image | None, mask: MaskImage | None) -> float:
@@ -405,6 +405,11 @@ def _describe_sizes(pair: Pair, size: tuple[int, ...], mask: tuple[int, ...]) ->
         name, factor = ("image", size[0] / mask[0]) if size > mask else ("mask", mask[0] / size[0])
         return f"{text}: the {name} is larger by a factor of {factor:.3g}; --resize-masks scales the mask to its image"
     return text
+
+
+def _has_undeclared_nan(mask: MaskImage, options: ScanOptions) -> bool:
+    """Return whether a mask has NaN, and neither the file nor the user says what it stands for."""
+    return mask.undeclared > 0 and options.read.nodata in (None, "none")
 
 
 def is_rescaled(size: tuple[int, ...], mask: tuple[int, ...]) -> bool:

@@ -29,6 +29,7 @@ from pixelwise.io.png import decode_png, read_png_header
 from pixelwise.io.tiff import decode_tiff, read_tiff_header
 from pixelwise.io.volumes.read import FILE_FORMATS, folder_format, read_volume
 from pixelwise.io.volumes.volume import Volume
+from pixelwise.io.zarr import ZarrPlanes
 
 _WITH_WORLD_FILES = ("TIFF", "PNG", "JPEG", "JPEG2000")
 _MIN_WIDTH = 64  # pixels: a stack of narrower pages probably has its bands on the last axis
@@ -52,6 +53,8 @@ def _read_header(file: BinaryIO, kind: str, path: Path) -> Header:
     with decoding(path, kind):
         if kind in (*ARRAY_KINDS.values(), PAGES, FRAMES):
             return read_array_header(path)
+        if kind == "OME-Zarr":
+            return ZarrPlanes(path).header
         if kind == "PNG":
             return read_png_header(file, path)
         if kind == "JPEG2000":
@@ -72,6 +75,9 @@ def _decode(
                 return decode_tiff(file, path, header), ()
             case "JPEG":
                 return decode_jpeg(file)
+            case "OME-Zarr":
+                planes = ZarrPlanes(path)
+                return planes.read((0, header.height), (0, header.width)), planes.messages
             case "NPY" | "NPZ" | "HDF5" | "MAT" | "TIFF pages" | "frames":
                 return decode_array(path), ()
             case kind:

@@ -31,6 +31,9 @@ MAX_PIXELS = 2_000_000_000
 WARNING_FILTERS = threading.Lock()
 """Held where filters of warnings or Pillow's pixel limit change: they belong to the process, not to a thread."""
 
+ZARR_MARKERS = ("zarr.json", ".zattrs", ".zgroup")
+"""Files of which a zarr store has one."""
+
 IMAGE_FORMATS = "a PNG, JPEG, BMP, TIFF, WebP, GIF, AVIF, JPEG 2000 or PPM image"
 _SAMPLES_PER_PIXEL = 4  # the pixel limit assumes RGBA; more channels allow fewer pixels
 
@@ -108,7 +111,7 @@ class Header:
 
 
 def open_image_file(path: Path) -> tuple[BinaryIO, str]:
-    """Open a regular file and return it with its format. The caller closes it.
+    """Open a regular file and return it with its format; of a zarr store a file of its metadata. The caller closes it.
 
     Raises
     ------
@@ -118,12 +121,22 @@ def open_image_file(path: Path) -> tuple[BinaryIO, str]:
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", str(path)) and not path.exists():
         raise BadImage("a file on this machine", "a web address", "Download the file and give its path.", path)
     array = parse_array_path(path)
+    if array is None and (metadata := zarr_metadata(path)) is not None:
+        return _open_regular(metadata), "OME-Zarr"
     file = _open_regular(path if array is None else array.file)
     try:
         return file, _detect_format(file, path) if array is None else array.kind
     except BaseException:
         file.close()
         raise
+
+
+def zarr_metadata(path: Path) -> Path | None:
+    """Return the file that makes a folder of this machine a zarr store; None for any other path."""
+    try:
+        return next((path / name for name in ZARR_MARKERS if (path / name).is_file()), None) if path.is_dir() else None
+    except (PermissionError, ValueError):  # reported where the folder is opened
+        return None
 
 
 def check_size(header: Header, path: Path, max_pixels: int | None) -> None:

@@ -29,6 +29,8 @@ _JP2_BLANK = 1 << 18  # pixels per byte: those of one value take less than any o
 _PPM_HEAD = 1 << 16  # bytes of a header of PPM: Pillow reads comments of any length, byte by byte
 _PPM = re.compile(rb"P(?:[14](?:{0}[0-9]+){2}|[2356](?:{0}[0-9]+){3})\s".replace(b"{0}", rb"(?:\s|#[^\r\n]*[\r\n])+"))
 _JPEG_HEAD = 1 << 12  # bytes: the segments before the samples of a plain JPEG take less than 1000
+_AVIF_HEAD = 1 << 16  # bytes in which the metadata are, and the header of the sequence behind them
+_SEQUENCE_HEADER = re.compile(rb"(?:\x12\0)?\x0a([\x01-\x7f])")  # of AV1, after an empty delimiter or none
 _MAX_SCANS = 300  # of a progressive JPEG, each of which takes as long as an image; programs write about 10
 _SPARSE = 1 << 22  # pixels of compressed images that any number of bytes may stand for: rows and frames can end early
 # Pixels per byte: two bytes are a run of up to 255, and 12 bits a string of less than 2^12 (GIF89a, appendix F).
@@ -67,6 +69,8 @@ def read_pillow_header(file: BinaryIO, kind: str, path: Path) -> Header:
             _check_ppm(image, path)
         if kind == "JPEG":
             _check_jpeg(file, image.height, image.width, path)
+        if kind == "AVIF":
+            _check_avif(file, image.height, image.width, path)
         if image.mode not in _CHANNELS:
             raise _unsupported_mode(path, image.mode)
         if image.mode == "CMYK" and image.info.get("adobe_transform") == 2:
@@ -377,6 +381,32 @@ def _check_jpeg(file: BinaryIO, height: int, width: int, path: Path) -> None:
     if not any(marker in head for marker in _ARITHMETIC):
         got = f"{length} bytes for {height} × {width} pixels"
         raise BadImage("a complete JPEG image", got, "The file is damaged; download or export it again.", path)
+
+
+def _check_avif(file: BinaryIO, height: int, width: int, path: Path) -> None:
+    """Raise `BadImage` for an image that states more pixels than are coded: the decoder would enlarge it."""
+    file.seek(0)
+    coded = _coded_avif_size(file.read(_AVIF_HEAD))
+    if coded is not None and height * width > coded[0] * coded[1]:
+        got = f"a header of {height} × {width} pixels for {coded[0]} × {coded[1]}"
+        raise BadImage("an AVIF image of its size", got, "The file is damaged; download or export it again.", path)
+
+
+def _coded_avif_size(head: bytes) -> tuple[int, int] | None:
+    """Return height and width of the coded picture; None for several tiles, and where it is not the first in the data.
+
+    The AV1 specification, section 5.5.1, with a reduced header of a still picture, as encoders of AVIF write it.
+    """
+    meta, _, data = head.partition(b"mdat")
+    found = _SEQUENCE_HEADER.match(data)
+    if found is None or b"grid" in meta:
+        return None
+    bits = "".join(f"{byte:08b}" for byte in data[found.end() :][: found[1][0]])
+    if bits[4:5] != "1" or len(bits) < 18:
+        return None
+    middle = 18 + int(bits[10:14], 2) + 1
+    wide, high = bits[18:middle], bits[middle : middle + int(bits[14:18], 2) + 1]
+    return (int(high, 2) + 1, int(wide, 2) + 1) if wide and high else None
 
 
 def _check_ppm_header(file: BinaryIO, path: Path) -> None:

@@ -36,12 +36,14 @@ from pixelwise.io.volumes.slices import slice_files, stack_images, stack_masks
 from pixelwise.io.volumes.stack import stack_grid
 from pixelwise.io.volumes.volume import Volume, VolumeHeader
 from pixelwise.io.write import gif_bytes, mask_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
+from pixelwise.io.zarr import is_zarr_image
 from pixelwise.text import pluralise
 
 __all__ = [
     "ALPHA_IS_DATA",
     "CHANNELS_ARE_CLASSES",
     "MAX_PIXELS",
+    "ONE_OF_EQUAL",
     "SEGMENTS_ARE_CLASSES",
     "SUFFIXES",
     "Image",
@@ -51,6 +53,8 @@ __all__ = [
     "ReadOptions",
     "check_pages",
     "gif_bytes",
+    "is_gray",
+    "is_image_folder",
     "is_volume_folder",
     "mask_bytes",
     "place_of",
@@ -68,6 +72,7 @@ __all__ = [
 ]
 
 ALPHA_IS_DATA = "the alpha channel, which is no transparency, was dropped"
+ONE_OF_EQUAL = "gray, saved as RGB: one of the 3 equal channels is read"
 SEGMENTS_ARE_CLASSES = "the segments of 3D Slicer are numbered"
 CHANNELS_ARE_CLASSES = "the mask has a channel per class, numbered from 1"
 _ALPHA_NOTES = {
@@ -145,6 +150,11 @@ def is_volume_folder(path: Path) -> bool:
         return False
 
 
+def is_image_folder(path: Path) -> bool:
+    """Return whether a folder is one image or volume: OME-Zarr, or a DICOM series."""
+    return is_zarr_image(path) or is_volume_folder(path)
+
+
 def _volume_info(header: VolumeHeader) -> ImageInfo:
     channels, depth, height, width = header.turned_shape
     return ImageInfo(
@@ -183,7 +193,8 @@ def read_image(
     max_pixels : int, optional
         Limit of height × width, checked before decoding; default `MAX_PIXELS`.
     channels : int, optional
-        Expected number of channels, if known: with it, alpha is a channel like the others.
+        Expected number of channels, if known: with it, alpha is a channel like the others. If it is 1, gray that was
+        saved as RGB, as in every video, is one channel.
     size : (int, int), optional
         Expected height and width, if known. A stack whose pages are rows of an image of this size, or of `channels`
         columns, was saved as (height, width, bands), and is read so.
@@ -223,6 +234,8 @@ def read_image(
     if is_stack(header, pages, options.volumes):
         samples, grid = _stacked(samples, header.pages), options.placed(stack_grid(header))
     pixels, missing = to_pixels(samples, path, options.nodata_of(header))
+    if channels == 1 and grid is None and len(pixels) == 3 and is_gray(pixels, lossy=header.lossy):
+        pixels, messages = pixels[1:2], (*messages, ONE_OF_EQUAL)
     if pixels.size > 1 and _is_constant(pixels):
         messages += (f"all pixels have the same value ({pixels.flat[0]})",)
     spacing = header.spacing
@@ -332,7 +345,7 @@ def read_mask(
         values = values if header.gray_step == 1 else values // values.dtype.type(header.gray_step)
     elif len(values) != 3:
         values, messages = _numbers_of_channels(values, path), (*messages, CHANNELS_ARE_CLASSES)
-    elif _is_gray(values, lossy=header.lossy):
+    elif is_gray(values, lossy=header.lossy):
         values = values[1:2]  # green has the largest share in luminance
     elif _are_numbers_in_red(values):
         values, messages = values[:1], (*messages, "green and blue are 0: the values of the mask are those of red")
@@ -386,10 +399,10 @@ def _volume_mask(
     return MaskImage(values[0], None, False, messages, grid=grid, nodata=nodata, undeclared=missing)
 
 
-def _is_gray(values: Integer[np.ndarray, "3 height width"], *, lossy: bool) -> bool:
+def is_gray(values: Num[np.ndarray, "3 height width"], *, lossy: bool) -> bool:
     """Return whether three channels are equal, or nearly so in a lossy file."""
-    if not lossy:
-        return all(np.array_equal(values[0], other) for other in values[1:])
+    if not lossy or values.dtype.kind == "f":
+        return all(np.array_equal(values[0], other, equal_nan=True) for other in values[1:])
     wide = values.astype(np.int32)
     return int((wide.max(0) - wide.min(0)).max(initial=0)) <= _LOSSY_GRAY
 

@@ -16,7 +16,7 @@ from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.georeference import Georeference
 from pixelwise.io.headers import Header, apply_orientation, check_size, decoding, open_image_file
-from pixelwise.io.read import ReadOptions, check_pages, place_of, read_header, read_image
+from pixelwise.io.read import ONE_OF_EQUAL, ReadOptions, check_pages, is_gray, place_of, read_header, read_image
 from pixelwise.io.sample_values import apply_palette, invert, to_pixels
 from pixelwise.io.tiff_windows import TiffPlanes, readable_by_windows
 from pixelwise.io.zarr import ZarrPlanes, is_zarr
@@ -237,10 +237,23 @@ def open_windows(
         return source
     if source.shape[0] == 1 and channels == 3:
         return RepeatedChannels(source, channels)
+    if source.shape[0] == 3 and channels == 1:
+        return OneOfEqualChannels(source, path)
     source.close()
+    raise other_channels(channels, source.shape[0], path)
+
+
+def other_channels(expected: int, got: int, path: Path) -> BadImage:
+    """Return the error for an image with other channels than a model takes.
+
+    Examples
+    --------
+    >>> other_channels(1, 3, Path("a.png")).expected
+    '1 channel (gray)'
+    """
     names = {1: "1 channel (gray)", 3: "3 channels (red, green, blue)"}
-    expected = names.get(channels, pluralise(channels, "channel"))
-    raise BadImage(expected, f"{source.shape[0]}", "Convert it in the same way as the training images.", path)
+    hint = "Convert it in the same way as the training images."
+    return BadImage(names.get(expected, pluralise(expected, "channel")), f"{got}", hint, path)
 
 
 class RepeatedChannels:
@@ -270,19 +283,26 @@ class RepeatedChannels:
         self._source.close()
 
 
+class OneOfEqualChannels(RepeatedChannels):
+    """A gray image that was saved as RGB; a window in which the channels differ is a `BadImage`."""
+
+    def __init__(self, source: ImageReader, path: Path) -> None:
+        super().__init__(source, 1)
+        self._path, self.warnings = path, (*source.warnings, ONE_OF_EQUAL)
+
+    def read(self, rows: Span, columns: Span) -> Num[np.ndarray, "1 window_rows window_columns"]:
+        """Return one of the channels of a window."""
+        window = self._source.read(rows, columns)
+        if not is_gray(window, lossy=False):
+            raise other_channels(1, len(window), self._path)
+        return window[1:2]
+
+
 def _open_zarr(path: Path, max_pixels: int) -> ImageReader:
     with decoding(path, "OME-Zarr"):
         planes = ZarrPlanes(path)
-    header = Header(
-        format="OME-Zarr",
-        height=planes.shape[1],
-        width=planes.shape[2],
-        channels=planes.shape[0],
-        dtype=str(planes.dtype),
-        spacing=planes.spacing,
-    )
-    check_size(header, path, max_pixels)
-    return InterpretedPlanes(planes, header, path)
+    check_size(planes.header, path, max_pixels)
+    return InterpretedPlanes(planes, planes.header, path)
 
 
 def _open_file(

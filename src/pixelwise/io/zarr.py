@@ -18,10 +18,9 @@ from jaxtyping import Shaped
 from pixelwise.errors import BadImage, BadOption, needs_extra
 from pixelwise.geometry.tiles import Span
 from pixelwise.io.chunks import ChunkCache, assemble, planned_cache
-from pixelwise.io.headers import decoding
+from pixelwise.io.headers import ZARR_MARKERS, Header, decoding, zarr_metadata
 from pixelwise.io.object_store import find_object, is_remote, open_prefix, read_object
 
-MARKERS = ("zarr.json", ".zattrs", ".zgroup")  # files of which a store has one
 METADATA_LIMIT = 16 * 2**20  # bytes of one JSON file
 MAX_CHUNK_SAMPLES = 1 << 27  # samples, of at most 8 bytes each
 MAX_CHUNKS = 1_000_000  # of an array, or in a shard: the library lists them
@@ -97,6 +96,19 @@ class ZarrPlanes:
         )
         return self._cache.limit
 
+    @property
+    def header(self) -> Header:
+        """The header of the image."""
+        channels, height, width = self.shape
+        return Header(
+            format="OME-Zarr",
+            height=height,
+            width=width,
+            channels=channels,
+            dtype=str(self.dtype),
+            spacing=self.spacing,
+        )
+
     def close(self) -> None:
         """Do nothing; files are opened chunk by chunk."""
 
@@ -124,11 +136,35 @@ def is_zarr(path: Path) -> bool:
     """
     if is_remote(path):  # other names cost no request
         possible = path.suffix.casefold() in ("", ".zarr")
-        return possible and any(find_object(path / name) is not None for name in MARKERS)
+        return possible and any(find_object(path / name) is not None for name in ZARR_MARKERS)
+    return zarr_metadata(path) is not None
+
+
+def is_zarr_image(path: Path) -> bool:
+    """Return whether a folder is a zarr store with an image of two or more dimensions."""
     try:
-        return path.is_dir() and any((path / name).is_file() for name in MARKERS)
-    except PermissionError:  # reported where the folder is walked
+        return is_zarr(path) and bool(find_level(path).axes)
+    except BadImage:
         return False
+
+
+def label_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the label images in the group `labels` of an OME-Zarr image: folders below it.
+
+    Raises
+    ------
+    BadImage
+        Damaged metadata, or a name that is no path inside the group.
+    """
+    folder = path / "labels"
+    if not is_zarr(folder):
+        return ()
+    names = _attributes(folder, path).get("labels") or ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise BadImage("names of label images", "damaged metadata", _HINT, path)
+    for name in names:
+        _check_inside(name, path)
+    return tuple(names)
 
 
 def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
@@ -155,12 +191,17 @@ def find_level(path: Path, inside: str = "") -> MultiscaleLevel:
     if axes[-2:] != ("y", "x") or len(set(axes)) != len(axes) or "" in axes:
         got = ", ".join(axis or "one without a name" for axis in axes)
         raise BadImage("different axes that end in y, x", got, _HINT, path)
-    where = Path(inside) / chosen
-    if where.is_absolute() or ".." in where.parts or "\\" in chosen:
-        raise BadImage("a path inside the store", f"`{chosen}`", _HINT, path)
+    where = Path(inside) / _check_inside(chosen, path)
     named = tuple(None if unit is None else str(unit) for unit in units)
     spacing = _spacing(units[-2:], scale[-2:])
     return MultiscaleLevel(where.as_posix(), axes, spacing, tuple(scale), named, tuple(translation))
+
+
+def _check_inside(name: str, store: Path) -> str:
+    """Return a path that metadata state, if it is one below its group."""
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name:
+        raise BadImage("a path inside the store", f"`{name}`", _HINT, store)
+    return name
 
 
 @dataclass(frozen=True)

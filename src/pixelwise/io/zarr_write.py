@@ -1,7 +1,7 @@
-"""Write multiscale OME-Zarr label images (NGFF 0.5), renamed to the final name when complete.
+"""Write OME-Zarr (NGFF 0.5), renamed to the final name when complete: images with labels, multiscale label images.
 
-One write is one shard, so that no file is written twice. Chunks of zeros are written too: a missing chunk is damage,
-not background.
+Of a multiscale image one write is one shard, so that no file is written twice. Chunks of zeros are written too: a
+missing chunk is damage, not background.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Integer, Num
 
 from pixelwise.atomic_write import write_error
 from pixelwise.geometry.tiles import Span
@@ -23,6 +23,8 @@ from pixelwise.io.write import Colour
 from pixelwise.io.zarr import zarr_library
 
 _SHARD = 8  # chunks per side of a shard
+_CHUNK = 512  # pixels per side, of an image with its labels
+_CHANNELS = 16  # per chunk, at most
 Read = Callable[[Span, Span], Integer[np.ndarray, "rows columns"]]
 
 
@@ -67,14 +69,59 @@ def write_zarr(path: Path, layout: TiledLayout, read: Read, metadata: PixelMetad
                 (level.height, level.width),
                 level.dtype,
                 axes=("y", "x"),
-                chunk=level.tile,
-                shard=_shard(level),
+                chunks=(level.tile,) * 2,
+                shards=(_shard(level),) * 2,
                 compression=level.compression,
             )
             _fill(array, level, read)
             read = _downsampled(array, level)
         grid = (metadata.spacing, "micrometer") if metadata.spacing else ((1.0, 1.0), None)
         group.attrs.update({"ome": label_attributes(len(levels), "yx", grid, metadata.palette, metadata.names)})
+
+
+def write_labelled_image(
+    path: Path,
+    pixels: Num[np.ndarray, "channels height width"],
+    labels: Integer[np.ndarray, "height width"],
+    name: str,
+    metadata: PixelMetadata,
+) -> None:
+    """Write an image as OME-Zarr, with its labels as the label image ``labels/NAME``, each at full resolution alone.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of the result; an existing one is replaced.
+    pixels : (channels, height, width) array
+        Stored as it is; a single channel without the axis c.
+    labels : (height, width) array
+        Numbers from 0.
+    name : str
+    metadata : PixelMetadata
+
+    Raises
+    ------
+    OutputFailed, BadOption
+        As for `new_store`.
+    """
+    grid = (metadata.spacing, "micrometer") if metadata.spacing else ((1.0, 1.0), None)
+    with new_store(path) as group:
+        values, axes = (pixels, ("c", "y", "x")) if len(pixels) > 1 else (pixels[0], ("y", "x"))
+        _write_whole(group, values, axes)
+        group.attrs.update({"ome": image_attributes(1, axes, grid)})
+        others = group.create_group("labels")
+        others.attrs.update({"ome": {"version": "0.5", "labels": [name]}})
+        own = others.create_group(name)
+        _write_whole(own, labels, ("y", "x"))
+        described = label_attributes(1, "yx", grid, metadata.palette, metadata.names)
+        described["image-label"]["source"] = {"image": "../../"}
+        own.attrs.update({"ome": described})
+
+
+def _write_whole(group: Any, values: Num[np.ndarray, "*size"], axes: tuple[str, ...]) -> None:
+    limits = (*((_CHANNELS,) if axes[0] == "c" else ()), _CHUNK, _CHUNK)
+    chunks = tuple(min(side, limit) for side, limit in zip(values.shape, limits, strict=True))
+    create_level(group, 0, values.shape, str(values.dtype), axes=axes, chunks=chunks)[...] = values
 
 
 @contextmanager
@@ -122,18 +169,18 @@ def create_level(
     dtype: str,
     *,
     axes: tuple[str, ...],
-    chunk: int,
-    shard: int,
+    chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None = None,
     compression: Compression = "zstd",
 ) -> Any:
-    """Return the new array of a level, with chunks and shards of equal sides; chunks of zeros are written too."""
+    """Return the new array of a level; chunks of zeros are written too."""
     codecs = zarr_library().codecs
     return group.create_array(
         str(number),
         shape=size,
         dtype=dtype,
-        chunks=(chunk,) * len(size),
-        shards=(shard,) * len(size),
+        chunks=chunks,
+        shards=shards,
         fill_value=0,
         dimension_names=axes,
         config={"write_empty_chunks": True},
@@ -175,21 +222,33 @@ def label_attributes(
     >>> label_attributes(1, "yx", ((0.5, 0.5), "micrometer"), (), ("sky",))["image-label"]
     {'version': '0.5', 'properties': [{'label-value': 0, 'name': 'sky'}]}
     """
-    spacing, unit = grid
-    datasets = [
-        {
-            "path": str(number),
-            "coordinateTransformations": [{"type": "scale", "scale": [side * 2.0**number for side in spacing]}],
-        }
-        for number in range(levels)
-    ]
-    described = [{"name": name, "type": "space"} | ({} if unit is None else {"unit": unit}) for name in axes]
     label: dict[str, Any] = {"version": "0.5"}
     if palette:
         label["colors"] = [{"label-value": index, "rgba": [*colour, 255]} for index, colour in enumerate(palette)]
     if names:
         label["properties"] = [{"label-value": index, "name": name} for index, name in enumerate(names)]
-    return {"version": "0.5", "multiscales": [{"axes": described, "datasets": datasets}], "image-label": label}
+    return image_attributes(levels, axes, grid) | {"image-label": label}
+
+
+def image_attributes(levels: int, axes: Sequence[str], grid: tuple[Sequence[float], str | None]) -> dict[str, Any]:
+    """Return the attributes `ome` of an image: NGFF 0.5, "multiscales".
+
+    The axis c has no unit, and all samples in each level; the other parameters are those of `label_attributes`.
+    """
+    spacing, unit = grid
+    space = {"type": "space"} | ({} if unit is None else {"unit": unit})
+    sides = dict(zip((axis for axis in axes if axis != "c"), spacing, strict=True))
+    datasets = [
+        {
+            "path": str(number),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [sides[axis] * 2.0**number if axis in sides else 1.0 for axis in axes]}
+            ],
+        }
+        for number in range(levels)
+    ]
+    described = [{"name": axis} | (space if axis in sides else {"type": "channel"}) for axis in axes]
+    return {"version": "0.5", "multiscales": [{"axes": described, "datasets": datasets}]}
 
 
 def _sync(folder: Path) -> None:

@@ -103,7 +103,21 @@ def test_the_image_alone_decides_where_the_set_does_not(monkeypatch: pytest.Monk
     found = find_misaligned(measured, invertible=False)
     assert found[index].change == change, "its image explains more than a quarter more of its variance"
     monkeypatch.setattr(alignment, "_MUCH_MORE", 1.0)
+    found = find_misaligned(measured, invertible=False)
+    assert {i: one.change for i, one in enumerate(found) if one.change != "none"} == {3: "shift"}, "both have one best"
+    monkeypatch.setattr(alignment, "_TOGETHER", 1.1)
     assert {one.change for one in find_misaligned(measured, invertible=False)} == {"none"}, "control"
+
+
+def test_what_is_contradicted_may_be_another_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = agreement({3: move(spots(3)[1], 0, -9)})
+    own = (measured.own / measured.typical).tolist()
+    wrong = Alignment(own=own[3], change="shift", best=1.0, chance=0.01, offset=(-5, -5))
+    monkeypatch.setattr(
+        alignment, "_best_change", lambda _, i, invertible: wrong if i == 3 else Alignment(own=own[i], best=own[i])
+    )
+    found = find_misaligned(measured, invertible=False)[3]
+    assert (found.change, found.offset) == ("shift", (0, 9 * measured.cases[3].factor))
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from typing import Any
 from pixelwise.datasets.folder_layout import is_image_name
 from pixelwise.datasets.naming.folder_names import natural_key
 from pixelwise.errors import BadDataset, PixelwiseError
+from pixelwise.io.headers import ZARR_MARKERS
 from pixelwise.io.object_store import address, fetch_object, find_object, is_remote, list_objects, read_object
 from pixelwise.io.read import SUFFIXES
-from pixelwise.io.zarr import MARKERS, ZarrPlanes, is_zarr
+from pixelwise.io.zarr import ZarrPlanes, is_zarr
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.workflow.prediction.masks import Size, image_size
 
@@ -39,7 +40,7 @@ def find_remote_images(path: Path) -> list[Path]:
         return [path]
     names = [entry.path.relative_to(path) for entry in list_objects(path)]
     names = [name for name in names if not any(part.startswith(".") for part in name.parent.parts)]
-    stores = _outermost({name.parent for name in names if name.name in MARKERS})
+    stores = _outermost({name.parent for name in names if name.name in ZARR_MARKERS})
     images = {name for name in names if is_image_name(name.name) and not name.name.startswith(".")}
     outside = {name for name in images if not stores & set(name.parents)}
     if not (stores or outside):

@@ -16,7 +16,7 @@ import numpy as np
 from pixelwise.datasets.checks.agreement import Agreement, correlation
 from pixelwise.datasets.checks.discriminant import Discriminant, discriminant_of
 from pixelwise.datasets.checks.exchanges import find_circles
-from pixelwise.datasets.checks.shifts import move, shift_scores
+from pixelwise.datasets.checks.shifts import ShiftScores, move, shift_scores
 from pixelwise.geometry.symmetries import SYMMETRIES, Symmetry
 
 Change = Literal["none", "shift", "symmetry", "invert", "exchange"]
@@ -41,7 +41,8 @@ _HERE = 0.5  # least fraction of what a flipped mask is explained at the best pl
 _EXPLAINED, _TIMES, _BETTER, _AGREEING = 0.18, 3.0, 2.5, 0.25
 # the same if it explains so much more of the variance, which is weightier evidence than a multiple of little
 _MUCH_MORE, _MUCH_TIMES, _MUCH_BETTER, _MUCH_AGREEING = 0.25, 2.0, 1.7, 0.15
-_DISAGREEING = 0.6  # largest agreement with the set before such a change
+# a shift is clear with less if set and image agree on it: what it reaches in each, as a fraction of the best shift
+_TOGETHER = 0.7
 _OF_FEW = 1.2  # so many times better a shift must agree than a symmetry to be more plausible
 _SURE = 0.6  # gain at which a finding is certain
 
@@ -108,10 +109,10 @@ def find_misaligned(
     needed = _needed_gain(agreement, np.flatnonzero(own >= _TRUSTED), changes, invertible=invertible)
     found = [_judge(changes.get(index, Alignment(own=value)), needed) for index, value in enumerate(own.tolist())]
     for index in suspects:
-        if found[index].change == "none" and own[index] <= _DISAGREEING:
-            found[index] = _explained_change(agreement, index)
-        elif found[index].change in ("shift", "symmetry") and _is_contradicted(agreement, index, found[index]):
+        if found[index].change in ("shift", "symmetry") and _is_contradicted(agreement, index, found[index]):
             found[index] = Alignment(own=found[index].own)
+        if found[index].change == "none":
+            found[index] = _explained_change(agreement, index)
     # of two masks that fit each other: what the shifts of one gain by chance, in some sets more than 1, says little
     needed = min(needed, _SURE)
     for circle in find_circles(agreement, suspects, _SHARE * needed * typical):
@@ -143,15 +144,30 @@ def _explained_change(agreement: Agreement, index: int) -> Alignment:
             best = agreement.score(index, _changed(symmetry, case.targets)) / typical
             if best >= own.own + gain:
                 tried.append(replace(own, change="symmetry", symmetry=symmetry, best=best, confidence=0.5))
-    rows, columns = explained.best()
-    gain = _least_gain(float(explained.scores.max()), before, usual) if (rows, columns) != (0, 0) else None
-    if gain is not None:
-        shifts = shift_scores(agreement, index)
-        best = float(shifts.scores[np.ix_(shifts.rows == rows, shifts.columns == columns)][0, 0]) / typical
-        if best >= own.own + gain:
-            offset = rows * case.factor, columns * case.factor
+    shifts = shift_scores(agreement, index)
+    together = explained._replace(scores=np.maximum(shifts.scores, 0) * explained.scores)
+    for place in dict.fromkeys((explained.best(), together.best())):
+        reached, best = explained.at(place), shifts.at(place) / typical
+        gain = _least_gain(reached, before, usual)
+        if gain is None and _is_agreed(shifts, explained, place, before, usual) and best >= _HIGH_SHIFT:
+            gain = _AGREEING
+        if place != (0, 0) and gain is not None and best >= own.own + gain:
+            offset = place[0] * case.factor, place[1] * case.factor
             tried.append(replace(own, change="shift", offset=offset, best=best, confidence=0.5))
     return max(tried[1:], key=_plausibility, default=own)
+
+
+def _is_agreed(
+    shifts: ShiftScores, explained: ShiftScores, place: tuple[int, int], before: float, usual: float
+) -> bool:
+    """Return whether a shift is nearly the best one both for the set and for the image, and better than by chance.
+
+    The two maps have their highest values near one another by chance only where both are flat.
+    """
+    reached, score = explained.at(place), shifts.at(place)
+    best = reached >= _TOGETHER * explained.scores.max() and score >= _TOGETHER * shifts.scores.max()
+    clear = reached >= max(_MUCH_TIMES * before, _MUCH_BETTER * usual) and score >= _CHANCE * shifts.by_chance
+    return bool(best and clear)
 
 
 def _plausibility(one: Alignment) -> float:

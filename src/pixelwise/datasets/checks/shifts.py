@@ -25,6 +25,10 @@ class ShiftScores(NamedTuple):
         """What a mask that does not belong to the image reaches: the root mean square over all shifts."""
         return float(np.sqrt(np.mean(self.scores**2)))
 
+    def at(self, place: tuple[int, int]) -> float:
+        """Return the score of a shift by (rows, columns)."""
+        return float(self.scores[place[0] - self.rows[0], place[1] - self.columns[0]])
+
     def best(self) -> tuple[int, int]:
         """Return the best shift that is better than its neighbours; (0, 0) if the best ones go on beyond the reach."""
         row, column = np.unravel_index(int(self.scores.argmax()), self.scores.shape)

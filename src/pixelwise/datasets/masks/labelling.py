@@ -204,8 +204,14 @@ def _ignored_negative(table: MaskValueTable, entries: Sequence[Entry]) -> int | 
     value = _negative_value(table, entries)
     if value is None or table.options.ignore_index is not None:
         return None
-    table.messages.append(f"{value} is no class number: its pixels are ignored (--ignore-index; -1 ignores nothing).")
+    text = f"{value} is no class number: its pixels are ignored (--ignore-index; -1 ignores nothing)."
+    table.messages += [] if _is_undeclared(table, value) else [text]
     return value
+
+
+def _is_undeclared(table: MaskValueTable, value: int) -> bool:
+    """Return whether a value is that of NaN which nothing declares: a problem of its masks says what to do."""
+    return value == MISSING and any(mask.undeclared for mask in table.masks.values())
 
 
 def _ignore_value(table: MaskValueTable) -> int | None:
@@ -215,12 +221,13 @@ def _ignore_value(table: MaskValueTable) -> int | None:
         return given if given >= 0 else None
     value = class_table.ignore_value
     if value is None and (value := _stated_nodata(table)) is not None:
-        if value == MISSING and 0 not in table.values:  # of objects it may be the background
-            table.messages.append(f"NaN in the masks is read as {value}; no mask contains 0.")
-            return None
+        background = value == MISSING and 0 not in table.values  # of objects it may be that
         stated = f"NaN, read as {value}," if value == MISSING else str(value)
-        table.messages.append(f"{stated} stands for no data in the masks: ignored (--ignore-index).")
-        return value
+        text = f"{stated} stands for no data in the masks: ignored (--ignore-index)."
+        if background:
+            text = f"NaN in the masks is read as {value}; no mask contains 0."
+        table.messages += [] if _is_undeclared(table, value) else [text]
+        return None if background else value
     if value is None:
         if (
             not table.coloured

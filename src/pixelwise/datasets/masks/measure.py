@@ -72,6 +72,8 @@ class MaskValues:
         The mask has three axes.
     nodata : float or None
         The value of pixels without data, as the file states it.
+    undeclared : bool
+        Pixels are NaN, and neither the file nor the user says what that stands for.
     names : tuple of (int, str)
         Names of values that the file states.
     """
@@ -93,6 +95,7 @@ class MaskValues:
     ramps: tuple[int, ...] = ()
     volume: bool = False
     nodata: float | None = None
+    undeclared: bool = False
     names: tuple[tuple[int, str], ...] = ()
 
 

@@ -1,8 +1,10 @@
 """A data set as the record that writers of annotation files take."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from pixelwise.atomic_write import temporary_path
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
 from pixelwise.datasets.writers.image_files import USUAL
 from pixelwise.datasets.writers.labelled_set import LabelledImage, LabelledSet
@@ -15,13 +17,18 @@ WriteAnnotations = Callable[[AnnotatedSet, Path], tuple[str, ...]]
 def write_annotations(write: WriteAnnotations, objects: str = "") -> Callable[[LabelledSet, Path], tuple[str, ...]]:
     """Return the writer of a data set for one that takes annotations; `objects` is what to know about objects.
 
-    Images that other programs would read differently, and all labels, become files beside the output folder first, so
-    that one image is in memory at a time.
+    Images that other programs would read differently, and all labels, become files in a temporary folder first, so
+    that one image is in memory at a time. It is beside the output folder, so that images can be linked and not copied.
     """
 
     def write_set(data: LabelledSet, out: Path) -> tuple[str, ...]:
         known = (objects,) if objects and data.task == "instance" else ()
-        return (*known, *background_loss(data), *write(annotate(data, out.with_name("labels")), out))
+        files = temporary_path(out)  # removed later if this process is killed
+        try:
+            losses = write(annotate(data, files), out)
+        finally:
+            shutil.rmtree(files, ignore_errors=True)
+        return (*known, *background_loss(data), *losses)
 
     return write_set
 

@@ -14,7 +14,7 @@ from pixelwise.datasets.examples import Dataset
 from pixelwise.datasets.records import Colour, Split, Task
 from pixelwise.errors import BadDataset, PixelwiseError
 from pixelwise.geometry.grid import Grid
-from pixelwise.io.headers import Header, open_image_file
+from pixelwise.io.headers import Header, open_image_file, zarr_metadata
 from pixelwise.io.read import read_header
 from pixelwise.labels.targets import IGNORE, IGNORE_OBJECT
 from pixelwise.parallel import cores, parallel_map
@@ -192,8 +192,8 @@ def _first_free(space: str, name: str, prefixes: Sequence[str], taken: set[str])
 
 
 def stored_header(path: Path) -> Header | None:
-    """Return the header of an image file; None if there is no such file, or it cannot be read."""
-    if not path.is_file():
+    """Return the header of an image file or of OME-Zarr; None if there is no such file, or it cannot be read."""
+    if not path.is_file() and zarr_metadata(path) is None:
         return None
     try:
         file, kind = open_image_file(path)

@@ -14,6 +14,7 @@ from pixelwise.datasets.writers.labelled_set import LabelledSet
 from pixelwise.datasets.writers.mask_folders import write_cellpose, write_folders, write_stardist
 from pixelwise.datasets.writers.nnunet import write_nnunet
 from pixelwise.datasets.writers.object_table import write_table
+from pixelwise.datasets.writers.ome_zarr import write_ome_zarr
 from pixelwise.datasets.writers.qupath import write_qupath
 from pixelwise.datasets.writers.volumes import write_volumes
 from pixelwise.errors import BadDataset
@@ -77,7 +78,5 @@ WRITERS = (
     Writer(name="nrrd", title="volumes as NRRD", write=_refuse_images, write_volumes=write_volumes(".nrrd")),
     Writer(name="mha", title="volumes as MetaImage", write=_refuse_images, write_volumes=write_volumes(".mha")),
     Writer(name="tiff", title="volumes as TIFF stacks", write=_refuse_images, write_volumes=write_volumes(".tif")),
-    Writer(
-        name="ome-zarr", title="volumes as OME-Zarr", write=_refuse_images, write_volumes=write_volumes(".ome.zarr")
-    ),
+    Writer(name="ome-zarr", title="OME-Zarr", write=write_ome_zarr, write_volumes=write_volumes(".ome.zarr")),
 )

@@ -14,8 +14,8 @@ from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import VOLUME_AXES, Grid
 from pixelwise.io.headers import decoding
 from pixelwise.io.volumes.volume import Volume, VolumeHeader, check_volume, turned_volume
-from pixelwise.io.zarr import MultiscaleLevel, check_array, find_level, is_zarr, open_array, zarr_library
-from pixelwise.io.zarr_write import new_store
+from pixelwise.io.zarr import MultiscaleLevel, check_array, find_level, is_zarr, open_array
+from pixelwise.io.zarr_write import create_level, image_attributes, label_attributes, new_store
 
 _CHUNK = 64  # voxels per side: 256 KiB of labels
 
@@ -85,19 +85,11 @@ def write_zarr_volume(
     """
     several = len(samples) > 1
     values = samples if several else samples[0]
+    axes = ("c", *VOLUME_AXES) if several else VOLUME_AXES
+    chunks = ((1,) if several else ()) + tuple(min(_CHUNK, side) for side in samples.shape[1:])
     with new_store(path) as group:
-        array = group.create_array(
-            "0",
-            shape=values.shape,
-            dtype=values.dtype,
-            chunks=((1,) if several else ()) + tuple(min(_CHUNK, side) for side in samples.shape[1:]),
-            fill_value=0,
-            dimension_names=("c", *VOLUME_AXES) if several else VOLUME_AXES,
-            config={"write_empty_chunks": True},
-            compressors=zarr_library().codecs.ZstdCodec(),
-        )
-        array[...] = values
-        group.attrs.update({"ome": _attributes(grid, like, several=several, labels=labels)})
+        create_level(group, 0, values.shape, str(values.dtype), axes=axes, chunks=chunks)[...] = values
+        group.attrs.update({"ome": _attributes(grid, like, axes, labels=labels)})
 
 
 def _grid(level: MultiscaleLevel) -> tuple[Grid, tuple[str, ...]]:
@@ -113,17 +105,14 @@ def _grid(level: MultiscaleLevel) -> tuple[Grid, tuple[str, ...]]:
     return Grid(axes=VOLUME_AXES, spacing=spacing, unit=next(iter(stated), None)), ()
 
 
-def _attributes(grid: Grid, like: Path | None, *, several: bool, labels: bool) -> dict[str, Any]:
-    unit = {} if grid.unit is None else {"unit": grid.unit}
-    transforms: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * several + list(grid.spacing)}]
+def _attributes(grid: Grid, like: Path | None, axes: tuple[str, ...], *, labels: bool) -> dict[str, Any]:
+    described = (grid.spacing, grid.unit)
+    attributes = label_attributes(1, axes, described, (), ()) if labels else image_attributes(1, axes, described)
     if like is not None:
         level = find_level(like)
         offsets = dict(zip(level.axes, level.translation, strict=True))
-        translation = [0.0] * several + [offsets.get(axis, 0.0) for axis in VOLUME_AXES]
-        transforms += [{"type": "translation", "translation": translation}] if any(translation) else []
-    channel = [{"name": "c", "type": "channel"}] if several else []
-    multiscale = {
-        "axes": [*channel, *({"name": name, "type": "space"} | unit for name in VOLUME_AXES)],
-        "datasets": [{"path": "0", "coordinateTransformations": transforms}],
-    }
-    return {"version": "0.5", "multiscales": [multiscale]} | ({"image-label": {"version": "0.5"}} if labels else {})
+        translation = [offsets.get(axis, 0.0) if axis in VOLUME_AXES else 0.0 for axis in axes]
+        if any(translation):
+            transforms = attributes["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+            transforms.append({"type": "translation", "translation": translation})
+    return attributes

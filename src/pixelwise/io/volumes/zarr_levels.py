@@ -53,7 +53,8 @@ def write_zarr_levels(
     levels = _level_shapes(shape)
     with new_store(path) as group:
         for number, size in enumerate(levels):
-            array = create_level(group, number, size, dtype, axes=VOLUME_AXES, chunk=CHUNK, shard=_shard(size))
+            shards = (_shard(size),) * 3
+            array = create_level(group, number, size, dtype, axes=VOLUME_AXES, chunks=(CHUNK,) * 3, shards=shards)
             _fill(array, size, read)
             read = _every_second(array, size)
         sides = ((1.0,) * 3, None) if grid is None else (grid.spacing, grid.unit)
