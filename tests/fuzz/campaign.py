@@ -18,7 +18,6 @@ import mmap
 import os
 import random
 import re
-import resource
 import signal
 import sys
 import tempfile
@@ -34,6 +33,7 @@ import torch
 
 from fuzz.mutations import Hang, limited, places, replaced
 from fuzz.subjects import Subject, make_subjects
+from pixelwise.inference.memory import peak_memory
 
 MEMORY = 500 * 10**6  # bytes by which a case may raise the peak of its process
 BATCH = 2_000  # cases of one child process
@@ -86,7 +86,7 @@ def contents_of(seed: int, subject: Subject, number: int) -> bytes:
 def fault_of(subject: Subject, contents: bytes, memory: int = MEMORY) -> str:
     """Return what is wrong with how contents are read; empty if nothing is."""
     subject.put(contents)
-    before = _peak()
+    before = peak_memory()
     for read in subject.readers:
         try:
             with limited():
@@ -98,13 +98,9 @@ def fault_of(subject: Subject, contents: bytes, memory: int = MEMORY) -> str:
             return "a hang"
         except BaseException as error:
             return f"{type(error).__name__}: {str(error)[:200]}"
-        if _peak() - before > memory:
-            return f"a peak of {(_peak() - before) / 1e6:.0f} MB"
+        if peak_memory() - before > memory:
+            return f"a peak of {(peak_memory() - before) / 1e6:.0f} MB"
     return ""
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class Ledger:

@@ -1,7 +1,10 @@
 """The memory formula and its text; `streaming.test_images` checks that it is an upper bound."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pixelwise.inference.memory import MIB, TileSizes, peak_memory, plan_memory
@@ -56,6 +59,13 @@ def test_the_plan_as_text() -> None:
     assert "image 60" in text
     assert "blending" not in text
     assert plan.total < 1.5e9, "a base-16 U-Net on 40,000 x 40,000 pixels"
+
+
+def test_what_the_process_had_that_started_this_one_does_not_count() -> None:
+    held = np.ones(2**29, np.uint8)
+    code = "from pixelwise.inference.memory import peak_memory; print(peak_memory())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < int(child.stdout) < len(held)
 
 
 def test_the_peak_memory_of_this_process_grows() -> None:

@@ -44,18 +44,18 @@ def test_the_tiles_of_large_images_fit_into_the_memory(base: int, geometry: Geom
 
 PROCESS = 1.1e9  # bytes of a process that predicts an image of any size
 PREDICT = """
-import resource
 from pixelwise.cli.main import main
+from pixelwise.inference.memory import peak_memory
 try:
     main()
 except SystemExit as end:
     assert not end.code
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_memory())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss")
+@pytest.mark.skipif(sys.platform != "linux", reason="measured on Linux")
 @pytest.mark.parametrize(("base", "larger"), [(4, 0), (8, 0), (16, 0), (8, MAX_CORE)])
 def test_a_process_stays_within_the_memory(base: int, larger: int, tmp_path: Path) -> None:
     core = larger or streamed_core(base, build(NetworkOptions(base=base)).geometry())

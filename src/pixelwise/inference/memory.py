@@ -3,6 +3,7 @@
 import math
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 MIB = 2**20
 TILE_BYTES = 2**30  # memory budget of the activations of a tile and the post-processing of the image
@@ -87,12 +88,20 @@ def plan_memory(sizes: TileSizes, *, process: int, image: int, depth: int, objec
 
 
 def peak_memory() -> int:
-    """Return the peak memory of this process in bytes; 0 if the system does not provide it."""
+    """Return the peak memory of this process in bytes; 0 if the system does not provide it.
+
+    Linux also counts, in `ru_maxrss`, what the process that started this one had: the status file does not.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):  # not Linux
+        pass
     try:
         import resource
     except ImportError:  # Windows
         return 0
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 

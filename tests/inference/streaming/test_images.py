@@ -326,9 +326,10 @@ def test_errors_of_threads_reach_the_caller(tmp_path: Path, monkeypatch: pytest.
 
 
 CHILD = """
-import os, resource, signal, sys, time
+import os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
+from pixelwise.inference.memory import peak_memory
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.inference.segmentation_model import load_model_for_prediction
 from pixelwise.inference.streaming.images import StreamOptions, stream_image
@@ -347,7 +348,7 @@ def counted(self, window, numbers):
 TileFile.write = counted
 options = StreamOptions(core=int(sys.argv[5]))
 done = stream_image(model.model_card, model.predictor, source, out, identity="x", options=options, progress=Progress())
-print(done.computed, done.resumed, done.memory.total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(done.computed, done.resumed, done.memory.total, peak_memory())
 """
 
 
