@@ -1,6 +1,7 @@
 """Shared fixtures."""
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None,
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIXELWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_not_ignored() -> None:
+    """Let the processes of tests be stopped as from a terminal: those started in the background ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

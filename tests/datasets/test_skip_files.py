@@ -33,6 +33,13 @@ def float_mask(root: Path) -> None:
     tifffile.imwrite(root / "masks/case_0.tif", mask(0) * np.float32(0.3))
 
 
+def nan_in_a_mask(root: Path) -> None:
+    values = mask(0).astype(np.float32)
+    values[0, 0] = np.nan
+    (root / "masks/case_0.png").unlink()
+    tifffile.imwrite(root / "masks/case_0.tif", values)
+
+
 def lossy(root: Path) -> None:
     (root / "masks/case_0.png").unlink()
     save(root / "masks/case_0.jpg", mask(0))
@@ -46,6 +53,7 @@ CORRUPTED: tuple[tuple[str, Corrupt], ...] = (
     ("unreadable image", lambda r: (r / "images/case_0.png").write_bytes(b"")),
     ("unreadable mask", lambda r: (r / "masks/case_0.png").write_bytes(b"")),
     ("float mask", float_mask),
+    ("NaN in a mask", nan_in_a_mask),
     ("size mismatch", lambda r: save(r / "masks/case_0.png", mask(0, size=(30, 31)))),
     ("mixed channels", four_channels),
     ("mask is the image", lambda r: shutil.copy(r / "images/case_0.png", r / "masks/case_0.png")),

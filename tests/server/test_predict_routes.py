@@ -85,7 +85,7 @@ def test_bad_requests(client: TestClient, content: bytes, headers: dict[str, str
 def test_bad_parameters(client: TestClient, png: bytes) -> None:
     assert client.post("/predict?format=exe", content=png, headers=PNG).status_code == 400
     assert client.post("/predict?model=../cells", content=png, headers=PNG).status_code == 404
-    colour = png_bytes(np.zeros((3, 8, 8), np.uint8))
+    colour = png_bytes(np.stack([np.full((8, 8), value, np.uint8) for value in (0, 90, 255)]))
     assert client.post("/predict", content=colour, headers=PNG).status_code == 422
 
 

@@ -139,9 +139,9 @@ KINDS: dict[str, tuple[str, str]] = {
 # Kinds whose files can be left out, in this order: mask values are read without unusable files, splits come last.
 STAGES: tuple[frozenset[str], ...] = (
     frozenset((
-        "missing mask", "orphan mask", "duplicate name", "unreadable image", "unreadable mask", "float mask",
-        "size mismatch", "geometry mismatch", "mixed dimensions", "mixed channels", "mask is the image",
-        "empty class folder", "image outside a class",
+        "missing mask", "orphan mask", "duplicate name", "unreadable image", "unreadable mask", "NaN in a mask",
+        "float mask", "size mismatch", "geometry mismatch", "mixed dimensions", "mixed channels",
+        "mask is the image", "empty class folder", "image outside a class",
     )),
     frozenset((
         "lossy mask", "anti-aliased mask", "too many values", "unknown values", "unknown colours",
