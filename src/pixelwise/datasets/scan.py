@@ -18,6 +18,7 @@ from pixelwise.datasets.annotations import Annotation, MaskFile, Shapes, files_o
 from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.alpha import alpha_is_mask, is_constant, is_cut_out
 from pixelwise.datasets.images.channel_files import read_stored
+from pixelwise.datasets.images.image_kind import image_kind
 from pixelwise.datasets.images.memory_order import interleave, is_interleaved
 from pixelwise.datasets.images.missing_pixels import channel_mean, edge_agreement, undeclared_nodata
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
@@ -96,12 +97,12 @@ class ScanOptions:
 class ImageScan:
     """The result for one pair or one image; unreadable files are None and have an issue.
 
-    `overlap` is the number of pixels in several masks of the image; `alpha`, `missing` and `bands_last` are those of
-    `io.read.Image`, `alpha_is_mask` is that of `images.alpha`. `resized`: the mask was, to `size`, or moved by
-    `place`, as in `MaskFile`; `uncovered` is the fraction of pixels whose value is unknown. `reoriented`: the image or
-    its mask has an orientation; `edges`: how much stronger the edges of such an image are along those of its mask;
-    `stored`: its scan without the orientation. `undeclared` is that of `undeclared_nodata`. `grid` and
-    `orientation` are those of a volume, the latter as it is stored; `georeference` is that of a map.
+    `kind` is that of `image_kind`. `overlap` is the number of pixels in several masks of the image; `alpha`, `missing`
+    and `bands_last` are those of `io.read.Image`, `alpha_is_mask` is that of `images.alpha`. `resized`: the mask was,
+    to `size`, or moved by `place`, as in `MaskFile`; `uncovered` is the fraction of pixels whose value is unknown.
+    `reoriented`: the image or its mask has an orientation; `edges`: how much stronger the edges of such an image are
+    along those of its mask; `stored`: its scan without the orientation. `undeclared` is that of `undeclared_nodata`.
+    `grid` and `orientation` are those of a volume, the latter as it is stored; `georeference` is that of a map.
     """
 
     channels: int = 0
@@ -110,6 +111,7 @@ class ImageScan:
     mask_size: tuple[int, ...] | None = None
     digest: str = ""
     descriptor: bytes = b""
+    kind: str = ""
     mask: MaskValues | None = None
     overlap: int = 0
     issues: tuple[Issue, ...] = ()
@@ -231,6 +233,7 @@ def _scan_pixels(image: Image) -> ImageScan:
         size=pixels.shape[1:],
         digest=digest(pixels),
         descriptor=image_descriptor(pixels).tobytes(),
+        kind=image_kind(pixels),
         notes=tuple(note for note in image.warnings if note != ALPHA_IS_DATA),
         alpha=image.alpha,
         missing=image.missing,

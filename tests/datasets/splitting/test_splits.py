@@ -56,6 +56,41 @@ def test_the_only_image_of_a_class_stays_in_training() -> None:
     assert any(drawn)
 
 
+def test_the_only_image_of_a_kind_stays_in_training_unless_no_validation_would_remain() -> None:
+    groups, kinds = [str(index) for index in range(20)], ["gray on dark"] * 19 + ["colour on bright"]
+    classes = [frozenset({"object"})] * 20
+    for seed in range(30):
+        assert not choose_validation(groups, classes, 0.5, seed, kinds)[19]
+    # control: without kinds it is drawn like any other
+    assert any(choose_validation(groups, classes, 0.5, seed)[19] for seed in range(30))
+    assert sum(choose_validation(["a", "b"], classes[:2], 0.5, 0, ["gray on dark", "colour on bright"])) == 1
+
+
+def test_classes_are_kept_in_training_before_kinds() -> None:
+    """Every image is the only one of its kind, so that kinds cannot be kept; the rare class still is."""
+    groups, kinds = [str(index) for index in range(4)], ["a", "b", "c", "d"]
+    classes = [frozenset({"object"})] * 3 + [frozenset({"object", "rare"})]
+    for seed in range(20):
+        chosen = choose_validation(groups, classes, 0.5, seed, kinds)
+        assert sum(chosen) == 2
+        assert not chosen[3]
+
+
+def test_the_one_colour_image_of_a_folder_stays_in_training_and_is_named(tmp_path: Path) -> None:
+    for index in range(8):
+        drawn = mask(index)
+        gray = np.where(drawn > 0, 180, 20).astype(np.uint8)
+        stained = np.stack([240 - gray // 3, 210 - gray, 235 - gray // 2], -1)
+        save(tmp_path / "images" / f"{index}.png", stained if index == 2 else gray)
+        save(tmp_path / "masks" / f"{index}.png", drawn)
+    for seed in range(12):
+        found = detect_dataset(tmp_path, seed=seed)
+        assert "2" in {case.name for case in found.splits["train"]}
+    assert any(
+        "colour on bright" in text for seed in range(12) for text in detect_dataset(tmp_path, seed=seed).messages
+    )
+
+
 def altered(picture: np.ndarray) -> dict[str, np.ndarray]:
     height, width = picture.shape
     small = np.array(Image.fromarray(picture).resize((width // 2, height // 2), Image.Resampling.BOX))

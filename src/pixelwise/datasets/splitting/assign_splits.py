@@ -18,6 +18,9 @@ from pixelwise.datasets.splitting.grouping import GroupedImage, assign_groups
 from pixelwise.datasets.splitting.map_blocks import footprint_of
 from pixelwise.datasets.splitting.splits import choose_validation
 from pixelwise.io.volumes.names import stem_of
+from pixelwise.text import list_first
+
+_SHOWN = 4  # images named in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ def assign_splits(
     copies : Copies
         Equal images stay in one split; so do near copies, unless no validation image would remain.
     labelling : Labelling
-        A class that only one group contains stays in training.
+        A class that only one group contains stays in training, and so does a kind of image (`image_kind`).
     options : DataOptions
         `group_by` and `val_share` are used.
     seed : int
@@ -69,12 +72,15 @@ def assign_splits(
     if made and len(train_indices) < 2:
         problems.append(Problem(file=pairs[train_indices[0]].name, kind="one image only", text="1 training image"))
     elif made:
-        train_labels = [label_sets[i] for i in train_indices]
-        validation = choose_validation([groups[i] for i in train_indices], train_labels, options.val_share, seed)
+        kinds = [scans[i].kind for i in train_indices]
+        drawn = [groups[i] for i in train_indices], [label_sets[i] for i in train_indices], options.val_share, seed
+        validation = choose_validation(*drawn, kinds)
         for index, is_validation in zip(train_indices, validation, strict=True):
             splits[index] = "val" if is_validation else "train"
         text = f"{sum(validation)} of {len(train_indices)} training images, drawn with seed {seed} (--val-share)."
         messages.append(f"Validation split: {text}")
+        names = [pairs[i].name for i in train_indices]
+        messages += _kept_for_their_kind(names, kinds, validation, choose_validation(*drawn))
         if not any(validation):
             text = f"all {len(train_indices)} training images are one group"
             problems.append(Problem(file=".", kind="groups too large", text=text))
@@ -93,6 +99,22 @@ def assign_splits(
         for pair, labels, split, group in zip(pairs, label_sets, splits, groups, strict=True)
     )
     return SplitAssignment(cases=cases, messages=tuple(messages), problems=tuple(problems), made=made)
+
+
+def _kept_for_their_kind(
+    names: Sequence[str], kinds: Sequence[str], validation: Sequence[bool], otherwise: Sequence[bool]
+) -> list[str]:
+    """Return a message on images that stay in training because no other group has images of their kind."""
+    shown = {kind for kind, chosen in zip(kinds, validation, strict=True) if chosen}
+    kept: dict[str, list[str]] = {}
+    for name, kind, chosen in zip(names, kinds, otherwise, strict=True):
+        if chosen and kind and kind not in shown:
+            kept.setdefault(kind, []).append(name)
+    return [
+        f"{list_first(found, _SHOWN)} {'stays' if len(found) == 1 else 'stay'} in training, as no other image is "
+        f"{kind}: the validation says nothing about such images."
+        for kind, found in kept.items()
+    ]
 
 
 def check_splits(cases: Sequence[Case], labelling: Labelling, root: Path) -> list[Problem]:

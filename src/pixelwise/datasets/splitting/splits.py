@@ -7,7 +7,11 @@ from collections.abc import Hashable, Sequence
 
 
 def choose_validation(
-    groups: Sequence[str], label_sets: Sequence[frozenset[Hashable]], share: float, seed: int
+    groups: Sequence[str],
+    label_sets: Sequence[frozenset[Hashable]],
+    share: float,
+    seed: int,
+    kinds: Sequence[str] = (),
 ) -> list[bool]:
     """Choose validation cases: whole groups, in an order fixed by the seed and the group names.
 
@@ -20,6 +24,8 @@ def choose_validation(
     share : float
         Target fraction of the cases; with two groups, at least one case is for validation and one for training.
     seed : int
+    kinds : sequence of str, optional
+        The kind of each image, or "". A kind that only one group contains stays in training if the classes allow it.
 
     Returns
     -------
@@ -30,25 +36,34 @@ def choose_validation(
     for index, group in enumerate(groups):
         members[group].append(index)
     target = min(max(1, math.floor(share * len(groups) + 0.5)), len(groups) - 1)
-    remaining = Counter(label for labels in label_sets for label in labels)
     order = sorted(members, key=lambda group: (_hash(seed, group), group))
     chosen: set[int] = set()
     smallest = min((len(group) for group in members.values()), default=0)
-    for keep_classes in (True, False):
+    for kept in _kept_in_training(label_sets, kinds):
+        remaining = Counter(label for labels in kept for label in labels)
         for group in order:
             cases = members[group]
-            if chosen.issuperset(cases) or len(chosen) + len(cases) > max(target, smallest):
+            if len(chosen) + len(cases) > max(target, smallest) or len(chosen) + len(cases) == len(groups):
                 continue
-            if len(chosen) + len(cases) == len(groups):
-                continue
-            shown = Counter(label for index in cases for label in label_sets[index])
-            if keep_classes and any(remaining[label] <= count for label, count in shown.items()):
+            shown = Counter(label for index in cases for label in kept[index])
+            if any(remaining[label] <= count for label, count in shown.items()):
                 continue
             remaining -= shown
             chosen.update(cases)
         if chosen:
             break
     return [index in chosen for index in range(len(groups))]
+
+
+def _kept_in_training(
+    label_sets: Sequence[frozenset[Hashable]], kinds: Sequence[str]
+) -> list[Sequence[frozenset[Hashable]]]:
+    """Return what may not be in validation alone, of each case: first all of it, then less and less."""
+    nothing = [frozenset[Hashable]()] * len(label_sets)
+    if not any(kinds):
+        return [label_sets, nothing]
+    both = [labels | {("kind", kind)} if kind else labels for labels, kind in zip(label_sets, kinds, strict=True)]
+    return [both, label_sets, nothing]
 
 
 def choose_balanced(groups: Sequence[str], classes: Sequence[int], share: float, seed: int) -> list[bool]:
