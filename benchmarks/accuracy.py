@@ -48,6 +48,7 @@ def main() -> None:
     run.add_argument("--peers", type=Path, help="Python of the environment of the peers")
     run.add_argument("--scripts", type=Path, help="folder of the peers' scripts; by default `peers` beside --data")
     run.add_argument("--budgets", type=seconds_of, default="10m", help="90s, 10m or 1h, with commas between")
+    run.add_argument("--first", type=int, metavar="N", help="all learn from the first N images of train alone")
     run.add_argument("--seeds", default="0,1,2")
     run.add_argument("--contenders", default=",".join(CONTENDERS))
     run.add_argument(
@@ -87,6 +88,7 @@ def run_missing(parser: argparse.ArgumentParser, chosen: argparse.Namespace, boo
         peers=chosen.peers.absolute() if chosen.peers else None,  # resolved, it would be the Python it was made from
         scripts=(chosen.scripts or chosen.data.parent / "peers").resolve(),
         warm_cache=chosen.warm_cache,
+        first=chosen.first,
     )
     if chosen.avx2:
         use_avx2_only()
@@ -100,6 +102,9 @@ def run_missing(parser: argparse.ArgumentParser, chosen: argparse.Namespace, boo
         if others := {record.get("limited_to", "") for record in book.records()} - {limited_to()}:
             words = " and ".join(name or "no limit" for name in sorted(others))
             parser.error(f"{place.out} holds cells with {words} on instruction sets: choose another --out")
+        if others := {record.get("first") for record in book.records()} - {place.first}:
+            words = " and ".join("all" if count is None else f"the first {count}" for count in others)
+            parser.error(f"{place.out} holds cells of {words} images: choose another --out")
         there = {(record["set"], record["contender"], record["seconds"], record["seed"]) for record in book.records()}
         missing = [cell for cell in wanted if cell.key not in there]
         progress = Console()

@@ -67,6 +67,8 @@ class Place:
         Folder of train_peer.py and nnunet_peer.py.
     warm_cache : bool
         Whether pixelwise may use what it has measured before on this machine; else each cell has an empty cache.
+    first : int, optional
+        Contenders see so many images of `train/`, the first ones by name, and nothing else.
     """
 
     data: Path
@@ -74,6 +76,7 @@ class Place:
     peers: Path | None = None
     scripts: Path | None = None
     warm_cache: bool = False
+    first: int | None = None
 
     def folder(self, cell: Cell) -> Path:
         """Return where a cell works and leaves its log and its masks."""
@@ -107,14 +110,24 @@ def seconds_in(text: str) -> int:
 
 def seen(place: Place, name: str) -> Path:
     """Copy what contenders may see of a set, once: everything but the part that is scored, and the test part."""
-    folder = place.out / "data" / name
+    folder = place.out / ("data" if place.first is None else f"first{place.first}") / name
     if not folder.exists():
-        hidden = {"test", MEASURES[name].part}
+        hidden = {"test", MEASURES[name].part} | ({"val"} if place.first is not None else set[str]())
         unfinished = folder.with_name(f".{name}.part")
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(place.data / name, unfinished, ignore=lambda at, names: hidden & set(names))
+        if place.first is not None:
+            _keep_first(unfinished / "train", place.first)
         unfinished.rename(folder)
     return folder
+
+
+def _keep_first(train: Path, count: int) -> None:
+    """Remove all but the first images of `train/` and their masks."""
+    kept = {path.stem for path in sorted((train / "images").iterdir())[:count]}
+    for path in [*(train / "images").iterdir(), *(train / "masks").iterdir()]:
+        if path.stem not in kept:
+            path.unlink()
 
 
 def train_ours(cell: Cell, data: Path, run: Path, device: str) -> list[str]:

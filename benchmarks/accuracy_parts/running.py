@@ -142,6 +142,7 @@ def run_cell(cell: Cell, place: Place, threads: int, children: Children) -> dict
         "wall_s": round(wall, 1),
         "threads": threads,
         "limited_to": limited_to(),
+        "first": place.first,
         "code": code_version(),
         "headline": measure.headline,
         "score": scores[measure.headline],
