@@ -1,5 +1,6 @@
 """Validation during training: mean Dice on a subset of the validation images, and snapshots of one patch."""
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from pixelwise.workflow.painting import stretch
 SNAPSHOT_SIDE = 256  # pixels
 TILE = {2: 512, 3: 128}  # side of the valid region of a tile, of images and of volumes
 MIN_SIDE = {2: 64, 3: 16}  # of a cropped validation image
+SPREAD, SPREAD_SIDE = 8, 96  # number of images that few pixels are spread over, and the smallest side of their crops
+CONTEXT = {2: 32, 3: 8}  # pixels around the known ones of a sparse annotation, which the network sees as well
 
 
 class Validation:
@@ -38,7 +41,8 @@ class Validation:
     geometry : Geometry
     device : str
     max_pixels : int
-        Maximum number of pixels: evenly spaced images are used, cropped to their centre if necessary.
+        Maximum number of pixels: evenly spaced images are used, cropped to their centre if necessary, or to what is
+        known of them.
     folder : Path
         The folder of the snapshots.
     palette : sequence of (red, green, blue)
@@ -151,11 +155,14 @@ class Validation:
 def _subset(images: Sequence[TrainingImage], max_pixels: int, first: int) -> list[TrainingImage]:
     """Return evenly spaced images with `max_pixels` in total; large images are cropped to their centre.
 
-    If none of these shows a scored class, whose numbers begin with `first`, no score is defined: then images that do
-    are chosen, and cropped to where they do.
+    Few pixels are spread over several images, since images differ more than their parts do. Images of which little is
+    known are cropped to that before. If nothing that is chosen shows a scored class, whose numbers begin with `first`,
+    no score is defined: then images that do are chosen, and cropped to where they do.
     """
+    images = [_known_part(image) for image in images]
     mean = sum(image.target.size for image in images) / len(images)
-    count = max(1, min(len(images), round(max_pixels / mean)))
+    spread = min(SPREAD, int(max_pixels / SPREAD_SIDE**2)) if images[0].target.ndim == 2 else 1
+    count = max(1, min(len(images), max(spread, round(max_pixels / mean))))
     each = max_pixels / count
     chosen = [_crop(image, each, image.target.shape) for image in evenly_spaced(images, count)]
     if any(_scored_pixels(image, first).any() for image in chosen):
@@ -164,6 +171,23 @@ def _subset(images: Sequence[TrainingImage], max_pixels: int, first: int) -> lis
     if not shown:
         return chosen
     return [_crop(image, each, _place(image, first)) for image in evenly_spaced(shown, min(count, len(shown)))]
+
+
+def _known_part(image: TrainingImage) -> TrainingImage:
+    """Return the part of an image around its known pixels, if it is less than half of the image."""
+    known = image.target != IGNORE
+    axes = range(known.ndim)
+    box: list[tuple[int, int]] = []
+    for axis in axes:
+        places = np.flatnonzero(known.any(tuple(other for other in axes if other != axis)))
+        if not places.size:
+            return image
+        first, last = (int(places[end]) for end in (0, -1))
+        missing = max(0, MIN_SIDE[known.ndim] - (last + 1 - first))
+        around = max(CONTEXT[known.ndim], -(-missing // 2))
+        box.append((max(0, first - around), min(known.shape[axis], last + 1 + around)))
+    size = [last - first for first, last in box]
+    return image if 2 * math.prod(size) >= known.size else _window(image, [first for first, _ in box], size)
 
 
 def _scored_pixels(image: TrainingImage, first: int) -> np.ndarray:
