@@ -155,6 +155,24 @@ def test_the_ema_decay_is_small_in_the_first_steps() -> None:
         torch.testing.assert_close(actual.double(), mean, rtol=1e-4, atol=1e-6)
 
 
+def test_statistics_of_batch_normalisation_cover_many_images() -> None:
+    """Images of two kinds take turns, in runs of ten steps: the statistics of the EMA weights are those of both."""
+    torch.manual_seed(0)
+    network = build(NetworkOptions(base=4, depth=1))
+    learner = Learner(network, TrainingOptions(steps=200, learning_rate=1e-6), LossOptions(), "cpu")
+    images, classes = batch(0)
+    for index in range(200):
+        learner.step(index, Batch(images + (3.0 if index // 10 % 2 else -3.0), classes))
+    (name,) = [name for name, _ in network.named_buffers() if name.endswith("running_mean")][:1]
+    kinds = [network.state_dict()[name], learner.average.state_dict()[name]]
+    (convolution,) = [module for module in network.modules() if isinstance(module, nn.Conv2d)][:1]
+    with torch.no_grad():
+        dark, bright = ((convolution(images + offset)).mean((0, 2, 3)) for offset in (-3.0, 3.0))
+    position = [float(((kind - dark) / (bright - dark)).median()) for kind in kinds]
+    assert position[0] > 0.6, "control: the running statistics are nearly those of the last kind"
+    assert position[1] == pytest.approx(0.5, abs=0.1)
+
+
 def test_without_ema_the_weights_are_those_of_the_last_step() -> None:
     learner = make_learner(ema_fraction=0.0)
     for i in range(3):

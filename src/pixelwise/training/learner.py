@@ -33,6 +33,7 @@ from pixelwise.training.schedule import Schedule, Shape, middle_of_step
 from pixelwise.training.team import Team
 
 MAX_SLOTS = 4096  # for the seeds of slots
+STATISTICS_IMAGES = 100  # that the EMA of the statistics of batch normalisation covers (benchmarks/RECIPE.md)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +173,11 @@ class Learner:
         self._buffers = list(self.network.buffers())
         self._saved_buffers = [b.clone() for b in self._buffers]
         # state_dict() shares memory with the network, so these lists stay valid during training
-        self._ema_values = [v for v in self.average.state_dict().values() if v.is_floating_point()]
-        self._values = [v for v in self.network.state_dict().values() if v.is_floating_point()]
+        statistics = {name for name, _ in self.network.named_buffers()}
+        average, current = self.average.state_dict(), self.network.state_dict()
+        pairs = [(name, average[name], value) for name, value in current.items() if value.is_floating_point()]
+        self._weights = [(mean, value) for name, mean, value in pairs if name not in statistics]
+        self._statistics = [(mean, value) for name, mean, value in pairs if name in statistics]
 
     def step(self, index: int, batch: Batch | SlotBatches, *, progress: float | None = None) -> StepResult:
         """Train on one batch.
@@ -206,7 +210,7 @@ class Learner:
             return self._skip(value)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self._update_ema(index)
+        self._update_ema(index, batch.images if isinstance(batch, SlotBatches) else len(batch.images))
         self.skipped = 0
         return StepResult(value, applied=True)
 
@@ -342,12 +346,19 @@ class Learner:
                 saved.copy_(buffer)
 
     @torch.no_grad()
-    def _update_ema(self, index: int) -> None:
+    def _update_ema(self, index: int, images: int) -> None:
+        """Update the EMA weights, and the statistics of batch normalisation over at least `STATISTICS_IMAGES` images.
+
+        Statistics of the last few images of a small batch are those of their kinds alone (Wu & Johnson 2021, arXiv
+        2105.07576, section 3: "Precise BatchNorm").
+        """
         window = self.options.ema_fraction * self.expected_steps
-        # a smaller decay in the first steps reduces the influence of the initial weights
-        decay = min(1 - 1 / max(window, 1.0), (1 + index) / (10 + index))
-        for ema, value in zip(self._ema_values, self._values, strict=True):
-            ema.lerp_(value, 1 - decay)
+        longer = max(window, STATISTICS_IMAGES / images) if window else 0.0
+        for pairs, steps in ((self._weights, window), (self._statistics, longer)):
+            # a smaller decay in the first steps reduces the influence of the initial weights
+            decay = min(1 - 1 / max(steps, 1.0), (1 + index) / (10 + index))
+            for mean, value in pairs:
+                mean.lerp_(value, 1 - decay)
 
 
 def slot_of(batch: Batch, slot: int, slots: int) -> Batch:
