@@ -194,6 +194,7 @@ def test_row(row: Row, tmp_path: Path) -> None:
         assert bool(dataset.problems) == (row.outcome == "warn"), text
         assert all(word in text for word in row.words), text
         assert row.check(dataset)
+    assert ".. " not in text.replace("...", ""), "a sentence ends twice"
     assert sorted(tmp_path.rglob("*")) == before, "a file was written next to the user's images"
 
 
@@ -210,6 +211,7 @@ def test_every_problem_is_listed_in_one_pass(tmp_path: Path) -> None:
     assert "1 x unreadable image" in text
     assert "and 12 more" in text
     assert text.count("\n  images/") == 20
+    assert ".. " not in text.replace("...", ""), "a sentence ends twice"
     assert {p.kind for p in scan_dataset(tmp_path).problems} >= {"missing mask", "size mismatch", "unreadable image"}
 
 

@@ -150,8 +150,8 @@ def _scan_as(pair: Pair, options: ScanOptions) -> ImageScan:
         image = _read_image(pair, options)
         pixels = image.pixels
     except BadImage as error:
-        pages = " Or as images of their own with --format pages." if error.got.startswith("a stack") else ""
-        issues.append(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}{pages}"))
+        pages = ". Or as images of their own with --format pages" if error.got.startswith("a stack") else ""
+        issues.append(Issue(kind="unreadable image", text=f"{_reason(error)}{pages}"))
     try:
         read, stated = _read_annotation(pair, pixels, options)
         if pixels is not None and stated is not None and stated != pixels.shape[1:]:
@@ -299,13 +299,18 @@ def _read_annotation(
     ), stated
 
 
+def _reason(error: BadImage) -> str:
+    """Return what is wrong with a file and what to do, without the last period: more follows."""
+    return f"{error.got}; {error.hint.removesuffix('.')}"
+
+
 def scan_image(task: tuple[Path, ScanOptions]) -> ImageScan:
     """Scan one image without a mask; `task` is its path and how it is read."""
     path, options = task
     try:
         image = read_image(path, pages=options.pages, options=options.read, interleaved=True)
     except BadImage as error:
-        return ImageScan(issues=(Issue(kind="unreadable image", text=f"{error.got}; {error.hint}"),))
+        return ImageScan(issues=(Issue(kind="unreadable image", text=_reason(error)),))
     if image.grid is not None:
         text = "a volume; classes are learned from images of two dimensions"
         return ImageScan(issues=(Issue(kind="unreadable image", text=text),))

@@ -79,11 +79,11 @@ def test_in_a_weak_set_the_image_must_show_the_change(monkeypatch: pytest.Monkey
     turn = Symmetry(2, mirrored=False)
     measured = agreement({5: turn.apply(spots(5)[1])})
     turned, kept = Alignment(own=0.0, change="symmetry", symmetry=turn), Alignment(own=0.0, change="shift")
-    monkeypatch.setattr(alignment, "_STRONG_SET", 2.0)
+    monkeypatch.setattr(alignment, "STRONG_SET", 2.0)
     assert not alignment._is_contradicted(measured, 5, turned)
     assert alignment._is_contradicted(measured, 4, turned), "its mask is right"
     assert alignment._is_contradicted(measured, 4, kept), "it is explained no better"
-    monkeypatch.setattr(alignment, "_STRONG_SET", 0.0)
+    monkeypatch.setattr(alignment, "STRONG_SET", 0.0)
     assert not alignment._is_contradicted(measured, 4, kept), "control"
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
+import drawn
+from pixelwise.datasets.dataset import DataOptions, scan_dataset
 from pixelwise.io.read import MaskImage
 from read_masks import discs, understand
 
@@ -156,8 +159,8 @@ def test_jpeg_colours_get_the_class_that_was_painted(quality: int) -> None:
     pure = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
     arrays = [np.kron((d > 0) * (1 + d % 2), np.ones((4, 4), int)) for d in DRAWN]
     files = [BytesIO() for _ in arrays]
-    for file, drawn in zip(files, arrays, strict=True):
-        Image.fromarray(pure[drawn]).save(file, "JPEG", quality=quality, subsampling=0)
+    for file, classes in zip(files, arrays, strict=True):
+        Image.fromarray(pure[classes]).save(file, "JPEG", quality=quality, subsampling=0)
     masks = [MaskImage(np.asarray(Image.open(file)), None, True) for file in files]
     found = understand(masks)
     assert not found.kinds
@@ -190,3 +193,16 @@ def test_a_thin_border_is_a_class() -> None:
 def test_few_values_in_a_lossy_file_are_refused() -> None:
     masks = [(d > 0) * (1 + d % 2) for d in DRAWN]
     assert understand([MaskImage(mask, None, True) for mask in masks]).kinds == {"lossy mask"}
+
+
+@pytest.mark.parametrize("quality", [95, 85])
+def test_classes_of_jpeg_masks_are_in_their_masks(tmp_path: Path, quality: int) -> None:
+    for index, d in enumerate(DRAWN):
+        drawn.save(tmp_path / f"images/case_{index}.png", drawn.image(index, d.shape))
+        colours = np.array([[255, 255, 255], [254, 0, 0]], np.uint8)[(d > 0).astype(int)]
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(colours).save(tmp_path / f"masks/case_{index}.jpg", quality=quality)
+    dataset = scan_dataset(tmp_path, DataOptions(task="binary"))
+    assert [problem.kind for problem in dataset.problems] == []
+    assert all(len(case.label_set) == 2 for case in dataset.cases)
+    assert not any("ignored" in message for message in dataset.messages)

@@ -34,7 +34,7 @@ _OPPOSITE = 0.5  # largest negative agreement before, as a fraction of that afte
 _SHARE = 0.5  # of the needed gain: what each of two exchanged masks gains at least
 _CONTRADICTED = 0.8  # a change after which the image explains less than this fraction of what it does as it is, is none
 # in a set with a smaller typical agreement the image explains so much more of a changed mask, and so many times as much
-_STRONG_SET, _EXPLAINS_MORE, _TWICE = 0.35, 0.12, 2.0
+STRONG_SET, _EXPLAINS_MORE, _TWICE = 0.35, 0.12, 2.0
 _HERE = 0.5  # least fraction of what a flipped mask is explained at the best place, that it is where it is
 # of a change that the image alone explains: least fraction of the variance explained; in multiples of that before, and
 # of that of the best tenth of the shifts; least gain in agreement with the set
@@ -69,6 +69,9 @@ class Alignment:
         For a symmetry: what to apply to the mask.
     other : int or None
         For an exchange: the case whose mask fits.
+    outline : float
+        How far its outline follows edges of the image after the change, in multiples of what it does by chance; 0 if
+        that did not decide.
     """
 
     own: float
@@ -79,6 +82,7 @@ class Alignment:
     offset: tuple[int, int] = (0, 0)
     symmetry: Symmetry | None = None
     other: int | None = None
+    outline: float = 0.0
 
     @property
     def gain(self) -> float:
@@ -191,7 +195,7 @@ def _is_contradicted(agreement: Agreement, index: int, one: Alignment) -> bool:
 
     In a set that agrees weakly the image must explain it far better after the change, and a flipped one about there.
     """
-    case, weak = agreement.cases[index], agreement.typical < _STRONG_SET
+    case, weak = agreement.cases[index], agreement.typical < STRONG_SET
     image = discriminant_of(case)
     before = image.share(image.mask)
     least = max(before + _EXPLAINS_MORE, _TWICE * before) if weak else _CONTRADICTED * before

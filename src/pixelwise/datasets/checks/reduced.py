@@ -83,13 +83,13 @@ def reduce_case(
     edges, all_known = boundaries(labels), not ignored.any()
     if not all_known:
         edges[ignored] = False
-    shares = [*_class_shares(foreground, chosen, factor), _block_means(edges, factor)]
+    shares = [*_class_shares(foreground, chosen, factor), block_means(edges, factor)]
     targets = np.stack(shares) * np.float32(255)
     view = _view(pixels[:_COLOURS], factor)
     return ReducedCase(
         pixels=_stretch(view),
         targets=(targets + 0.5).astype(np.uint8),
-        known=np.ones(view.shape[1:], bool) if all_known else _block_means(ignored, factor) == 0,
+        known=np.ones(view.shape[1:], bool) if all_known else block_means(ignored, factor) == 0,
         statistics=_statistics(view, pixels.dtype),
         factor=factor,
     )
@@ -109,7 +109,7 @@ def _class_shares(
 ) -> list[Float32[np.ndarray, "rows columns"]]:
     """Return the fraction of each block that is of each chosen class; many classes are counted in one pass."""
     if factor == 1 or len(chosen) <= _FEW:
-        return [_block_means(labels == index, factor) for index in chosen]
+        return [block_means(labels == index, factor) for index in chosen]
     rows, columns = labels.shape[0] // factor, labels.shape[1] // factor
     others = chosen.stop  # of classes that are not chosen
     classes = np.minimum(labels[: rows * factor, : columns * factor].astype(np.int32), others)
@@ -119,7 +119,7 @@ def _class_shares(
     return [(counts[..., index] / factor**2).astype(np.float32) for index in chosen]
 
 
-def _block_means(plane: Shaped[np.ndarray, "height width"], factor: int) -> Float32[np.ndarray, "rows columns"]:
+def block_means(plane: Shaped[np.ndarray, "height width"], factor: int) -> Float32[np.ndarray, "rows columns"]:
     """Return the means of blocks of factor x factor pixels; incomplete blocks at the right and lower border are cut."""
     if factor == 1:
         return plane.astype(np.float32)
@@ -145,7 +145,7 @@ def _view(
 ) -> Float32[np.ndarray, "channels rows columns"]:
     """Return the block means of each channel; of colours as decoders return them all at once."""
     if pixels.dtype != np.uint8 or not is_interleaved(pixels) or not 1 < factor < MAX_SUMMED:
-        return np.stack([_block_means(channel, factor) for channel in pixels])
+        return np.stack([block_means(channel, factor) for channel in pixels])
     channels, rows, columns = len(pixels), pixels.shape[1] // factor, pixels.shape[2] // factor
     sums = sum_bytes(interleave(pixels)[: rows * factor].reshape(rows, factor, -1))
     lines = sums[:, : columns * factor * channels].astype(np.float32)

@@ -1,7 +1,7 @@
 """Masks whose values were changed by anti-aliasing, by resizing with a smoothing filter, or by lossy compression."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -185,6 +185,16 @@ def nearest_classes(
             np.partition(apart, 1, axis=1)[:, :2].T if len(classes) > 1 else (apart[:, 0],) * 2
         )
     return index, _ambiguous(nearest, second, len(classes))
+
+
+def shown_classes(colours: Collection[int], classes: Sequence[int]) -> frozenset[int]:
+    """Return the packed class colours that are among some colours, also where compression has shifted them a little.
+
+    >>> sorted(shown_classes([0xFFFFFF, 0xFE0000], [0xFFFFFF, 0xFF0000, 0x00FF00])) == [0xFF0000, 0xFFFFFF]
+    True
+    """
+    apart, _ = _two_nearest(np.array(classes, np.int64), np.array(sorted(colours), np.int64))
+    return frozenset(value for value, least in zip(classes, apart.tolist(), strict=True) if least <= _SAME / 2)
 
 
 def _ambiguous(

@@ -107,8 +107,8 @@ def find_blends(table: MaskValueTable, entries: Sequence[Entry]) -> None:
     blended, ignored = (100 * sum(part) / pixels for part in zip(*found, strict=True))
     lossy = " or lossy compression (JPEG)" if any(mask.lossy for mask in table.masks.values()) else ""
     files = pluralise(len(table.masks), "mask has", "masks have")
+    unclear = f", except {ignored:.2g} % that are as near to another class and are ignored" if ignored else ""
     table.messages.append(
         f"{len(found)} of {files} colours between those of the classes, left by smoothing{lossy}: {blended:.2g} % "
-        f"of the pixels get the nearest class colour, except {ignored:.2g} % that are as near to another class and "
-        "are ignored. Export without anti-aliasing to avoid this."
+        f"of the pixels get the nearest class colour{unclear}. Export without anti-aliasing to avoid this."
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pixelwise.datasets.masks.class_table import ClassTable
 from pixelwise.datasets.masks.coding import shown_colour
 from pixelwise.datasets.masks.measure import MaskValues
+from pixelwise.datasets.masks.smoothing import shown_classes
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Colour, Labelling
@@ -65,7 +66,8 @@ def values_in(mask: MaskValues, labelling: Labelling) -> frozenset[int]:
         bright, dark = max(low, high), min(low, high)
         return frozenset(bright if value > labelling.threshold else dark for value in values)
     if labelling.blended:
-        return frozenset(values & set(labelling.values)) or frozenset(labelling.values[:1])
+        shown = shown_classes(values, labelling.values) if mask.lossy and values else values & set(labelling.values)
+        return frozenset(shown) or frozenset(labelling.values[:1])
     return frozenset(values)
 
 

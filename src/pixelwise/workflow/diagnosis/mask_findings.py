@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from pixelwise.datasets.checks.agreement import Agreement, measure_agreement
-from pixelwise.datasets.checks.alignment import Alignment, find_misaligned
+from pixelwise.datasets.checks.alignment import STRONG_SET, WEAK, Alignment, find_misaligned
 from pixelwise.datasets.checks.finding import LEAVE_OUT, Finding, Severity, Step
 from pixelwise.datasets.checks.mask_contents import (
     MaskContent,
@@ -17,16 +17,19 @@ from pixelwise.datasets.checks.mask_contents import (
     find_other_values,
     rare_classes,
 )
+from pixelwise.datasets.checks.outlines import change_by_outline, compare_outline
 from pixelwise.datasets.checks.reduced import ReducedCase
 from pixelwise.datasets.checks.steps import refine_shift
 from pixelwise.datasets.dataset import Dataset
 from pixelwise.datasets.records import has_background
-from pixelwise.parallel import one_blas_thread
+from pixelwise.parallel import one_blas_thread, parallel_map
 from pixelwise.workflow.diagnosis.cases import ExaminedCase, labels_file, mask_path, read_case, relative, with_steps
 
 _MIN_CASES = 4  # masks that a comparison needs
 _UNFITTING = 0.25  # agreement of a mask that does not fit, as a fraction of the typical one
 _KINDS_BY_SIZE = {"symmetry": "transposed mask", "resize": "rescaled mask"}
+_BY_OUTLINE = ("none", "shift", "symmetry")  # changes that the outline of a mask decides in a weak set
+_USUAL = 1.5  # agreement above which the outline of a mask is not looked at, as a fraction of the typical one
 _STRONG = 0.5  # in a set where nine of ten masks agree at least so well
 
 
@@ -43,7 +46,22 @@ def compare_masks(
         return None, []
     with one_blas_thread():
         agreement = measure_agreement(reduced, trusted)
-        return agreement, find_misaligned(agreement, invertible=dataset.task == "binary", comparable=comparable)
+        alignments = find_misaligned(agreement, invertible=dataset.task == "binary", comparable=comparable)
+    if WEAK <= agreement.typical < STRONG_SET and has_background(dataset.task, dataset.classes):
+        looked_at = [
+            index
+            for index, (one, examined) in enumerate(zip(alignments, cases, strict=True))
+            if comparable[index] and not examined.steps and one.change in _BY_OUTLINE and one.own <= _USUAL
+        ]
+        changed = parallel_map(lambda index: _compare_outline(dataset, cases[index], alignments[index]), looked_at)
+        for index, one in zip(looked_at, changed, strict=True):
+            alignments[index] = one
+    return agreement, alignments
+
+
+def _compare_outline(dataset: Dataset, examined: ExaminedCase, one: Alignment) -> Alignment:
+    image, labels, _ = read_case(dataset, examined)
+    return change_by_outline(one, compare_outline(image, labels))
 
 
 def alignment_findings(
@@ -61,6 +79,8 @@ def alignment_findings(
                 continue  # its size says what is wrong, which leaves only its orientation open
             kind = _KINDS_BY_SIZE[examined.steps[0].action] if examined.steps else kind
             text = f"it agrees with its image at {one.own:.0%} of what is usual, and then at {one.best:.0%}"
+            if one.outline:
+                text = f"after that its outline follows edges of the image {one.outline:.1f} times as far as by chance"
             found[index] = _finding(dataset, examined, kind, text, one.confidence, with_steps(examined, *steps))
         elif strong and one.own < _UNFITTING:
             text = f"it agrees with its image at {one.own:.0%} of what is usual"
