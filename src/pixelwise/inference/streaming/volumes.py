@@ -30,7 +30,7 @@ from pixelwise.inference.whole_image import Tiling
 from pixelwise.io.volumes.label_tiles import VolumeTiles
 from pixelwise.io.volumes.windows import VolumeReader
 from pixelwise.io.volumes.zarr_levels import write_zarr_levels
-from pixelwise.labels.volume_properties import VolumeTable, class_volumes, measure_volumes
+from pixelwise.labels.volume_properties import VolumeTable, class_voxels, measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Scale, intensity_scale, mean_and_std_of, scale_of
@@ -124,7 +124,7 @@ def stream_volume(
             for first in range(0, size[0], planes):
                 observe(labels[first : min(size[0], first + planes)])
         if model_card.target.kind == "classes":
-            voxels = class_volumes(labels, len(model_card.classes)).astype(int).tolist()
+            voxels = class_voxels(labels, len(model_card.classes)).tolist()
         else:
             table = measure_volumes(labels, image=_Voxels(source))
             found = int(table.voxels.sum())
