@@ -2,6 +2,8 @@
 
 import ast
 import re
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,9 +53,27 @@ HEAVY_IMPORTS = {  # library -> the modules that may import it
 }
 
 
-def code(path: Path) -> str:
-    """The code without docstrings and comments: words may name what code may not do."""
+@dataclass(frozen=True)
+class Facts:
+    """What the tests ask of a file: `code` is without docstrings and comments, which may name what code may not do."""
+
+    has_docstring: bool
+    imported: set[str]
+    named: set[str]
+    wrong: list[str]
+    code: str
+
+
+@cache
+def facts(path: Path) -> Facts:
+    """Parse a file once for all tests; its tree is not kept, which takes a hundred times the memory."""
     tree = ast.parse(path.read_text("utf-8"))
+    named = {name for text in docstrings(tree) for name in names_in(text)}
+    return Facts(bool(ast.get_docstring(tree)), imported(tree), named, wrong_names(tree), code(tree))
+
+
+def code(tree: ast.Module) -> str:
+    """Return the code without docstrings and comments; the tree is changed."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [item for item in node.body if not is_text(item)] or [ast.Pass()]
@@ -64,9 +84,9 @@ def is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def imported(path: Path) -> set[str]:
+def imported(tree: ast.Module) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -80,11 +100,11 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_nothing_forbidden_is_used(path: Path) -> None:
-    text = code(path)
+    text = facts(path).code
     found = {what for what, pattern in FORBIDDEN.items() if re.search(pattern, text, re.MULTILINE)}
     assert found <= DOORS.get(name_of(path), set())
     if name_of(path) not in NETWORK_DOORS:
-        assert {name.split(".")[0] for name in imported(path)} & NETWORK == set(), "no network access"
+        assert {name.split(".")[0] for name in facts(path).imported} & NETWORK == set(), "no network access"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +125,15 @@ def test_the_search_finds_what_is_forbidden(line: str, what: str) -> None:
 
 
 def test_torch_reads_pickled_files_with_its_safe_reader_alone() -> None:
-    lines = [line for line in code(SOURCE / "model_file" / "torch_pickle.py").splitlines() if "torch.load" in line]
+    lines = [
+        line for line in facts(SOURCE / "model_file" / "torch_pickle.py").code.splitlines() if "torch.load" in line
+    ]
     assert [line.strip() for line in lines] == ["content = torch.load(path, map_location='cpu', weights_only=True)"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_heavy_libraries_are_imported_only_where_allowed(path: Path) -> None:
-    got = {name.split(".")[0].split("_")[0] for name in imported(path)} & HEAVY_IMPORTS.keys()
+    got = {name.split(".")[0].split("_")[0] for name in facts(path).imported} & HEAVY_IMPORTS.keys()
     assert {name for name in got if not name_of(path).startswith(tuple(HEAVY_IMPORTS[name]))} == set()
 
 
@@ -125,7 +147,7 @@ def test_a_room_holds_one_sentence_and_is_mirrored_by_tests(room: Path) -> None:
 
 
 def test_every_file_says_what_it_is_for() -> None:
-    assert [name_of(path) for path in FILES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))] == []
+    assert [name_of(path) for path in FILES if not facts(path).has_docstring] == []
 
 
 def test_every_file_of_tests_says_what_it_holds() -> None:
@@ -144,12 +166,9 @@ def docstrings(tree: ast.AST) -> list[str]:
 
 
 def test_docstrings_name_nothing_that_is_gone() -> None:
-    trees = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
-    words = " ".join([code(path) for path in FILES] + [path.relative_to(SOURCE).as_posix() for path in FILES])
+    words = " ".join([facts(path).code for path in FILES] + [path.relative_to(SOURCE).as_posix() for path in FILES])
     known = set(re.findall(r"\w+", words))
-    named = {
-        (name_of(path), name) for path, tree in trees.items() for text in docstrings(tree) for name in names_in(text)
-    }
+    named = {(name_of(path), name) for path in FILES for name in facts(path).named}
     assert len(named) > 100
     assert {(path, name) for path, name in named if name not in known} == set()
 
@@ -180,7 +199,7 @@ def wrong_names(tree: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_documented_parameters_exist(path: Path) -> None:
-    assert wrong_names(ast.parse(path.read_text("utf-8"))) == []
+    assert facts(path).wrong == []
 
 
 def test_the_search_for_documented_parameters_finds_those_that_are_gone() -> None:

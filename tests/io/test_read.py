@@ -23,11 +23,11 @@ import badfiles
 from pixelwise.errors import BadImage, BadOption, OutputFailed
 from pixelwise.io import pillow
 from pixelwise.io.read import (
+    gif_bytes,
     png_bytes,
     probe,
     read_image,
     read_mask,
-    write_gif,
     write_image,
     write_labels,
     write_mask,
@@ -91,7 +91,7 @@ class TestRoundTrips:
 
     def test_gif(self, tmp_path: Path) -> None:
         frames = [np.full((8, 9, 3), value, np.uint8) for value in (0, 120, 250)]
-        write_gif(tmp_path / "a.gif", frames, 80)
+        (tmp_path / "a.gif").write_bytes(gif_bytes(frames, 80))
         with Pillow.open(tmp_path / "a.gif") as gif:
             assert getattr(gif, "n_frames", 1) == 3
             assert gif.info["loop"] == 0
@@ -123,7 +123,8 @@ class TestGif:
         assert "transparency was ignored" in read_mask(tmp_path / "m.gif").warnings
 
     def test_animations_and_truncated_files_are_refused(self, tmp_path: Path) -> None:
-        write_gif(tmp_path / "a.gif", [np.full((8, 9, 3), value, np.uint8) for value in (0, 120)], 80)
+        frames = [np.full((8, 9, 3), value, np.uint8) for value in (0, 120)]
+        (tmp_path / "a.gif").write_bytes(gif_bytes(frames, 80))
         with pytest.raises(BadImage, match="an animated GIF"):
             read_mask(tmp_path / "a.gif")
         whole = tmp_path / "b.gif"
@@ -143,7 +144,7 @@ class TestWritersRefuse:
             (lambda p: write_image(p / "a.jpg", np.zeros((1, 2, 2), np.uint8)), "ending in .png"),
             (lambda p: write_labels(p / "a.tif", np.array([[-1, 2]])), "-1 to 2"),
             (lambda p: write_mask(p / "a.png", np.zeros((2, 2), np.uint8), [(0, 0, 0)] * 257), "257"),
-            (lambda p: write_gif(p / "a.gif", [], 80), "at least one frame"),
+            (lambda p: gif_bytes([], 80), "at least one frame"),
         ],
     )
     def test_option(self, tmp_path: Path, write: Callable[[Path], object], words: str) -> None:

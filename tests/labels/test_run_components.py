@@ -11,14 +11,14 @@ from pixelwise.labels import run_components
 from pixelwise.labels.run_components import find_components
 
 
-def reference(labels: np.ndarray, background: int) -> list[tuple[int, int]]:
+def reference(labels: np.ndarray) -> list[tuple[int, int]]:
     shifted = labels.astype(np.int64) - labels.min() + 1
-    found = np.asarray(label(np.where(labels == background, 0, shifted), background=0, connectivity=2))
+    found = np.asarray(label(np.where(labels == 0, 0, shifted), background=0, connectivity=2))
     return sorted((int(labels[found == one][0]), int((found == one).sum())) for one in range(1, int(found.max()) + 1))
 
 
-def listed(labels: np.ndarray, background: int = 0) -> list[tuple[int, int]]:
-    found = find_components(labels, background=background)
+def listed(labels: np.ndarray) -> list[tuple[int, int]]:
+    found = find_components(labels)
     return sorted(zip(found.number.tolist(), found.area.tolist(), strict=True))
 
 
@@ -28,8 +28,7 @@ def test_components_are_those_of_scikit_image(monkeypatch: pytest.MonkeyPatch, p
 
     @given(hnp.arrays(np.int16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(-1, 2)))
     def same(labels: np.ndarray) -> None:
-        assert listed(labels) == reference(labels, 0)
-        assert listed(labels, background=2) == reference(labels, 2)
+        assert listed(labels) == reference(labels)
 
     same()
 
@@ -42,4 +41,4 @@ def test_large_masks_of_few_runs_and_of_many(rng: np.random.Generator) -> None:
     noise = rng.integers(0, 3, (60, 70))
     blocks = noise[::10, ::10].repeat(10, 0).repeat(10, 1)
     for labels in (noise, blocks):
-        assert listed(labels) == reference(labels, 0)
+        assert listed(labels) == reference(labels)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pixelwise.datasets.synthetic import write_demo
+from pixelwise.errors import OutputFailed
 from pixelwise.workflow.fit.validation import Validation
 from pixelwise.workflow.train import train
 
@@ -189,19 +190,17 @@ def test_two_trainings_of_one_folder_are_refused(data: Path, tmp_path: Path) -> 
     wait_for(checkpointed(out, 6), process)
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        code, messages = finish(start(data, out, "--resume"))
+        with pytest.raises(OutputFailed, match="a run that is not being trained; got one that is being trained"):
+            train(data, out=out, resume=True)
     finally:
         os.kill(process.pid, signal.SIGCONT)
-    assert code == 2
-    assert "expected a run that is not being trained; got one that is being trained" in messages
     assert finish(process)[0] in DONE
 
 
 def test_a_folder_that_holds_something_is_refused(data: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    code, messages = finish(first(data, tmp_path))
-    assert code == 2
-    assert "expected a new or empty folder for the run; got an existing one" in messages
+    with pytest.raises(OutputFailed, match="a new or empty folder for the run; got an existing one"):
+        train(data, out=tmp_path, steps=STEPS)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

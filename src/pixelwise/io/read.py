@@ -35,7 +35,7 @@ from pixelwise.io.volumes.segments import number_segments
 from pixelwise.io.volumes.slices import slice_files, stack_images, stack_masks
 from pixelwise.io.volumes.stack import stack_grid
 from pixelwise.io.volumes.volume import Volume, VolumeHeader
-from pixelwise.io.write import gif_bytes, mask_bytes, png_bytes, write_gif, write_image, write_labels, write_mask
+from pixelwise.io.write import gif_bytes, mask_bytes, png_bytes, write_image, write_labels, write_mask
 from pixelwise.io.zarr import is_zarr_image
 from pixelwise.text import pluralise
 
@@ -65,7 +65,6 @@ __all__ = [
     "read_mask",
     "read_place",
     "volume_format",
-    "write_gif",
     "write_image",
     "write_labels",
     "write_mask",

@@ -193,11 +193,6 @@ def gif_bytes(frames: Sequence[UInt8[np.ndarray, "height width 3"]], millisecond
     return buffer.getvalue()
 
 
-def write_gif(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]], milliseconds: int) -> None:
-    """Write the GIF that `gif_bytes` returns."""
-    atomic_write_bytes(path, gif_bytes(frames, milliseconds))
-
-
 def png_bytes(pixels: Num[np.ndarray, "channels height width"]) -> bytes:
     """Return an image as the bytes of a PNG.
 

@@ -17,24 +17,20 @@ _PIXELS_PER_RUN = 8  # with shorter runs on average, labelling every pixel is fa
 
 
 class Components(NamedTuple):
-    """The connected components of a label image except background; for each its label and its number of pixels."""
+    """The connected components of a label image except background, 0; for each its label and its number of pixels."""
 
     number: Int64[np.ndarray, " components"]
     area: Int64[np.ndarray, " components"]
 
 
-def find_components(
-    labels: Integer[np.ndarray, "height width"], runs: Runs | None = None, background: int = 0
-) -> Components:
-    """Return the components (8 neighbours) of equal labels.
+def find_components(labels: Integer[np.ndarray, "height width"], runs: Runs | None = None) -> Components:
+    """Return the components (8 neighbours) of equal labels other than 0.
 
     Parameters
     ----------
     labels : (height, width) integers
     runs : Runs, optional
         Those of `labels`, if they are known.
-    background : int
-        Pixels with this label belong to no component.
 
     Examples
     --------
@@ -44,8 +40,8 @@ def find_components(
     """
     runs = find_runs(labels) if runs is None else runs
     if len(runs.row) * _PIXELS_PER_RUN > labels.size:
-        return _of_pixels(labels, background)
-    shown = np.flatnonzero(runs.number != background)
+        return _of_pixels(labels)
+    shown = np.flatnonzero(runs.number != 0)
     if not shown.size:
         return Components(np.zeros(0, np.int64), np.zeros(0, np.int64))
     position = np.full(len(runs.row), -1)
@@ -70,11 +66,11 @@ def _touching_runs(runs: Runs, height: int, width: int) -> Int64[np.ndarray, "li
     return pairs[runs.number[pairs[:, 0]] == runs.number[pairs[:, 1]]]
 
 
-def _of_pixels(labels: Integer[np.ndarray, "height width"], background: int) -> Components:
+def _of_pixels(labels: Integer[np.ndarray, "height width"]) -> Components:
     """Return the components by labelling every pixel."""
     unique, inverse = np.unique(labels, return_inverse=True)
     dense = inverse.reshape(labels.shape).astype(np.int32) + 1
-    dense[labels == background] = 0
+    dense[labels == 0] = 0
     found = np.asarray(label(dense, background=0, connectivity=2))
     area = np.bincount(found.ravel())
     first = np.zeros(len(area), np.int64)

@@ -1,7 +1,6 @@
-"""Region properties of volumes in physical units: volume, centroid, box and intensity of objects; volume of classes."""
+"""Region properties of volumes in voxels: number, centroid, box and intensity of objects; number of each class."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +14,13 @@ from pixelwise.labels.run_lengths import LabelRows, extents, row_strips
 class VolumeRow:
     """A row of the object table of a volume.
 
-    `volume` is in the cube of the unit of the spacing, `centroid` and `box` (z, y, x of the first and of the last
-    corner) in its unit from the first corner of the array. `mean_intensity` is the mean over channels and voxels, None
-    without an image.
+    `centroid` and `box` (z, y, x of the first and of the last corner) are in voxels from the first corner of the array.
+    `mean_intensity` is the mean over channels and voxels, None without an image.
     """
 
     id: int
     class_index: int
     voxels: int
-    volume: float
     centroid: tuple[float, ...]
     box: tuple[float, ...]
     mean_intensity: float | None
@@ -35,8 +32,6 @@ class VolumeTable:
 
     Attributes
     ----------
-    spacing : tuple of float
-        Of the axes (z, y, x).
     voxels : int64 array (objects,)
     centroid : float64 array (objects, 3)
         In voxels.
@@ -45,8 +40,6 @@ class VolumeTable:
     """
 
     ids: Int64[np.ndarray, " objects"]
-    class_index: int
-    spacing: tuple[float, ...]
     voxels: Int64[np.ndarray, " objects"]
     centroid: Float64[np.ndarray, "objects axes"]
     box: Int64[np.ndarray, "objects _"]
@@ -56,51 +49,39 @@ class VolumeTable:
         """Return the number of objects."""
         return len(self.ids)
 
-    @property
-    def volume(self) -> Float64[np.ndarray, " objects"]:
-        """The volume of each object, in the cube of the unit of the spacing."""
-        return self.voxels * math.prod(self.spacing)
-
     def __iter__(self) -> Iterator[VolumeRow]:
         """Yield a row per object, in the order of the labels."""
-        volumes, sides = self.volume, np.array(self.spacing)
         for place, number in enumerate(self.ids.tolist()):
             yield VolumeRow(
                 id=number,
-                class_index=self.class_index,
+                class_index=1,
                 voxels=int(self.voxels[place]),
-                volume=float(volumes[place]),
-                centroid=tuple(((self.centroid[place] + 0.5) * sides).tolist()),
-                box=tuple((self.box[place] * np.tile(sides, 2)).tolist()),
+                centroid=tuple((self.centroid[place] + 0.5).tolist()),
+                box=tuple(self.box[place].astype(np.float64).tolist()),
                 mean_intensity=None if self.mean_intensity is None else float(self.mean_intensity[place]),
             )
 
 
 def measure_volumes(
     labels: Integer[np.ndarray, "depth height width"] | LabelRows,
-    spacing: Sequence[float] = (1.0, 1.0, 1.0),
     image: Num[np.ndarray, "channels depth height width"] | PixelRows | None = None,
-    class_index: int = 1,
 ) -> VolumeTable:
-    """Measure every object, in the order of the labels, which may have gaps; all belong to `class_index`.
+    """Measure every object, in the order of the labels, which may have gaps; all belong to class 1.
 
     Both arrays are read a few planes at a time and may be on disk.
 
     Parameters
     ----------
     labels : (depth, height, width) integer array
-    spacing : sequence of float
-        Distance between voxels along each axis; 1 for results in voxels.
     image : (channels, depth, height, width) array, optional
-    class_index : int
 
     Examples
     --------
     >>> labels = np.zeros((4, 6, 6), int)
     >>> labels[1:3, 2:4, 2:5] = 1
-    >>> (row,) = measure_volumes(labels, spacing=(3.0, 1.0, 1.0))
-    >>> row.voxels, row.volume, row.centroid, row.box
-    (12, 36.0, (6.0, 3.0, 3.5), (3.0, 2.0, 2.0, 9.0, 4.0, 5.0))
+    >>> (row,) = measure_volumes(labels)
+    >>> row.voxels, row.centroid, row.box
+    (12, (2.0, 3.0, 3.5), (1.0, 2.0, 2.0, 3.0, 4.0, 5.0))
     """
     boxes = extents(labels)
     present = np.flatnonzero(boxes.area)
@@ -109,8 +90,6 @@ def measure_volumes(
         intensity = intensity_sums(labels, image, len(boxes.area))[present] / (boxes.area[present] * len(image))
     return VolumeTable(
         ids=present,
-        class_index=class_index,
-        spacing=tuple(float(side) for side in spacing),
         voxels=boxes.area[present],
         centroid=centroids(labels, boxes)[present],
         box=boxes.box[present],
@@ -118,17 +97,15 @@ def measure_volumes(
     )
 
 
-def class_volumes(
-    mask: UInt8[np.ndarray, "*size"] | LabelRows, classes: int, spacing: Sequence[float] = (1.0, 1.0, 1.0)
-) -> Float64[np.ndarray, " classes"]:
-    """Return the volume of each class, in the cube of the unit of the spacing; other values do not count.
+def class_voxels(mask: UInt8[np.ndarray, "*size"] | LabelRows, classes: int) -> Int64[np.ndarray, " classes"]:
+    """Return the number of voxels of each class; other values do not count.
 
     Examples
     --------
-    >>> class_volumes(np.array([[[0, 1, 1, 255]]], np.uint8), 2, (2.0, 1.0, 1.0)).tolist()
-    [2.0, 4.0]
+    >>> class_voxels(np.array([[[0, 1, 1, 255]]], np.uint8), 2).tolist()
+    [1, 2]
     """
     voxels = np.zeros(256, np.int64)
     for planes in row_strips(mask.shape):
         voxels += np.bincount(mask[planes].ravel(), minlength=256)
-    return voxels[:classes] * math.prod(spacing)
+    return voxels[:classes]

@@ -4,6 +4,7 @@ A graph states what it computes, and a damaged or hostile one may ask for any am
 while its operations run in order are a lower bound of what a runtime allocates, which reuses memory no better.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ class MemoryCheck:
         BadModel
             They would take too much memory.
         """
-        values = sum(_product(shape) for shape in shapes.values())
+        values = sum(math.prod(map(int, shape)) for shape in shapes.values())
         if values <= self._largest:
             return
         limit = (self._limit or available_memory()) if shapes else MAX_CONSTANTS
@@ -140,10 +141,3 @@ def _group_rest(group: Path) -> int | None:
         return max(0, int(limit) - int(used))
     except (OSError, ValueError):  # no such file; "max"
         return None
-
-
-def _product(shape: Sequence[int]) -> int:
-    total = 1
-    for side in shape:
-        total *= int(side)
-    return total

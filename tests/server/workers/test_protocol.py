@@ -41,11 +41,11 @@ def with_worker(use: Callable[[WorkerClient], Awaitable[Any]]) -> Any:
     return asyncio.run(run())
 
 
-def test_calls_errors_and_mistakes(tmp_path: Path) -> None:
+def test_calls_errors_mistakes_and_a_deadline(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png_bytes(drawn_image()))
     (tmp_path / "b.png").write_bytes(b"nothing")
 
-    async def use(worker: WorkerClient) -> tuple[Any, list[tuple[int, str]]]:
+    async def use(worker: WorkerClient) -> tuple[Any, list[tuple[int, str]], int]:
         info = await worker.call("probe", path=str(tmp_path / "a.png"))
         failures: list[tuple[int, str]] = []
         for name, arguments in (("probe", {"path": str(tmp_path / "b.png")}), ("probe", {"no": 1}), ("tile", {})):
@@ -53,12 +53,15 @@ def test_calls_errors_and_mistakes(tmp_path: Path) -> None:
                 await worker.call(name, **arguments)
             except Failure as failure:
                 failures.append((failure.status, failure.message))
-        return info.value, failures
+        with pytest.raises(Failure) as late:
+            await worker.call("write_example", seconds=0.01, folder=str(tmp_path / "example"))
+        return info.value, failures, late.value.status
 
-    info, failures = with_worker(use)
+    info, failures, late = with_worker(use)
     assert (info["height"], info["width"], info["bytes"]) == (96, 96, 96 * 96)
     assert [status for status, _ in failures] == [422, 500, 500]
     assert all(str(tmp_path) not in message for _, message in failures)
+    assert late == 504
 
 
 def test_a_worker_that_is_killed_is_started_again(tmp_path: Path) -> None:
@@ -110,15 +113,6 @@ def test_an_input_that_ends_the_worker_is_not_tried_for_ever(tmp_path: Path) -> 
         return statuses
 
     assert with_worker(use) == [503, 503, 422]
-
-
-def test_a_deadline_ends_the_call(tmp_path: Path) -> None:
-    async def use(worker: WorkerClient) -> int:
-        with pytest.raises(Failure) as late:
-            await worker.call("write_example", seconds=0.01, folder=str(tmp_path / "example"))
-        return late.value.status
-
-    assert with_worker(use) == 504
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, *requests: dict[str, Any], **calls: Callable[..., Reply]) -> list[Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, ClassMasks
-from pixelwise.datasets.layouts.image_folders import folders_in, images_in
+from pixelwise.datasets.layouts.image_folders import folders_below, images_in
 from pixelwise.datasets.layouts.mask_overlap import refuse_versions
 from pixelwise.datasets.masks.class_table import NAMES_OF_IGNORE, read_class_table
 from pixelwise.datasets.naming.folder_names import (
@@ -96,7 +96,9 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     if partial:
         text = "has no file of some class" if partial == 1 else "have no file of some class"
         messages.append(f"{pluralise(partial, 'image')} {text}: it does not occur there.")
-    pictures = {folder.name for folder in _walk(root, MAX_DEPTH) if _PICTURES.search(folder.name) and images_in(folder)}
+    pictures = {
+        folder.name for folder in folders_below(root, MAX_DEPTH) if _PICTURES.search(folder.name) and images_in(folder)
+    }
     if pictures:
         messages.append(f"Not used: {', '.join(sorted(pictures))} (--format folders).")
     return AnnotatedSet(
@@ -113,7 +115,7 @@ def _order(root: Path, names: set[str]) -> tuple[list[str], str]:
 
 def _find(root: Path) -> list[_Place]:
     """Return the images and masks of every split; empty if the folder has another layout."""
-    folders = list(_walk(root, MAX_DEPTH))
+    folders = folders_below(root, MAX_DEPTH)
     images: dict[_Key, list[Path]] = {}
     masks: dict[_Key, dict[str, list[Path]]] = defaultdict(dict)
     held = [(folder.relative_to(root).parts, files) for folder in folders if (files := images_in(folder))]
@@ -233,8 +235,3 @@ def _is_binary(path: Path) -> bool:
         return False
     smooth = mask.lossy or len(values) > 16
     return len(values) <= 2 or (smooth and int(counts[0] + counts[-1]) > 0.5 * int(counts.sum()))
-
-
-def _walk(root: Path, depth: int) -> list[Path]:
-    """Return a folder and those below it, to a depth."""
-    return [root, *(below for inner in folders_in(root) for below in _walk(inner, depth - 1))] if depth >= 0 else []

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
-from pixelwise.datasets.layouts.image_folders import folders_in, images_in, split_in_name
+from pixelwise.datasets.layouts.image_folders import folders_below, images_in, split_in_name
 from pixelwise.datasets.naming.folder_names import (
     normalised,
     pairing_name,
@@ -83,7 +83,7 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
     """Return each video with its masks: a file of frames, or a folder."""
     videos: dict[str, list[Path]] = defaultdict(list)
     masks: dict[str, list[Path]] = defaultdict(list)
-    folders = _walk(root, _DEPTH)
+    folders = folders_below(root, _DEPTH)
     films = [_films_in(folder) for folder in folders]
     for folder, own in zip(folders, films, strict=True) if any(films) else ():
         role = _role_of(root, folder)
@@ -148,8 +148,3 @@ def _role_of(root: Path, folder: Path) -> str | None:
 def _split_of(root: Path, video: Path) -> Split | None:
     parts: Sequence[str] = video.relative_to(root).parts[:-1]
     return next((split for part in parts if (split := split_in_name(part)) is not None), None)
-
-
-def _walk(root: Path, depth: int) -> list[Path]:
-    """Return a folder and those below it, to a depth."""
-    return [root, *(below for inner in folders_in(root) for below in _walk(inner, depth - 1))] if depth >= 0 else []

@@ -41,6 +41,13 @@ def folders_in(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(real, key=natural_key) if not name.startswith((".", "__"))]
 
 
+def folders_below(root: Path, depth: int) -> list[Path]:
+    """Return a folder and those below it, to a depth."""
+    if depth < 0:
+        return []
+    return [root, *(below for inner in folders_in(root) for below in folders_below(inner, depth - 1))]
+
+
 def _is_file(entry: os.DirEntry[str]) -> bool:
     return Path(entry.path).is_file() if entry.is_symlink() else entry.is_file(follow_symlinks=False)
 

@@ -95,35 +95,48 @@ def measure_streamed_objects(result: TileFile, count: int, source: ImageReader, 
     result.plan(STRIP)
     source.plan(STRIP)
     with progress.bar("measuring objects", 4 * strips) as advance:
-        return measure_objects(_Labels(result, count, lambda: advance(1, "")), _Pixels(source))
+        shape = result.layout.height, result.layout.width
+        labels = StoredLabels(shape, result.layout.dtype, count, result.read, lambda: advance(1, ""))
+        return measure_objects(labels, StoredPixels(source.shape, source.read))
 
 
-class _Labels:
-    """A label image on disk with the array interface that `measure_objects` needs."""
+class StoredLabels:
+    """Labels on disk with the array interface that `measure_objects` and `measure_volumes` need.
 
-    def __init__(self, tiles: TileFile, count: int, advance: Callable[[], None]) -> None:
-        self._tiles, self._count, self._advance = tiles, count, advance
-        self.shape, self.dtype = (tiles.layout.height, tiles.layout.width), np.dtype(tiles.layout.dtype)
+    `read` takes (first, stop) of each axis; `advance` is called before each read.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: str,
+        count: int,
+        read: Callable[..., np.ndarray],
+        advance: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._count, self._read, self._advance = count, read, advance
 
     def max(self, *, initial: int) -> int:
+        """Return the highest label, or `initial` if it is higher."""
         return max(self._count, initial)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         self._advance()
-        return self._tiles.read((rows.start, min(rows.stop, self.shape[0])), (0, self.shape[1]))
+        return self._read((rows.start, min(rows.stop, self.shape[0])), *((0, side) for side in self.shape[1:]))
 
 
-class _Pixels:
-    """An image that is read window by window, with the array interface that `measure_objects` needs."""
+class StoredPixels:
+    """An image or a volume on disk with the array interface that they need for intensities."""
 
-    def __init__(self, source: ImageReader) -> None:
-        self._source = source
+    def __init__(self, shape: tuple[int, ...], read: Callable[..., np.ndarray]) -> None:
+        self._shape, self._read = shape, read
 
     def __len__(self) -> int:
-        return self._source.shape[0]
+        return self._shape[0]
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        return self._source.read((key[1].start, key[1].stop), (0, self._source.shape[2]))
+        return self._read((key[1].start, key[1].stop), *((0, side) for side in self._shape[2:]))
 
 
 class PixelCounter:

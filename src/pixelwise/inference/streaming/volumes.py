@@ -21,6 +21,7 @@ from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.memory import MIB, tile_budget
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.spacing_change import find_spacing_change
+from pixelwise.inference.streaming.instances import StoredLabels, StoredPixels
 from pixelwise.inference.streaming.resampled_volume import MAX_WORK, ResampledTiles, ResampledVolume, Window, plan_tiles
 from pixelwise.inference.streaming.state import store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming.tiles import choose_exact, compute_windows, decider, with_measured_statistics
@@ -30,7 +31,7 @@ from pixelwise.inference.whole_image import Tiling
 from pixelwise.io.volumes.label_tiles import VolumeTiles
 from pixelwise.io.volumes.windows import VolumeReader
 from pixelwise.io.volumes.zarr_levels import write_zarr_levels
-from pixelwise.labels.volume_properties import VolumeTable, class_volumes, measure_volumes
+from pixelwise.labels.volume_properties import VolumeTable, class_voxels, measure_volumes
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 from pixelwise.sampling.normalise import Scale, intensity_scale, mean_and_std_of, scale_of
@@ -118,15 +119,15 @@ def stream_volume(
         computed, resumed = work.compute(job, tiles.write, decide, progress)
         result, count = (tiles, 0) if final else finish_volume(tiles, model_card.target, path, progress)
         _write(model_card, result, path, source)
-        labels, table = _Labels(result, count), None
+        labels, table = StoredLabels(result.shape, result.dtype, count, result.read), None
         planes = max(1, _SLAB // math.prod(size[1:]))
         if observe is not None:
             for first in range(0, size[0], planes):
                 observe(labels[first : min(size[0], first + planes)])
         if model_card.target.kind == "classes":
-            voxels = class_volumes(labels, len(model_card.classes)).astype(int).tolist()
+            voxels = class_voxels(labels, len(model_card.classes)).tolist()
         else:
-            table = measure_volumes(labels, image=_Voxels(source))
+            table = measure_volumes(labels, image=StoredPixels(source.shape, source.read))
             found = int(table.voxels.sum())
             voxels = [math.prod(size) - found, found]
         for file in (result, tiles):
@@ -287,32 +288,3 @@ def _write(model_card: ModelCard, result: VolumeTiles, path: Path, source: Volum
         palette=model_card.colours if masks else (),
         names=model_card.classes if masks else (),
     )
-
-
-class _Labels:
-    """A label volume on disk with the array interface that `measure_volumes` needs."""
-
-    def __init__(self, tiles: VolumeTiles, count: int) -> None:
-        self._tiles, self._count = tiles, count
-        self.shape, self.dtype = tiles.shape, np.dtype(tiles.dtype)
-
-    def max(self, *, initial: int) -> int:
-        return max(self._count, initial)
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        _, height, width = self.shape
-        return self._tiles.read((rows.start, rows.stop), (0, height), (0, width))
-
-
-class _Voxels:
-    """A volume that is read by planes, with the array interface that `measure_volumes` needs."""
-
-    def __init__(self, source: VolumeReader) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return self._source.shape[0]
-
-    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        _, _, height, width = self._source.shape
-        return self._source.read((key[1].start, key[1].stop), (0, height), (0, width))
