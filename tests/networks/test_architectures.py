@@ -339,13 +339,20 @@ def test_zero_initialised_residual_blocks_are_shortcuts() -> None:
     assert not torch.equal(control.get_submodule("encoder.layer1.1")(features), features)
 
 
-def test_logits_of_a_nested_network_with_several_heads_are_their_mean() -> None:
+def test_shallow_heads_of_a_nested_network_need_no_deeper_columns() -> None:
     torch.manual_seed(0)
     whole = build_segmenter(NetworkOptions(name="unetplusplus", deep_supervision=True, base=4, depth=3)).eval()
     image = torch.randn(1, 1, 32, 32)
     heads = whole.forward_heads(image)
     assert len(heads) == 3
     assert torch.allclose(whole(image), torch.stack(heads).mean(0), atol=1e-6)
+    for column, expected in enumerate(heads, 1):
+        pruned = whole.prune(column)  # type: ignore[operator]
+        assert torch.allclose(pruned(image), expected, atol=1e-6)
+        assert sum(p.numel() for p in pruned.parameters()) < sum(p.numel() for p in whole.parameters())
+        assert pruned.geometry().total_stride == 2**column
+    with pytest.raises(BadOption, match=r"a column in 1\.\.\.3; got 4"):
+        whole.prune(4)  # type: ignore[operator]
 
 
 def test_full_resolution_skip_distinguishes_single_pixels() -> None:

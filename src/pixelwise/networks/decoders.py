@@ -142,6 +142,11 @@ class NestedDecoder(nn.Module):
     make_up, make_block : callable
         As for `UNetDecoder`.
 
+    Notes
+    -----
+    The nodes of column j depend only on previous columns, so that the sub-network that ends at X(0, j) can be extracted
+    (`cut`): the pruning of the paper.
+
     Examples
     --------
     >>> from pixelwise.networks.blocks import ConvBlock
@@ -155,6 +160,7 @@ class NestedDecoder(nn.Module):
 
     def __init__(self, widths: Sequence[int], *, make_up: MakeUp, make_block: MakeBlock) -> None:
         super().__init__()
+        self._widths = tuple(widths)
         self.channels = widths[0]
         self.columns = len(widths) - 1
         self.ups, self.blocks = nn.ModuleDict(), nn.ModuleDict()
@@ -163,6 +169,16 @@ class NestedDecoder(nn.Module):
                 up = make_up(f"up {i},{j}", widths[i + 1], widths[i])
                 self.ups[f"{i}_{j}"] = up
                 self.blocks[f"{i}_{j}"] = make_block(f"x{i},{j}", j * widths[i] + up.channels, widths[i])
+
+    def cut(self, columns: int) -> "NestedDecoder":
+        """Return the decoder of the first `columns` columns, with shared weights."""
+        nodes = [f"{i}_{j}" for j in range(1, columns + 1) for i in range(columns + 1 - j)]
+        ups, blocks = iter([self.ups[node] for node in nodes]), iter([self.blocks[node] for node in nodes])
+        return NestedDecoder(
+            self._widths[: columns + 1],
+            make_up=lambda name, source, skip: next(ups),  # type: ignore[arg-type,return-value]
+            make_block=lambda name, source, width: next(blocks),
+        )
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """Return the features of X(0, 1), ..., X(0, columns) from the maps of the encoder, fine to coarse."""

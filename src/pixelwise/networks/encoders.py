@@ -102,6 +102,12 @@ class StagedEncoder(nn.Module):
             features = self.downs[index - 1](features)
         return self.stages[index](features)
 
+    def cut(self, stages: int) -> "StagedEncoder":
+        """Return the encoder of the first `stages` stages, with shared weights."""
+        downs = list(self.downs)
+        make_down = (lambda index, width: downs[index]) if downs else None
+        return StagedEncoder(list(self.stages)[:stages], self.channels[:stages], make_down)
+
     def parts(self) -> list[list[nn.Module]]:
         """Return the parameter groups of fine-tuning, coarse stages last."""
         downs = [[], *([down] for down in self.downs)] if len(self.downs) else [[] for _ in self.stages]

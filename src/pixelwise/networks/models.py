@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pixelwise.errors import BadOption
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, along, sizes_along, sizes_with_remainder
 from pixelwise.geometry.sizes import Geometry, as_exact, derive_axes_geometry, derive_classifier_geometry
 from pixelwise.networks.blocks import Head
@@ -125,7 +126,7 @@ class NestedSegmenter(Segmenter):
     """U-Net++: heads on X(0, 1), X(0, 2), ...; the logits are those of the last, or their mean with deep supervision.
 
     Zhou et al. 2018 (arXiv 1807.10165), section 3.2: trained with a loss per head, the network predicts with the mean
-    of all heads ("accurate").
+    of all heads ("accurate"), or with one of them and without the later columns ("fast", `prune`).
 
     Parameters
     ----------
@@ -143,6 +144,8 @@ class NestedSegmenter(Segmenter):
     >>> from pixelwise.networks.architectures import NetworkOptions, build
     >>> network = build(NetworkOptions(name="unetplusplus", base=2, depth=2, deep_supervision=True))
     >>> len(network.forward_heads(torch.zeros(1, 1, 16, 16)))
+    2
+    >>> network.prune(1).geometry().total_stride
     2
     """
 
@@ -169,6 +172,25 @@ class NestedSegmenter(Segmenter):
         maps = self.decoder(self.encoder(image))
         heads: nn.ModuleList = self.head  # type: ignore[assignment]
         return [head(features) for head, features in zip(heads, maps[-len(heads) :], strict=True)]
+
+    def prune(self, column: int) -> "NestedSegmenter":
+        """Return the sub-network that ends at X(0, column), with shared weights.
+
+        Raises
+        ------
+        BadOption
+            The column does not exist or has no head.
+        """
+        heads: nn.ModuleList = self.head  # type: ignore[assignment]
+        columns: int = self.decoder.columns  # type: ignore[assignment]
+        if not 1 <= column <= columns:
+            raise BadOption(f"a column in 1...{columns}", f"{column}", "Choose one of them.")
+        place = column - 1 - (columns - len(heads))
+        if place < 0:
+            raise BadOption("a head on the column", f"none on {column}", "Train with network.deep_supervision=true.")
+        encoder, decoder = self.encoder.cut(column + 1), self.decoder.cut(column)  # type: ignore[operator]
+        kwargs = {"exact": self._geometry.exact, "dimensions": self.dimensions}
+        return NestedSegmenter(encoder, decoder, [heads[place]], **kwargs).train(self.training)  # type: ignore[arg-type]
 
     def layer_graph(self) -> LayerGraph:
         """Return all layers; each head starts at its node."""
