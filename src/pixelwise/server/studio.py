@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,7 @@ class Studio:
         self.jobs = Jobs(project, self._take_models)
         self.checks = Checks(project, self.jobs)
         self.stopping = False
+        self.closing: list[Callable[[], Awaitable[object]]] = []  # what else ends with it
         self._data = list(data)
         self._understanding: asyncio.Task[None] | None = None
         self._predicting: dict[Path, asyncio.Task[dict[str, Any]]] = {}
@@ -67,6 +68,8 @@ class Studio:
         if self._understanding is not None:
             self._understanding.cancel()
             await asyncio.gather(self._understanding, return_exceptions=True)
+        for close in self.closing:
+            await close()
         await self.jobs.close()
         self.project.close()
 
