@@ -55,7 +55,7 @@ const layers = new Layers(viewer, Object.fromEntries(
   ["labels", "compared", "layer", "opacity", "threshold", "outlines", "swipe", "compare"].map((id) => [id, $(id)])), report);
 const marks = new Marks($("marks"), viewer, { announce, say, hint },
   () => (result ? `/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}` : ""));
-const downloads = new Downloads(say);
+const downloads = new Downloads(say, { group: $("making"), text: $("making-text"), bar: $("making-bar"), stop: $("making-stop") });
 const table = new ObjectTable($("objects"), (row, fly) => {
   marks.cross = null; // the cross is in the middle of the view, where the object will be
   const select = () => layers.select(result && result.task === "instance" ? row.id : 0);
@@ -188,7 +188,7 @@ function showResult(found) {
   result = found;
   showCommand(found ? found.command : "");
   const kind = found && image.volume && found.task !== "instance" ? ["class", "classes"] : ["object", "objects"];
-  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.map(sentence).join(" ")}`
+  $("count").textContent = found ? `${found.objects === null ? "Predicted" : `${found.objects} ${kind[Number(found.objects !== 1)]}`} in ${found.seconds.toFixed(1)} s. ${found.warnings.map(sentence).join(" ")}`
     : state.models.length ? "Not predicted yet." : NO_MODEL;
   for (const link of document.querySelectorAll("[data-take]")) {
     if (found) link.href = `/api/images/${image.id}/take/${link.dataset.take}?model=${encodeURIComponent(found.model)}`;
@@ -216,7 +216,7 @@ async function predict() {
     if (own && !own.results.includes(found.model)) own.results.push(found.model);
     if (own) Object.assign(own, { uncertainty: found.uncertainty, score: found.score });
     if (image.id === id && $("model").value === model) showResult(found);
-    announce(`${found.objects} objects found.`);
+    announce(found.objects === null ? "Predicted." : `${found.objects} objects found.`);
   } catch (error) { if (image.id === id) showResult(result); report(error); } finally { $("predict").disabled = false; }
 }
 
@@ -418,7 +418,7 @@ for (const button of document.querySelectorAll("[data-tool]")) button.addEventLi
 for (const link of document.querySelectorAll("[data-take]")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
-    if (link.href) downloads.fetch(link.href);
+    if (link.href) downloads.takeResult(link.dataset.take, link.href);
   });
 }
 for (const button of document.querySelectorAll("[data-make]")) button.addEventListener("click", () => make(button.dataset.make));
