@@ -16,6 +16,7 @@ import { Viewer } from "./viewer.js";
 const NO_IMAGE = "There is no image yet: drop some on the page, or choose Add images.";
 const NO_MODEL = "There is no model yet: train one, or start pixelwise serve MODEL.";
 const $ = (id) => document.getElementById(id);
+const column = matchMedia("(max-width: 1000px)"); // as in style.css
 const state = { images: [], models: [], classes: [], colours: [], messages: [] };
 let image = null;
 let result = null;
@@ -59,6 +60,7 @@ const downloads = new Downloads(say, { group: $("making"), text: $("making-text"
 const table = new ObjectTable($("objects"), (row, fly) => {
   marks.cross = null; // the cross is in the middle of the view, where the object will be
   const select = () => layers.select(result && result.task === "instance" ? row.id : 0);
+  if (fly && column.matches) $("viewer").scrollIntoView({ block: "center" }); // the table is far below it
   if (!image.volume) {
     select();
     if (fly) viewer.flyTo(row.box);
@@ -451,8 +453,7 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // the same file can be chosen again
 });
 $("notice").querySelector("button").addEventListener("click", () => say(""));
-// Over the image; in one column (style.css) below everything that scrolls: so no control is covered, and the image keeps its size.
-const column = matchMedia("(max-width: 1000px)");
+// Over the image; in one column below everything that scrolls: so no control is covered, and the image keeps its size.
 const placeNotice = () => (column.matches ? document.body : $("viewer")).append($("notice"));
 column.addEventListener("change", placeNotice);
 placeNotice();
