@@ -107,6 +107,7 @@ class Studio:
             "jobs": [{**job.to_json(), "snapshot": self.jobs.last_snapshot(job.id)} for job in self.jobs.jobs.values()],
             "trainable": self._training_data is not None,
             "check": self.checks.to_json(),
+            "largest": self.service.limits.max_megabytes,
         }
 
     @property
@@ -137,6 +138,7 @@ class Studio:
     async def add_image(self, content: Path, name: str, key: str) -> ProjectImage:
         """Take a dropped image into the project, if it can be read."""
         await image_pixels(self.service, content, key, volumes=True)
+        await self.service.reader.call("check_pages", key=key, seconds=_PROBE_SECONDS, path=str(content))
         image = self.project.add_dropped(content, name)
         self.project.events.add_once("image", id=image.id)
         return image

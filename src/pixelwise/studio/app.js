@@ -271,7 +271,8 @@ async function addFiles(dropped) {
       const count = dropped.files.length > 1 ? ` (${index + 1} of ${dropped.files.length})` : "";
       progress = `Sending ${file.name}${count} ...`;
       $("sentence").textContent = progress;
-      if (refusal(file)) throw new Error(refusal(file));
+      const why = refusal(file, state.largest);
+      if (why) throw new Error(why);
       const one = await upload(file);
       if (!state.images.some((known) => known.id === one.id)) {
         state.images.push({ ...one, split: "", labelled: false, marked: false, results: [] });
@@ -283,7 +284,7 @@ async function addFiles(dropped) {
   unread.forEach((text) => refused.add(text));
   [progress, dropNote] = ["", describe(dropped, added, unread)];
   await reload();
-  if (dropNote) announce(dropNote);
+  if (dropNote) (unread.length ? say : announce)(dropNote);
   if (!first) return;
   await open(first);
   if (state.models.length && image.id === first) await predict();

@@ -19,7 +19,7 @@ from pixelwise.datasets.dataset import (
     scan_dataset,
 )
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.errors import BadDataset, BadOption
+from pixelwise.errors import BadDataset, BadImage, BadOption
 from pixelwise.io.read import is_volume_folder, probe
 from pixelwise.io.volumes.names import is_volume_name
 from pixelwise.io.windows import open_windows
@@ -67,6 +67,19 @@ class Reader:
         size = math.prod(info.size) * info.channels * np.dtype(info.dtype).itemsize
         names = ("channels", "height", "width", "depth")
         return Reply({**{name: getattr(info, name) for name in names}, "bytes": size})
+
+    def check_pages(self, path: str) -> Reply:
+        """Raise `BadImage` for a stack that the page cannot show, with a hint for those who look at the page."""
+        info = probe(Path(path), volumes=self._stacks)
+        if info.pages > 1 and info.depth is None:
+            try:
+                open_windows(Path(path)).close()
+            except BadImage as error:
+                if "--volumes" not in error.hint:
+                    raise
+                hint = "Start pixelwise serve --volumes to see a volume, or save its pages as single images."
+                raise BadImage(error.expected, error.got, hint, error.path) from error
+        return Reply()
 
     def describe(self, path: str) -> Reply:
         """Return what the viewer needs to show an image; of a volume also its planes, see `Volumes.describe`."""
@@ -336,8 +349,8 @@ def main(*words: str) -> None:
     """Run the worker; the word "volumes" says that TIFF stacks are volumes."""
     reader = Reader("volumes" in words)
     names = (
-        "probe", "describe", "tile", "thumbnail", "label_tile", "truth_tile", "label_at", "geojson", "understand",
-        "write_example", "write_crops", "correct", "corrected", "score",
+        "probe", "check_pages", "describe", "tile", "thumbnail", "label_tile", "truth_tile", "label_at", "geojson",
+        "understand", "write_example", "write_crops", "correct", "corrected", "score",
         "useful_place",
     )  # fmt: skip
     run_worker({name: getattr(reader, name) for name in names}, threads=THREADS)
