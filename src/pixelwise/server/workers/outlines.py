@@ -297,7 +297,7 @@ def _walk(corners: np.ndarray) -> tuple[Int64[np.ndarray, " corners"], Int64[np.
     """Return the corners ring by ring, and where each ring begins: at the left end of its uppermost line."""
     (starts,) = np.nonzero(corners["below"] & corners["goes_right"])
     starts = starts[np.lexsort((corners["x"][starts], corners["y"][starts]))]
-    following, visited = memoryview(np.ascontiguousarray(corners["next"])), bytearray(len(corners))
+    following, visited = array("q", corners["next"].tobytes()), bytearray(len(corners))
     sequence, first = array("q"), array("q")
     for start in starts.tolist():
         if visited[start]:
