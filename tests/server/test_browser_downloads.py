@@ -62,3 +62,21 @@ def test_a_file_that_cannot_be_made_is_explained_on_the_page(page: Any) -> None:
     until_true(page, "() => document.querySelector('#notice span').textContent === 'It is too large.'")
     assert page.url == address
     assert state_of(page)["objects"] > 0
+
+
+def test_the_progress_of_a_file_is_shown_and_it_can_be_stopped(page: Any) -> None:
+    about = {"id": "7", "kind": "geojson", "state": "running", "share": 0.42, "message": ""}
+    intercept(page, "**/take/geojson?*", lambda route: route.fulfill(status=202, json=about))
+
+    def answer(route: Any) -> None:
+        if route.request.method == "DELETE":
+            about["state"] = "stopped"
+        route.fulfill(status=200, json=about)
+
+    intercept(page, "**/api/takes/7", answer)
+    page.evaluate("() => document.querySelector('[data-take=geojson]').click()")
+    until_true(page, "() => document.getElementById('making-text').textContent.includes('42 %')")
+    assert page.evaluate("() => document.getElementById('making-bar').value") == pytest.approx(0.42)
+    page.evaluate("() => document.getElementById('making-stop').click()")
+    until_true(page, "() => document.querySelector('#notice span').textContent.startsWith('Stopped')")
+    assert not page.is_visible("#making")

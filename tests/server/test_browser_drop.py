@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from bright import drawn_image
 from browser import MARKS, one_image, until_true
@@ -56,6 +57,64 @@ def test_a_single_file_that_is_no_image_is_answered_by_its_sentence(page: Any, m
     drop(page, messy / "paper.pdf")
     until_true(page, "() => document.getElementById('sentence').textContent.includes('a PDF document')")
     assert "16 bit.tif" in {image["name"] for image in page.server.get("/api/state")["images"]}
+
+
+def said(page: Any, part: str) -> str:
+    """Wait until what became of the last drop says something, also over the image; return the whole."""
+    until_true(page, "(part) => document.getElementById('sentence').textContent.includes(part)", part)
+    until_true(page, "(part) => document.querySelector('#notice span').textContent.includes(part)", part)
+    return page.inner_text("[data-testid=sentence]")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("set.zip", "unpack"),
+        ("movie.mp4", "frames"),
+        ("movie.avi", "frames"),
+        ("report.docx", "document"),
+        ("stack.tif", "--volumes"),
+    ],
+)
+def test_what_newcomers_drop_is_answered_with_what_to_do(page: Any, name: str, part: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"PK\3\4 and what is in it")
+    if name == "stack.tif":
+        tifffile.imwrite(path, np.arange(7 * 64 * 64, dtype=np.uint16).reshape(7, 64, 64), photometric="minisblack")
+    before = len(page.server.get("/api/state")["images"])
+    drop(page, path)
+    assert name in said(page, part)
+    assert len(page.server.get("/api/state")["images"]) == before, "what cannot be shown is not kept"
+
+
+def test_a_file_that_is_too_large_is_not_sent(page: Any, tmp_path: Path) -> None:
+    with (tmp_path / "slide.tif").open("wb") as file:
+        file.truncate(page.server.get("/api/state")["largest"] * 10**6 + 1)
+    sent = len(page.requests)
+    drop(page, tmp_path / "slide.tif")
+    assert "serve FOLDER" in said(page, "slide.tif")
+    assert not any("/api/images?name=slide" in address for address in page.requests[sent:])
+
+
+def test_an_empty_folder_is_named(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    drop(page, tmp_path / "empty")
+    until_true(page, "() => document.getElementById('sentence').textContent.includes('no files')")
+
+
+def test_masks_beside_their_images_are_not_taken_for_images(page: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    for number in (21, 22):
+        write_image(folder / f"cell_{number}.png", drawn_image(number, 64))
+        write_image(folder / f"cell_{number}_GT_final.png", np.full((1, 64, 64), number, np.uint8))
+    write_image(folder / "segment_1.png", drawn_image(23, 64))
+    drop(page, folder)
+    until_true(page, "() => document.getElementById('sentence').textContent.includes('left out')")
+    assert "3 of 3 files" in page.inner_text("[data-testid=sentence]")
+    assert "cell_21_GT_final.png and 1 more" in page.inner_text("[data-testid=sentence]")
+    names = {image["name"] for image in page.server.get("/api/state")["images"]}
+    assert {"cell_21.png", "cell_22.png", "segment_1.png"} <= names
+    assert not any("GT" in name for name in names)
 
 
 def test_options_in_messages_do_not_break(page: Any) -> None:

@@ -54,9 +54,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 # Other formats that are often given as images: offset, signature, name, hint.
 _CONVERT = "Export it as TIFF or PNG first."
+_FRAMES = "Save its frames as PNG."
 _UNPACK = "Unpack it first and give the folder."
 _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"version https://git-lfs", "a Git LFS pointer instead of the image", "Run `git lfs pull`."),
+    (30, b"[Content_Types].xml", "a document of Word, Excel or PowerPoint", "Save its pictures as PNG or TIFF."),
     (0, b"PK\x03\x04", "a zip archive", _UNPACK),
     (257, b"ustar", "a tar archive", _UNPACK),
     (0, b"\x1f\x8b", "a gzip file that is no NIfTI volume (.nii.gz)", "Unpack it first."),
@@ -65,6 +67,12 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\xda\xce\xbe\x0a", "a Nikon ND2 file", _CONVERT),
     (0, b"\x89HDF", "an HDF5 file", "Name it .h5."),
     (0, b"\x93NUMPY", "a NumPy array file", "Name it .npy."),
+    (4, b"ftypisom", "a video", _FRAMES),
+    (4, b"ftypmp4", "a video", _FRAMES),
+    (4, b"ftypM4V", "a video", _FRAMES),
+    (4, b"ftypqt", "a video", _FRAMES),
+    (8, b"AVI ", "a video", _FRAMES),
+    (0, b"\x1a\x45\xdf\xa3", "a video", _FRAMES),
     (4, b"ftyp", "a HEIC or video file", "Save it as PNG first."),
     (0, b"%PDF", "a PDF document", "Export its image as PNG first."),
     (0, b"%!PS", "a PostScript (EPS) drawing", "Save it as PNG first."),

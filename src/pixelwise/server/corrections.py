@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from pixelwise.atomic_write import atomic_write_json
 from pixelwise.server.marks.records import Action, Point, active_shapes, parse_mark
@@ -10,7 +9,7 @@ from pixelwise.server.project import Project, ProjectImage
 from pixelwise.server.studio import Studio
 
 _SECONDS = 60.0
-_WHOLE_SECONDS = 3600.0  # of an image of any size
+_WHOLE_SECONDS = 600.0  # of an image of any size
 
 
 async def useful_place(studio: Studio, image: ProjectImage, model: str) -> list[int] | None:
@@ -24,8 +23,8 @@ async def useful_place(studio: Studio, image: ProjectImage, model: str) -> list[
     name, _ = studio.service.model(model)
     unsure = studio.project.result_file(image.id, name, "uncertainty")
     with studio.service.spool() as folder:
-        request = _write_shown(studio.project, folder, image, name, uncertainty=str(unsure))
-        reply = await studio.service.reader.call("useful_place", seconds=_SECONDS, request=str(request))
+        request = write_shown(studio.project, folder, image, name, uncertainty=str(unsure))
+        reply = await studio.service.reader.call("useful_place", seconds=_WHOLE_SECONDS, request=str(request))
     return reply.value["box"]
 
 
@@ -45,25 +44,14 @@ async def correct(
         studio.project.events.add_once("mark", image=image.id, id=known)
         return known
     with studio.service.admission.request(), studio.service.spool() as folder:
-        request = _write_shown(studio.project, folder, image, name, action=action, points=points, key=key)
+        request = write_shown(studio.project, folder, image, name, action=action, points=points, key=key)
         reply = await studio.service.reader.call("correct", seconds=_SECONDS, request=str(request))
     number = studio.project.marks(image.id).add(parse_mark(reply.payload))
     studio.project.events.add_once("mark", image=image.id, id=number)
     return number
 
 
-async def corrected(studio: Studio, image: ProjectImage, model: str) -> tuple[BinaryIO, str]:
-    """Return a result with the marks over it: an open file, which vanishes when it is closed, and its suffix."""
-    name, _ = studio.service.model(model)
-    with studio.service.admission.request(), studio.service.spool() as folder:
-        request = _write_shown(studio.project, folder, image, name)
-        file = str(folder / "corrected.png")
-        call = studio.service.reader.call("corrected", seconds=_WHOLE_SECONDS, request=str(request), file=file)
-        path = Path((await call).value["file"])
-        return path.open("rb"), path.suffix
-
-
-def _write_shown(project: Project, folder: Path, image: ProjectImage, model: str, **more: object) -> Path:
+def write_shown(project: Project, folder: Path, image: ProjectImage, model: str, **more: object) -> Path:
     """Write what the page shows of a result, for the worker that reads images."""
     result = project.result(image.id, model)
     marks = project.marks(image.id).marks if project.has_marks(image.id) else []

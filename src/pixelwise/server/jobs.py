@@ -313,8 +313,10 @@ def _progress_in(line: str, folder: str) -> str:
 
     >>> _progress_in("Stopped: runs/1: 4 of 9 steps are done. Continue with: pixelwise train data --resume", "runs/1")
     '4 of 9 steps are done.'
+    >>> _progress_in("Stopped.", "runs/1")
+    ''
     """
-    said = line.removeprefix("Stopped: ").removeprefix(f"{printable(folder)}: ")
+    said = line.removeprefix("Stopped.").removeprefix("Stopped: ").removeprefix(f"{printable(folder)}: ")
     return said.partition(" Continue with: ")[0]
 
 

@@ -116,7 +116,6 @@ async def _content(service: Service, folder: Path, format: Format, result: dict[
         answer = {"model": model, "size": result["size"], **classes, "objects": objects}
         return json.dumps({**answer, "warnings": result["warnings"]}).encode()
     about = await service.about(service.models[model])
-    reply = await service.reader.call(
-        "geojson", seconds=60, mask=str(folder / files["mask"]), classes=about["classes"], task=about["task"]
-    )
-    return reply.payload
+    own = {"classes": about["classes"], "task": about["task"], "file": str(folder / "outlines.geojson")}
+    reply = await service.reader.call("geojson", seconds=60, mask=str(folder / files["mask"]), **own)
+    return Path(reply.value["file"]).read_bytes()

@@ -15,7 +15,10 @@ from pixelwise.server.metrics import Metrics
 from pixelwise.server.predictions import Predictions
 from pixelwise.server.worker_client import WorkerClient
 
-_PREDICTOR, _READER = "pixelwise.server.workers.predictor", "pixelwise.server.workers.reader"
+READER = "pixelwise.server.workers.reader"
+"""The module of the worker that reads images."""
+
+_PREDICTOR = "pixelwise.server.workers.predictor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class Service:
             _PREDICTOR, [first, options.runtime, options.device], lambda: restarted("predictor").inc()
         )
         self.volumes = options.volumes
-        self.reader = WorkerClient(_READER, ("volumes",) if options.volumes else (), lambda: restarted("reader").inc())
+        self.reader = WorkerClient(READER, ("volumes",) if options.volumes else (), lambda: restarted("reader").inc())
         self.predictions = Predictions(self.predictor, self.limits, self.metrics, self.admission.pace)
         self._folder = tempfile.TemporaryDirectory(prefix="pixelwise-", ignore_cleanup_errors=True)
         for path in models:
@@ -123,6 +126,11 @@ class Service:
         if path not in self._about:
             self._about[path] = (await self.predictor.call("describe", seconds=120, model=str(path))).value
         return self._about[path]
+
+    @property
+    def folder(self) -> str:
+        """The folder of temporary files."""
+        return self._folder.name
 
     @contextmanager
     def spool(self) -> Generator[Path, None, None]:

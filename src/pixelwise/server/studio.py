@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,7 @@ class Studio:
         self.jobs = Jobs(project, self._take_models)
         self.checks = Checks(project, self.jobs)
         self.stopping = False
+        self.closing: list[Callable[[], Awaitable[object]]] = []  # what else ends with it
         self._data = list(data)
         self._understanding: asyncio.Task[None] | None = None
         self._predicting: dict[Path, asyncio.Task[dict[str, Any]]] = {}
@@ -67,6 +68,8 @@ class Studio:
         if self._understanding is not None:
             self._understanding.cancel()
             await asyncio.gather(self._understanding, return_exceptions=True)
+        for close in self.closing:
+            await close()
         await self.jobs.close()
         self.project.close()
 
@@ -104,6 +107,7 @@ class Studio:
             "jobs": [{**job.to_json(), "snapshot": self.jobs.last_snapshot(job.id)} for job in self.jobs.jobs.values()],
             "trainable": self._training_data is not None,
             "check": self.checks.to_json(),
+            "largest": self.service.limits.max_megabytes,
         }
 
     @property
@@ -134,6 +138,7 @@ class Studio:
     async def add_image(self, content: Path, name: str, key: str) -> ProjectImage:
         """Take a dropped image into the project, if it can be read."""
         await image_pixels(self.service, content, key, volumes=True)
+        await self.service.reader.call("check_pages", key=key, seconds=_PROBE_SECONDS, path=str(content))
         image = self.project.add_dropped(content, name)
         self.project.events.add_once("image", id=image.id)
         return image

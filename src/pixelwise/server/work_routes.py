@@ -1,11 +1,9 @@
 """Routes of the page for marks, jobs, events and files to take away."""
 
 import asyncio
-import os
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -14,15 +12,14 @@ from pydantic import BaseModel, Field, ValidationError
 from pixelwise.io.volumes.names import stem_of, suffix_of
 from pixelwise.server.bodies import receive_small
 from pixelwise.server.corrections import correct as correct_objects
-from pixelwise.server.corrections import corrected
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, read_metrics, snapshot_steps
 from pixelwise.server.marks.records import MAX_CLASSES, MAX_POINTS, Action, Point, parse_mark
 from pixelwise.server.marks.rounds import Length
 from pixelwise.server.studio import Studio
+from pixelwise.server.takes import TakeKind, Takes
 
 _MAX_MARK = 2 * 2**20
-_BLOCK = 2**20
 
 Model = Annotated[str, Query(max_length=200)]
 ClassName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^,]+$")]
@@ -178,7 +175,8 @@ def _add_progress(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_take_away(app: FastAPI, studio: Studio) -> None:
-    service, project = studio.service, studio.project
+    service, project, takes = studio.service, studio.project, Takes(studio)
+    studio.closing.append(takes.close)
     kinds = {Kind.MASK: "mask", Kind.OBJECTS: "table", Kind.OVERLAY: "overlay"}
 
     @app.get("/api/images/{image_id}/take/{kind}", tags=["page"])
@@ -186,27 +184,41 @@ def _add_take_away(app: FastAPI, studio: Studio) -> None:
         """Return a file of a result: mask, objects, overlay, outlines, or the mask with all marks over it."""
         name, _ = service.model(model)
         image = project.image(image_id)
-        stem = stem_of(Path(image.name))
         if kind in (Kind.GEOJSON, Kind.CORRECTED):
             await studio.check_plane(image)
-        if kind == Kind.GEOJSON:
-            result = project.result(image_id, name)
-            mask = str(project.result_file(image_id, name, "mask"))
-            about = {"classes": result["classes"], "task": result["task"]}
-            content = (await service.reader.call("geojson", seconds=120, mask=mask, **about)).payload
-            return _attachment(content, f"{stem}.geojson", "application/geo+json")
-        if kind == Kind.CORRECTED:
-            file, suffix = await corrected(studio, image, name)
-            size, headers = os.fstat(file.fileno()).st_size, _headers(f"{stem}.corrected{suffix}")
-            headers |= {"Content-Length": str(size)}
-            return StreamingResponse(_blocks(file), media_type="application/octet-stream", headers=headers)
+            one = takes.start(image, model, kind.value)
+            return _file_attachment(await takes.finished(one), one.name)
         path = project.result_file(image_id, name, kinds[kind])
         if path.is_dir():
             place = path.relative_to(project.folder).as_posix()
             raise Failure(409, "folder", f"This result is an OME-Zarr folder: copy {place} of the project folder.")
         table = ".volumes.csv" if path.name.endswith("volumes.csv") else ".objects.csv"
         ending = {Kind.MASK: suffix_of(path), Kind.OBJECTS: table, Kind.OVERLAY: ".overlay.png"}[kind]
-        return _file_attachment(path, stem + ending)
+        return _file_attachment(path, stem_of(Path(image.name)) + ending)
+
+    @app.post("/api/images/{image_id}/take/{kind}", tags=["page"], status_code=202)
+    async def make(image_id: str, kind: TakeKind, model: Model = "") -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Begin to make outlines, or the mask with all marks over it, of an image of any size."""
+        image = project.image(image_id)
+        await studio.check_plane(image)
+        return takes.start(image, model, kind).to_json()
+
+    @app.get("/api/takes/{take_id}", tags=["page"])
+    async def progress(take_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Return the state of a file that is made, and the share of the work that is done."""
+        return takes.get(take_id).to_json()
+
+    @app.delete("/api/takes/{take_id}", tags=["page"])
+    async def stop(take_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Stop making a file."""
+        await takes.stop(takes.get(take_id))
+        return takes.get(take_id).to_json()
+
+    @app.get("/api/takes/{take_id}/file", tags=["page"])
+    async def made(take_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        """Return a file that was made; it is kept until newer ones are made."""
+        one = takes.get(take_id)
+        return _file_attachment(await takes.finished(one), one.name)
 
     @app.get("/api/models/{model}/take/{kind}", tags=["page"])
     async def take_model(model: str, kind: Literal["onnx", "report"]) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -229,13 +241,6 @@ def _attachment(content: bytes, name: str, media_type: str) -> Response:
 
 def _headers(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{_plain(name)}"'}
-
-
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the content of a file, and close it."""
-    with file:
-        while block := file.read(_BLOCK):
-            yield block
 
 
 def _file_attachment(path: Path, name: str) -> Response:

@@ -16,6 +16,7 @@ import { Viewer } from "./viewer.js";
 const NO_IMAGE = "There is no image yet: drop some on the page, or choose Add images.";
 const NO_MODEL = "There is no model yet: train one, or start pixelwise serve MODEL.";
 const $ = (id) => document.getElementById(id);
+const column = matchMedia("(max-width: 1000px)"); // as in style.css
 const state = { images: [], models: [], classes: [], colours: [], messages: [] };
 let image = null;
 let result = null;
@@ -55,10 +56,11 @@ const layers = new Layers(viewer, Object.fromEntries(
   ["labels", "compared", "layer", "opacity", "threshold", "outlines", "swipe", "compare"].map((id) => [id, $(id)])), report);
 const marks = new Marks($("marks"), viewer, { announce, say, hint },
   () => (result ? `/api/images/${image.id}/corrections?model=${encodeURIComponent(result.model)}` : ""));
-const downloads = new Downloads(say);
+const downloads = new Downloads(say, { group: $("making"), text: $("making-text"), bar: $("making-bar"), stop: $("making-stop") });
 const table = new ObjectTable($("objects"), (row, fly) => {
   marks.cross = null; // the cross is in the middle of the view, where the object will be
   const select = () => layers.select(result && result.task === "instance" ? row.id : 0);
+  if (fly && column.matches) $("viewer").scrollIntoView({ block: "center" }); // the table is far below it
   if (!image.volume) {
     select();
     if (fly) viewer.flyTo(row.box);
@@ -188,7 +190,7 @@ function showResult(found) {
   result = found;
   showCommand(found ? found.command : "");
   const kind = found && image.volume && found.task !== "instance" ? ["class", "classes"] : ["object", "objects"];
-  $("count").textContent = found ? `${found.objects} ${kind[Number(found.objects !== 1)]} in ${found.seconds.toFixed(1)} s. ${found.warnings.map(sentence).join(" ")}`
+  $("count").textContent = found ? `${found.objects === null ? "Predicted" : `${found.objects} ${kind[Number(found.objects !== 1)]}`} in ${found.seconds.toFixed(1)} s. ${found.warnings.map(sentence).join(" ")}`
     : state.models.length ? "Not predicted yet." : NO_MODEL;
   for (const link of document.querySelectorAll("[data-take]")) {
     if (found) link.href = `/api/images/${image.id}/take/${link.dataset.take}?model=${encodeURIComponent(found.model)}`;
@@ -216,7 +218,7 @@ async function predict() {
     if (own && !own.results.includes(found.model)) own.results.push(found.model);
     if (own) Object.assign(own, { uncertainty: found.uncertainty, score: found.score });
     if (image.id === id && $("model").value === model) showResult(found);
-    announce(`${found.objects} objects found.`);
+    announce(found.objects === null ? "Predicted." : `${found.objects} objects found.`);
   } catch (error) { if (image.id === id) showResult(result); report(error); } finally { $("predict").disabled = false; }
 }
 
@@ -269,7 +271,8 @@ async function addFiles(dropped) {
       const count = dropped.files.length > 1 ? ` (${index + 1} of ${dropped.files.length})` : "";
       progress = `Sending ${file.name}${count} ...`;
       $("sentence").textContent = progress;
-      if (refusal(file)) throw new Error(refusal(file));
+      const why = refusal(file, state.largest);
+      if (why) throw new Error(why);
       const one = await upload(file);
       if (!state.images.some((known) => known.id === one.id)) {
         state.images.push({ ...one, split: "", labelled: false, marked: false, results: [] });
@@ -281,7 +284,7 @@ async function addFiles(dropped) {
   unread.forEach((text) => refused.add(text));
   [progress, dropNote] = ["", describe(dropped, added, unread)];
   await reload();
-  if (dropNote) announce(dropNote);
+  if (dropNote) (unread.length ? say : announce)(dropNote);
   if (!first) return;
   await open(first);
   if (state.models.length && image.id === first) await predict();
@@ -418,7 +421,7 @@ for (const button of document.querySelectorAll("[data-tool]")) button.addEventLi
 for (const link of document.querySelectorAll("[data-take]")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
-    if (link.href) downloads.fetch(link.href);
+    if (link.href) downloads.takeResult(link.dataset.take, link.href);
   });
 }
 for (const button of document.querySelectorAll("[data-make]")) button.addEventListener("click", () => make(button.dataset.make));
@@ -451,8 +454,7 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // the same file can be chosen again
 });
 $("notice").querySelector("button").addEventListener("click", () => say(""));
-// Over the image; in one column (style.css) below everything that scrolls: so no control is covered, and the image keeps its size.
-const column = matchMedia("(max-width: 1000px)");
+// Over the image; in one column below everything that scrolls: so no control is covered, and the image keeps its size.
 const placeNotice = () => (column.matches ? document.body : $("viewer")).append($("notice"));
 column.addEventListener("change", placeNotice);
 placeNotice();

@@ -1,14 +1,19 @@
-// Files to take away: those of a result, and those of a model, which a job makes. When one is ready, its download starts.
+// Files to take away: those of a result, of which some are made when they are wanted, and those of a model, which a job
+// makes. When one is ready, its download starts.
 
-import { file, isOutdated, post } from "./api.js";
+import { file, get, isOutdated, isPassing, post, request } from "./api.js";
 
 const NAMES = { onnx: "ONNX model", report: "report" };
+const MADE = { corrected: "corrected mask", geojson: "file of outlines" };
 const SOON = 1000; // ms without a sentence about what is being made
+const ASK = 500; // ms between two questions how far a file is
 const KEPT = 60000; // ms in which a browser begins to store a file
 
 export class Downloads {
-  constructor(say) {
-    this.say = say;
+  // `parts`: group, text, bar and button of what is being made.
+  constructor(say, parts) {
+    Object.assign(this, { say, parts, making: null });
+    parts.stop.addEventListener("click", () => this.stop());
     this.wanted = new Map(); // by the number of the job: kind, model
     this.jobs = new Map();
   }
@@ -48,10 +53,51 @@ export class Downloads {
     try {
       const found = await file(path);
       if (said) this.say("");
-      const link = document.createElement("a");
-      [link.href, link.download] = [URL.createObjectURL(found), found.name];
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), KEPT);
+      const address = URL.createObjectURL(found);
+      follow(address, found.name);
+      setTimeout(() => URL.revokeObjectURL(address), KEPT);
     } catch (error) { this.say(error.message); } finally { clearTimeout(slow); }
   }
+
+  // A file of a result: some are made first, which takes minutes for a large image.
+  async takeResult(kind, path) {
+    if (!MADE[kind]) { await this.fetch(path); return; }
+    if (this.making) { this.say(`The ${MADE[this.making.kind]} is still being made; stop it first.`); return; }
+    this.making = { kind, share: 0, state: "running" };
+    try {
+      this.making = await post(path);
+      while (this.making.state === "running") {
+        this.showMaking();
+        await new Promise((resolve) => { setTimeout(resolve, this.making.share ? ASK : ASK / 5); });
+        this.making = await get(`/api/takes/${this.making.id}`).catch((error) => {
+          if (isPassing(error)) return this.making;
+          throw error;
+        });
+      }
+      const { id, state, message } = this.making;
+      if (state === "done") follow(`/api/takes/${id}/file`, "");
+      else this.say(message || "Stopped: no file was made.");
+    } catch (error) { this.say(error.message); } finally {
+      this.making = null;
+      this.showMaking();
+    }
+  }
+
+  stop() {
+    if (this.making && this.making.id) request("DELETE", `/api/takes/${this.making.id}`).catch((error) => this.say(error.message));
+  }
+
+  showMaking() {
+    const { group, text, bar } = this.parts;
+    group.hidden = !this.making;
+    if (!this.making) return;
+    text.textContent = `Making the ${MADE[this.making.kind]}: ${Math.round(100 * this.making.share)} %. Its download starts when it is ready.`;
+    bar.value = this.making.share;
+  }
+}
+
+function follow(address, name) {
+  const link = document.createElement("a");
+  [link.href, link.download] = [address, name];
+  link.click();
 }

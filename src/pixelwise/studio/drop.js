@@ -5,6 +5,10 @@ export const MOST = 2000; // files of one drop
 const HIDDEN = /^(\.|__MACOSX$|thumbs\.db$|desktop\.ini$)/i;
 const MODEL = /\.(safetensors|onnx|pth?|ckpt)$/i;
 const MASKS = /^(masks?|labels?|annotations?|ground[ _-]?truth|gt|segmentations?)$/i;
+const MASK_WORD = /(^|[ _.-])(masks?|labels?|annotations?|ground[ _-]?truth|gt|seg(mentation)?s?)([ _.-]|\d|$)/i;
+const VIDEO = /\.(mp4|m4v|mov|avi|mkv|webm|wmv|mpe?g)$/i;
+const ARCHIVE = /\.(zip|rar|7z|tar|tgz|tar\.\w+)$/i;
+const DOCUMENT = /\.(docx?|pptx?|xlsx?|od[tps])$/i;
 
 // The browser forgets what was dropped once the event is over, so this begins at once.
 export function readDropped(transfer) {
@@ -21,7 +25,18 @@ async function collect(dropped) {
       await walk(entry, found);
     } else if (file) found.files.push(file);
   }
-  return found;
+  return leaveOutMasks(found);
+}
+
+// A mask beside its image: its name is that of the image with a word for masks after it, such as cell_1_mask.png.
+function leaveOutMasks(found) {
+  const stem = (file) => file.name.replace(/\.[^.]*$/, "");
+  const stems = found.files.map(stem).sort((a, b) => a.length - b.length);
+  const isMask = (file) => stems.some((image) => stem(file).length > image.length && stem(file).startsWith(image)
+    && /^[ _.-]/.test(stem(file).slice(image.length)) && MASK_WORD.test(stem(file).slice(image.length)));
+  const beside = found.files.filter(isMask);
+  if (beside.length) found.masks.push(beside[0].name + (beside.length > 1 ? ` and ${beside.length - 1} more` : ""));
+  return { ...found, files: found.files.filter((file) => !beside.includes(file)) };
 }
 
 async function walk(folder, found) {
@@ -51,17 +66,22 @@ async function entriesOf(folder) {
   }
 }
 
-// Why a file is not sent at all; "" if it is.
-export function refusal(file) {
+// Why a file is not sent at all; "" if it is. `largest` is the size that the server takes, in megabytes.
+export function refusal(file, largest = Infinity) {
   if (file.size === 0) return "The file is empty.";
   if (MODEL.test(file.name)) return "Models are not sent to the server: start pixelwise serve MODEL.";
+  if (VIDEO.test(file.name)) return "A video is not sent to the server: start pixelwise serve VIDEO, and its frames are images.";
+  if (ARCHIVE.test(file.name)) return "An archive is not opened here: unpack it, and drop its folder; if there are masks in it, start pixelwise serve FOLDER.";
+  if (DOCUMENT.test(file.name)) return "A document is no image: save its pictures as PNG or TIFF, best with the program that they come from.";
+  if (file.size > largest * 1e6) return `It has ${Math.round(file.size / 1e6)} MB; at most ${largest} MB can be sent. Start pixelwise serve FOLDER, which opens images of any size where they are.`;
   return "";
 }
 
 // Sentences about what was taken and what was not.
 export function describe({ folders = 0, masks = [], more = false }, added, refused) {
   const parts = [];
-  if (folders || refused.length > 1) parts.push(`${added} of ${added + refused.length} files were added.`);
+  if (folders && !added && !refused.length && !masks.length) parts.push("There are no files in this folder.");
+  else if (folders || refused.length > 1) parts.push(`${added} of ${added + refused.length} files were added.`);
   if (refused.length) parts.push(refused.length === 1 ? refused[0] : "The others are listed under Understood.");
   if (masks.length) parts.push(`Masks (${[...new Set(masks)].join(", ")}) were left out: to train on them, start pixelwise serve FOLDER.`);
   if (more) parts.push(`Only the first ${MOST} files were read: for more, start pixelwise serve FOLDER.`);

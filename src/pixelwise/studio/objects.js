@@ -1,6 +1,6 @@
 // The table of objects. Only the rows in view exist, so that 50,000 objects cost no more than 50.
 
-const ROW = 28;
+const ROW = matchMedia("(pointer: coarse)").matches ? 44 : 28; // pixels: a finger needs more of them than a mouse
 const COLUMNS = [["id", "Number"], ["class", "Class"], ["area", "Area"], ["mean", "Mean"]];
 
 export class ObjectTable {
@@ -97,7 +97,7 @@ export class ObjectTable {
     row.setAttribute("role", "row");
     row.setAttribute("aria-rowindex", index + 2);
     row.setAttribute("aria-selected", String(index === this.selected));
-    row.style.top = `${index * ROW}px`;
+    [row.style.top, row.style.height] = [`${index * ROW}px`, `${ROW}px`];
     const texts = [value.id, this.classes[value.class] ?? value.class, value.area, value.mean === null ? "" : value.mean.toFixed(1)];
     for (const text of texts) {
       const cell = document.createElement("span");

@@ -95,16 +95,23 @@ def test_large_images_are_streamed(
     predictor: Predictor, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_image(tmp_path / "a.png", drawn_image())
-    whole = request(tmp_path, "a", only_mask=True)
-    predictor.predict(model, [whole])
+    (whole,) = predictor.predict(model, [request(tmp_path, "a", uncertainty=True)]).value["results"]
     monkeypatch.setattr(module, "is_large", lambda *words: True)
     write_image(tmp_path / "large.png", drawn_image())
-    (found,) = predictor.predict(model, [request(tmp_path, "large")]).value["results"]
+    (found,) = predictor.predict(model, [request(tmp_path, "large", uncertainty=True)]).value["results"]
     folder = tmp_path / "results-large"
+    unsure = [
+        read_mask(tmp_path / f"results-{n}" / f"uncertainty.{end}").values
+        for n, end in (("a", "png"), ("large", "tif"))
+    ]
+    assert np.abs(np.subtract(*unsure, dtype=int)).max() <= 1
+    assert unsure[0].max() > 0
+    assert found["uncertainty"] == pytest.approx(whole["uncertainty"], abs=1e-3)
+    assert found["objects"] == whole["objects"] > 0
     assert {"mask", "objects", "classes"} <= set(found["files"])
     assert json.loads((folder / "objects.json").read_text("utf-8")) == []
     streamed = read_mask(folder / found["files"]["mask"]).values
-    mask = next(path for path in (tmp_path / "results-a").iterdir() if path.suffix in (".png", ".tif"))
+    mask = next(path for path in (tmp_path / "results-a").iterdir() if path.stem == "a")
     assert np.array_equal(streamed > 0, read_mask(mask).values > 0)
     assert not list(folder.glob(".*.quantities"))
 

@@ -163,7 +163,10 @@ def test_tiles_of_a_result_hold_its_numbers_and_how_sure_they_are(reader: Reader
 
 def test_outlines_as_geojson(reader: Reader, tmp_path: Path) -> None:
     labels(tmp_path / "mask.tif")
-    found = json.loads(reader.geojson(str(tmp_path / "mask.tif"), ["background", "cell"], "instance").payload)
+    file = tmp_path / "a.geojson"
+    reader.geojson(str(tmp_path / "mask.tif"), ["background", "cell"], "instance", str(file), str(tmp_path / "share"))
+    found = json.loads(file.read_text("utf-8"))
+    assert float((tmp_path / "share").read_text("utf-8")) == 1
     assert [feature["properties"]["id"] for feature in found["features"]] == [1, 300], "numbers without object are left"
     assert {feature["properties"]["classification"]["name"] for feature in found["features"]} == {"cell"}
     (ring,) = found["features"][0]["geometry"]["coordinates"]

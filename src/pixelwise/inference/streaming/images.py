@@ -43,6 +43,9 @@ _CUT_MEMORY = 740 * 2**20  # for the maps and a tile of a cut network, so that t
 _WINDOW = 512  # side of the windows of a cut network, a multiple of the tiles of the file
 
 
+Watch = Callable[[TiledLayout, Window, np.ndarray], object]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StreamOptions:
     """Options of a streamed prediction.
@@ -105,6 +108,7 @@ def stream_image(
     options: StreamOptions,
     progress: Progress,
     observe: Callable[[np.ndarray], None] | None = None,
+    watch: Watch | None = None,
 ) -> StreamResult:
     """Predict the mask or label image of an image of any size.
 
@@ -123,6 +127,9 @@ def stream_image(
         Receives the memory bound before the start.
     observe : callable, optional
         Receives the finished mask or label image in strips of rows, from the top.
+    watch : callable, optional
+        Receives the layout of the tiles, and window and logits of each one that is computed here, not by an earlier
+        process.
 
     Raises
     ------
@@ -145,7 +152,7 @@ def stream_image(
         resumed = len(tiles.done)
         fill = _filler(source, nodata)
         final = _is_final(model_card.target)
-        computed = compute_tiles(stream, Job(source, stream.scale, frozenset(tiles.done)), progress)
+        computed = compute_tiles(stream, Job(source, stream.scale, frozenset(tiles.done)), progress, watch)
         table = None
         result = tiles
         if masks and not final:
@@ -233,14 +240,18 @@ def open_stream(
     )
 
 
-def compute_tiles(stream: Stream, job: Job, progress: Progress) -> int:
-    """Predict the tiles of an image that are not done, and write them; return their number."""
+def compute_tiles(stream: Stream, job: Job, progress: Progress, watch: Watch | None = None) -> int:
+    """Predict the tiles of an image that are not done, and write them; return their number; `watch` as above."""
 
     def write(window: Window, numbers: np.ndarray) -> None:
         stream.tiles.write(window, stream.fill(window, numbers))
 
+    def see(window: Window, logits: np.ndarray) -> None:
+        if watch is not None:
+            watch(stream.tiles.layout, window, logits)
+
     resumed = len(stream.tiles.done)
-    return compute_windows(stream.predictor, job, write, stream.decide, progress, resumed)
+    return compute_windows(stream.predictor, job, write, stream.decide, progress, resumed, see)
 
 
 def _mask_nodata(model_card: ModelCard, source: ImageReader) -> int | None:

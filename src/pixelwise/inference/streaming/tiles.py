@@ -75,6 +75,7 @@ def compute_windows(
     decide: Callable[[np.ndarray], np.ndarray],
     progress: Progress,
     resumed: int,
+    watch: Callable[[Any, np.ndarray], object] = lambda window, logits: None,
 ) -> int:
     """Predict the missing tiles, with threads for reading and for compressing and writing; return their number.
 
@@ -89,6 +90,8 @@ def compute_windows(
     progress : Progress
     resumed : int
         Number of tiles that are done.
+    watch : callable
+        Receives (window, logits) of each computed tile.
     """
     count = predictor.count(job.source.shape[1:])
     if resumed:
@@ -106,6 +109,7 @@ def compute_windows(
         advance(resumed, "")
         for _, window in predictor.compute(predictor.make_batches(_release_on_resize(read))):
             writer.put((window.write, decide(window.logits)))
+            watch(window.write, window.logits)
             computed += 1
             advance(1, "")
     return computed

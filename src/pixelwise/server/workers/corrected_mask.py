@@ -1,6 +1,6 @@
 """The result of a model with the marks over it, as a file: window by window, so that any size fits into memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 
@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Int32
 
 from pixelwise.geometry.tiles import Span
-from pixelwise.io.label_writer import TiledLayout, TileFile, finish
+from pixelwise.io.label_writer import TiledLayout, TileFile, Window, finish
 from pixelwise.io.write import write_labels
+from pixelwise.labels.targets import IGNORE_OBJECT
 from pixelwise.server.marks.raster import IGNORE, bounds, rasterise, rasterise_objects
 from pixelwise.server.marks.records import Objects, Shape
-from pixelwise.server.workers.corrections import outward, show_classes, show_numbers, touch
+from pixelwise.server.workers.corrections import outward, show_classes, touch
 from pixelwise.server.workers.label_tiles import Labels
 
 WINDOW = 2048
@@ -31,6 +32,8 @@ class CorrectedMask:
         Object numbers if `instance`, else classes.
     shapes : sequence of Shape
     instance : bool
+    report : callable
+        Receives the share of the windows that are done.
 
     Examples
     --------
@@ -42,19 +45,19 @@ class CorrectedMask:
     ([[0, 0, 1]], 1)
     """
 
-    def __init__(self, labels: Labels, shapes: Sequence[Shape], *, instance: bool) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        shapes: Sequence[Shape],
+        *,
+        instance: bool,
+        report: Callable[[float], object] = lambda share: None,
+    ) -> None:
         self._labels, self._shapes, self._instance = labels, shapes, instance
         self._boxes = [outward(bounds(shape)) for shape in shapes]
-        self._offset, self.highest = 0, IGNORE
+        self._numbers, self._drawn, self.highest = np.zeros(1, np.int32), np.zeros(1, np.int32), IGNORE
         if instance:
-            self._offset = max(int(labels.read(*window, 1).max()) for window in self.windows())
-            drawn = sum(len(shape.objects) if isinstance(shape, Objects) else 1 for shape in shapes)
-            present = np.zeros(1 + self._offset + drawn, bool)
-            for window in self.windows():
-                present[self._shown(*window)] = True
-            present[0] = False
-            self._numbers = np.cumsum(present, dtype=np.int32)
-            self.highest = int(self._numbers[-1])
+            self._renumber(report)
 
     def windows(self) -> Iterator[tuple[Span, Span]]:
         """Yield windows that cover the image."""
@@ -65,20 +68,53 @@ class CorrectedMask:
 
     def read(self, rows: Span, columns: Span) -> Int32[np.ndarray, "rows columns"]:
         """Return a window."""
-        shown = self._shown(rows, columns)
-        return self._numbers[shown] if self._instance else shown
-
-    def _shown(self, rows: Span, columns: Span) -> Int32[np.ndarray, "rows columns"]:
-        """Return a window of classes, or of object numbers with gaps; marks are painted only where there are some."""
-        window = rows[0], columns[0], rows[1], columns[1]
-        shapes = self._shapes if any(touch(box, window) for box in self._boxes) else ()
-        values = np.maximum(self._labels.read(rows, columns, 1).astype(np.int32), 0)
+        values, near = np.maximum(self._labels.read(rows, columns, 1), 0), self._near(rows, columns)
         if self._instance:
-            return show_numbers(values, rasterise_objects(shapes, rows, columns), self._offset)
-        return show_classes(values, rasterise(shapes, rows, columns))
+            shown = self._numbers[values]
+            if near:
+                own = rasterise_objects(near, rows, columns)
+                shown = np.where(own == IGNORE_OBJECT, shown, self._drawn[np.maximum(own, 0)])
+            return shown
+        marks = rasterise(near, rows, columns)
+        return show_classes(values.astype(np.int32), marks)
+
+    def _renumber(self, report: Callable[[float], object]) -> None:
+        """Give the objects that are left the numbers from 1, and those of marks after them."""
+        left, drawn = np.zeros(1, bool), np.zeros(1 + sum(map(_objects_of, self._shapes)), bool)
+        windows = list(self.windows())
+        for number, (rows, columns) in enumerate(windows, start=1):
+            values, near = np.maximum(self._labels.read(rows, columns, 1), 0), self._near(rows, columns)
+            if near:
+                own = rasterise_objects(near, rows, columns)
+                drawn[np.maximum(own, 0)] = True
+                values = values[own == IGNORE_OBJECT]
+            left = np.pad(left, (0, max(0, int(values.max(initial=0)) + 1 - len(left))))
+            left[values.ravel()] = True
+            report(number / len(windows))
+        left[0] = drawn[0] = False
+        self._numbers = np.cumsum(left, dtype=np.int32)
+        self._drawn = np.where(drawn, self._numbers[-1] + np.cumsum(drawn, dtype=np.int32), 0).astype(np.int32)
+        self._numbers = np.where(left, self._numbers, 0).astype(np.int32)
+        self.highest = int(left.sum() + drawn.sum())
+
+    def _near(self, rows: Span, columns: Span) -> Sequence[Shape]:
+        """Return all shapes, whose numbers depend on their order; none if none of them reaches into a window."""
+        window = rows[0], columns[0], rows[1], columns[1]
+        return self._shapes if any(touch(box, window) for box in self._boxes) else ()
 
 
-def write_corrected(path: Path, labels: Labels, shapes: Sequence[Shape], *, instance: bool) -> Path:
+def _objects_of(shape: Shape) -> int:
+    return len(shape.objects) if isinstance(shape, Objects) else 1
+
+
+def write_corrected(
+    path: Path,
+    labels: Labels,
+    shapes: Sequence[Shape],
+    *,
+    instance: bool,
+    report: Callable[[float], object] = lambda share: None,
+) -> Path:
     """Write a result with the marks over it; return the file, whose suffix is .tif if it is no PNG.
 
     A large one is a tiled BigTIFF with pyramid levels, as `pixelwise predict` writes of a large image.
@@ -88,15 +124,25 @@ def write_corrected(path: Path, labels: Labels, shapes: Sequence[Shape], *, inst
     OutputFailed
         The file cannot be written.
     """
-    mask = CorrectedMask(labels, shapes, instance=instance)
-    if labels.height * labels.width <= MAX_PNG:
-        return write_labels(path, mask.read((0, labels.height), (0, labels.width)))
+    mask = CorrectedMask(labels, shapes, instance=instance, report=lambda share: report(share / 3))
     dtype = "uint8" if not instance else "uint16" if mask.highest < 2**16 else "uint32"
+
+    def parts() -> Iterator[tuple[Window, Int32[np.ndarray, "rows columns"]]]:
+        windows = list(mask.windows())
+        for number, window in enumerate(windows, start=1):
+            yield window, mask.read(*window)
+            report((1 + 1.8 * number / len(windows)) / 3)  # the rest are the pyramid levels
+
+    if labels.height * labels.width <= MAX_PNG:
+        whole = np.empty((labels.height, labels.width), dtype)
+        for (rows, columns), values in parts():
+            whole[slice(*rows), slice(*columns)] = values
+        return write_labels(path, whole)
     layout = TiledLayout(height=labels.height, width=labels.width, dtype=dtype)
     tiles = TileFile(path.with_suffix(".tif"), layout, token_hex(8))
     try:
-        for window in mask.windows():
-            tiles.write(window, mask.read(*window))
+        for window, values in parts():
+            tiles.write(window, values)
         return finish(tiles, "tiff", labels.metadata)
     except BaseException:
         tiles.discard()

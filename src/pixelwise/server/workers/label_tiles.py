@@ -32,6 +32,8 @@ class Labels:
 
     def read(self, rows: Span, columns: Span, factor: int) -> Integer[np.ndarray, "rows columns"]:
         """Return every `factor`-th number of a window."""
+        if factor == 1 and not isinstance(self._values, np.ndarray):
+            return self._values.read(rows, columns)[0]
         across = nearest_samples(columns[1] - columns[0], factor)
         if isinstance(self._values, np.ndarray):
             down = nearest_samples(rows[1] - rows[0], factor)
@@ -42,6 +44,11 @@ class Labels:
             lines = self._values.read((start, min(start + band, rows[1])), columns)[0]
             parts.append(lines[np.ix_(nearest_samples(len(lines), factor), across)])
         return np.concatenate(parts)
+
+    def plan(self, band: int) -> None:
+        """Prepare for reading in bands of so many rows."""
+        if not isinstance(self._values, np.ndarray):
+            self._values.plan(band)
 
     @property
     def metadata(self) -> PixelMetadata:

@@ -28,6 +28,7 @@ from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.server.workers.components import component_tables
 from pixelwise.server.workers.lanes import LANES, Lanes
 from pixelwise.server.workers.protocol import Reply, describe_error, run_worker
+from pixelwise.server.workers.uncertainty_file import UncertaintyFile
 from pixelwise.server.workers.volume_results import CONFIDENT, save_volume
 from pixelwise.workflow.confidence import uncertainty_map
 from pixelwise.workflow.prediction.large import is_large, large_image, model_digest, predict_large
@@ -150,19 +151,30 @@ def _predict_large(model: SegmentationModel, digest: str, request: dict[str, Any
     path, folder = Path(request["image"]), Path(request["folder"])
     options = PredictOptions(overwrite=True)
     large = large_image(path, folder, request["name"], digest, options, model.dimensions)
-    files = predict_large(model, large, options, Progress())
+    unsure = UncertaintyFile(folder / "uncertainty.tif", model.model_card)
+    try:
+        files = predict_large(model, large, options, Progress(), unsure.add if request.get("uncertainty") else None)
+        uncertainty = unsure.finish()
+    finally:
+        unsure.discard()
     large.quantities.unlink(missing_ok=True)
     kinds = {".tif": "mask", ".zarr": "mask", ".csv": "table"}
     found = {kinds[file.suffix]: file.name for file in files if file.suffix in kinds}
     atomic_write_json(folder / "objects.json", [])
     write_classes(folder, model.model_card)
+    found |= {} if uncertainty is None else {"uncertainty": unsure.path.name}
     return {
         "files": {**found, "objects": "objects.json", "classes": "classes.json"},
-        "objects": 0,
-        "uncertainty": None,
+        "objects": _count_rows(folder / found["table"]) if "table" in found else None,
+        "uncertainty": uncertainty,
         "warnings": [],
         "task": model.model_card.task,
     }
+
+
+def _count_rows(table: Path) -> int:
+    with table.open("rb") as file:
+        return sum(1 for _ in file) - 1
 
 
 def _save(model: SegmentationModel, request: dict[str, Any], image: Image, result: Prediction) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pixelwise.datasets.dataset import (
     scan_dataset,
 )
 from pixelwise.datasets.synthetic import write_demo
-from pixelwise.errors import BadDataset, BadOption
+from pixelwise.errors import BadDataset, BadImage, BadOption
 from pixelwise.io.read import is_volume_folder, probe
 from pixelwise.io.volumes.names import is_volume_name
 from pixelwise.io.windows import open_windows
@@ -28,7 +29,7 @@ from pixelwise.server.marks.records import Shape
 from pixelwise.server.workers.corrected_mask import write_corrected
 from pixelwise.server.workers.corrections import Shown, correct
 from pixelwise.server.workers.label_tiles import Labels, label_tile, open_labels
-from pixelwise.server.workers.outlines import features
+from pixelwise.server.workers.outlines import write_geojson
 from pixelwise.server.workers.protocol import Reply, run_worker
 from pixelwise.server.workers.pyramid import Pyramid, scale_down, to_display
 from pixelwise.server.workers.ranking import most_useful_place, score_against_truth
@@ -66,6 +67,19 @@ class Reader:
         size = math.prod(info.size) * info.channels * np.dtype(info.dtype).itemsize
         names = ("channels", "height", "width", "depth")
         return Reply({**{name: getattr(info, name) for name in names}, "bytes": size})
+
+    def check_pages(self, path: str) -> Reply:
+        """Raise `BadImage` for a stack that the page cannot show, with a hint for those who look at the page."""
+        info = probe(Path(path), volumes=self._stacks)
+        if info.pages > 1 and info.depth is None:
+            try:
+                open_windows(Path(path)).close()
+            except BadImage as error:
+                if "--volumes" not in error.hint:
+                    raise
+                hint = "Start pixelwise serve --volumes to see a volume, or save its pages as single images."
+                raise BadImage(error.expected, error.got, hint, error.path) from error
+        return Reply()
 
     def describe(self, path: str) -> Reply:
         """Return what the viewer needs to show an image; of a volume also its planes, see `Volumes.describe`."""
@@ -154,10 +168,11 @@ class Reader:
         """Return the number of a result at a pixel."""
         return Reply({"id": self._plane_labels(path, image, plane, at).at(row, column)})
 
-    def geojson(self, mask: str, classes: list[str], task: str) -> Reply:
-        """Return the outlines of a result as GeoJSON."""
-        found = list(features(self._open_labels(mask).whole().astype(np.int64), classes, objects=task == "instance"))
-        return Reply(payload=json.dumps({"type": "FeatureCollection", "features": found}).encode())
+    def geojson(self, mask: str, classes: list[str], task: str, file: str, progress: str = "") -> Reply:
+        """Write the outlines of a result as GeoJSON."""
+        labels, report = self._open_labels(mask), _reporter(progress)
+        write_geojson(Path(file), labels, classes, objects=task == "instance", report=report)
+        return Reply({"file": file})
 
     def correct(self, request: str) -> Reply:
         """Return the mark of a correction; `request` is a file with the result, its marks and the line."""
@@ -173,12 +188,13 @@ class Reader:
         points = [(float(x), float(y)) for x, y in value["points"]]
         return Reply(payload=correct(shown, value["action"], points, value["key"]).model_dump_json().encode())
 
-    def corrected(self, request: str, file: str) -> Reply:
+    def corrected(self, request: str, file: str, progress: str = "") -> Reply:
         """Write a result with the marks over it; objects as a label image."""
         value = json.loads(Path(request).read_text("utf-8"))
         shapes = [_SHAPE.validate_python(shape) for shape in value["shapes"]]
         labels, instance = self._open_labels(value["mask"]), value["task"] == "instance"
-        return Reply({"file": str(write_corrected(Path(file), labels, shapes, instance=instance))})
+        report = _reporter(progress)
+        return Reply({"file": str(write_corrected(Path(file), labels, shapes, instance=instance, report=report))})
 
     def score(self, data: str, case: int, mask: str, task: str, classes: list[str]) -> Reply:
         """Return how well a result fits the ground truth of a case (0 to 1), or None if they cannot be compared."""
@@ -205,8 +221,7 @@ class Reader:
         """Return the box of the place that is most useful to mark; `request` is a file with map and marks."""
         value = json.loads(Path(request).read_text("utf-8"))
         shapes = [_SHAPE.validate_python(shape) for shape in value["shapes"]]
-        unsure = self._open_labels(value["uncertainty"]).whole().astype(np.uint8)
-        return Reply({"box": most_useful_place(unsure, shapes)})
+        return Reply({"box": most_useful_place(self._open_labels(value["uncertainty"]), shapes)})
 
     def understand(self, folder: str) -> Reply:
         """Read a folder as training does.
@@ -301,6 +316,11 @@ class Reader:
         return self._labels.get(("truth", str(case.image)), read)
 
 
+def _reporter(progress: str) -> Callable[[float], object]:
+    """Return what writes the share of the work that is done into a file, if there should be one."""
+    return lambda share: Path(progress).write_text(f"{share:.4f}", "utf-8") if progress else None
+
+
 def _listed(image: Path, root: Path) -> dict[str, Any]:
     name = str(image.relative_to(root)) if image != root else image.name
     return {"name": name, "image": str(image), "split": "", "labelled": False}
@@ -329,8 +349,8 @@ def main(*words: str) -> None:
     """Run the worker; the word "volumes" says that TIFF stacks are volumes."""
     reader = Reader("volumes" in words)
     names = (
-        "probe", "describe", "tile", "thumbnail", "label_tile", "truth_tile", "label_at", "geojson", "understand",
-        "write_example", "write_crops", "correct", "corrected", "score",
+        "probe", "check_pages", "describe", "tile", "thumbnail", "label_tile", "truth_tile", "label_at", "geojson",
+        "understand", "write_example", "write_crops", "correct", "corrected", "score",
         "useful_place",
     )  # fmt: skip
     run_worker({name: getattr(reader, name) for name in names}, threads=THREADS)

@@ -15,7 +15,7 @@ from pixelwise.errors import BadImage, Interrupted
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import SegmentationModel
 from pixelwise.inference.streaming.blocks import StreamTask
-from pixelwise.inference.streaming.images import StreamOptions, stream_image
+from pixelwise.inference.streaming.images import StreamOptions, Watch, stream_image
 from pixelwise.inference.streaming.volumes import stream_volume
 from pixelwise.io.label_writer import Compression, Format, result_path
 from pixelwise.io.volumes.windows import open_volume_windows, reads_windows
@@ -114,9 +114,13 @@ def large_image(path: Path, folder: Path, name: str, model: str, options: Predic
 
 
 def predict_large(
-    model: SegmentationModel, image: LargeImage, options: PredictOptions, progress: Progress
+    model: SegmentationModel,
+    image: LargeImage,
+    options: PredictOptions,
+    progress: Progress,
+    watch: Watch | None = None,
 ) -> list[Path]:
-    """Predict one large image; return the files written.
+    """Predict one large image; return the files written; `watch` as of `stream_image`, of images alone.
 
     Raises
     ------
@@ -147,6 +151,7 @@ def predict_large(
             options=_stream_options(options),
             progress=progress,
             observe=counter.add if card.quantities is not None else None,
+            watch=watch,
         )
         _store_quantities(image, counter, PixelScale(spacing=source.spacing), card)
     except KeyboardInterrupt as stop:
