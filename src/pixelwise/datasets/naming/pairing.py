@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pixelwise.datasets.masks.likeness import find_mask_side
 from pixelwise.datasets.naming.beginnings import pair_by_beginning
+from pixelwise.datasets.naming.file_copies import find_copies
 from pixelwise.datasets.naming.folder_names import (
     MASK_PREFIXES,
     MASK_SUFFIXES,
@@ -27,7 +28,7 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.errors import printable
 from pixelwise.io.volumes.names import stem_of
-from pixelwise.text import pluralise
+from pixelwise.text import list_first, pluralise
 
 _AFFIXES = (*MASK_SUFFIXES, *MASK_PREFIXES)
 _LABEL_STUDIO = re.compile(r"task-\d+-annotation-\d+-")  # its export as PNG
@@ -86,6 +87,11 @@ def pair_by_name(root: Path, images: Sequence[Path], masks: Sequence[Path], opti
         match = _match(images, masks, rule.image_key, rule.mask_key)
     else:
         match = _match_by_names(images, masks, options, messages)
+    copies = find_copies([*match.missing, *match.orphans], [*match.chosen, *match.chosen.values()])
+    if copies:
+        names = list_first([f"{printable(path.name)} of {printable(copies[path].name)}" for path in copies], 3)
+        messages.append(f"Left out: {pluralise(len(copies), 'copy', 'copies')} of files in a pair, {names}.")
+        match.missing, match.orphans = (_without(files, list(copies)) for files in (match.missing, match.orphans))
     if rule is None:
         match.chosen |= take_numbered(match.missing, match.orphans)
     further = find_further_masks(match.chosen.values(), [*match.missing, *match.orphans]) if rule is None else {}
