@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelwise.server.workers.outlines import features
+from pixelwise.server.workers.label_tiles import Labels
+from pixelwise.server.workers.outlines import write_geojson
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "annotation"
 CONFIG = """<View>
@@ -46,10 +47,19 @@ def labels() -> np.ndarray:
 
 
 @pytest.fixture
-def asked(labels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[urllib.request.Request]:
+def collection(labels: np.ndarray, tmp_path: Path) -> dict[str, Any]:
+    """The outlines of `labels` as the server sends them."""
+    path = tmp_path / "outlines.geojson"
+    write_geojson(path, Labels(labels), ("background", "cell"), objects=True)
+    return json.loads(path.read_text("utf-8"))
+
+
+@pytest.fixture
+def asked(
+    labels: np.ndarray, collection: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> list[urllib.request.Request]:
     """What was sent; the server answers with the outlines of `labels`, Label Studio with a picture."""
     requests: list[urllib.request.Request] = []
-    collection = {"type": "FeatureCollection", "features": list(features(labels, ("background", "cell"), objects=True))}
     picture = io.BytesIO()
     Image.fromarray(np.zeros(labels.shape, np.uint8)).save(picture, "PNG")
 
@@ -61,9 +71,8 @@ def asked(labels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[urllib.re
     return requests
 
 
-def test_bits_are_the_pixels_of_an_object(modules: Any, labels: np.ndarray) -> None:
-    found = features(labels, ("background", "cell"), objects=True)
-    for number, region in enumerate(modules.pixelwise_client.regions_of({"features": list(found)}), start=1):
+def test_bits_are_the_pixels_of_an_object(modules: Any, labels: np.ndarray, collection: dict[str, Any]) -> None:
+    for number, region in enumerate(modules.pixelwise_client.regions_of(collection), start=1):
         left, top, right, bottom = region.box
         window = labels[top : bottom + 1, left : right + 1] == number
         assert region.bits() == window.astype(int).ravel().tolist()
