@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedSet
 from pixelwise.datasets.formats import (
-    array_files,
     coco,
     cvat,
     darwin,
@@ -29,6 +28,7 @@ from pixelwise.datasets.formats import (
     voc_xml,
     yolo,
 )
+from pixelwise.datasets.formats.arrays import array_files
 from pixelwise.datasets.formats.run_lengths import rle_table
 from pixelwise.datasets.layouts import (
     anomalies,

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from pixelwise.datasets.dataset import Dataset, find_images, scan_dataset
-from pixelwise.datasets.formats import array_files
+from pixelwise.datasets.formats.arrays import array_files
 from pixelwise.datasets.options import DataOptions
 from pixelwise.errors import BadDataset
 from pixelwise.progress import Progress

@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 
 from pixelwise.datasets.annotations import AnnotatedImage, AnnotatedSet, MaskFile
-from pixelwise.datasets.formats.array_masks import with_parts
+from pixelwise.datasets.formats.arrays.array_masks import with_parts
 from pixelwise.datasets.formats.json_content import find_files
 from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, MASK_WORDS, SPLIT_WORDS, natural_key
 from pixelwise.datasets.naming.outputs import PICKLED_SUFFIX

@@ -1,0 +1,1 @@
+"""Images and masks in NPY, NPZ, HDF5 and MAT files."""
