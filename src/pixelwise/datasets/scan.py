@@ -19,13 +19,13 @@ from pixelwise.datasets.folder_layout import Pair
 from pixelwise.datasets.images.alpha import alpha_is_mask, is_constant, is_cut_out
 from pixelwise.datasets.images.channel_files import read_stored
 from pixelwise.datasets.images.image_kind import image_kind
-from pixelwise.datasets.images.memory_order import interleave, is_interleaved
 from pixelwise.datasets.images.missing_pixels import channel_mean, edge_agreement, undeclared_nodata
 from pixelwise.datasets.masks.measure import MaskValues, digest, measure_values
 from pixelwise.datasets.masks.measure_volume import measure_volume
 from pixelwise.errors import BadImage
 from pixelwise.geometry.grid import Grid, Turn
 from pixelwise.io.georeference import Georeference
+from pixelwise.io.images import interleave, is_interleaved
 from pixelwise.io.read import (
     ALPHA_IS_DATA,
     CHANNELS_ARE_CLASSES,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Integer, Num
+from jaxtyping import Integer, Num, Shaped
 
 from pixelwise.errors import BadOption
 from pixelwise.geometry.grid import Grid, Turn
@@ -198,3 +198,22 @@ class MaskImage:
     def size(self) -> tuple[int, ...]:
         """Height and width; of a volume depth, height and width."""
         return self.values.shape[:2] if self.grid is None else self.values.shape
+
+
+def is_interleaved(pixels: Shaped[np.ndarray, "channels height width"]) -> bool:
+    """Return whether the channels of a pixel are next to each other in memory.
+
+    >>> image = np.zeros((4, 5, 3), np.uint8)
+    >>> is_interleaved(image.transpose(2, 0, 1)), is_interleaved(np.zeros((3, 4, 5)))
+    (True, False)
+    """
+    return pixels.ndim == 3 and np.moveaxis(pixels, 0, -1).flags.c_contiguous
+
+
+def interleave(pixels: Shaped[np.ndarray, "channels height width"]) -> Shaped[np.ndarray, "height width channels"]:
+    """Return pixels with the channels on the last axis, next to each other in memory; without a copy if they are so.
+
+    >>> interleave(np.array([[[1, 2]], [[3, 4]]])).ravel().tolist()
+    [1, 3, 2, 4]
+    """
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Num, Shaped, UInt8
 
-from pixelwise.datasets.images.memory_order import interleave, is_interleaved
+from pixelwise.io.images import interleave, is_interleaved
 from pixelwise.labels.byte_histogram import MAX_SUMMED, sum_bytes
 
 MAX_CLASSES = 12  # rarer classes are compared no further: their weight in a comparison is small

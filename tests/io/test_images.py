@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.datasets.checks.reduced import reduce_case
-from pixelwise.datasets.images.memory_order import is_interleaved
 from pixelwise.datasets.masks.measure import digest
 from pixelwise.datasets.scan import image_descriptor
+from pixelwise.io.images import is_interleaved
 from pixelwise.sampling.image_statistics import measure_image
 from pixelwise.sampling.normalise import mean_and_std
 
