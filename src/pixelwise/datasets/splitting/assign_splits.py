@@ -111,8 +111,8 @@ def _kept_for_their_kind(
         if chosen and kind and kind not in shown:
             kept.setdefault(kind, []).append(name)
     return [
-        f"{list_first(found, _SHOWN)} {'stays' if len(found) == 1 else 'stay'} in training, as no other image is "
-        f"{kind}: the validation says nothing about such images."
+        f"{list_first(found, _SHOWN)}, {'the only image' if len(found) == 1 else 'the only ones'} of the kind {kind}, "
+        f"{'stays' if len(found) == 1 else 'stay'} in training: the validation says nothing about such images."
         for kind, found in kept.items()
     ]
 
