@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from pixelwise.geometry.layer_graph import LayerSpec
 from pixelwise.geometry.sizes import derive_geometry
 from pixelwise.io.read import read_mask
-from pixelwise.labels.targets import IGNORE
 from pixelwise.networks.architectures import build
 from pixelwise.networks.blocks import Head
 from pixelwise.sampling.normalise import Normalisation, Scale, intensity_scale
@@ -78,68 +77,6 @@ def test_processes_share_the_images_and_have_one_score(tmp_path: Path, rng: np.r
     assert seen == [3 * 64**2, 2 * 64**2], "each image in one process"
     both = Share(0, 2, others=shares[1].counted)
     assert validation.score(network, both) == validation.score(network)
-
-
-def test_no_more_pixels_than_the_time_allows(tmp_path: Path, rng: np.random.Generator) -> None:
-    pieces = [piece(str(i), 100, rng) for i in range(10)]
-    found = look(pieces, tmp_path, 30_000)._images
-    assert [p.name for p in found] == ["0", "3", "6"], "too few pixels for more images with crops that show something"
-    found = look(pieces, tmp_path, 80_000)._images
-    assert [p.name for p in found] == [str(index * 10 // 8) for index in range(8)]
-
-
-def test_few_pixels_are_spread_over_several_images(tmp_path: Path, rng: np.random.Generator) -> None:
-    """As many pixels as one image of 300 x 300 has: seven crops, not that image."""
-    found = look([piece(str(index), 300, rng) for index in range(90)], tmp_path, 2**16)._images
-    assert len(found) == 7
-    assert {image.target.shape for image in found} == {(96, 96)}
-
-
-def test_a_large_image_is_cropped(tmp_path: Path, rng: np.random.Generator) -> None:
-    (cut,) = look([piece("large", 400, rng)], tmp_path, 10_000)._images
-    assert cut.target.shape == (100, 100)
-    assert cut.pixels.shape == (1, 100, 100)
-
-
-@pytest.mark.parametrize("place", [(0, 0), (399, 0), (150, 390), (20, 210)], ids=str)
-def test_few_pixels_show_what_is_scored(tmp_path: Path, place: tuple[int, int]) -> None:
-    """On a slow machine a corner of one image is left, and objects are in the middle of none."""
-    scale = Scale(np.array([1 / 64]), np.array([127.5]))
-    empty = TrainingImage("empty", np.zeros((1, 400, 400), np.uint8), np.zeros((400, 400), np.uint8), scale)
-    target = np.zeros((400, 400), np.uint8)
-    target[place] = 1
-    shown = TrainingImage("shown", 255 * target[None], target, scale)
-    marked = np.full((400, 400), IGNORE, np.uint8)
-    marked[:50, :50] = 0
-    unmarked = replace(empty, name="unmarked", target=marked)
-    validation = look([empty, unmarked, shown, empty], tmp_path, 10_000)
-    (chosen,) = validation._images
-    assert chosen.name == "shown"
-    assert chosen.target.shape == (100, 100)
-    assert chosen.target.sum() == 1
-    assert validation.score(Threshold(1.0)) == 1.0
-    (chosen,) = look([empty, unmarked], tmp_path, 10_000)._images
-    assert chosen.name == "empty", "control: nothing is scored"
-
-
-def test_all_strokes_of_sparse_annotations_are_scored_where_whole_images_would_not_fit(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    """Six images of which strokes at the border are known: as many pixels as one image has hold all of them."""
-    sparse: list[TrainingImage] = []
-    for index in range(6):
-        whole = piece(str(index), 300, rng)
-        target = np.full_like(whole.target, IGNORE)
-        strokes = np.s_[280:290, 10 * index : 10 * index + 40]
-        target[strokes] = whole.target[strokes]
-        sparse.append(replace(whole, target=target))
-    validation, team = look(sparse, tmp_path, 300 * 300), Share(0, 1)
-    validation.score(Threshold(1.0), team)
-    assert team.counted.sum() == 6 * 400
-    assert all(image.pixels.shape[1:] == image.target.shape for image in validation._images)
-    known = [replace(image, target=np.where(image.target == IGNORE, 0, image.target)) for image in sparse]
-    centres = {image.target.shape for image in look(known, tmp_path, 300 * 300)._images}
-    assert centres == {(122, 122)}, "control: images that are known everywhere are cropped to their centre"
 
 
 def test_snapshots_show_one_patch(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -1,6 +1,5 @@
 """Validation during training: mean Dice on a subset of the validation images, and snapshots of one patch."""
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 from torch import nn
 
 from pixelwise.atomic_write import atomic_write_bytes
-from pixelwise.datasets.splitting.subsets import evenly_spaced
 from pixelwise.geometry.sizes import Geometry
 from pixelwise.inference.predictor import Predictor
 from pixelwise.io.read import png_bytes, write_mask
@@ -20,13 +18,11 @@ from pixelwise.runtimes.torch import TorchRuntime
 from pixelwise.training.team import Team
 from pixelwise.workflow.fit.select.tta import COUNTS, TtaGain, TtaResult, compare, ordered_symmetries
 from pixelwise.workflow.fit.training_data import TrainingImage
+from pixelwise.workflow.fit.validation_windows import choose_windows, cut_window
 from pixelwise.workflow.painting import stretch
 
 SNAPSHOT_SIDE = 256  # pixels
 TILE = {2: 512, 3: 128}  # side of the valid region of a tile, of images and of volumes
-MIN_SIDE = {2: 64, 3: 16}  # of a cropped validation image
-SPREAD, SPREAD_SIDE = 8, 96  # number of images that few pixels are spread over, and the smallest side of their crops
-CONTEXT = {2: 32, 3: 8}  # pixels around the known ones of a sparse annotation, which the network sees as well
 
 
 class Validation:
@@ -41,8 +37,7 @@ class Validation:
     geometry : Geometry
     device : str
     max_pixels : int
-        Maximum number of pixels: evenly spaced images are used, cropped to their centre if necessary, or to what is
-        known of them.
+        Maximum number of pixels: evenly spaced images are used, or windows of them if necessary.
     folder : Path
         The folder of the snapshots.
     palette : sequence of (red, green, blue)
@@ -72,7 +67,7 @@ class Validation:
         self._first, self._scored = first, classes if scored is None else scored
         self._classes, self._geometry, self._device = classes, geometry, device
         self._folder, self._palette = folder, palette
-        self._images = _subset(images, max_pixels, first)
+        self._images = choose_windows(images, max_pixels, first)
         self._axes = self._images[0].target.ndim
         self._snapshot_image = _most_varied_window(self._images)
 
@@ -106,7 +101,7 @@ class Validation:
             Predictor(runtime, self._geometry, self._classes, TILE[self._axes], (symmetry,)) for symmetry in order
         ]
         predictors[0].logits(self._images[0].pixels, self._images[0].scale)  # warm-up
-        results = {count: TtaResult("" if count == 1 else f"--tta {count}", []) for count in COUNTS}
+        results = {count: TtaResult("" if count == 1 else f"--tta {count}") for count in COUNTS}
         for image in self._images:
             began, total = time.perf_counter(), np.float32(0.0)
             for count, predictor in enumerate(predictors, 1):
@@ -114,7 +109,8 @@ class Validation:
                 if count in results:
                     seconds = time.perf_counter() - began
                     predicted = self._decide(np.asarray(total))
-                    results[count].add(confusion(image.target, predicted, self._scored).ravel(), seconds)
+                    counts = confusion(image.target, predicted, self._scored).ravel()
+                    results[count].add(image.name, counts, seconds)
         return compare(results, lambda rows: self._mean_dice(rows.astype(np.int64)))
 
     def _mean_dice(self, matrices: np.ndarray) -> np.ndarray:
@@ -152,71 +148,6 @@ class Validation:
         return logits[: self._scored].argmax(0).astype(np.uint8)
 
 
-def _subset(images: Sequence[TrainingImage], max_pixels: int, first: int) -> list[TrainingImage]:
-    """Return evenly spaced images with `max_pixels` in total; large images are cropped to their centre.
-
-    Few pixels are spread over several images, since images differ more than their parts do. Images of which little is
-    known are cropped to that before. If nothing that is chosen shows a scored class, whose numbers begin with `first`,
-    no score is defined: then images that do are chosen, and cropped to where they do.
-    """
-    images = [_known_part(image) for image in images]
-    mean = sum(image.target.size for image in images) / len(images)
-    spread = min(SPREAD, int(max_pixels / SPREAD_SIDE**2)) if images[0].target.ndim == 2 else 1
-    count = max(1, min(len(images), max(spread, round(max_pixels / mean))))
-    each = max_pixels / count
-    chosen = [_crop(image, each, image.target.shape) for image in evenly_spaced(images, count)]
-    if any(_scored_pixels(image, first).any() for image in chosen):
-        return chosen
-    shown = [image for image in images if _scored_pixels(image, first).any()]
-    if not shown:
-        return chosen
-    return [_crop(image, each, _place(image, first)) for image in evenly_spaced(shown, min(count, len(shown)))]
-
-
-def _known_part(image: TrainingImage) -> TrainingImage:
-    """Return the part of an image around its known pixels, if it is less than half of the image."""
-    known = image.target != IGNORE
-    axes = range(known.ndim)
-    box: list[tuple[int, int]] = []
-    for axis in axes:
-        places = np.flatnonzero(known.any(tuple(other for other in axes if other != axis)))
-        if not places.size:
-            return image
-        first, last = (int(places[end]) for end in (0, -1))
-        missing = max(0, MIN_SIDE[known.ndim] - (last + 1 - first))
-        around = max(CONTEXT[known.ndim], -(-missing // 2))
-        box.append((max(0, first - around), min(known.shape[axis], last + 1 + around)))
-    size = [last - first for first, last in box]
-    return image if 2 * math.prod(size) >= known.size else _window(image, [first for first, _ in box], size)
-
-
-def _scored_pixels(image: TrainingImage, first: int) -> np.ndarray:
-    return (image.target >= first) & (image.target != IGNORE)
-
-
-def _place(image: TrainingImage, first: int) -> list[int]:
-    """Return twice the middle of a pixel of a scored class: of the middle one in the order of the array."""
-    places = np.flatnonzero(_scored_pixels(image, first))
-    return [2 * int(index) + 1 for index in np.unravel_index(places[len(places) // 2], image.target.shape)]
-
-
-def _crop(image: TrainingImage, pixels: float, twice_middle: Sequence[int]) -> TrainingImage:
-    """Return an image of many more pixels cropped to about `pixels` around a place, in half pixels."""
-    shape = image.target.shape
-    if image.target.size <= 1.5 * pixels:
-        return image
-    shrink = (pixels / image.target.size) ** (1 / len(shape))
-    size = [max(MIN_SIDE[len(shape)], int(side * shrink)) for side in shape]
-    places = zip(twice_middle, shape, size, strict=True)
-    corner = [min((place - side) // 2, whole - side) for place, whole, side in places]
-    return _window(image, corner, size)
-
-
-def _window(image: TrainingImage, corner: Sequence[int], size: Sequence[int]) -> TrainingImage:
-    box = tuple(slice(max(0, first), max(0, first) + side) for first, side in zip(corner, size, strict=True))
-    return TrainingImage(image.name, image.pixels[(slice(None), *box)], image.target[box], image.scale)
-
-
 def _shown_slice(array: np.ndarray, image: TrainingImage) -> np.ndarray:
     """Return an image (..., height, width) as it is, and of a volume the slice with most foreground."""
     if image.target.ndim == 2:
@@ -235,7 +166,7 @@ def _most_varied_window(images: Sequence[TrainingImage]) -> TrainingImage:
         height, width = (min(SNAPSHOT_SIDE, side) for side in image.target.shape)
         for top in range(0, image.target.shape[0] - height + 1, SNAPSHOT_SIDE // 2):
             for left in range(0, image.target.shape[1] - width + 1, SNAPSHOT_SIDE // 2):
-                window = _window(image, (top, left), (height, width))
+                window = cut_window(image, (top, left), (height, width))
                 shares = np.bincount(window.target[window.target != IGNORE], minlength=2) / window.target.size
                 entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
                 if best is None or entropy > best[0]:

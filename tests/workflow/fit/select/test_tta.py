@@ -1,5 +1,6 @@
 """The gain of test-time augmentation is measured with the predictions of `predict --tta`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,14 +81,26 @@ def test_a_network_that_errs_on_one_side_gains(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_that_of_the_gain_image_by_image() -> None:
-    rows = [np.array([right, 10.0]) for right in (2.0, 9.0, 5.0, 7.0)]
-    better = [row + np.array([1.0, 0.0]) for row in rows]
+    rows = {str(right): np.array([right, 10.0]) for right in (2.0, 9.0, 5.0, 7.0)}
+    better = {image: row + np.array([1.0, 0.0]) for image, row in rows.items()}
     found = compare(
         {1: TtaResult("", rows, 2.0), 8: TtaResult("--tta 8", better, 16.0)}, lambda rows: rows[:, 0] / rows[:, 1]
     )
     assert found[1].times == 8.0
     assert found[1].gain == pytest.approx(0.1)
     assert found[1].interval == pytest.approx((0.1, 0.1)), "every image gains as much, whichever are drawn"
+
+
+def test_windows_of_one_image_are_one_image(tmp_path: Path, rng: np.random.Generator) -> None:
+    """They are not independent: the interval is that of images, and of one image there is none."""
+    windows = [replace(window, name="one") for window in pieces(rng)]
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 2, 5, padding=2).eval()
+    _, four, _ = look(windows, tmp_path).measure_tta(network)
+    assert (four.images, four.interval) == (1, None)
+    _, apart, _ = look(pieces(rng), tmp_path).measure_tta(network)
+    assert apart.images == 3
+    assert apart.interval is not None, "control"
 
 
 def average(inputs: int, gain: float, interval: tuple[float, float] | None) -> TtaGain:
