@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -101,16 +103,18 @@ class Validation:
             Predictor(runtime, self._geometry, self._classes, TILE[self._axes], (symmetry,)) for symmetry in order
         ]
         predictors[0].logits(self._images[0].pixels, self._images[0].scale)  # warm-up
-        results = {count: TtaResult("" if count == 1 else f"--tta {count}") for count in COUNTS}
-        for image in self._images:
-            began, total = time.perf_counter(), np.float32(0.0)
-            for count, predictor in enumerate(predictors, 1):
-                total = total + predictor.logits(image.pixels, image.scale)
-                if count in results:
-                    seconds = time.perf_counter() - began
-                    predicted = self._decide(np.asarray(total))
-                    counts = confusion(image.target, predicted, self._scored).ravel()
-                    results[count].add(image.name, counts, seconds)
+        results = {count: TtaResult("" if count == 1 else f"--tta {count}", []) for count in COUNTS}
+        for _, windows in groupby(self._images, attrgetter("name")):  # those of one image are not independent
+            for result in results.values():
+                result.rows.append(np.zeros(self._scored**2, np.int64))
+            for image in windows:
+                began, total = time.perf_counter(), np.float32(0.0)
+                for count, predictor in enumerate(predictors, 1):
+                    total = total + predictor.logits(image.pixels, image.scale)
+                    if count in results:
+                        results[count].seconds += time.perf_counter() - began
+                        predicted = self._decide(np.asarray(total))
+                        results[count].rows[-1] += confusion(image.target, predicted, self._scored).ravel()
         return compare(results, lambda rows: self._mean_dice(rows.astype(np.int64)))
 
     def _mean_dice(self, matrices: np.ndarray) -> np.ndarray:

@@ -81,8 +81,8 @@ def test_a_network_that_errs_on_one_side_gains(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_that_of_the_gain_image_by_image() -> None:
-    rows = {str(right): np.array([right, 10.0]) for right in (2.0, 9.0, 5.0, 7.0)}
-    better = {image: row + np.array([1.0, 0.0]) for image, row in rows.items()}
+    rows = [np.array([right, 10.0]) for right in (2.0, 9.0, 5.0, 7.0)]
+    better = [row + np.array([1.0, 0.0]) for row in rows]
     found = compare(
         {1: TtaResult("", rows, 2.0), 8: TtaResult("--tta 8", better, 16.0)}, lambda rows: rows[:, 0] / rows[:, 1]
     )

@@ -1,7 +1,7 @@
 """Gain and cost of test-time augmentation (TTA), measured on the validation images after training."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
@@ -63,13 +63,8 @@ class TtaResult:
     """Counts for one average: a row of numbers per image, and the seconds for all of them."""
 
     flag: str
-    rows: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    rows: list[np.ndarray]
     seconds: float = 0.0
-
-    def add(self, image: str, row: np.ndarray, seconds: float) -> None:
-        """Add an image or a window of one: windows of an image are not independent of each other."""
-        self.rows[image] = self.rows.get(image, 0) + row
-        self.seconds += seconds
 
 
 def affordable(needed: float, budget: float | None) -> bool:
@@ -116,10 +111,10 @@ def compare(results: Mapping[int, TtaResult], score: Callable[[np.ndarray], np.n
     score : callable
         Sums of the rows over images, (sums, numbers) -> a score each, (sums,).
     """
-    plain = np.array([*results[1].rows.values()], np.float64)
+    plain = np.array(results[1].rows, np.float64)
     gains: list[TtaGain] = []
     for inputs, result in results.items():
-        rows = np.array([*result.rows.values()], np.float64)
+        rows = np.array(result.rows, np.float64)
         before, after = score(np.stack([plain.sum(0), rows.sum(0)])).tolist()
         numbers = plain.shape[1]
         totals = resample_sums(np.hstack([plain, rows]))
