@@ -15,8 +15,8 @@ SLOW = 50.0
 class Machine:
     """A machine whose steps take known seconds on a clock of its own: bfloat16 is 50 times as slow as float32."""
 
-    def __init__(self, whole: float = 4.0, times: float = SLOW, busy: float = 1.0) -> None:
-        self.now, self.whole, self.times, self.busy = 0.0, whole, times, busy
+    def __init__(self, whole: float = 4.0, times: float = SLOW, busy: float = 1.0, fixed: float = 0.0) -> None:
+        self.now, self.whole, self.times, self.busy, self.fixed = 0.0, whole, times, busy, fixed
         self.made: list[tuple[str, float]] = []
 
     def make(self, config: Config, share: float) -> tuple[Step, float]:
@@ -24,7 +24,7 @@ class Machine:
 
         def step() -> None:
             self.made.append((precision, share))
-            self.now += self.whole * share * (self.times if precision == "bfloat16" else 1.0)
+            self.now += self.fixed + self.whole * share * (self.times if precision == "bfloat16" else 1.0)
 
         return step, share
 
@@ -89,6 +89,14 @@ def test_a_faster_candidate_is_measured_to_the_end() -> None:
     assert probe(HALF, baseline=PLAIN) == pytest.approx(2.0)
 
 
+def test_what_a_step_takes_whatever_its_size_is_not_extrapolated() -> None:
+    """Two small sizes tell the part that grows with the pixels: a thousandth of a second is not one of a large step."""
+    machine = Machine(whole=8.0, times=1.0, fixed=0.5)
+    assert machine.probe(13.0)(PLAIN) == pytest.approx(8.5)
+    assert max(share for _, share in machine.made) == SIZES[1], "the deadline allows two sizes"
+    assert Machine(whole=8.0, times=1.0, fixed=0.5).probe(0.1)(PLAIN) == pytest.approx(0.75 / SIZES[0]), "one: too slow"
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path))
@@ -106,6 +114,17 @@ def test_what_was_measured_on_a_quiet_machine_is_kept(cache: Path) -> None:
 def test_a_machine_that_is_slower_now_makes_what_was_kept_slower(cache: Path) -> None:
     Machine().probe(60.0, keep=True)(PLAIN)
     assert Machine(whole=12.0).probe(60.0, keep=True)(PLAIN) == pytest.approx(12.0)
+
+
+def test_what_was_measured_of_small_steps_alone_is_measured_further(cache: Path) -> None:
+    """With more time: a short training before does not decide the plans of all later ones."""
+    Machine(whole=8.0, fixed=0.5).probe(0.1, keep=True)(PLAIN)
+    again = Machine(whole=8.0, fixed=0.5)
+    assert again.probe(600.0, keep=True)(PLAIN) == pytest.approx(8.5)
+    assert {share for _, share in again.made} == set(SIZES)
+    third = Machine(whole=8.0, fixed=0.5)
+    assert third.probe(600.0, keep=True)(PLAIN) == pytest.approx(8.5)
+    assert {share for _, share in third.made} == {SIZES[0]}, "which is kept in its place"
 
 
 def test_nothing_is_kept_of_a_busy_machine(cache: Path) -> None:

@@ -26,6 +26,7 @@ REPEATS = 3  # timed steps at each size, after a warm-up step
 STEPS_PER_SIZE = 3.0  # cost of the next size in steps: the first one is slower
 CLEARLY = 2.0  # slowdown against the baseline: smaller ones are not reliable in first steps and at the smallest size
 QUIET = 0.8  # minimum fraction of the processor time of the threads for a measurement to be cached
+LARGE_SHARE = 0.5  # of the pixels: the largest one of a measurement that needs no other
 SLOWER = 1.3  # slowdown against the cached time: smaller ones are noise
 
 Step = Callable[[], None]
@@ -108,7 +109,7 @@ class StepTimes:
             if self.keep and self.processor() - processor >= QUIET * wall * self.threads:
                 _write_cache(config, times)
             self._known[key] = times
-        return _at_full_size(self._known[key])
+        return _estimate(self._known[key], 1.0)
 
     def _measure(self, config: Config, baseline: tuple[Any, ...] | None) -> dict[float, float] | None:
         """Return the seconds by fraction of the pixels; None as soon as the baseline is faster."""
@@ -117,7 +118,7 @@ class StepTimes:
         began = self.clock()
         for index, size in enumerate(SIZES):
             left = self.seconds - self.spent - (self.clock() - began)
-            if times and STEPS_PER_SIZE * _at_full_size(times) * size > left:
+            if times and STEPS_PER_SIZE * _estimate(times, size) > left:
                 break
             step, share = self.make(config, size)
             if share in times:
@@ -129,7 +130,7 @@ class StepTimes:
             times[share] = min(self._repeat(step, left - first), first)
             if share in baseline_times and times[share] > baseline_times[share] * (1.0 if index else CLEARLY):
                 return None
-            if share in cached:  # scale the cached times of the other sizes by the slowdown at this one
+            if share in cached and max(cached) >= LARGE_SHARE:  # scale the cached times by the slowdown at this size
                 slowdown = times[share] / cached[share]
                 return {key: value * (slowdown if slowdown > SLOWER else 1.0) for key, value in cached.items()}
         return times
@@ -150,10 +151,19 @@ class StepTimes:
         return self.clock() - began
 
 
-def _at_full_size(times: Mapping[float, float]) -> float:
-    """Return the seconds of a full step, extrapolated from the largest measured fraction."""
-    share = max(times)
-    return times[share] / share
+def _estimate(times: Mapping[float, float], share: float) -> float:
+    """Return the seconds of a step with a fraction of the pixels, from those of one or more fractions.
+
+    A part of a step takes as long whatever its size (the optimiser, calls), which is most of a small one: the two
+    largest fractions tell both parts. With one fraction the time is proportional to the pixels, which is too much.
+
+    >>> _estimate({0.125: 2.0}, 1.0), _estimate({0.125: 2.0, 0.25: 3.0}, 1.0)
+    (16.0, 9.0)
+    """
+    largest = max(times)
+    smaller = max((other for other in times if other < largest), default=0.0)
+    slope = (times[largest] - times.get(smaller, 0.0)) / (largest - smaller)
+    return times[largest] + max(0.0, slope) * (share - largest)
 
 
 def _kind(config: Config) -> tuple[Any, ...]:
