@@ -61,8 +61,6 @@ class LocalWorkers:
 
     Parameters
     ----------
-    job : Job
-    count : int
     program : sequence of str
         The command of a worker, without the output folder.
     elsewhere : bool
@@ -208,8 +206,6 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str, how: str 
 
     Parameters
     ----------
-    workers : LocalWorkers
-    progress : Progress
     label : str
         Of the bar.
     how : str

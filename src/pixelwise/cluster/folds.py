@@ -121,7 +121,6 @@ def take_over_checkpoints(job: Job, unit: int, outputs: Path, place: Path) -> No
 
     Parameters
     ----------
-    job : Job
     unit : int
         Its number.
     outputs : Path

@@ -34,12 +34,10 @@ class Work(Protocol):
 
         Parameters
         ----------
-        number : int
         unit : dict
             What it consists of; see `Job.unit`.
         outputs, parts : Path
             Empty folders for the files of the output folder, and for parts of files of all units together.
-        progress : Progress
 
         Raises
         ------

@@ -60,10 +60,8 @@ def run_worker(
 
     Parameters
     ----------
-    out : Path
     index, of : int
         The place of this worker among `of`; it decides what is taken first, nothing else.
-    progress : Progress, optional
     kinds : Kinds, optional
         How the work of each kind of job is opened.
     patience : float
@@ -103,11 +101,8 @@ class Worker:
 
     Parameters
     ----------
-    job : Job
-    work : Work
     heartbeat : Heartbeat
         Running.
-    progress : Progress
     patience : float
         See `run_worker`.
     """

@@ -26,7 +26,6 @@ def streamed_core(base: int, geometry: Geometry, memory: int = MEMORY) -> int:
     ----------
     base : int
         Width of the network; see `memory.tile_budget`.
-    geometry : Geometry
     memory : int
         Of a tile, in bytes.
     """

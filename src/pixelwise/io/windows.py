@@ -224,7 +224,6 @@ def open_windows(
         Read a stack of this many pages as that many channels.
     max_pixels : int
         Limit of height × width, checked before decoding.
-    options : ReadOptions, optional
 
     Raises
     ------

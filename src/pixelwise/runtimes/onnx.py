@@ -52,7 +52,6 @@ class OnnxRuntime:
         The .onnx file, or its contents.
     path : Path, optional
         Path for error messages; by default `source`.
-    threads : int, optional
 
     Raises
     ------

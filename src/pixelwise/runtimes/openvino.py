@@ -56,7 +56,6 @@ class OpenVinoRuntime:
         An .xml file with its .bin file in the same folder, or an .onnx file.
     precision : {"fp32", "bf16"}
         Precision of the convolutions; the int8 layers of a quantised graph are not affected.
-    threads : int, optional
 
     Raises
     ------
@@ -205,7 +204,6 @@ def cut_graph(graph: openvino.Model, inputs: Sequence[str], output: str) -> open
         Not modified.
     inputs : sequence of str
         Names of inputs of the graph, or of inner values.
-    output : str
     """
     graph = graph.clone()
     operations: list[Any] = graph.get_ordered_ops()

@@ -47,11 +47,6 @@ class _TasksFound(Exception):
 class CaseTasks(CaseObserver[Measures]):
     """The files of a data set that are to be scanned, found without opening them.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-
     Raises
     ------
     BadDataset

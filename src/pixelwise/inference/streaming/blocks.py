@@ -63,14 +63,12 @@ def plan_blocks(
 
     Parameters
     ----------
-    task : StreamTask
     scratch : Path
         Of a file that may be written, and is removed.
     longest : callable
         Seconds of all blocks that are left -> about the seconds of the next one.
     whole_seconds : float
         Expected seconds of the whole image.
-    progress : Progress
 
     Returns
     -------
@@ -126,8 +124,6 @@ def collect_blocks(task: StreamTask, plan: BlockPlan, files: Sequence[tuple[Path
 
     Parameters
     ----------
-    task : StreamTask
-    plan : BlockPlan
     files : sequence of (Path, Path)
         Tiles and journal of each block, in order.
     path : Path

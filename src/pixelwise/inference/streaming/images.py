@@ -114,15 +114,12 @@ def stream_image(
 
     Parameters
     ----------
-    model_card : ModelCard
     predictor : Predictor
         Its core is used if `options` give none and the image is not larger.
-    source : Source
     path : Path
         Of the result.
     identity : str
         Identifies the model and the image; only a journal with the same identity is resumed.
-    options : StreamOptions
     progress : Progress
         Receives the memory bound before the start.
     observe : callable, optional

@@ -59,10 +59,8 @@ def find_objects(
     ----------
     decided : TileFile
         For kind "components" the foreground as 0 and 1, for targets with seeds the result of `pack`.
-    target : TargetOptions
     path : Path
         Of the result.
-    progress : Progress
     halo : int
         See `stitching.watershed_window`.
 

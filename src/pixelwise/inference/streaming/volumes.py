@@ -76,14 +76,10 @@ def stream_volume(
 
     Parameters
     ----------
-    model_card : ModelCard
-    predictor : Predictor
-    source : VolumeReader
     path : Path
         Of the result, a folder.
     identity : str
         Identifies the model and the volume; only a journal with the same identity is resumed.
-    progress : Progress
     memory : int
         Bytes for the activations of a tile.
     observe : callable, optional

@@ -109,7 +109,6 @@ class ZarrVolume:
 
     Parameters
     ----------
-    path : Path
     nodata : float, optional
         Value of voxels without data.
 
@@ -215,7 +214,6 @@ def open_volume_windows(path: Path, *, channels: int, nodata: float | None = Non
 
     Parameters
     ----------
-    path : Path
     channels : int
         The required number of channels.
     nodata : float, optional

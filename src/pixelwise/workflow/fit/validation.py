@@ -38,8 +38,6 @@ class Validation:
         Validation images, in order.
     classes : int
         Channels of the logits.
-    geometry : Geometry
-    device : str
     max_pixels : int
         Maximum number of pixels: evenly spaced images are used, cropped to their centre if necessary, or to what is
         known of them.
