@@ -124,7 +124,6 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
 
     Parameters
     ----------
-    root : Path
     options : DataOptions
         `format` names the format, or "folders" for none; `images`, `masks`, prefixes and suffixes name plain folders.
 

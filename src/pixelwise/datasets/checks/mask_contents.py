@@ -77,7 +77,6 @@ def find_constant(contents: Sequence[MaskContent], *, background: bool = True) -
 
     Parameters
     ----------
-    contents : sequence of MaskContent
     background : bool
         Class 0 is a background: a mask without anything else is empty rather than constant.
 
@@ -100,7 +99,6 @@ def find_copied(contents: Sequence[MaskContent], own: np.ndarray | None) -> list
 
     Parameters
     ----------
-    contents : sequence of MaskContent
     own : (cases,) array or None
         The agreement of each mask with its image: the mask belongs to the image that it fits best. Without it all
         are returned.

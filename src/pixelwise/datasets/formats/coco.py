@@ -94,7 +94,6 @@ def write(dataset: AnnotatedSet, out: Path, *, polygons: bool = False) -> tuple[
 
     Parameters
     ----------
-    dataset : AnnotatedSet
     out : Path
         A folder that does not exist, or is empty.
     polygons : bool

@@ -30,7 +30,6 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
     Parameters
     ----------
-    root : Path
     options : DataOptions
         `allow_missing` leaves out images without a mask.
 
