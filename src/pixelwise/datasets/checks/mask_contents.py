@@ -148,10 +148,8 @@ def find_other_values(sets: Sequence[frozenset[Hashable]]) -> tuple[int, dict[in
     return usual, other
 
 
-def rare_classes(
-    contents: Sequence[MaskContent], names: Sequence[str], limit: float = 0.002
-) -> list[tuple[str, float]]:
-    """Return the classes with less than `limit` of all pixels, with their fraction."""
+def rare_classes(contents: Sequence[MaskContent], names: Sequence[str]) -> list[tuple[str, float]]:
+    """Return the classes with less than two thousandths of all pixels, with their fraction."""
     total = np.array([content.counts for content in contents], np.float64).sum(0)
     shares = total / max(float(total.sum()), 1.0)
-    return [(name, float(share)) for name, share in zip(names, shares.tolist(), strict=False) if 0 < share < limit]
+    return [(name, float(share)) for name, share in zip(names, shares.tolist(), strict=False) if 0 < share < 0.002]
