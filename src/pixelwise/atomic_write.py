@@ -129,7 +129,6 @@ def remove_leftovers(folder: Path, name: str = "") -> None:
 
     Parameters
     ----------
-    folder : Path
     name : str
         Of the file that they were for; by default any.
 

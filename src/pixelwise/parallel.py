@@ -93,7 +93,6 @@ def parallel_map(
     ----------
     function : callable
         Pure, with most of its time in code that releases the global interpreter lock.
-    items : sequence
     threads : int, optional
         1 runs in the calling thread; by default one per core.
     """

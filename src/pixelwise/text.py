@@ -9,7 +9,6 @@ def pluralise(count: int, one: str, many: str = "") -> str:
 
     Parameters
     ----------
-    count : int
     one : str
         A noun, or a phrase such as "image was".
     many : str

@@ -15,12 +15,12 @@ import pytest
 
 from pixelwise.cluster.claims import Claim, Claims
 from pixelwise.cluster.driver import LocalWorkers, watch_local
-from pixelwise.cluster.image_units import check_folders, go_to
+from pixelwise.cluster.image_units import check_folders
 from pixelwise.cluster.job import FOLDER, SEAL, Job
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.predict import predict_on
 from pixelwise.cluster.status import describe_job
-from pixelwise.cluster.work import WAITING, UnitResult
+from pixelwise.cluster.work import WAITING, UnitResult, go_to
 from pixelwise.cluster.worker import Messages, run_worker
 from pixelwise.errors import BadRun, OutputFailed
 from pixelwise.io.read import write_image

@@ -37,14 +37,12 @@ class Candidate:
     ----------
     rank : int
         From 1.
-    image : Path
     mutual_information : float
         BALD: mutual information between prediction and committee member, in bits, mean over the pixels.
     uncertainty : float
         Probability that the class predicted by the ensemble is wrong, mean over the pixels.
     distance : float
         Feature distance to the nearest image that is labelled or ranked higher: 1 is far, 0 a copy.
-    why : str
     """
 
     rank: int
@@ -126,13 +124,10 @@ def rank(
     ----------
     committee : sequence of SegmentationModel
         Networks trained on different subsets of the data.
-    paths : sequence of Path
     dataset : Dataset
         Its labelled cases, except those of a test split, count as known. The images of `paths` are read like its own.
     seconds : float or None
         Time limit, after at least `MIN_CANDIDATES` images; the images are evaluated in random order.
-    seed : int
-    progress : Progress
     """
     if not paths:
         return Ranking()

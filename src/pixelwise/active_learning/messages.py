@@ -70,7 +70,6 @@ def describe_doubts(
 
     Parameters
     ----------
-    projection : Projection
     sizes : sequence of int
         Labelled images of the subsets, ascending.
     images : int

@@ -51,7 +51,6 @@ class ForecastPlan:
         The plan of every training, except for its seed.
     records : dict
         JSON records of every training's run.
-    schedule : ForecastSchedule
     orders : tuple of tuple of str
         For each repeat, the names of the training cases in the order in which subsets include them.
     scored_cases : tuple of str
@@ -108,21 +107,14 @@ def create_plan(
 
     Parameters
     ----------
-    folder : Path
-    dataset : Dataset
-    options : DataOptions
     limit : TrainingBudget
         Seconds of the whole command, or steps of each training.
-    seed : int
-    device : str
     settings : Settings
         Given by the user.
     unlabelled : int
         Number of candidates for labelling.
-    requested : dict
     started : float
         `time.monotonic()` at the start of the command.
-    progress : Progress
     """
     machine = detect_machine(device)
     task = task_of(dataset)

@@ -23,7 +23,6 @@ class Forecast:
     folder : Path
         With forecast.json, forecast.csv, learning_curve.png, report.html, and, if there are unlabelled images,
         label_next.csv and label_next.png.
-    data : str
     score : str
         "mean_dice" or "mean_ap".
     steps : int
@@ -34,7 +33,6 @@ class Forecast:
         The fitted power law.
     more : tuple of int
         Numbers of additional masks.
-    ranking : Ranking
     """
 
     folder: Path

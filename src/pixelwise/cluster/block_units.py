@@ -21,11 +21,8 @@ class BlockWork:
 
     Parameters
     ----------
-    job : Job
-    model : SegmentationModel
     sha256 : str
         Of the model file.
-    options : PredictOptions
     """
 
     def __init__(self, job: Job, model: SegmentationModel, sha256: str, options: PredictOptions) -> None:
@@ -40,7 +37,6 @@ class BlockWork:
             The row of the image, its plan, and the first and last window.
         parts : Path
             Folder for the files of the block.
-        progress : Progress
         changed : str
             Why the image cannot be used; "" if it can.
         """

@@ -57,7 +57,6 @@ class Claims:
 
     Parameters
     ----------
-    job : Job
     worker : str
         The name of this worker.
     """
@@ -83,7 +82,6 @@ class Claims:
 
         Parameters
         ----------
-        unit : int
         attempts : Attempts
             Those at this unit.
         now : float

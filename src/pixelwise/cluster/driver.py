@@ -61,8 +61,6 @@ class LocalWorkers:
 
     Parameters
     ----------
-    job : Job
-    count : int
     program : sequence of str
         The command of a worker, without the output folder.
     elsewhere : bool
@@ -179,15 +177,8 @@ def workers_at(place: Place, job: Job, starter: Starter | None = None) -> LocalW
 
 
 @contextlib.contextmanager
-def continued_later(out: Path, how: str = AGAIN) -> Generator[None, None, None]:
-    """End a command on Ctrl-C or SIGTERM with how it continues, if its job has been made; else there is nothing yet.
-
-    Parameters
-    ----------
-    out : Path
-        The output folder.
-    how : str
-        The hint.
+def continued_later(out: Path) -> Generator[None, None, None]:
+    """End a command on Ctrl-C or SIGTERM with how it continues, if its job has been made in the output folder.
 
     Raises
     ------
@@ -200,7 +191,7 @@ def continued_later(out: Path, how: str = AGAIN) -> Generator[None, None, None]:
     except KeyboardInterrupt as stop:
         if find_job(out) is None:
             raise
-        raise Interrupted("a complete job", "the job is kept", how, out) from stop
+        raise Interrupted("a complete job", "the job is kept", AGAIN, out) from stop
 
 
 def watch_local(workers: LocalWorkers, progress: Progress, label: str, how: str = AGAIN) -> None:
@@ -208,8 +199,6 @@ def watch_local(workers: LocalWorkers, progress: Progress, label: str, how: str 
 
     Parameters
     ----------
-    workers : LocalWorkers
-    progress : Progress
     label : str
         Of the bar.
     how : str

@@ -3,7 +3,6 @@
 A worker that is lost leaves its checkpoints; the next attempt copies the newest one and continues from it.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -102,14 +101,7 @@ class FoldWork:
 
 
 def open_fold_work(job: Job, progress: Progress) -> FoldWork:
-    """Open the run of a job and its data.
-
-    Raises
-    ------
-    BadRun
-        The data have changed.
-    """
-    os.chdir(job.settings["folder"])
+    """Open the run of a job and its data; see `work.OpenWork`."""
     run, dataset = reopen(job.out, Path(job.settings["data"]), progress)
     torch.set_num_threads(min(torch.get_num_threads(), usable_threads()))
     device = choose_device(job.settings["device"])
@@ -121,7 +113,6 @@ def take_over_checkpoints(job: Job, unit: int, outputs: Path, place: Path) -> No
 
     Parameters
     ----------
-    job : Job
     unit : int
         Its number.
     outputs : Path

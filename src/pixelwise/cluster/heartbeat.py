@@ -38,7 +38,6 @@ class Heartbeat:
 
     Parameters
     ----------
-    job : Job
     index, of : int
         The place of the worker among all workers.
     """
@@ -80,12 +79,7 @@ class Heartbeat:
 
 
 class Lives:
-    """Which workers of a job are alive.
-
-    Parameters
-    ----------
-    job : Job
-    """
+    """Which workers of a job are alive."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -21,7 +21,6 @@ def batch_starts(predictor: Predictor, sizes: Sequence[Shape]) -> list[bool]:
 
     Parameters
     ----------
-    predictor : Predictor
     sizes : sequence of tuple of int
         Of the images that are not streamed; (0, 0) if unreadable.
     """

@@ -91,13 +91,10 @@ def divide_images(
 
     Parameters
     ----------
-    model_file : Path
     card : ModelCard
         Of that model.
     rows : sequence of Row
         The images.
-    request : JobRequest
-    progress : Progress
     """
     options = request.options
     keep_large_blocks()  # as in workers, whose time is measured

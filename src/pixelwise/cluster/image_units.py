@@ -1,6 +1,5 @@
 """Units of images: each is predicted as `predict` does, into a folder of its own."""
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from pixelwise.cluster.join_tables import join_parts
 from pixelwise.cluster.ledger import Ledger
 from pixelwise.cluster.storage.remote_images import Row, local_copies, remote_stamps
 from pixelwise.cluster.work import UnitResult
-from pixelwise.errors import BadModel, BadRun, OutputFailed
+from pixelwise.errors import BadModel, OutputFailed
 from pixelwise.inference.predictor import BATCH
 from pixelwise.io.object_store import address, is_remote
 from pixelwise.io.volumes.slices import slice_files
@@ -130,7 +129,6 @@ def open_image_work(job: Job, progress: Progress) -> ImageWork:
         The model file is not the one of the job.
     """
     settings = job.settings
-    go_to(settings["folder"])
     model_file = Path(settings["model"])
     sha256 = model_digest(model_file)
     if sha256 != settings["model_sha256"]:
@@ -143,23 +141,6 @@ def open_image_work(job: Job, progress: Progress) -> ImageWork:
     if settings["task"] == "classification":
         return _classifier(job, model_file, options, progress)
     return _segmenter(job, model_file, sha256, options, progress)
-
-
-def go_to(folder: str) -> None:
-    """Make a folder the working folder, because paths of a job are those that the user gave.
-
-    Raises
-    ------
-    BadRun
-        This machine has no such folder.
-    """
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadRun(
-            "the folder in which the job was made", reason, "All machines need the same paths.", folder
-        ) from error
 
 
 def check_folders(images: Iterable[Path], made: float) -> None:

@@ -55,7 +55,6 @@ class Job:
         What the kind needs, JSON-ready.
     after : dict
         For units that need others: their number -> (first, last + 1) of those.
-    times : LeaseTimes
     pixelwise : str
         The version; workers of another one are refused.
     """
@@ -145,7 +144,6 @@ def create_job(
 
     Parameters
     ----------
-    out : Path
     kind, identity, settings, after, times
         See `Job`.
     units : iterable of (dict, int)

@@ -21,7 +21,6 @@ class LaunchCommands:
 
     Attributes
     ----------
-    job : Job
     commands : dict of str to str
         By the name of the batch system.
     """
@@ -47,7 +46,6 @@ def launch_commands(job: Job, workers: int | None = None) -> LaunchCommands:
 
     Parameters
     ----------
-    job : Job
     workers : int, optional
         By default 16, or one per unit. In the shell there are no more than this machine has cores for.
     """

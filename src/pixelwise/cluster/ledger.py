@@ -39,13 +39,10 @@ class Outcome:
 
     Attributes
     ----------
-    unit : int
-    worker : str
     seconds : float
         Of the computation.
     work : str
         The folder below .job/work with its files, until they are published.
-    files, parts : tuple of WrittenFile
     failed : tuple of (str, str)
         Inputs without an output, each with the reason.
     set_aside : bool

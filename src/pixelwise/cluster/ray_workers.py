@@ -101,8 +101,6 @@ class RemoteWorkers:
 
     Parameters
     ----------
-    job : Job
-    engine : Engine
     program : sequence of str
         The command of a worker after the name of Python, without the output folder.
     """

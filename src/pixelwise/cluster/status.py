@@ -21,8 +21,6 @@ class JobState:
 
     Attributes
     ----------
-    out : Path
-    kind : str
     units, done, pieces, pieces_done : int
         Of units, and of the images or other pieces in them.
     sealed : bool

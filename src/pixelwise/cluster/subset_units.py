@@ -1,7 +1,6 @@
 """The trainings of a learning curve as units: each has a folder of its own, and the first to end counts."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -94,14 +93,7 @@ class SubsetWork:
 
 
 def open_subset_work(job: Job, progress: Progress) -> SubsetWork:
-    """Open the forecast of a job and its data.
-
-    Raises
-    ------
-    BadRun
-        The data have changed.
-    """
-    os.chdir(job.settings["folder"])
+    """Open the forecast of a job and its data; see `work.OpenWork`."""
     requested = json.loads((job.out / BEGUN).read_text("utf-8"))["requested"]
     options, seed = load_config(job.out / PLAN).data, int(requested["--seed"])
     dataset = detect_dataset(Path(job.settings["data"]), options, seed, progress)

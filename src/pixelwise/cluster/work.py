@@ -1,5 +1,6 @@
 """Work: what a unit computes, and how the outputs of all units become those of one process."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pixelwise.cluster.job import Job
 from pixelwise.cluster.ledger import Ledger
+from pixelwise.errors import BadRun
 from pixelwise.progress import Progress
 
 WAITING = "Waiting to try again"  # start of what a worker says while the output folder, or that of the inputs, is away
@@ -34,12 +36,10 @@ class Work(Protocol):
 
         Parameters
         ----------
-        number : int
         unit : dict
             What it consists of; see `Job.unit`.
         outputs, parts : Path
             Empty folders for the files of the output folder, and for parts of files of all units together.
-        progress : Progress
 
         Raises
         ------
@@ -58,4 +58,22 @@ class Work(Protocol):
 
 
 OpenWork = Callable[[Job, Progress], Work]
+"""Opens the work of a job in the folder in which it was made; raises BadRun if its data have changed."""
 Kinds = Mapping[str, OpenWork]
+
+
+def go_to(folder: Path | str) -> None:
+    """Make a folder the working folder, because paths of a job are those that the user gave.
+
+    Raises
+    ------
+    BadRun
+        This machine has no such folder.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise BadRun(
+            "the folder in which the job was made", reason, "All machines need the same paths.", folder
+        ) from error

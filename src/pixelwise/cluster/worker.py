@@ -21,7 +21,7 @@ from pixelwise.cluster.kinds import known_kinds
 from pixelwise.cluster.ledger import OUTPUTS, PARTS, Ledger, Outcome
 from pixelwise.cluster.sealing import LAST_SWEPT, seal_job, sweep
 from pixelwise.cluster.storage.outputs import sum_up
-from pixelwise.cluster.work import WAITING, Kinds, Work
+from pixelwise.cluster.work import WAITING, Kinds, Work, go_to
 from pixelwise.errors import Interrupted, OutputFailed, PixelwiseError
 from pixelwise.progress import Progress
 from pixelwise.runtimes.malloc import keep_large_blocks
@@ -60,10 +60,8 @@ def run_worker(
 
     Parameters
     ----------
-    out : Path
     index, of : int
         The place of this worker among `of`; it decides what is taken first, nothing else.
-    progress : Progress, optional
     kinds : Kinds, optional
         How the work of each kind of job is opened.
     patience : float
@@ -91,6 +89,7 @@ def run_worker(
         return WorkerResult(computed=0, lost=0, sealed=True)
     try:
         with interrupt_on_signals(), Heartbeat(job, index, of) as heartbeat:
+            go_to(job.settings.get("folder", Path.cwd()))
             work = (kinds or known_kinds())[job.kind](job, progress)
             return Worker(job, work, heartbeat, progress, patience).go()
     except KeyboardInterrupt as stop:
@@ -103,11 +102,8 @@ class Worker:
 
     Parameters
     ----------
-    job : Job
-    work : Work
     heartbeat : Heartbeat
         Running.
-    progress : Progress
     patience : float
         See `run_worker`.
     """

@@ -35,8 +35,6 @@ def prepare(root: Path, annotated: AnnotatedSet, options: DataOptions) -> Prepar
 
     Parameters
     ----------
-    root : Path
-    annotated : AnnotatedSet
     options : DataOptions
         The task and the ignore index are those of the format, unless the user sets them. `allow_missing` leaves out
         images without an annotation; those of a test split without any annotation are always left out.

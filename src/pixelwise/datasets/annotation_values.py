@@ -54,7 +54,6 @@ def read_values(
 
     Parameters
     ----------
-    annotation : MaskFile, ObjectMasks, ClassMasks or Shapes
     classes : sequence of str
         The class names of values 1, 2, ...; mask files do not use them.
     objects : bool

@@ -25,7 +25,6 @@ class MaskFile:
 
     Attributes
     ----------
-    path : Path
     region : Path or None
         A binary mask of what is annotated, such as the field of view: pixels where it is 0 are ignored.
     complete : bool
@@ -113,7 +112,6 @@ class Shapes:
 
     Attributes
     ----------
-    shapes : tuple of Shape
     source : Path
         The annotation file.
     size : (int, int) or None
@@ -152,7 +150,6 @@ class AnnotatedImage:
     ----------
     name : str
         Unique in the set, without an extension.
-    image : Path
     channel_files : tuple of Path
         Files of one channel each, in order, if the image is stored so; `image` is the first.
     annotation : Annotation or None
@@ -187,7 +184,6 @@ class AnnotatedSet:
     ----------
     format : str
         Name of the format, such as "COCO".
-    images : tuple of AnnotatedImage
     classes : tuple of str
         Class names in the order of the format, without a background; empty if unknown. Each becomes one line,
         as those of shapes do.

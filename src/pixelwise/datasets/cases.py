@@ -16,10 +16,8 @@ class Case:
     ----------
     name : str
         Unique in the data set, such as "train/slice_00".
-    image : Path
     channel_files : tuple of Path
         Files of one channel each, in order, if the image is stored so; `image` is the first.
-    annotation : MaskFile, ObjectMasks, ClassMasks, Shapes or None
     split : str
         "train", "val" or "test".
     group : str

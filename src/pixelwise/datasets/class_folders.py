@@ -70,7 +70,6 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
 
     Parameters
     ----------
-    root : Path
     options : DataOptions
         With task "classification" every folder is a class. "auto" requires two class folders, at least one with images,
         and no masks. Any other task, or given image and mask folders, return None.

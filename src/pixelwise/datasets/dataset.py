@@ -116,7 +116,6 @@ def detect_dataset(
         They override what is detected.
     seed : int
         Random seed of the validation split if none is given.
-    progress : Progress, optional
 
     Raises
     ------

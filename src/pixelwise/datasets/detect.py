@@ -61,7 +61,8 @@ class Format:
     recognise : callable
         Whether a folder has the format.
     read : callable
-        Reads a folder; raises `BadDataset` if it is incomplete or malformed.
+        Reads a folder; raises `BadDataset` if a file is malformed, or names an image or mask that does not exist and
+        that `options.allow_missing` does not leave out.
     by_folders : bool
         It is recognised by names of folders and files, which `--images`, `--masks` and the flags for prefixes and
         suffixes override.
@@ -124,7 +125,6 @@ def detect_format(root: Path, options: DataOptions) -> AnnotatedSet | None:
 
     Parameters
     ----------
-    root : Path
     options : DataOptions
         `format` names the format, or "folders" for none; `images`, `masks`, prefixes and suffixes name plain folders.
 

@@ -39,15 +39,12 @@ class Dataset:
 
     Attributes
     ----------
-    root : Path
     cases : tuple of Case
         Sorted by split, then in natural order of the names.
-    labelling : Labelling
     channels : int
         3 if any image is RGB, else 1, or the common number of channels.
     messages : tuple of str
         Automatic decisions, each with the flag that overrides it.
-    problems : tuple of Problem
     split_made : bool
         The validation split was drawn at random and should be recorded.
     pages : int or None
@@ -175,8 +172,6 @@ def read_labels(
 
     Parameters
     ----------
-    annotation : MaskFile, ObjectMasks, ClassMasks or Shapes
-    labelling : Labelling
     size : (int, int) or (int, int, int), optional
         Of the image, without its channels; mask files do not need it.
     exif : {"apply", "ignore"}

@@ -87,7 +87,6 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
 
     Parameters
     ----------
-    root : Path
     options : DataOptions
         `images`, `masks`, the prefixes and suffixes, and `allow_missing` are used.
 

@@ -61,7 +61,6 @@ def read_label_table(root: Path, options: DataOptions) -> ClassFolders | None:
 
     Parameters
     ----------
-    root : Path
     options : DataOptions
         Given image and mask folders, and other tasks, return None.
 

@@ -40,8 +40,6 @@ def error_of(
 
     Parameters
     ----------
-    root : Path
-    problems : sequence of Problem
     expected : str
         Used for several problems.
     skippable : bool

@@ -26,7 +26,6 @@ class Labelling:
 
     Attributes
     ----------
-    task : str
     classes : tuple of str
         In index order, background (if any) first.
     values : tuple of int
@@ -34,7 +33,6 @@ class Labelling:
         Empty for instances, where every value but 0 is an object, and for classes of whole images.
     colours : tuple of (int, int, int)
         One per class, for display; empty for classes of whole images.
-    coded_by_colour : bool
     ignore_value : int or None
         File value that is excluded from loss and scores.
     threshold : float or None

@@ -31,7 +31,6 @@ def assemble_without_bad(
 
     Parameters
     ----------
-    root : Path
     items : sequence
         The items that become cases.
     files_of : callable

@@ -30,10 +30,8 @@ def read_maps(
 
     Parameters
     ----------
-    layer_graph : LayerGraph
     sizes : sequence of int
         Result of `sizes_along(layer_graph, size)` or `sizes_with_rest(layer_graph, size)`.
-    size : int
     axes : sequence of sequence of int
         `sizes` along each axis, if they differ.
     """

@@ -53,8 +53,6 @@ class Gating:
 
     Attributes
     ----------
-    name : str
-    stride : int
     coefficients : float32 array (height, width) or (depth, height, width)
         In 0...1, on the grid of the skip.
     """

@@ -24,8 +24,6 @@ class Attribution:
 
     Attributes
     ----------
-    stage : str
-    stride : int
     weights : float32 array (channels,)
         Mean gradient of the score with respect to each channel.
     heat : float32 array (height, width) or (depth, height, width)
@@ -103,7 +101,6 @@ class GradCam:
 
         Parameters
         ----------
-        class_index : int
         region : bool array of the size of the logits, optional
             Pixels of the logits; by default all. Not for classifiers.
         stages : sequence of str

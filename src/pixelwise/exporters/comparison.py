@@ -21,7 +21,6 @@ class Comparison:
 
     Attributes
     ----------
-    runtime : str
     counted, score_name : str
         "pixels" or "images", and the name of the score.
     difference, probability_difference, disagreement : float

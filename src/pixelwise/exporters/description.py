@@ -43,7 +43,6 @@ class Description:
         A sentence for the catalogue.
     notes : sequence of str
         Sentences for users.
-    tag : str
     """
 
     input_axes: Sequence[dict[str, Any]]

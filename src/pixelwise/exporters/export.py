@@ -74,12 +74,10 @@ def export_model(
     ----------
     network : AnyNetwork
         In evaluation mode; not modified.
-    model_card : ModelCard
     kind : str
         A key of `FORMATS`.
     path : Path
         The file of the model, with the suffix of the format.
-    material : ExportImages
     about : PackageInfo, optional
         For bioimage.io.
 

@@ -68,7 +68,6 @@ class ExportGraph(nn.Module):
     ----------
     network : AnyNetwork
         Copied, not modified.
-    model_card : ModelCard
     """
 
     def __init__(self, network: AnyNetwork, model_card: ModelCard) -> None:

@@ -66,10 +66,8 @@ def write_bioimage(
         The .zip file.
     onnx_file : bytes
         The graph with one input `image`, without per-image normalisation.
-    model_card : ModelCard
     image, logits : arrays
         Test image in file values and its PyTorch logits when normalised as a whole image.
-    about : PackageInfo
     """
     export_task = export_task_of(model_card)
     task = export_task.describe()

@@ -37,10 +37,8 @@ def write_openvino_int8(path: Path, onnx_file: bytes, model_card: ModelCard, inp
 
     Parameters
     ----------
-    path : Path
     onnx_file : bytes
         The graph in float32.
-    model_card : ModelCard
     inputs : iterable of dict
         Calibration inputs of the graph; all are used.
 

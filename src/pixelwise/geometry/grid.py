@@ -161,7 +161,6 @@ class Grid:
 
         Parameters
         ----------
-        other : Grid
         shape : sequence of int
             Of the arrays on both grids.
         tolerance : float

@@ -49,7 +49,6 @@ def output_spans(steps: Sequence[Step], region: Span, size: int) -> tuple[Span, 
         In the order of computation.
     region : (start, stop)
         In an image of `size`, which is padded to a valid size of the network.
-    size : int
 
     Examples
     --------

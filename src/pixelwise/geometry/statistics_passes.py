@@ -33,7 +33,6 @@ class Operation:
         Numbers of the values that it reads; empty for the image, which is value 0.
     strides : tuple of int
         Pixels of the image per pixel of the value, along each axis.
-    channels : int
     layers : tuple of LayerSpec
         The layer along each axis; empty if a pixel depends on the same pixel of the inputs only.
     products : float
@@ -111,7 +110,6 @@ def find_passes(graph: OperationGraph, stored: Collection[int]) -> tuple[Statist
 
     Parameters
     ----------
-    graph : sequence of Operation
     stored : collection of int
         Numbers of values.
 
@@ -165,7 +163,6 @@ def plan_statistics(graph: OperationGraph, size: tuple[int, ...], memory: int) -
 
     Parameters
     ----------
-    graph : sequence of Operation
     size : tuple of int
         Of the padded image.
     memory : int

@@ -203,7 +203,6 @@ def count_cost(layer_graph: LayerGraph, inputs: Mapping[str, Size], dimensions: 
 
     Parameters
     ----------
-    layer_graph : LayerGraph
     inputs : mapping
         (stride, channels) of each input by name, as in `layer_graph.input_spans`.
     dimensions : {2, 3}

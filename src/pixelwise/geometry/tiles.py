@@ -89,7 +89,6 @@ def tile_grid(size: tuple[int, ...], core: Side, geometry: Geometry) -> list[Til
     core : int or sequence of int
         Side of the valid region, of all axes or of each; rounded up to a multiple of the total stride. If it is as
         large as the image, there is one tile: whole-image prediction.
-    geometry : Geometry
 
     Returns
     -------
@@ -164,7 +163,6 @@ def read_pixels(size: Sequence[int], core: Side, geometry: Geometry, overlap: Si
 
     Parameters
     ----------
-    size : sequence of int
     core, geometry
         As in `tile_grid`.
     overlap : int or sequence of int

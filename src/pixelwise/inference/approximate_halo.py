@@ -59,7 +59,6 @@ def smallest_halo(predictor: Predictor, jobs: Sequence[Job], tolerance: float) -
 
     Parameters
     ----------
-    predictor : Predictor
     jobs : sequence of Job
         The images to predict, or some of them.
     tolerance : float

@@ -109,7 +109,6 @@ def channels_first(
     ----------
     image : array
         With `dimensions` axes, or with one more for the channels, first or last.
-    channels : int
     dimensions : {2, 3}
         Spatial axes: 2 of an image, 3 of a volume.
 

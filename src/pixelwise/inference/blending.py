@@ -53,7 +53,6 @@ class Blender:
 
     Parameters
     ----------
-    size : tuple of int
     core, geometry, overlap
         As in `blended_grid`.
     done : collection of windows

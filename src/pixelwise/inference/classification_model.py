@@ -28,7 +28,6 @@ class ClassificationModel:
         Of a classification model.
     runtime : Runtime
         Images (batch, channels, side, side) -> logits (batch, classes).
-    view : View
     mirrored : bool
         Test-time augmentation: average the logits over each image and its mirror image, at twice the time.
     """
@@ -109,14 +108,12 @@ def load_classification_model(
 
     Parameters
     ----------
-    path : path
     device : str
         As in `load_runtime.load_runtime`.
     runtime : str
         As there; for runs "auto" is "torch", without a benchmark.
     mirrored : bool
         As in `ClassificationModel`.
-    progress : Progress, optional
 
     Raises
     ------

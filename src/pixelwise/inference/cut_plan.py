@@ -114,7 +114,6 @@ def plan_cuts(
 
     Parameters
     ----------
-    stages : NetworkStages
     size : tuple of int
         Of the image: (height, width), or (depth, height, width) for a network of three spatial axes.
     memory : int

@@ -22,7 +22,6 @@ def load_runtime(
 
     Parameters
     ----------
-    path : path
     device : {"auto", "cpu", "cuda", "mps"}
         For runs; exports run on the CPU.
     runtime : str

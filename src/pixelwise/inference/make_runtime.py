@@ -40,13 +40,11 @@ def make_runtime(
         One of `benchmark.RUNTIMES`.
     network, model_card
         Contents of the model file at `path`.
-    path : Path
     device : {"cpu", "cuda", "mps"}
         "cuda" and "mps" always use PyTorch.
     sizes : sequence of tuple of int, or None
         Of the images to predict, (height, width) or (depth, height, width), if known. Without a cached choice, "auto"
         runs the benchmark from `benchmark.MIN_TILES` tiles on, and uses PyTorch below, which needs no conversion.
-    progress : Progress
     may_cut : bool
         The network may be cut for the largest image: in PyTorch cut networks may be faster than others that compute
         whole tiles faster.

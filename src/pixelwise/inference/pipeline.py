@@ -66,10 +66,8 @@ def ordered_map(
 
     Parameters
     ----------
-    function : callable
     items : iterable
         Iterated in the thread of the caller.
-    threads : int
     depth : int
         Maximum number of items submitted and not yet yielded.
 
@@ -104,7 +102,6 @@ class BackgroundWriter(Generic[Item]):
 
     Parameters
     ----------
-    work : callable
     depth : int
         Length of the queue; `put` blocks while it is full.
     """

@@ -45,7 +45,6 @@ class Predictor:
 
     Parameters
     ----------
-    runtime : Runtime
     geometry : Geometry
         Of the network. Unless `geometry.exact`, tiles overlap and are blended (see `blending`).
     classes : int

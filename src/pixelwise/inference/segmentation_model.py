@@ -110,13 +110,7 @@ class PendingPrediction:
 
 
 class SegmentationModel:
-    """Segmentation model for images or volumes of any size.
-
-    Parameters
-    ----------
-    model_card : ModelCard
-    predictor : Predictor
-    """
+    """Segmentation model for images or volumes of any size."""
 
     def __init__(self, model_card: ModelCard, predictor: Predictor) -> None:
         self.model_card, self.predictor = model_card, predictor
@@ -226,7 +220,6 @@ class SegmentationModel:
         ----------
         images : iterable of (key, pixels) or (key, pixels, spacing)
             The spacing of a volume in millimetres, or None.
-        probabilities : bool
         advance : callable
             Called with 1 after each tile.
         concurrent : bool

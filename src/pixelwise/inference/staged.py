@@ -107,8 +107,6 @@ class StagedImage:
 
     Parameters
     ----------
-    runtime : StagedRuntime
-    plan : CutPlan
     padded : tuple of int
         Size of the padded image.
     scratch : Path, optional

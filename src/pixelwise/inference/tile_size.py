@@ -17,7 +17,7 @@ BESIDE = 57  # measured bytes of a pixel besides activations: waiting tiles, pro
 _FILE_TILES = (256, 128, 64, 32, 16)  # sides of tiles in files
 
 
-def streamed_core(base: int, geometry: Geometry, memory: int = MEMORY) -> int:
+def streamed_core(base: int, geometry: Geometry) -> int:
     """Return the side of the valid region of the tiles of an image that is not in memory.
 
     It is the largest that fits, because the halo is a smaller part of a larger tile.
@@ -26,11 +26,8 @@ def streamed_core(base: int, geometry: Geometry, memory: int = MEMORY) -> int:
     ----------
     base : int
         Width of the network; see `memory.tile_budget`.
-    geometry : Geometry
-    memory : int
-        Of a tile, in bytes.
     """
-    side = math.isqrt(memory // (tile_budget(base).tile_pixel + BESIDE))
+    side = math.isqrt(MEMORY // (tile_budget(base).tile_pixel + BESIDE))
     core = (side - 2 * (geometry.margin or geometry.halo)) // CORE_STEP * CORE_STEP
     return stored_core(min(max(core, MIN_CORE), MAX_CORE), geometry)
 

@@ -84,8 +84,6 @@ def measure_statistics(
 
     Parameters
     ----------
-    layers : WholeImageLayers
-    plan : StatisticsPlan
     size : tuple of int
         Of the padded image.
     read : callable

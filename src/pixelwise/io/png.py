@@ -100,7 +100,6 @@ def decode_png_mask(content: bytes, path: Path) -> Integer[np.ndarray, "height w
 
     Parameters
     ----------
-    content : bytes
     path : Path
         The file that contains it, for errors.
 

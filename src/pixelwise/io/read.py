@@ -186,7 +186,6 @@ def read_image(
 
     Parameters
     ----------
-    path : Path
     pages : int, optional
         Read a stack of this many pages as that many channels.
     max_pixels : int, optional
@@ -197,7 +196,6 @@ def read_image(
     size : (int, int), optional
         Expected height and width, if known. A stack whose pages are rows of an image of this size, or of `channels`
         columns, was saved as (height, width, bands), and is read so.
-    options : ReadOptions, optional
     interleaved : bool
         Return the pixels as they were decoded, perhaps with the channels of a pixel next to each other in memory: for
         a few passes over an image, arranging them by channels takes longer than the passes.

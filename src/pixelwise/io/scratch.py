@@ -96,12 +96,8 @@ class StoredMap:
 
     Attributes
     ----------
-    descriptor : int
     offset : int
         In bytes.
-    channels : int
-    size : tuple of int
-    dtype : dtype
     folder : Path
         For error messages.
     """

@@ -79,7 +79,6 @@ class TileFile:
     ----------
     path : Path
         The path of the result.
-    layout : TiledLayout
     identity : str
         Identifies the computation: only a journal of the same identity and layout is resumed.
 

@@ -104,21 +104,9 @@ class InMemoryReader:
     warnings: tuple[str, ...] = ()
     georeference: Georeference | None = None
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Return (channels, height, width)."""
+    def __post_init__(self) -> None:
         channels, height, width = self.pixels.shape
-        return channels, height, width
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Return the data type of the pixels."""
-        return self.pixels.dtype
-
-    @property
-    def memory_bytes(self) -> int:
-        """Return the size of the pixels in bytes."""
-        return self.pixels.nbytes
+        self.shape, self.dtype, self.memory_bytes = (channels, height, width), self.pixels.dtype, self.pixels.nbytes
 
     def read(self, rows: Span, columns: Span) -> Num[np.ndarray, "channels window_rows window_columns"]:
         """Return a view."""
@@ -224,7 +212,6 @@ def open_windows(
         Read a stack of this many pages as that many channels.
     max_pixels : int
         Limit of height × width, checked before decoding.
-    options : ReadOptions, optional
 
     Raises
     ------

@@ -88,7 +88,6 @@ def write_labels(
 
     Parameters
     ----------
-    path : Path
     labels : (height, width) array of numbers from 0
     spacing : (float, float), optional
         Micrometres per pixel, (y, x); stored only in TIFF.

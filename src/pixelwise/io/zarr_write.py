@@ -53,7 +53,6 @@ def write_zarr(path: Path, layout: TiledLayout, read: Read, metadata: PixelMetad
         The tiles become chunks.
     read : callable
         Returns a window of the label image, (rows, columns).
-    metadata : PixelMetadata
 
     Raises
     ------
@@ -96,8 +95,6 @@ def write_labelled_image(
         Stored as it is; a single channel without the axis c.
     labels : (height, width) array
         Numbers from 0.
-    name : str
-    metadata : PixelMetadata
 
     Raises
     ------

@@ -46,7 +46,6 @@ class Selection:
 
     Attributes
     ----------
-    index : int
     distance : float
         To the nearest labelled or previously selected image, relative to half the median distance; at most 1.
     nearest : int or None

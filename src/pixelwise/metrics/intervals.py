@@ -20,7 +20,6 @@ def bootstrap(
         Contribution of each image to the score, such as its flattened confusion matrix.
     statistic : callable
         Computes the score from the sum over the drawn images (numbers,); None if it is undefined.
-    draws, seed : int
 
     Returns
     -------

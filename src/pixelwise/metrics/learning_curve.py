@@ -80,7 +80,6 @@ class Projection:
 
     Attributes
     ----------
-    curve : Curve
     now : int
         Current number of labelled images.
     rise : (float, float, float)
@@ -170,7 +169,6 @@ def project_learning_curve(
         With at least two sizes, one of them at least twice.
     level : float
         Coverage of the intervals.
-    draws, seed : int
 
     Raises
     ------

@@ -91,7 +91,6 @@ def total_interval(predicted: Float64[np.ndarray, " images"], pairs: Pairs, seed
     ----------
     predicted : float64 array (images,)
     pairs : float64 array (held_out, 2)
-    seed : int
 
     Returns
     -------

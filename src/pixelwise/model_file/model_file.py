@@ -106,7 +106,6 @@ def save_ensemble(
 
     Parameters
     ----------
-    path : Path
     members : sequence of Path
         Model files of single networks, whose model cards may differ only in `trained`, `target`, `intensity_range`,
         `intensity_peaks`, `spacing`, the temperatures, `conformal_margin`, `quantities` and
@@ -115,8 +114,6 @@ def save_ensemble(
         Of the ensemble.
     trained : mapping
         Training information for the model card of the ensemble.
-    temperatures : Temperatures
-    conformal_margin : float, optional
     quantities : QuantityRecord, optional
         Of the ensemble.
 

@@ -6,7 +6,7 @@ from torch.nn import functional
 from pixelwise.errors import BadOption
 from pixelwise.geometry.layer_graph import LayerGraph, LayerSpec
 from pixelwise.networks.blocks import count_parameters
-from pixelwise.networks.encoders import BOTTLENECK_DEPTH, make_cifar_encoder, make_resnet_encoder, make_vgg_encoder
+from pixelwise.networks.encoders import make_cifar_encoder, make_vgg_encoder, resnet_encoder_of
 from pixelwise.networks.models import Classifier
 from pixelwise.networks.options import NetworkOptions
 from pixelwise.networks.resnet import initialise_resnet
@@ -107,16 +107,7 @@ def resnet(options: NetworkOptions) -> Classifier:
     >>> count_parameters([network])
     11689512
     """
-    depth = _depth(options, "resnet")
-    encoder = make_resnet_encoder(
-        options.in_channels,
-        depth,
-        stem="7x7" if options.stem == "auto" else options.stem,
-        shortcut="B" if options.shortcut == "auto" else options.shortcut,
-        shortcut_padding=options.shortcut_padding,
-        stride_first=depth >= BOTTLENECK_DEPTH and options.stride_first,
-    )
-    initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
+    encoder = resnet_encoder_of(options, _depth(options, "resnet"))
     return Classifier(encoder, PooledHead(encoder.channels[-1], options.classes))
 
 

@@ -19,9 +19,9 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from pixelwise.geometry.layer_graph import Branch, LayerGraph, LayerSpec, Merge, Save
-from pixelwise.networks.options import ShortcutPadding
+from pixelwise.networks.options import NetworkOptions, ShortcutPadding
 from pixelwise.networks.residual import ResidualBlock, Shortcut
-from pixelwise.networks.resnet import ResNetEncoder, Stem
+from pixelwise.networks.resnet import ResNetEncoder, Stem, initialise_resnet
 from pixelwise.networks.stages import run_stages
 from pixelwise.networks.vgg import VGGEncoder
 
@@ -212,6 +212,26 @@ def make_resnet_encoder(
         shortcut_padding=shortcut_padding,
     )
     return ResNetEncoder(in_channels, make_block, widths, RESNET_BLOCKS[depth], stem=stem)
+
+
+def resnet_encoder_of(options: NetworkOptions, depth: int) -> ResNetEncoder:
+    """Return the initialised encoder of `make_resnet_encoder` with the stem and the blocks that the options name.
+
+    Examples
+    --------
+    >>> resnet_encoder_of(NetworkOptions(in_channels=3), 18).channels
+    (64, 64, 128, 256, 512)
+    """
+    encoder = make_resnet_encoder(
+        options.in_channels,
+        depth,
+        stem="7x7" if options.stem == "auto" else options.stem,
+        shortcut="B" if options.shortcut == "auto" else options.shortcut,
+        shortcut_padding=options.shortcut_padding,
+        stride_first=options.stride_first,
+    )
+    initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
+    return encoder
 
 
 def make_cifar_encoder(

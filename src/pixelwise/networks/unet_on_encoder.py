@@ -6,17 +6,15 @@ from pixelwise.errors import BadOption, nearest
 from pixelwise.networks.blocks import ConvBlock, Head, Up, initialise
 from pixelwise.networks.decoders import UNetDecoder
 from pixelwise.networks.encoders import (
-    BOTTLENECK_DEPTH,
     RESNET_BLOCKS,
     VGG_COUNTS,
     Encoder,
     FullResolutionEncoder,
-    make_resnet_encoder,
     make_vgg_encoder,
+    resnet_encoder_of,
 )
 from pixelwise.networks.models import Segmenter, make_segmenter
 from pixelwise.networks.options import NetworkOptions
-from pixelwise.networks.resnet import initialise_resnet
 from pixelwise.networks.vgg import initialise_vgg
 
 ENCODERS = (
@@ -85,19 +83,9 @@ def make_encoder(options: NetworkOptions) -> Encoder:
     if name not in ENCODERS:
         raise BadOption("a registered encoder", f"`{name}`", nearest(name, ["plain", *ENCODERS]))
     if name.startswith("resnet"):
-        depth, stem = int(name.removeprefix("resnet")), options.stem
-        if stem == "3x3":
-            raise BadOption("network.stem in auto, 7x7, deep for an encoder", stem, "Change network.stem.")
-        encoder = make_resnet_encoder(
-            options.in_channels,
-            depth,
-            stem="7x7" if stem == "auto" else stem,
-            shortcut="B" if options.shortcut == "auto" else options.shortcut,
-            shortcut_padding=options.shortcut_padding,
-            stride_first=depth >= BOTTLENECK_DEPTH and options.stride_first,
-        )
-        initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
-        return encoder
+        if options.stem == "3x3":
+            raise BadOption("network.stem in auto, 7x7, deep for an encoder", options.stem, "Change network.stem.")
+        return resnet_encoder_of(options, int(name.removeprefix("resnet")))
     depth = int(name.removeprefix("vgg").removesuffix("_bn"))
     vgg = make_vgg_encoder(options.in_channels, depth, normalised=name.endswith("_bn"))
     initialise_vgg(vgg)

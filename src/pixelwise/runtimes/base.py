@@ -79,7 +79,7 @@ class StagedRuntime(Runtime, Protocol):
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
         """Return the output of a subgraph for its inputs, in any memory layout.
 
-        Maps, but not logits, may be overwritten by the next call.
+        Maps, but not logits, may be overwritten by the next call. Raises ValueError if the network cannot be cut.
         """
         ...
 

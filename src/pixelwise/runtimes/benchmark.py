@@ -77,7 +77,6 @@ def choose_runtime(
     model : str
         Digest of the model file.
     shape : (batch, channels, height, width)
-    progress : Progress
 
     Returns
     -------

@@ -75,7 +75,6 @@ def peak_bytes(
 
     Parameters
     ----------
-    operations : iterable of GraphOperation
     sizes : mapping of str to int
         Bytes of each value; those without an entry count nothing.
     inputs, outputs : iterable of str

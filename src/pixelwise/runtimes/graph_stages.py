@@ -207,13 +207,7 @@ def read_stages_text(text: str, geometry: Geometry, path: Path) -> NetworkStages
 
 
 class CutRuntime:
-    """A staged runtime that computes whole tiles subgraph by subgraph, cut at every level: for parity checks.
-
-    Parameters
-    ----------
-    runtime : StagedRuntime
-    stages : NetworkStages
-    """
+    """A staged runtime that computes whole tiles subgraph by subgraph, cut at every level: for parity checks."""
 
     def __init__(self, runtime: StagedRuntime, stages: NetworkStages) -> None:
         self._runtime, self._stages, self._subgraphs = runtime, stages, subgraphs_at(stages.cut_levels)

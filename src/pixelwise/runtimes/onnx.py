@@ -16,7 +16,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime  # isort: skip
 
 from pixelwise.errors import PixelwiseError, printable
-from pixelwise.geometry.subgraphs import NetworkStages, Subgraph
+from pixelwise.geometry.subgraphs import Subgraph
 from pixelwise.model_file.model_card import ModelCard, invalid_model, read_model_card_text
 from pixelwise.parallel import usable_threads
 from pixelwise.runtimes.base import (
@@ -52,7 +52,6 @@ class OnnxRuntime:
         The .onnx file, or its contents.
     path : Path, optional
         Path for error messages; by default `source`.
-    threads : int, optional
 
     Raises
     ------
@@ -83,7 +82,8 @@ class OnnxRuntime:
             raise invalid_model(path, "an ONNX file without a pixelwise model card")
         self.model_card: ModelCard = read_model_card_text(text, path)
         stages = texts.get(STAGES)
-        self._stages = stages and read_stages_text(stages, self.model_card.geometry, path)
+        self.stages = read_stages_text(stages, self.model_card.geometry, path) if stages else None
+        self.memory = RuntimeMemory(held=HELD, factor=FACTOR)
         self._run_options = onnxruntime.RunOptions()
         self._run_options.only_execute_path_to_fetches = True
 
@@ -97,29 +97,13 @@ class OnnxRuntime:
             logits = np.asarray(self._request(None, []).run([LOGITS], inputs, self._run_options)[0])
         return check_logits(logits, tiles, self.model_card, self._path)
 
-    @property
-    def stages(self) -> NetworkStages | None:
-        """The stages of the network; None if it cannot be cut."""
-        return self._stages or None
-
-    @property
-    def memory(self) -> RuntimeMemory:
-        """What it holds, as measured."""
-        return RuntimeMemory(held=HELD, factor=FACTOR)
-
     def run_subgraph(
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
-        """Return the output of a subgraph, as float32; it is prepared when it differs from that of the call before.
-
-        Raises
-        ------
-        ValueError
-            The network cannot be cut.
-        """
-        if not self._stages:
+        """Return the output of a subgraph, as float32; it is prepared when it differs from that of the call before."""
+        if self.stages is None:
             raise ValueError("a network that cannot be cut")
-        inputs = subgraph_inputs(subgraph, maps, self._names, self._stages)
+        inputs = subgraph_inputs(subgraph, maps, self._names, self.stages)
         output = map_name(subgraph.output)
         with computing(self._path, "ONNX Runtime"):
             session = self._request(subgraph, list(inputs), output)

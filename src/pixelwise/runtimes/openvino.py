@@ -56,7 +56,6 @@ class OpenVinoRuntime:
         An .xml file with its .bin file in the same folder, or an .onnx file.
     precision : {"fp32", "bf16"}
         Precision of the convolutions; the int8 layers of a quantised graph are not affected.
-    threads : int, optional
 
     Raises
     ------
@@ -71,7 +70,7 @@ class OpenVinoRuntime:
         self.model_card: ModelCard = read_model_card_text(model_card_text(graph, path), path)
         with refusing(path, "a graph that OpenVINO cannot load"):
             self._names = [name for name in INPUTS if name in {value.get_any_name() for value in graph.inputs}]
-        self._stages = read_stages(graph, self.model_card, path)
+        self.memory, self.stages = RuntimeMemory(held=HELD), read_stages(graph, self.model_card, path)
         # of a subgraph, or None for the whole network: a compiled graph has a copy of its weights
         self._current: tuple[Subgraph | None, openvino.InferRequest] | None = None
         settings = {
@@ -97,29 +96,13 @@ class OpenVinoRuntime:
         logits = np.array(self._infer(None, inputs), np.float32)
         return check_logits(logits, tiles, self.model_card, self._path)
 
-    @property
-    def stages(self) -> NetworkStages | None:
-        """The stages of the network; None if it cannot be cut."""
-        return self._stages
-
-    @property
-    def memory(self) -> RuntimeMemory:
-        """What it holds, as measured."""
-        return RuntimeMemory(held=HELD)
-
     def run_subgraph(
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
-        """Return the output of a subgraph, as float32; it is compiled when it differs from that of the call before.
-
-        Raises
-        ------
-        ValueError
-            The network cannot be cut.
-        """
-        if self._stages is None:
+        """Return the output of a subgraph, as float32; it is compiled when it differs from that of the call before."""
+        if self.stages is None:
             raise ValueError("a network that cannot be cut")
-        inputs = subgraph_inputs(subgraph, maps, self._names, self._stages, channels_last=True)
+        inputs = subgraph_inputs(subgraph, maps, self._names, self.stages, channels_last=True)
         output = self._infer(subgraph, inputs)
         return np.array(output) if subgraph.output == ("decoder", 0) else np.moveaxis(output, -1, 1)
 
@@ -205,7 +188,6 @@ def cut_graph(graph: openvino.Model, inputs: Sequence[str], output: str) -> open
         Not modified.
     inputs : sequence of str
         Names of inputs of the graph, or of inner values.
-    output : str
     """
     graph = graph.clone()
     operations: list[Any] = graph.get_ordered_ops()

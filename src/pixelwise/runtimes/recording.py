@@ -184,7 +184,6 @@ def record(network: nn.Module, dimensions: int, sides: Sequence[int], channels: 
 
     Parameters
     ----------
-    network : nn.Module
     dimensions : {2, 3}
         Spatial axes of its images.
     sides : sequence of int

@@ -79,6 +79,7 @@ class TorchRuntime:
         # elsewhere the halo costs less than moving maps to and fro
         self._staged = staged(folded) if plain and self._device.near_memory else None
         self._compute = CudaGraphRunner(self._forward) if self._device.graphs else self._forward
+        self.memory = RuntimeMemory(held=HELD)
         self._measurable = folded if plain and self._device.float64 else None
 
     def __call__(
@@ -96,21 +97,10 @@ class TorchRuntime:
         """The stages of the network; None if it cannot be cut, or computes in another way than by its layers."""
         return None if self._staged is None else self._staged.stages
 
-    @property
-    def memory(self) -> RuntimeMemory:
-        """What it holds, as measured."""
-        return RuntimeMemory(held=HELD)
-
     def run_subgraph(
         self, subgraph: Subgraph, *maps: Float[np.ndarray, "batch _ *_"]
     ) -> Float[np.ndarray, "batch out_channels *out_size"]:
-        """Return the output of a subgraph; it is fastest for maps whose channels are adjacent in memory.
-
-        Raises
-        ------
-        ValueError
-            The network cannot be cut.
-        """
+        """Return the output of a subgraph; it is fastest for maps whose channels are adjacent in memory."""
         if self._staged is None:
             raise ValueError("a network that cannot be cut")
         keep_large_blocks()  # maps of large tiles would be mapped again for every layer

@@ -55,7 +55,6 @@ class WholeImageNetwork:
 
         Parameters
         ----------
-        step : StatisticsPass
         inputs : mapping
             What the tile reads, by number.
         keep : sequence of (start, stop)
@@ -133,7 +132,6 @@ def record_whole_image(network: AnyNetwork, layout: torch.memory_format) -> Whol
     ----------
     network : nn.Module
         In evaluation mode.
-    layout : torch.memory_format
     """
     geometry = network.geometry()
     if geometry.exact or geometry.margin or geometry.legal_first % geometry.total_stride:

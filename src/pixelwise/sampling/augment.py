@@ -156,7 +156,6 @@ def augment(
         Height and width of the patches.
     draws : sequence of numpy.random.Generator
         One per sample; the result depends on nothing else.
-    options : Augmentation
     maps : int
         The last `maps` channels are maps (weights, distances): warped, but without intensity transforms.
 

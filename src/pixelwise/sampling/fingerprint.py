@@ -104,8 +104,6 @@ def measure_fingerprint(
 
     Parameters
     ----------
-    dataset : Dataset
-    progress : Progress, optional
     seconds : float, optional
         Time limit after which no more cases are measured. Measured cases are then spread over the data set, and counts
         are estimates.

@@ -114,7 +114,6 @@ def intensity_scale(pixels: Num[np.ndarray, " channels *size"], normalisation: N
     ----------
     pixels : array (channels, *size)
         Any dtype; may be a memory map: rows are read block by block, once.
-    normalisation : Normalisation
 
     Returns
     -------

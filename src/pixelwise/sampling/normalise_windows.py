@@ -29,7 +29,6 @@ def source_scale(
 
     Parameters
     ----------
-    source : Source
     normalisation : Normalisation
         Kind `image` needs all pixels: they are read once, block by block, and the scale is exactly that of
         `normalise.intensity_scale`.

@@ -119,7 +119,6 @@ def scale_batch(options: PatchOptions, share: float, geometry: Geometry) -> Patc
 
     Parameters
     ----------
-    options : PatchOptions
     share : float
         In (0, 1].
     geometry : Geometry
@@ -156,8 +155,6 @@ class PatchSampler:
         Class maps; IGNORE (255) is not a class.
     scales : sequence of Scale
         Normalisation of each image.
-    options : PatchOptions
-    augmentation : Augmentation
     seed : int
         At least 0.
     device : str or torch.device

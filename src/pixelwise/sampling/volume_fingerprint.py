@@ -95,7 +95,6 @@ def measure_volume_fingerprint(
     ----------
     dataset : Dataset
         Of volumes.
-    progress : Progress, optional
     seconds : float, optional
         Time limit after which no more volumes are measured. Measured ones are then spread over the data set.
 

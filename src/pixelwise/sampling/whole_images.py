@@ -77,9 +77,6 @@ class ClassificationSampler:
     ----------
     images : sequence of arrays (channels, rows, columns)
         Resized (see `resize_crop.resize_shorter_side`), of any dtype.
-    classes : sequence of int
-    scales : sequence of Scale
-    options : ClassificationOptions
     seed : int
         At least 0.
 

@@ -53,10 +53,8 @@ class Access:
     ----------
     host : str
         The address that it listens on.
-    port : int
     allowed_hosts : collection of str
         More names, such as that of a reverse proxy.
-    token : str
     """
 
     host: str

@@ -32,7 +32,6 @@ def create_app(service: Service, access: Access, studio: Studio | None = None) -
     ----------
     service : Service
         It is started and closed with the application.
-    access : Access
     studio : Studio, optional
         With it the application has a page; without it, it only predicts.
     """

@@ -18,11 +18,6 @@ MAX_SHOWN = 1000
 class Checks:
     """The findings about the data folder, and its corrected copy.
 
-    Parameters
-    ----------
-    project : Project
-    jobs : Jobs
-
     Attributes
     ----------
     data : Path or None

@@ -31,6 +31,14 @@ def plane_of(
 PlaneOf = Annotated[dict[str, Any], Depends(plane_of)]
 
 
+def tile_of(level: int, column: int, row: int, plane: PlaneOf) -> dict[str, Any]:
+    """Return which tile of an image, or of a plane of a volume, is asked for."""
+    return {"level": level, "column": column, "row": row, **plane}
+
+
+TileOf = Annotated[dict[str, Any], Depends(tile_of)]
+
+
 def add_image_routes(app: FastAPI, studio: Studio) -> None:
     """Add the routes for images, tiles and results."""
     _add_images(app, studio)
@@ -82,10 +90,7 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
     @app.get("/tiles/{image_id}/{level}/{column}_{row}.jpg", tags=["page"])
     async def tile(  # pyright: ignore[reportUnusedFunction]
         image_id: str,
-        level: int,
-        column: int,
-        row: int,
-        plane: PlaneOf,
+        place: TileOf,
         low: Number = None,
         high: Number = None,
         gamma: Annotated[float, Query(ge=0.1, le=10)] = 1.0,
@@ -94,7 +99,6 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
         """Return a tile of an image, or of a plane of a volume, with the given contrast."""
         image = project.image(image_id)
         contrast = {"low": low, "high": high, "gamma": gamma, "channels": channels}
-        place = {"level": level, "column": column, "row": row, **plane}
         reply = await service.reader.call(
             "tile", key=image_id, seconds=_TILE_SECONDS, path=str(image.path), **place, **contrast
         )
@@ -102,37 +106,22 @@ def _add_tiles(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/labels/{image_id}/{level}/{column}_{row}.png", tags=["page"])
     async def label_tile(  # pyright: ignore[reportUnusedFunction]
-        image_id: str,
-        level: int,
-        column: int,
-        row: int,
-        plane: PlaneOf,
-        model: Model = "",
+        image_id: str, place: TileOf, model: Model = ""
     ) -> Response:
         """Return a tile of a result: number in red and green, confidence in blue."""
         name, _ = service.model(model)
         files = {"path": str(project.result_file(image_id, name, "mask")), "image": str(project.image(image_id).path)}
         if "uncertainty" in project.result(image_id, name)["files"]:
             files["uncertainty"] = str(project.result_file(image_id, name, "uncertainty"))
-        reply = await service.reader.call(
-            "label_tile", seconds=_TILE_SECONDS, **files, level=level, column=column, row=row, **plane
-        )
+        reply = await service.reader.call("label_tile", seconds=_TILE_SECONDS, **files, **place)
         return Response(reply.payload, media_type="image/png", headers=_CACHED)
 
     @app.get("/truth/{image_id}/{level}/{column}_{row}.png", tags=["page"])
-    async def truth_tile(  # pyright: ignore[reportUnusedFunction]
-        image_id: str,
-        level: int,
-        column: int,
-        row: int,
-        plane: PlaneOf,
-    ) -> Response:
+    async def truth_tile(image_id: str, place: TileOf) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Return a tile of the ground truth, as of a result."""
         image = project.image(image_id)
         truth = {"data": str(image.data or ""), "case": -1 if image.case is None else image.case}
-        reply = await service.reader.call(
-            "truth_tile", seconds=_TILE_SECONDS, **truth, level=level, column=column, row=row, **plane
-        )
+        reply = await service.reader.call("truth_tile", seconds=_TILE_SECONDS, **truth, **place)
         return Response(reply.payload, media_type="image/png", headers=_CACHED)
 
 

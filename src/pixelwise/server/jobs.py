@@ -35,7 +35,6 @@ class Job:
 
     Attributes
     ----------
-    id : str
     kind : str
         "train", "export", "report", "check" or "fix".
     command : tuple of str
@@ -46,8 +45,6 @@ class Job:
         Seconds since 1970.
     seconds : float or None
         The time budget.
-    pid : int
-    state : str
     message : str
         Why it failed or stopped.
     resumed : bool
@@ -93,7 +90,6 @@ class Jobs:
 
     Parameters
     ----------
-    project : Project
     on_end : callable
         Called with a job that ended, and with each job of an earlier server.
     program : sequence of str

@@ -158,7 +158,6 @@ class RateLimit:
 
     Parameters
     ----------
-    per_second : float
     clock : callable
         Seconds, for tests.
     """

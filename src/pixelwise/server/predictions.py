@@ -52,8 +52,6 @@ class Predictions:
     ----------
     worker : WorkerClient
         Runs `workers.predictor`.
-    limits : Limits
-    metrics : Metrics
     pace : Pace, optional
         Updated with how long pixels take.
     """

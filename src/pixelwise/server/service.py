@@ -47,8 +47,6 @@ class Service:
     ----------
     models : sequence of Path
         Runs, model files or exports that may be used; the first is the default.
-    limits : Limits
-    options : ServeOptions
     """
 
     def __init__(

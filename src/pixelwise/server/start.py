@@ -64,7 +64,6 @@ def serve(
 
     Parameters
     ----------
-    targets : Targets
     host, port
         Address; port 0 is a free one.
     allowed_hosts : sequence of str
@@ -73,8 +72,6 @@ def serve(
         A file with the token; by default a new one is made.
     out : Path, optional
         The project folder; by default `studio/<name>`.
-    limits : Limits, optional
-    options : ServeOptions, optional
     announce : callable
         Called with the one-time link once the port is open.
 

@@ -38,8 +38,6 @@ class Studio:
 
     Parameters
     ----------
-    service : Service
-    project : Project
     data : sequence of Path
         Folders or files of images that were named on the command line; the first folder can be trained on. Without any,
         and without a model, an example is drawn.

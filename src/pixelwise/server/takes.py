@@ -38,14 +38,12 @@ class Take:
 
     Attributes
     ----------
-    id : str
     key : tuple
         What it is made of: kind, image, model and the last mark.
     folder : Path
         Of the file and of its progress.
     stem : str
         Name of the file without its suffix.
-    state : str
     message : str
         Why it failed.
     path : Path or None
@@ -78,12 +76,7 @@ class Take:
 
 
 class Takes:
-    """Makes files of results, one large one at a time.
-
-    Parameters
-    ----------
-    studio : Studio
-    """
+    """Makes files of results, one large one at a time."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio, self._one = studio, asyncio.Semaphore(1)

@@ -31,7 +31,6 @@ class WorkerClient:
     ----------
     module : str
         Run as ``python -m module``.
-    arguments : sequence of str
     on_restart : callable
         Called when the process died and is started again.
 
@@ -88,7 +87,6 @@ class WorkerClient:
 
         Parameters
         ----------
-        name : str
         key : str
             Identifies the input; a key whose calls ended the process `MAX_CRASHES` times is refused.
         seconds : float, optional

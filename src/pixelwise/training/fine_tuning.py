@@ -62,7 +62,6 @@ def unfreeze_step(options: FineTuningOptions, steps: int, epoch: float) -> int:
 
     Parameters
     ----------
-    options : FineTuningOptions
     steps : int
         Total number of planned steps.
     epoch : float

@@ -119,8 +119,6 @@ class Learner:
     network : Network
         Images (batch, channels, height, width) float32 -> logits (batch, classes, height', width'); volumes likewise,
         with a depth before the height.
-    options : TrainingOptions
-    loss : LossOptions
     device : str
         "cpu", "cuda" or "mps". With `options.precision` "bfloat16" the forward pass uses mixed precision: weights and
         loss stay float32.

@@ -89,7 +89,6 @@ def balance(options: LossOptions, counts: Sequence[int]) -> LossOptions:
 
     Parameters
     ----------
-    options : LossOptions
     counts : sequence of int
         Training pixels of each class.
     """

@@ -9,7 +9,7 @@ communication operations in MPICH", section 4.
 
 import json
 import os
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -204,7 +204,7 @@ def tree_sum(values: Iterable[Tensor]) -> Tensor:
     return stack[0][1]
 
 
-def world_size(environment: Mapping[str, str] | None = None) -> int:
+def world_size() -> int:
     """Return the number of processes that `torchrun` has started with this one; 1 without it.
 
     Raises
@@ -212,7 +212,7 @@ def world_size(environment: Mapping[str, str] | None = None) -> int:
     BadOption
         It is not a power of two.
     """
-    text = (os.environ if environment is None else environment).get("WORLD_SIZE", "1")
+    text = os.environ.get("WORLD_SIZE", "1")
     size = int(text) if text.isdecimal() else 1
     if size < 1 or size & (size - 1):
         raise BadOption("1, 2, 4, 8, ... processes", f"{size}", "Change --nnodes or --nproc-per-node of torchrun.")

@@ -26,7 +26,6 @@ class Confidence:
 
     Attributes
     ----------
-    image : str
     dice : float or None
         The expected mean Dice of the classes in the mask without the background (for objects: of their pixels); None
         for an empty mask.

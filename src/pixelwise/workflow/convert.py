@@ -20,8 +20,6 @@ class Conversion:
 
     Attributes
     ----------
-    folder : Path
-    format : str
     dataset : Dataset
         What was understood.
     losses : tuple of str

@@ -80,7 +80,6 @@ def import_weights(
     overrides : sequence of str
         "section.setting=value", such as "network=resnet20". Without `classes` only network.shortcut_padding, which is
         stored in the header.
-    progress : Progress, optional
 
     Raises
     ------

@@ -56,13 +56,11 @@ def judge(
 
     Parameters
     ----------
-    steps, planned_steps : int
     score, trivial : float
         Best validation score, and that of the best constant prediction.
     mean_ap : float or None
         Of objects on validation images, if measured: of the weights and thresholds of the model. If it is clear, the
         validation score does not count, which may be that of other weights.
-    cpu_share : float or None
     fine_tuned : bool
         The encoder or the whole network started from pretrained weights: few steps can be enough.
     limited : bool

@@ -100,7 +100,6 @@ def pair_quantities(
         Classes, or objects for the task "instance"; ignored pixels count neither here nor there.
     labels : integer array of the same shape
         The prediction.
-    model_card : ModelCard
     ratio : float
         Size of a pixel in those of the model; see `size_ratio`.
 
@@ -124,7 +123,6 @@ def size_ratio(spacing: Sequence[float] | None, model_card: ModelCard) -> float:
     ----------
     spacing : sequence of float, or None
         Of the volume, in millimetres.
-    model_card : ModelCard
     """
     if spacing is None or model_card.spacing is None or model_card.network.dimensions != 3:
         return 1.0

@@ -199,8 +199,6 @@ def apply_settings(config: Config, settings: Settings, choices: Choices | None =
 
     Parameters
     ----------
-    config : Config
-    settings : Settings
     choices : dict of str to (value, reason), optional
 
     Raises

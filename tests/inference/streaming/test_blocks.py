@@ -13,14 +13,13 @@ from pixelwise.inference.streaming.blocks import (
     JOURNAL,
     TILES,
     BlockPlan,
-    StreamTask,
     collect_blocks,
     compute_block,
     plan_blocks,
     plan_from_json,
     plan_to_json,
 )
-from pixelwise.inference.streaming.images import StreamOptions, stream_image
+from pixelwise.inference.streaming.images import StreamOptions, StreamTask, stream_image
 from pixelwise.io.windows import InMemoryReader
 from pixelwise.progress import Progress
 from pixelwise.runtimes.base import Runtime
@@ -42,8 +41,7 @@ def task(tmp_path: Path, rng: np.random.Generator) -> StreamTask:
 
 
 def stream(task: StreamTask, path: Path) -> bytes:
-    given = task.model_card, task.predictor, task.source, path
-    stream_image(*given, identity=task.identity, options=task.options, progress=Progress())
+    stream_image(task, path, Progress())
     return path.read_bytes()
 
 
@@ -74,8 +72,7 @@ def test_blocks_are_the_bytes_of_one_stream(task: StreamTask, tmp_path: Path) ->
 def test_nothing_is_computed_again(task: StreamTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_blocks(task, tmp_path / "scratch", lambda left: 3.0, 25.0, Progress())
     collect_blocks(task, plan, computed(task, plan, tmp_path / "blocks"), tmp_path / "many.tif")
-    given = task.model_card, task.predictor, task.source, tmp_path / "many.tif"
-    result = stream_image(*given, identity=task.identity, options=task.options, progress=Progress())
+    result = stream_image(task, tmp_path / "many.tif", Progress())
     assert (result.computed, result.resumed) == (0, plan.blocks[-1][1])
 
 

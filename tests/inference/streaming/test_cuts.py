@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.streaming.test_images import MessageRecorder, balanced_network, picture, read, save
+from inference.streaming.test_images import MessageRecorder, balanced_network, picture, read, save, task_of
 from pixelwise.geometry.subgraphs import MapKey, NetworkStages
 from pixelwise.inference import cut_plan, predictor
 from pixelwise.inference.memory import MemoryBudget
@@ -54,15 +54,7 @@ MODEL_CARD = make_recipe(encoder="resnet18", base=2)
 def stream(runtime: Any, image: Path, path: Path, progress: Progress | None = None) -> StreamResult:
     model, source = model_of(runtime), open_windows(image)
     try:
-        return stream_image(
-            model.model_card,
-            model.predictor,
-            source,
-            path,
-            identity="test",
-            options=StreamOptions(),
-            progress=progress or Progress(),
-        )
+        return stream_image(task_of(model, source, StreamOptions()), path, progress or Progress())
     finally:
         source.close()
 
@@ -111,14 +103,6 @@ def test_a_chosen_tile_size_is_kept(tmp_path: Path, runtime: TorchRuntime) -> No
     image = save(tmp_path / "image.tif", picture(100, 130))
     model, source, messages = model_of(runtime), open_windows(image), MessageRecorder()
     options = StreamOptions(core=64)
-    stream_image(
-        model.model_card,
-        model.predictor,
-        source,
-        tmp_path / "mask.tif",
-        identity="",
-        options=options,
-        progress=messages,
-    )
+    stream_image(task_of(model, source, options), tmp_path / "mask.tif", messages)
     source.close()
     assert not any("cut at" in sentence for sentence in messages.sentences)

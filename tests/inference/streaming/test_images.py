@@ -19,7 +19,7 @@ from pixelwise.inference import predictor as predictors
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.segmentation_model import SegmentationModel, load_model_for_prediction
 from pixelwise.inference.streaming import instances as streaming_instances
-from pixelwise.inference.streaming.images import StreamOptions, StreamResult, stream_image
+from pixelwise.inference.streaming.images import StreamOptions, StreamResult, StreamTask, stream_image
 from pixelwise.io.label_writer import Format
 from pixelwise.io.windows import ImageReader, open_windows
 from pixelwise.labels.region_properties import measure_objects
@@ -81,14 +81,12 @@ def model_of(tmp_path: Path, kind: str = "classes", **network: Any) -> Segmentat
 def stream(
     model: SegmentationModel, source: ImageReader, path: Path, form: Format = "tiff", progress: Progress | None = None
 ) -> StreamResult:
-    return stream_image(
-        model.model_card,
-        model.predictor,
-        source,
-        path,
-        identity="test",
-        options=StreamOptions(form=form, core=64),
-        progress=progress or Progress(),
+    return stream_image(task_of(model, source, StreamOptions(form=form, core=64)), path, progress or Progress())
+
+
+def task_of(model: SegmentationModel, source: ImageReader, options: StreamOptions) -> StreamTask:
+    return StreamTask(
+        model_card=model.model_card, predictor=model.predictor, source=source, identity="test", options=options
     )
 
 
@@ -161,9 +159,7 @@ def test_small_regions_are_removed_from_streamed_masks(
     path = tmp_path / "out" / ("mask.tif" if form == "tiff" else "mask.ome.zarr")
     messages = MessageRecorder()
     options = StreamOptions(form=form, core=core)
-    streamed = stream_image(
-        model.model_card, model.predictor, source, path, identity="test", options=options, progress=messages
-    )
+    streamed = stream_image(task_of(model, source, options), path, messages)
     source.close()
     assert streamed.objects is None
     assert [p.name for p in path.parent.iterdir()] == [path.name], "no temporary files"
@@ -332,7 +328,7 @@ sys.path.insert(0, sys.argv[4])
 from pixelwise.inference.memory import peak_memory
 from pixelwise.runtimes.malloc import keep_large_blocks
 from pixelwise.inference.segmentation_model import load_model_for_prediction
-from pixelwise.inference.streaming.images import StreamOptions, stream_image
+from pixelwise.inference.streaming.images import StreamOptions, StreamTask, stream_image
 from pixelwise.io.tiled_writer import TileFile
 from pixelwise.io.windows import open_windows
 from pixelwise.progress import Progress
@@ -347,7 +343,8 @@ def counted(self, window, numbers):
         os.kill(os.getpid(), signal.SIGKILL)
 TileFile.write = counted
 options = StreamOptions(core=int(sys.argv[5]))
-done = stream_image(model.model_card, model.predictor, source, out, identity="x", options=options, progress=Progress())
+given = {"model_card": model.model_card, "predictor": model.predictor, "source": source}
+done = stream_image(StreamTask(**given, identity="x", options=options), out, Progress())
 print(done.computed, done.resumed, done.memory.total, peak_memory())
 """
 

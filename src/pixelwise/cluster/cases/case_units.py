@@ -47,11 +47,6 @@ class _TasksFound(Exception):
 class CaseTasks(CaseObserver[Measures]):
     """The files of a data set that are to be scanned, found without opening them.
 
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-
     Raises
     ------
     BadDataset
@@ -113,14 +108,7 @@ class CaseWork:
 
 
 def open_case_work(job: Job, progress: Progress) -> CaseWork:
-    """Find the files of a job, and learn what the masks mean.
-
-    Raises
-    ------
-    BadRun
-        The data have changed.
-    """
-    os.chdir(job.settings["folder"])
+    """Find the files of a job, and learn what the masks mean; see `work.OpenWork`."""
     root, options = Path(job.settings["data"]), TypeAdapter(DataOptions).validate_python(job.settings["options"])
     if identity_of(root, job.settings["options"]) != job.identity:
         raise BadRun("the data for which the job was made", "files that have changed", "Choose another --out.", root)

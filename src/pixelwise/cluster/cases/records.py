@@ -26,7 +26,6 @@ def write_records(path: Path, value: Any) -> None:
 
     Parameters
     ----------
-    path : Path
     value : any
         Dataclasses, numpy arrays and scalars, paths, bytes, lists, tuples, frozensets, and dictionaries of these.
 
@@ -47,7 +46,6 @@ def read_records(path: Path, types: Sequence[type]) -> Any:
 
     Parameters
     ----------
-    path : Path
     types : sequence of type
         The dataclasses that it may contain.
 

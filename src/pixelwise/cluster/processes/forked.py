@@ -51,12 +51,7 @@ class Process(Protocol):
 
 
 class Forked:
-    """A worker that was asked for; see `Process`.
-
-    Parameters
-    ----------
-    starter : Starter
-    """
+    """A worker that was asked for; see `Process`."""
 
     def __init__(self, starter: "Starter") -> None:
         self._starter = starter

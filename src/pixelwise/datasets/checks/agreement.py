@@ -34,7 +34,6 @@ class Agreement:
 
     Attributes
     ----------
-    cases : sequence of ReducedCase
     predictions : list of (targets, height, width) float16
     scale : (targets,) float64
         Square root of the weight of each target, divided by its standard deviation over the set.

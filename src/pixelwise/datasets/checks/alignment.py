@@ -97,7 +97,6 @@ def find_misaligned(
 
     Parameters
     ----------
-    agreement : Agreement
     invertible : bool
         Masks have two values, which may be exchanged.
     comparable : sequence of bool, optional

@@ -24,7 +24,6 @@ def find_circles(agreement: Agreement, suspects: Sequence[int], least: float) ->
 
     Parameters
     ----------
-    agreement : Agreement
     suspects : sequence of int
         Cases whose masks do not seem to fit, the worst first.
     least : float

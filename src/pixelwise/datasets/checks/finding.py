@@ -57,7 +57,6 @@ class Step:
 
     Attributes
     ----------
-    action : str
     offset : tuple of int
         For "shift": rows and columns to move the mask; of a volume voxels along depth, height and width.
     symmetry : Symmetry or None

@@ -77,7 +77,6 @@ def find_constant(contents: Sequence[MaskContent], *, background: bool = True) -
 
     Parameters
     ----------
-    contents : sequence of MaskContent
     background : bool
         Class 0 is a background: a mask without anything else is empty rather than constant.
 
@@ -100,7 +99,6 @@ def find_copied(contents: Sequence[MaskContent], own: np.ndarray | None) -> list
 
     Parameters
     ----------
-    contents : sequence of MaskContent
     own : (cases,) array or None
         The agreement of each mask with its image: the mask belongs to the image that it fits best. Without it all
         are returned.
@@ -150,10 +148,8 @@ def find_other_values(sets: Sequence[frozenset[Hashable]]) -> tuple[int, dict[in
     return usual, other
 
 
-def rare_classes(
-    contents: Sequence[MaskContent], names: Sequence[str], limit: float = 0.002
-) -> list[tuple[str, float]]:
-    """Return the classes with less than `limit` of all pixels, with their fraction."""
+def rare_classes(contents: Sequence[MaskContent], names: Sequence[str]) -> list[tuple[str, float]]:
+    """Return the classes with less than two thousandths of all pixels, with their fraction."""
     total = np.array([content.counts for content in contents], np.float64).sum(0)
     shares = total / max(float(total.sum()), 1.0)
-    return [(name, float(share)) for name, share in zip(names, shares.tolist(), strict=False) if 0 < share < limit]
+    return [(name, float(share)) for name, share in zip(names, shares.tolist(), strict=False) if 0 < share < 0.002]

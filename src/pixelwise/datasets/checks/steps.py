@@ -19,7 +19,6 @@ def apply_steps(
     Parameters
     ----------
     values : (height, width) integers or bool, or (height, width, 3) colours
-    steps : sequence of Step
     fill : int
         Value of pixels that a shift uncovers.
 

@@ -26,7 +26,6 @@ def apply_volume_steps(
     Parameters
     ----------
     labels : (depth, height, width) integers or bool
-    steps : sequence of Step
     fill : int
         Value of voxels that a shift or another grid uncovers.
 
@@ -117,7 +116,6 @@ def resample_step(image: Grid, size: tuple[int, ...], mask: Grid) -> Step:
 
     Parameters
     ----------
-    image : Grid
     size : (int, int, int)
         Of the volume.
     mask : Grid

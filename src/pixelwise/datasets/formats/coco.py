@@ -62,10 +62,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
     `options.masks` names one file among several; `options.allow_missing` leaves out images that do not exist.
 
-    Raises
-    ------
-    BadDataset
-        A file is malformed, lists missing images, or contains boxes alone.
+    Raises `BadDataset` if a file contains boxes alone.
     """
     reading = _Reading(root, options, ImageIndex(root))
     files = _choose_files(reading)
@@ -94,7 +91,6 @@ def write(dataset: AnnotatedSet, out: Path, *, polygons: bool = False) -> tuple[
 
     Parameters
     ----------
-    dataset : AnnotatedSet
     out : Path
         A folder that does not exist, or is empty.
     polygons : bool

@@ -138,15 +138,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the CVAT files of a folder.
-
-    `options.allow_missing` leaves out images that do not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, contains a document type or tracks, or lists missing images.
-    """
+    """Read the CVAT files of a folder. Raises `BadDataset` if a file contains a document type or tracks."""
     index = ImageIndex(root)
     found: dict[Path, FoundImage] = {}
     labels: list[str] = []

@@ -43,15 +43,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the annotations of all images.
-
-    `options.allow_missing` leaves out annotations whose image does not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, annotates a video, or its image does not exist.
-    """
+    """Read the annotations of all images. Raises `BadDataset` if a file annotates a video."""
     reading = _Reading()
     files = [path for path in content.find_files(root, ".json") if _is_annotation(path)]
     found, messages = read_each(root, files, options, lambda path: _read_file(reading, path))

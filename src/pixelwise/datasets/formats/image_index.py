@@ -171,8 +171,6 @@ def read_each(
 
     Parameters
     ----------
-    root : Path
-    files : sequence of Path
     options : DataOptions
         `allow_missing` leaves out files whose image does not exist.
     read_file : callable

@@ -60,7 +60,6 @@ def find_files(root: Path, suffix: str, *, some: int | None = None) -> Iterator[
 
     Parameters
     ----------
-    root : Path
     suffix : str
         In lower case.
     some : int, optional

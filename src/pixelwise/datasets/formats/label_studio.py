@@ -54,15 +54,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the JSON exports of Label Studio in a folder.
-
-    `options.allow_missing` leaves out tasks whose image does not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, an image is missing, or an image was rotated in the program.
-    """
+    """Read the JSON exports of Label Studio in a folder. Raises `BadDataset` if an image was rotated in the program."""
     reading = _Reading(root, ImageIndex(root))
     found: dict[Path, FoundImage] = {}
     messages: list[str] = []

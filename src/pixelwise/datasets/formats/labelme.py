@@ -44,15 +44,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the Labelme files of a folder and its subfolders.
-
-    `options.allow_missing` leaves out files whose image does not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, or its image is missing.
-    """
+    """Read the Labelme files of a folder and its subfolders."""
     reading = _Reading(root, ImageIndex(root))
     annotations: dict[Path, Shapes] = {}
     missing: list[str] = []

@@ -35,8 +35,6 @@ def place_images(
 
     Parameters
     ----------
-    dataset : AnnotatedSet
-    folder : Path
     subfolder : callable
         The folder of the images of a split.
     messages : list of str

@@ -40,15 +40,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the segments of all images: as objects if all classes are things, else as classes.
-
-    `options.allow_missing` leaves out images that do not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, or an image or the file of its segments does not exist.
-    """
+    """Read the segments of all images: as objects if all classes are things, else as classes."""
     reading = _Reading(root, options, ImageIndex(root))
     documents = [(path, content.read_json(path)) for path in content.find_files(root, ".json") if _is_panoptic(path)]
     for path, document in documents:

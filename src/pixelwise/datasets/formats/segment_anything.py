@@ -24,15 +24,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the masks of all images as objects.
-
-    `options.allow_missing` leaves out files whose image does not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, or its image does not exist.
-    """
+    """Read the masks of all images as objects."""
     index = ImageIndex(root)
     found: dict[Path, FoundImage] = {}
     missing: list[str] = []

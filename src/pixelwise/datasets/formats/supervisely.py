@@ -49,15 +49,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the annotations of all data sets of a project.
-
-    `options.allow_missing` leaves out annotations whose image does not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, or its image does not exist.
-    """
+    """Read the annotations of all data sets of a project."""
     reading, index = _Reading(labels=_read_classes(root)), ImageIndex(root)
     found: dict[Path, FoundImage] = {}
     missing: list[str] = []

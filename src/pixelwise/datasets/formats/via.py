@@ -47,11 +47,6 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the VIA files of a folder.
 
     `options.classes` orders the classes; `options.allow_missing` leaves out images that do not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, or lists missing images.
     """
     index = ImageIndex(root)
     found: dict[Path, FoundImage] = {}

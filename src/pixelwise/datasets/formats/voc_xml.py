@@ -78,15 +78,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the polygons of all images.
-
-    `options.allow_missing` leaves out files whose image does not exist.
-
-    Raises
-    ------
-    BadDataset
-        A file is malformed, has a document type, or its image does not exist.
-    """
+    """Read the polygons of all images. Raises `BadDataset` if a file has a document type."""
     labels: set[str] = set()
     boxes = 0
 

@@ -71,10 +71,7 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     `options.classes` names the classes in the order of their numbers; `options.allow_missing` leaves out images without
     a label file instead of taking them as background.
 
-    Raises
-    ------
-    BadDataset
-        A malformed label file, or boxes alone.
+    Raises `BadDataset` if there are boxes alone.
     """
     file = find_yaml(root)
     description = read_yaml(file) if file is not None else {}

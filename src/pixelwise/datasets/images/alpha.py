@@ -18,11 +18,6 @@ _VALUES = 256  # of a mask that is compared; more are objects
 def alpha_is_mask(image: Image, mask: MaskImage) -> bool:
     """Return whether a dropped alpha channel has one value for each value of the mask, and another for each.
 
-    Parameters
-    ----------
-    image : Image
-    mask : MaskImage
-
     Examples
     --------
     >>> drawn = np.array([[0, 0, 1, 1]], np.uint8)

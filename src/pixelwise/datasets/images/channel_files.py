@@ -25,7 +25,6 @@ def read_stored(
 
     Parameters
     ----------
-    image : Path
     channel_files : sequence of Path
         Files of one channel each, in order; if empty, `image` has all channels.
     pages : int, optional

@@ -30,13 +30,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the videos of a folder.
-
-    Raises
-    ------
-    BadDataset
-        The frames are volumes.
-    """
+    """Read the videos of a folder. Raises `BadDataset` if the frames are volumes."""
     base = find_base(root, lambda folder: bool(_videos(folder))) or root
     images: list[AnnotatedImage] = []
     messages: list[str] = []

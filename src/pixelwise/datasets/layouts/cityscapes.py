@@ -47,13 +47,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read images with their label ids.
-
-    Raises
-    ------
-    BadDataset
-        No image has label ids.
-    """
+    """Read images with their label ids. Raises `BadDataset` if no image has label ids."""
     base = find_base(root, _has_format) or root
     images: list[AnnotatedImage] = []
     found: set[str] = set()

@@ -42,10 +42,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read images with their mask files; without a folder of masks an image is not annotated.
 
-    Raises
-    ------
-    BadDataset
-        The masks of an image mark the same pixels.
+    Raises `BadDataset` if the masks of an image mark the same pixels.
     """
     found = _find(root)
     hint = "Choose one by the end of its name (--mask-suffix) or its folder (--masks), or move the others away."

@@ -59,10 +59,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the masks of every class; a class without a file of an image does not occur in it.
 
-    Raises
-    ------
-    BadDataset
-        The masks of an image mark the same pixels.
+    Raises `BadDataset` if the masks of an image mark the same pixels.
     """
     places = _find(root)
     masks = [

@@ -42,10 +42,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the frames of each video; of a single one the last frames are for validation.
 
-    Raises
-    ------
-    BadDataset
-        A video and its masks have other numbers of frames.
+    Raises `BadDataset` if a video and its masks have other numbers of frames.
     """
     pairs = _pairs(root)
     images: list[AnnotatedImage] = []

@@ -31,10 +31,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the simple segmentations beside the images; every pixel has a label, and there is no 0.
 
-    Raises
-    ------
-    BadDataset
-        Several images fit equally well.
+    Raises `BadDataset` if several images fit equally well.
     """
     text = "ilastik simple segmentations: labels are numbered from 1, in the order of the project (--classes)."
     return AnnotatedSet(format="ilastik", images=_images(root), instances=options.task == "instance", messages=(text,))

@@ -37,10 +37,7 @@ def are_stacks(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read each page as an image; of a single stack for training, the last pages are for validation.
 
-    Raises
-    ------
-    BadDataset
-        The stacks cannot be paired.
+    Raises `BadDataset` if the stacks cannot be paired.
     """
     pairs = _pairs(root)
     train = [pair for pair in pairs if _split(pair) in (None, "train")]

@@ -24,10 +24,7 @@ def recognise(root: Path) -> bool:
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read tiles and their masks; the tiles of a slide are a group.
 
-    Raises
-    ------
-    BadDataset
-        Several images fit a mask equally well.
+    Raises `BadDataset` if several images fit a mask equally well.
     """
     index = ImageIndex(root)
     masks: dict[Path, Path] = {}

@@ -26,19 +26,7 @@ def recognise(root: Path) -> bool:
 
 
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
-    """Read the masks of a Roboflow export.
-
-    Parameters
-    ----------
-    root : Path
-    options : DataOptions
-        `allow_missing` leaves out images without a mask.
-
-    Raises
-    ------
-    BadDataset
-        Tables differ, or an image has no mask.
-    """
+    """Read the masks of a Roboflow export. Raises `BadDataset` if tables differ."""
     tables = {path: _read_table(path) for path in _tables(root)}
     classes = next(iter(tables.values()), {})
     for path, other in tables.items():

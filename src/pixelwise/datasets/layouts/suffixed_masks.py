@@ -22,7 +22,6 @@ def find_suffixed_masks(index: ImageIndex, endings: Sequence[str], skipped: Sequ
 
     Parameters
     ----------
-    index : ImageIndex
     endings : sequence of str
         In the order of preference; they are compared without regard to case.
     skipped : sequence of str

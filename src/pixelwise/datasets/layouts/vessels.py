@@ -35,7 +35,6 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
 
     Parameters
     ----------
-    root : Path
     options : DataOptions
         `masks` names the observer, such as "2nd_manual" or "_2ndHO"; by default the first.
 

@@ -12,7 +12,6 @@ def describe_image_like(mask: MaskValues, max_values: int | None) -> str | None:
 
     Parameters
     ----------
-    mask : MaskValues
     max_values : int or None
         Largest number of values that may be classes; None if every value may be an object.
     """

@@ -37,7 +37,6 @@ def objects_or_classes(masks: Sequence[MaskValues], background: int | None, igno
     ----------
     masks : sequence of MaskValues
         With places.
-    background : int or None
     ignore : int or None
         Neither object nor class.
 

@@ -47,7 +47,6 @@ def interpret_masks(masks: dict[str, MaskValues], class_table: ClassTable, optio
     ----------
     masks : dict
         Mask values by file name.
-    class_table : ClassTable
     options : DataOptions
         `task`, `classes`, `ignore_index`, `foreground`, `background`, `mask_threshold` and `mask_values` are used; they
         override the data.

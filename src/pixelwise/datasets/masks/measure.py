@@ -55,7 +55,6 @@ class MaskValues:
         Pixels with an intermediate value whose neighbours have nearly the same value: none along smoothed edges.
     flat : tuple of int
         Of colours: pixels of each value whose eight neighbours have the same value; else empty.
-    coloured, lossy, bilevel : bool
     palette : tuple of (int, (int, int, int))
         Colours of the values, if the file has a palette.
     alpha : MaskValues or None
@@ -106,7 +105,6 @@ def measure_values(
 
     Parameters
     ----------
-    mask : MaskImage
     pixels : (channels, height, width), optional
         Its image, of the same size, or the mean of its channels.
     detailed : bool

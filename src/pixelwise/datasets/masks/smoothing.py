@@ -132,7 +132,6 @@ def blended_pixels(mask: MaskValues, counts: dict[int, int], classes: Sequence[i
 
     Parameters
     ----------
-    mask : MaskValues
     counts : dict
         Pixels of each packed colour in it.
     classes : sequence of int

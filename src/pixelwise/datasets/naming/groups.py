@@ -34,7 +34,6 @@ class Grouping:
 
     Attributes
     ----------
-    groups : tuple of str
     kind : str
         What a group is, in one word.
     expression : str

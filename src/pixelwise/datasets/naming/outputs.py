@@ -34,7 +34,6 @@ def find_outputs(files: Iterable[Path], keep: Sequence[str] = ()) -> dict[str, l
 
     Parameters
     ----------
-    files : iterable of Path
     keep : sequence of str
         Prefixes and suffixes that the user gave for images or masks.
 

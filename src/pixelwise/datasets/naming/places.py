@@ -50,7 +50,6 @@ def find_places(root: Path, folders: Sequence[Folder], options: DataOptions, not
 
     Parameters
     ----------
-    root : Path
     folders : sequence of Folder
         With split, role and key.
     options : DataOptions

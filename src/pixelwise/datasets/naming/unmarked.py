@@ -22,7 +22,6 @@ def find_unmarked(root: Path, missing: Sequence[Path], options: DataOptions) -> 
 
     Parameters
     ----------
-    root : Path
     missing : sequence of Path
         Images without a mask.
     options : DataOptions

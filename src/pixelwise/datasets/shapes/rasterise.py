@@ -40,7 +40,6 @@ def rasterise(
 
     Parameters
     ----------
-    shapes : Shapes
     size : (int, int)
         Height and width of the image.
     classes : sequence of str
@@ -87,7 +86,6 @@ def find_region(shapes: Sequence[Shape], size: tuple[int, int], source: Shapes) 
 
     Parameters
     ----------
-    shapes : sequence of Shape
     size : (int, int)
         Height and width of the image: what is outside is cut off.
     source : Shapes

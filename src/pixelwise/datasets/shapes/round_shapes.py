@@ -12,7 +12,6 @@ def ellipse(centre: np.ndarray, radius_x: float, radius_y: float, degrees: float
     ----------
     centre : (2,) array
         As (x, y).
-    radius_x, radius_y : float
     degrees : float
         Rotation about the centre, clockwise on the screen.
 

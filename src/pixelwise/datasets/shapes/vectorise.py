@@ -33,7 +33,6 @@ def shapes_of_labels(
         As `rasterise` returns them: object numbers with -1 ignored, or class indices with 255 ignored.
     classes : sequence of str
         Class names without a background; objects get the only one, or none.
-    source : Path
     objects : bool
         `labels` are object numbers.
 

@@ -46,14 +46,12 @@ def assign_splits(
 
     Parameters
     ----------
-    pairs, scans : sequences of equal length
     copies : Copies
         Equal images stay in one split; so do near copies, unless no validation image would remain.
     labelling : Labelling
         A class that only one group contains stays in training, and so does a kind of image (`image_kind`).
     options : DataOptions
         `group_by` and `val_share` are used.
-    seed : int
     root : Path
         The data folder, for file names.
     """

@@ -41,7 +41,6 @@ class NearCopies:
 
     Attributes
     ----------
-    files : tuple of str
     pairs : (pairs, 2) int64
         Positions in `files`.
     reencoded : (pairs,) bool
@@ -77,7 +76,6 @@ class Copies:
     problems : tuple of Problem
         Equal images in two given splits (fatal); copies with different labels, copies in one split, and near copies in
         two given splits (not fatal).
-    messages : tuple of str
     """
 
     family: tuple[int, ...]
@@ -107,7 +105,6 @@ def find_copies(
 
     Parameters
     ----------
-    candidates : sequence of DuplicateCandidate
     near : NearCopies
         Pairs with a file that is not a candidate are ignored.
     options : DataOptions

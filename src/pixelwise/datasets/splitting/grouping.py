@@ -53,7 +53,6 @@ def assign_groups(
 
     Parameters
     ----------
-    images : sequence of GroupedImage
     copies : Copies
         Copies of images are in one group; their near copies across given splits are reported.
     options : DataOptions

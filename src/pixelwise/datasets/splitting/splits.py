@@ -23,7 +23,6 @@ def choose_validation(
         The classes in each case; a class that only one group contains stays in training.
     share : float
         Target fraction of the cases; with two groups, at least one case is for validation and one for training.
-    seed : int
     kinds : sequence of str, optional
         The kind of each image, or "". A kind that only one group contains stays in training if the classes allow it.
 

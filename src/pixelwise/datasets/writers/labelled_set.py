@@ -67,13 +67,7 @@ class LabelledImage:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledSet:
-    """A data set whose images are read while they are written, a few at a time.
-
-    Attributes
-    ----------
-    dataset : Dataset
-    progress : Progress
-    """
+    """A data set whose images are read while they are written, a few at a time."""
 
     dataset: Dataset
     progress: Progress = field(default_factory=Progress)

@@ -41,7 +41,6 @@ class Writer:
     ----------
     name : str
         The value of ``--to``.
-    title : str
     write : callable
         Writes a data set into an empty folder, and returns a sentence for each thing that the format does not hold.
     write_volumes : callable

@@ -13,28 +13,15 @@ from typing import Any
 
 from pixelwise.errors import BadRun
 from pixelwise.geometry.tiles import padded_size, tile_grid
-from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.staged import region_tiles
-from pixelwise.inference.streaming.images import Stream, StreamOptions, compute_tiles, open_stream
+from pixelwise.inference.streaming.images import Stream, StreamTask, compute_tiles, open_stream
 from pixelwise.inference.tile_reading import Job
 from pixelwise.io.label_writer import Window
 from pixelwise.io.tiled_writer import WindowTiles, read_windows
 from pixelwise.io.windows import ImageReader
-from pixelwise.model_file.model_card import ModelCard
 from pixelwise.progress import Progress
 
 TILES, JOURNAL = "tiles", "journal"  # the files of a block
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamTask:
-    """An image to stream: model, predictor, image, identity and options, as in `streaming.stream_image`."""
-
-    model_card: ModelCard
-    predictor: Predictor
-    source: ImageReader
-    identity: str
-    options: StreamOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +50,19 @@ def plan_blocks(
 
     Parameters
     ----------
-    task : StreamTask
     scratch : Path
         Of a file that may be written, and is removed.
     longest : callable
         Seconds of all blocks that are left -> about the seconds of the next one.
     whole_seconds : float
         Expected seconds of the whole image.
-    progress : Progress
 
     Returns
     -------
     BlockPlan
         With one block if the tiles of the network are blended: they depend on each other.
     """
-    stream = _open(task, scratch, {}, progress)
+    stream = open_stream(task, scratch, progress)
     try:
         notes, groups = dict(stream.tiles.notes), _groups(stream, task.source)
     finally:
@@ -108,7 +93,7 @@ def compute_block(task: StreamTask, plan: BlockPlan, block: tuple[int, int], fol
     BadImage, OutputFailed
         As `streaming.stream_image`.
     """
-    stream = _open(task, folder / "block", plan.notes, progress)
+    stream = open_stream(task, folder / "block", progress, plan.notes)
     try:
         windows = _windows(stream, task.source, plan)
         own = frozenset(windows[slice(*block)])
@@ -126,8 +111,6 @@ def collect_blocks(task: StreamTask, plan: BlockPlan, files: Sequence[tuple[Path
 
     Parameters
     ----------
-    task : StreamTask
-    plan : BlockPlan
     files : sequence of (Path, Path)
         Tiles and journal of each block, in order.
     path : Path
@@ -140,7 +123,7 @@ def collect_blocks(task: StreamTask, plan: BlockPlan, files: Sequence[tuple[Path
     OutputFailed
         The file cannot be written.
     """
-    stream = _open(task, path, plan.notes, Progress())
+    stream = open_stream(task, path, Progress(), plan.notes)
     try:
         windows = _windows(stream, task.source, plan)
         for block, (tiles, journal) in zip(plan.blocks, files, strict=True):
@@ -161,19 +144,6 @@ def plan_from_json(value: dict[str, Any], blocks: Sequence[Sequence[int]] = ()) 
     """Return a plan from its JSON object, with these blocks."""
     pairs = tuple((int(first), int(stop)) for first, stop in blocks)
     return BlockPlan(notes=value["notes"], windows=value["windows"], blocks=pairs)
-
-
-def _open(task: StreamTask, path: Path, notes: dict[str, Any], progress: Progress) -> Stream:
-    return open_stream(
-        task.model_card,
-        task.predictor,
-        task.source,
-        path,
-        identity=task.identity,
-        options=task.options,
-        progress=progress,
-        notes=notes,
-    )
 
 
 def _groups(stream: Stream, source: ImageReader) -> list[list[Window]]:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Integer
 
-from pixelwise.errors import BadImage
 from pixelwise.geometry.tiles import per_axis
 from pixelwise.inference.arrays import warn_of_scale
 from pixelwise.inference.cut_plan import CutPlan
@@ -20,7 +19,7 @@ from pixelwise.inference.memory import MemoryPlan, TileSizes, peak_memory, plan_
 from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.streaming.instances import find_objects, measure_streamed_objects, objects_memory, strips_of
 from pixelwise.inference.streaming.masks import Fill, finish_mask, keep
-from pixelwise.inference.streaming.state import store_scale, stored_scale, stream_identity
+from pixelwise.inference.streaming.state import resumable, store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming.tiles import DEPTH, choose_exact, compute_windows, decider, with_measured_statistics
 from pixelwise.inference.tile_reading import Job
 from pixelwise.inference.tile_size import stored_core, stored_tile, streamed_core, tile_side
@@ -68,6 +67,25 @@ class StreamOptions:
     sampled: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamTask:
+    """An image to stream.
+
+    Attributes
+    ----------
+    predictor : Predictor
+        Its core is used if `options` give none and the image is not larger.
+    identity : str
+        Identifies the model and the image; only a journal with the same identity is resumed.
+    """
+
+    model_card: ModelCard
+    predictor: Predictor
+    source: ImageReader
+    identity: str
+    options: StreamOptions
+
+
 @dataclass(frozen=True)
 class StreamResult:
     """The result file, the numbers of computed and of resumed tiles, the objects, and the memory plan."""
@@ -99,14 +117,10 @@ class Stream:
 
 
 def stream_image(
-    model_card: ModelCard,
-    predictor: Predictor,
-    source: ImageReader,
+    task: StreamTask,
     path: Path,
-    *,
-    identity: str,
-    options: StreamOptions,
     progress: Progress,
+    *,
     observe: Callable[[np.ndarray], None] | None = None,
     watch: Watch | None = None,
 ) -> StreamResult:
@@ -114,15 +128,8 @@ def stream_image(
 
     Parameters
     ----------
-    model_card : ModelCard
-    predictor : Predictor
-        Its core is used if `options` give none and the image is not larger.
-    source : Source
     path : Path
         Of the result.
-    identity : str
-        Identifies the model and the image; only a journal with the same identity is resumed.
-    options : StreamOptions
     progress : Progress
         Receives the memory bound before the start.
     observe : callable, optional
@@ -138,10 +145,10 @@ def stream_image(
     OutputFailed
         The result cannot be written, the disk is full, or another process is writing it.
     """
-    stream = open_stream(model_card, predictor, source, path, identity=identity, options=options, progress=progress)
+    stream, model_card, source = open_stream(task, path, progress), task.model_card, task.source
     tiles, predictor, cut, nodata = stream.tiles, stream.predictor, stream.cut, stream.nodata
     masks, size = model_card.target.kind == "classes", source.shape[1:]
-    try:
+    with resumable(tiles):
         plan = _plan(model_card, predictor, source, stream.dtype, computes=predictor.count(size) > len(tiles.done))
         side = predictor.core if cut is None else _WINDOW
         progress.message(f"{pluralise(predictor.count(size), 'tile')} of {side} pixels per side. {plan}")
@@ -170,33 +177,18 @@ def stream_image(
             palette=model_card.colours if masks else (),
             names=model_card.classes if masks else (),
         )
-        finish(result, options.form, metadata)
+        finish(result, task.options.form, metadata)
         if result is not tiles:
             tiles.discard()
-    except BadImage:  # it cannot be finished later
-        tiles.discard()
-        raise
-    except BaseException:
-        tiles.close()
-        raise
     return StreamResult(path, computed, resumed, table, plan)
 
 
-def open_stream(
-    model_card: ModelCard,
-    predictor: Predictor,
-    source: ImageReader,
-    path: Path,
-    *,
-    identity: str,
-    options: StreamOptions,
-    progress: Progress,
-    notes: Mapping[str, Any] | None = None,
-) -> Stream:
+def open_stream(task: StreamTask, path: Path, progress: Progress, notes: Mapping[str, Any] | None = None) -> Stream:
     """Open or create the file of the tiles of an image, and measure what they depend on, unless `notes` have it.
 
-    Parameters as in `stream_image`. `notes` are those of the file of another process for the same image.
+    `path` and `progress` as in `stream_image`; `notes` are those of the file of another process for the same image.
     """
+    model_card, predictor, source, options = task.model_card, task.predictor, task.source, task.options
     dtype, decide = decider(model_card.target)
     final = _is_final(model_card.target)
     tile_path = path if final else path.with_name(f"{path.name}.decided")
@@ -209,7 +201,7 @@ def open_stream(
     predictor = predictor if cut is None else streamed
     core = _core(model_card, predictor, size, options)
     predictor = predictor if cut is not None else predictor.with_core(core).one_by_one()
-    more = {"version": _VERSION, "given": identity, "core": core, "sampled": options.sampled}
+    more = {"version": _VERSION, "given": task.identity, "core": core, "sampled": options.sampled}
     layout = TiledLayout(
         height=size[0], width=size[1], dtype=dtype, tile=stored_tile(core), compression=options.compression
     )
@@ -217,15 +209,9 @@ def open_stream(
     for name, value in sorted((notes or {}).items()):
         if name not in tiles.notes:
             tiles.note(name, value)
-    try:
+    with resumable(tiles):
         scale = _scale(model_card, source, tiles, options, progress)
         predictor = with_measured_statistics(predictor, Job(source, scale), tiles, progress)
-    except BadImage:  # it cannot be finished later
-        tiles.discard()
-        raise
-    except BaseException:
-        tiles.close()
-        raise
     fill = _filler(source, nodata) if final else keep
     return Stream(
         tiles=tiles,

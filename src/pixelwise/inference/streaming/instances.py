@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt16, UInt32
 
+from pixelwise.inference.streaming.state import resumable
 from pixelwise.io.label_writer import TiledLayout, TileFile, Window
 from pixelwise.io.windows import ImageReader
 from pixelwise.labels.region_properties import ObjectTable, measure_objects
@@ -59,10 +60,8 @@ def find_objects(
     ----------
     decided : TileFile
         For kind "components" the foreground as 0 and 1, for targets with seeds the result of `pack`.
-    target : TargetOptions
     path : Path
         Of the result.
-    progress : Progress
     halo : int
         See `stitching.watershed_window`.
 
@@ -76,13 +75,10 @@ def find_objects(
         numbers, count = final_numbers(merged, areas.counts(len(merged)), target.min_area)
         layout = replace(decided.layout, dtype="uint16" if count <= _SIXTEEN_BITS else "uint32")
         result = TileFile(path, layout, decided.identity)
-        try:
+        with resumable(result):
             for window in labeller.windows():
                 if window not in result.done:
                     result.write(window, numbers[provisional.read(*window)].astype(layout.dtype))
-        except BaseException:
-            result.close()
-            raise
     return result, count
 
 

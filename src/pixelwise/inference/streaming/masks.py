@@ -11,6 +11,7 @@ from secrets import token_hex
 import numpy as np
 
 from pixelwise.inference.streaming.instances import FOREGROUND, HALO, RegionLabeller, strips_of
+from pixelwise.inference.streaming.state import resumable
 from pixelwise.io.label_writer import TileFile, Window
 from pixelwise.labels.split_regions import contact_pixels
 from pixelwise.labels.stitching import StripSmallRegions
@@ -63,7 +64,7 @@ def split_regions(
     with RegionLabeller(decided, target, path, progress, "splitting regions", halo) as labeller:
         labels, _, _ = labeller.label()
         result = TileFile(path, replace(decided.layout, dtype="uint8"), identity)
-        try:
+        with resumable(result):
             for window in labeller.windows():
                 if window in result.done:
                     continue
@@ -75,9 +76,6 @@ def split_regions(
                 mask = (decided.read(*window) & FOREGROUND) > 0
                 split = (mask & ~lines).astype(np.uint8)
                 result.write(window, fill(window, split))
-        except BaseException:
-            result.close()
-            raise
     return result
 
 
@@ -102,7 +100,7 @@ def remove_small_regions(
             small_regions.count(decided.read(rows, columns))
             advance(1, "")
         result = TileFile(path, layout, identity or decided.identity)
-        try:
+        with resumable(result):
             for first in range(0, len(strips), group_size):
                 group = strips[first : first + group_size]
                 mask = np.concatenate([small_regions.drop(decided.read(*strip)) for strip in group])
@@ -110,7 +108,4 @@ def remove_small_regions(
                 if window not in result.done:
                     result.write(window, fill(window, mask))
                 advance(len(group), "")
-        except BaseException:
-            result.close()
-            raise
     return result

@@ -92,7 +92,6 @@ class ResampledTiles:
 
     Attributes
     ----------
-    change : SpacingChange
     predictor : Predictor
         With exact tiles.
     side : tuple of int
@@ -190,7 +189,6 @@ def plan_tiles(predictor: Predictor, change: SpacingChange, voxels: int, multipl
     ----------
     predictor : Predictor
         With exact tiles.
-    change : SpacingChange
     voxels : int
         Of the largest input of a tile, at the spacing of the model.
     multiple : sequence of int

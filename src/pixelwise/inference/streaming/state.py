@@ -1,12 +1,15 @@
-"""What a streamed prediction stores for the process that resumes it: its identity, and the intensity scale."""
+"""What a streamed prediction leaves for the process that resumes it: files, identity, and the intensity scale."""
 
 import hashlib
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from pixelwise.errors import BadImage
 from pixelwise.inference.cut_plan import CutPlan
 from pixelwise.inference.predictor import Predictor
 from pixelwise.io.label_writer import TileFile
@@ -15,6 +18,19 @@ from pixelwise.io.volumes.windows import VolumeReader
 from pixelwise.io.windows import ImageReader
 from pixelwise.model_file.model_card import ModelCard
 from pixelwise.sampling.normalise import Scale, limits_of
+
+
+@contextmanager
+def resumable(tiles: TileFile | VolumeTiles) -> Generator[None]:
+    """Close the files of a result if an error ends the work on it; delete them if it cannot be resumed."""
+    try:
+        yield
+    except BadImage:
+        tiles.discard()
+        raise
+    except BaseException:
+        tiles.close()
+        raise
 
 
 def stream_identity(

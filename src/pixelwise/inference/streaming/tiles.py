@@ -81,13 +81,10 @@ def compute_windows(
 
     Parameters
     ----------
-    predictor : Predictor
-    job : Job
     write : callable
         (window, numbers) in the order of computation, called in a thread of its own.
     decide : callable
         Logits -> numbers.
-    progress : Progress
     resumed : int
         Number of tiles that are done.
     watch : callable

@@ -37,10 +37,8 @@ def finish_volume(
     decided : VolumeTiles
         For kind "classes" the classes, for "components" the foreground, for targets with seeds the result of
         `streaming_instances.pack`.
-    target : TargetOptions
     path : Path
         Of the result.
-    progress : Progress
 
     Raises
     ------

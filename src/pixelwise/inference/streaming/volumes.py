@@ -23,7 +23,7 @@ from pixelwise.inference.predictor import Predictor
 from pixelwise.inference.spacing_change import find_spacing_change
 from pixelwise.inference.streaming.instances import StoredLabels, StoredPixels
 from pixelwise.inference.streaming.resampled_volume import MAX_WORK, ResampledTiles, ResampledVolume, Window, plan_tiles
-from pixelwise.inference.streaming.state import store_scale, stored_scale, stream_identity
+from pixelwise.inference.streaming.state import resumable, store_scale, stored_scale, stream_identity
 from pixelwise.inference.streaming.tiles import choose_exact, compute_windows, decider, with_measured_statistics
 from pixelwise.inference.streaming.volume_objects import finish_volume
 from pixelwise.inference.tile_reading import Job
@@ -76,14 +76,10 @@ def stream_volume(
 
     Parameters
     ----------
-    model_card : ModelCard
-    predictor : Predictor
-    source : VolumeReader
     path : Path
         Of the result, a folder.
     identity : str
         Identifies the model and the volume; only a journal with the same identity is resumed.
-    progress : Progress
     memory : int
         Bytes for the activations of a tile.
     observe : callable, optional
@@ -109,7 +105,7 @@ def stream_volume(
         tile=_file_tile(work.side, size),
         identity=work.identity(model_card, size, identity),
     )
-    try:
+    with resumable(tiles):
         scale = _scale(model_card, work.source, tiles, progress)
         work = work.with_statistics(Job(work.source, scale), tiles, progress)
         sides = " x ".join(str(length) for length in per_axis(work.side, 3))
@@ -132,9 +128,6 @@ def stream_volume(
             voxels = [math.prod(size) - found, found]
         for file in (result, tiles):
             file.discard()
-    except BaseException:
-        tiles.close()
-        raise
     return VolumeStreamResult(path, computed, resumed, tuple(voxels), table)
 
 

@@ -31,8 +31,6 @@ class VolumeHeader:
         "NIfTI", "NRRD", "MetaImage", "DICOM", "OME-Zarr".
     shape : (int, int, int, int)
         Channels, depth, height, width.
-    dtype : str
-    grid : Grid
     warnings : tuple of str
         Messages about automatic decisions.
     """
@@ -79,7 +77,6 @@ def check_volume(path: Path, shape: Sequence[int], itemsize: int, stored: int) -
 
     Parameters
     ----------
-    path : Path
     shape : sequence of int
         Channels, depth, height, width.
     itemsize : int

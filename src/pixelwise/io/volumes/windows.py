@@ -80,21 +80,10 @@ class InMemoryVolume:
     grid: Grid | None = None
     warnings: tuple[str, ...] = ()
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Return (channels, depth, height, width)."""
+    def __post_init__(self) -> None:
         channels, depth, height, width = self.pixels.shape
-        return channels, depth, height, width
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Return the data type of the voxels."""
-        return self.pixels.dtype
-
-    @property
-    def memory_bytes(self) -> int:
-        """Return the size of the voxels in bytes."""
-        return self.pixels.nbytes
+        self.shape, self.dtype = (channels, depth, height, width), self.pixels.dtype
+        self.memory_bytes = self.pixels.nbytes
 
     def read(self, planes: Span, rows: Span, columns: Span) -> Num[np.ndarray, "channels depth rows columns"]:
         """Return a view."""
@@ -109,7 +98,6 @@ class ZarrVolume:
 
     Parameters
     ----------
-    path : Path
     nodata : float, optional
         Value of voxels without data.
 
@@ -215,7 +203,6 @@ def open_volume_windows(path: Path, *, channels: int, nodata: float | None = Non
 
     Parameters
     ----------
-    path : Path
     channels : int
         The required number of channels.
     nodata : float, optional

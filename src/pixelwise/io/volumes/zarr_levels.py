@@ -37,7 +37,6 @@ def write_zarr_levels(
     path : Path
         The folder of the result; an existing one is replaced.
     shape : (depth, height, width)
-    dtype : str
     read : callable
         Returns a window (planes, rows, columns).
     grid : Grid, optional

@@ -23,7 +23,6 @@ def rasterise(shapes: Iterable[Shape], rows: Span, columns: Span) -> UInt8[np.nd
 
     Parameters
     ----------
-    shapes : iterable of Shape
     rows, columns : (int, int)
         The window: first and last, exclusive.
 

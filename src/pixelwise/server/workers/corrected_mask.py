@@ -30,8 +30,6 @@ class CorrectedMask:
     ----------
     labels : Labels
         Object numbers if `instance`, else classes.
-    shapes : sequence of Shape
-    instance : bool
     report : callable
         Receives the share of the windows that are done.
 

@@ -63,7 +63,6 @@ def correct(shown: Shown, action: Action, points: Sequence[Point], key: str = ""
 
     Parameters
     ----------
-    shown : Shown
     action : {"accept", "delete", "merge", "split", "frame"}
         What happens to the objects that the line touches; "frame" takes all objects of a rectangle as they are, and the
         rest of it as background.

@@ -137,7 +137,6 @@ def write_geojson(
 
     Parameters
     ----------
-    path : Path
     labels, objects, report
         As of `features`.
     classes : sequence of str

@@ -42,7 +42,6 @@ class Pyramid:
 
     Parameters
     ----------
-    source : ImageReader
     ranges : list of (float, float), optional
         The displayed range of each channel; by default that of the image.
     """

@@ -11,10 +11,6 @@ Item = TypeVar("Item")
 class Recent:
     """Keeps the most recently used items; safe between threads.
 
-    Parameters
-    ----------
-    limit : int
-
     Examples
     --------
     >>> recent = Recent(1)

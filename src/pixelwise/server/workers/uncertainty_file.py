@@ -13,13 +13,7 @@ from pixelwise.workflow.confidence import TOP, uncertainty_map
 
 
 class UncertaintyFile:
-    """A tiled TIFF in progress with 255 (1 - p) of each pixel, p being the probability of its most probable class.
-
-    Parameters
-    ----------
-    path : Path
-    model_card : ModelCard
-    """
+    """A tiled TIFF in progress with 255 (1 - p) of each pixel, p being the probability of its most probable class."""
 
     def __init__(self, path: Path, model_card: ModelCard) -> None:
         self.path, self._card = path, model_card

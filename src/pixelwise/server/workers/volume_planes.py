@@ -103,8 +103,6 @@ class PlaneReader:
 
     Parameters
     ----------
-    volume : VolumeReader
-    view : PlaneView
     at : int
         Number of the plane.
 
@@ -173,7 +171,6 @@ def open_volume(path: Path, info: ImageInfo) -> VolumeReader:
 
     Parameters
     ----------
-    path : Path
     info : ImageInfo
         Its header.
 

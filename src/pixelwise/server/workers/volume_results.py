@@ -30,9 +30,6 @@ def save_volume(request: dict[str, Any], image: Image, result: Prediction, card:
     ----------
     request : dict
         `image`, `folder`, `name` and `overlay`.
-    image : Image
-    result : Prediction
-    card : ModelCard
 
     Returns
     -------

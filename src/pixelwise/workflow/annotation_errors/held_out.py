@@ -21,7 +21,6 @@ class CaseGroup:
     ----------
     open_model : callable
         Loads the model.
-    cases : sequence of Case
     seen : bool
         The model was trained on them.
     """

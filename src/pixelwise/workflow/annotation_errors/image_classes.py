@@ -36,9 +36,6 @@ def rank_image_classes(
         A finished run of classification; with folds every image is predicted by a model that was not trained on it.
     card : ModelCard
         Of the run.
-    dataset : Dataset
-    device : str
-    progress : Progress
     pictures : bool
         Keep the pictures of the first errors.
 

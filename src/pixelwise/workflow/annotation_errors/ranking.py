@@ -48,9 +48,6 @@ def rank_annotation_errors(
     ----------
     run : Run
         A finished run; with folds every image is predicted by a model that was not trained on it.
-    dataset : Dataset
-    device : str
-    progress : Progress
     pictures : bool
         Keep pictures of the first errors of each kind.
 

@@ -18,7 +18,6 @@ class AnnotationError:
         One of `regions.KINDS`, or `WRONG_CLASS`.
     score : float
         0 to 1; how surely, and in how much of the region, the prediction contradicts the annotation.
-    case : str
     files : tuple of str
         The image, and the files of its annotation, relative to the data folder.
     box : tuple of int or None

@@ -62,7 +62,6 @@ class Candidate:
 
     Attributes
     ----------
-    kind : str
     score : float
         0 to 1: the higher, the surer the contradiction.
     box : tuple of int

@@ -31,11 +31,8 @@ class AnnotationErrors:
         first.
     agreeing : int
         Annotated regions, or images, without any difference; they are the end of the ranking.
-    images : int
     dice : float or None
         Mean Dice of the predictions with the annotations as they are.
-    gains : tuple of Gain
-    messages : tuple of str
     evidence : tuple of Evidence
         Pictures of the first errors of each kind.
     """

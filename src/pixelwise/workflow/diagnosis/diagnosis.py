@@ -134,7 +134,6 @@ def diagnose(
         The folder; it is never written to.
     options : DataOptions
         As for a training; `skip_bad` is implied.
-    progress : Progress
     observer : CaseObserver, optional
         Who reads the files, and measures them with `observe_case`.
 

@@ -65,7 +65,6 @@ def folder_findings(dataset: Dataset, pairs: Sequence[Pair]) -> FolderFindings:
 
     Parameters
     ----------
-    dataset : Dataset
     pairs : sequence of Pair
         All pairs of the folder, also those that were left out.
     """

@@ -38,10 +38,8 @@ class LabelFiles:
 
     Parameters
     ----------
-    dataset : Dataset
     cases : sequence of Case
         All that may be written.
-    out : Path
     link : bool
         Unchanged images are linked instead of copied.
     """

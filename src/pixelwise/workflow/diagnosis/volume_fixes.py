@@ -129,8 +129,6 @@ def confirmed_steps(
 
     Parameters
     ----------
-    dataset : Dataset
-    cases : sequence of ExaminedCase
     planes : sequence of Planes
         Of each case.
     proposals : mapping

@@ -83,7 +83,6 @@ def examine_volumes(dataset: Dataset, pairs: Sequence[Pair], progress: Progress)
         Read with `skip_bad`.
     pairs : sequence of Pair
         All pairs of the folder, also those that were left out.
-    progress : Progress
     """
     labelled = [ExaminedCase(case=case) for case in dataset.cases if case.labelled]
     repairs, exchanged = find_repairs(dataset, pairs)

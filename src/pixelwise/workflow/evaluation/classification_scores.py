@@ -32,11 +32,9 @@ def summarise_classification(
 
     Parameters
     ----------
-    names : sequence of str
     truth : int64 (images,)
         Index of the true class of each image.
     probabilities : float32 (images, classes)
-    classes : sequence of str
     seed : int
         Of the bootstrap.
     """

@@ -108,7 +108,6 @@ def add_confidence(
     ----------
     scores : dict
         Of `summarise_masks`.
-    confidence : ConfidenceEvaluation
     margins : sequence of (float or None)
         Conformal margin of each case, in the order of `scores`.
     """

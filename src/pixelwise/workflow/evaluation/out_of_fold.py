@@ -103,12 +103,8 @@ def evaluate_out_of_fold(
 
     Parameters
     ----------
-    run : Run
-    dataset : Dataset
     score_folds : callable
         `score_mask_folds` or `score_image_folds`.
-    device : str
-    progress : Progress
 
     Returns
     -------

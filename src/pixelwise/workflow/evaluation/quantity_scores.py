@@ -29,7 +29,6 @@ class QuantityEvaluation:
 
     Parameters
     ----------
-    model_card : ModelCard
     grids : mapping
         The grid of each volume by the name of its case; empty for images.
     """
@@ -64,7 +63,6 @@ class QuantityEvaluation:
 
         Parameters
         ----------
-        scores : dict
         folds : mapping
             The fold of each case by its name.
         """

@@ -34,7 +34,6 @@ class SurfaceEvaluation:
     ----------
     cases : sequence of Case
         All cases that will be added.
-    classes : sequence of str
     task : {"binary", "multiclass", "instance"}
         For "instance" all objects together are the one class.
     grids : mapping, optional

@@ -34,7 +34,6 @@ class VolumeEvaluation:
     ----------
     grids : mapping
         The grid of each case by its name; without a unit there are no volumes.
-    classes : sequence of str
     task : {"binary", "multiclass", "instance"}
         For "instance" all objects together are the one class.
     regions : mapping, optional

@@ -61,10 +61,6 @@ class CrossValidation:
     ----------
     run : Run
         A run with folds.
-    dataset : Dataset
-    task : FoldTask
-    device : str
-    progress : Progress
     """
 
     def __init__(self, run: Run, dataset: Dataset, task: FoldTask, device: str, progress: Progress) -> None:

@@ -33,11 +33,8 @@ def train_student(
     ----------
     run : Run
         A run with folds.
-    dataset : Dataset
     open_task : callable
         As of `Training`.
-    device : str
-    progress : Progress
     records : mapping
         JSON records of the student's run.
     """

@@ -48,12 +48,8 @@ class Training:
 
     Parameters
     ----------
-    run : Run
-    dataset : Dataset
     open_task : callable
         Reads the data of a run and returns its `TrainingTask`.
-    device : str
-    progress : Progress
     started : float
         `time.monotonic()` at the start of the command, from which the budget counts.
     distillation : DistillationSetup, optional

@@ -12,7 +12,6 @@ def describe_length(training: TrainingOptions, done: int, progress: float, valid
 
     Parameters
     ----------
-    training : TrainingOptions
     done : int
         Completed steps.
     progress : float

@@ -49,15 +49,15 @@ def refuse_other_plan(run: Run, options: Mapping[str, Any], settings: Settings) 
         raise BadOption(expected, name if name == "data options" else f"{name} {value}", hint, run.folder)
 
 
-def follow_plan(folder: Path, seconds: float = 3600.0) -> bool:
+def follow_plan(folder: Path) -> bool:
     """Return true when a run folder is complete: another process of the same training makes it.
 
     Raises
     ------
     BadRun
-        It is not after so many seconds.
+        It is not after an hour.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + 3600
     while not Run(folder).config_path.is_file():
         if time.monotonic() > until:
             hint = "All processes need the same run folder, on a file system that they share."

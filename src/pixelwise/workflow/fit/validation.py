@@ -36,8 +36,6 @@ class Validation:
         Validation images, in order.
     classes : int
         Channels of the logits.
-    geometry : Geometry
-    device : str
     max_pixels : int
         Maximum number of pixels: evenly spaced images are used, or windows of them if necessary.
     folder : Path

@@ -35,7 +35,6 @@ class Sheet:
 
     Parameters
     ----------
-    width, height : float
     view : (int, int)
         Size of the image in pixels; every panel shows this area.
     given, offset : (int, int)

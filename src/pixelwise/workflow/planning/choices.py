@@ -56,13 +56,8 @@ class PlanRequest:
 
     Attributes
     ----------
-    dataset : Dataset
-    fingerprint : Fingerprint or ClassificationFingerprint
     data : DataOptions
         As given.
-    machine : Machine
-    limit : TrainingBudget
-    seed : int
     settings : Settings
         Given settings; all others are planned.
     began : float
@@ -155,9 +150,6 @@ def fill_time(
 
     Parameters
     ----------
-    config : Config
-    limit : TrainingBudget
-    settings : Settings
     measured : float
         Seconds per training step.
     used : float

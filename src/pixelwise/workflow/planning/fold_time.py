@@ -32,7 +32,6 @@ def share_time(
     ----------
     config : Config
         `training.steps` fills `training.budget`, an equal share of the time.
-    folds : int
     left : float
         Remaining seconds for folds and scores.
     total : float

@@ -80,9 +80,6 @@ def make_plan(inputs: PlanInputs, limit: TrainingBudget, seed: int, settings: Se
 
     Parameters
     ----------
-    inputs : PlanInputs
-    limit : TrainingBudget
-    seed : int
     settings : Settings
         Given settings; all others are planned.
     probe : Probe

@@ -43,8 +43,6 @@ def race(inputs: PlanInputs, request: PlanRequest, make_probe: MakeProbe) -> Pla
 
     Parameters
     ----------
-    inputs : PlanInputs
-    request : PlanRequest
     make_probe : callable
         (limit) -> what measures the seconds of a training step, within its share of that limit.
     """
@@ -78,7 +76,6 @@ def choose_view(scores: Sequence[tuple[float, float]], views: Views, seconds: fl
     ----------
     scores : sequence of (float, float)
         Dimensions and validation score of each contender, the default first.
-    views : Views
     seconds : float
         Of each training.
 

@@ -51,7 +51,6 @@ class Probe(Protocol):
 
         Parameters
         ----------
-        config : Config
         baseline : Config, optional
             Measured before: the result is infinity as soon as a step takes longer than one of the baseline.
 

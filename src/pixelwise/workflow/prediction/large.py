@@ -14,8 +14,7 @@ from pixelwise.datasets.writers.object_table import Cells
 from pixelwise.errors import BadImage, Interrupted
 from pixelwise.inference.arrays import warn_of_spacing
 from pixelwise.inference.segmentation_model import SegmentationModel
-from pixelwise.inference.streaming.blocks import StreamTask
-from pixelwise.inference.streaming.images import StreamOptions, Watch, stream_image
+from pixelwise.inference.streaming.images import StreamOptions, StreamTask, Watch, stream_image
 from pixelwise.inference.streaming.volumes import stream_volume
 from pixelwise.io.label_writer import Compression, Format, result_path
 from pixelwise.io.volumes.windows import open_volume_windows, reads_windows
@@ -133,34 +132,23 @@ def predict_large(
     card = model.model_card
     if model.dimensions == 3:
         return _predict_large_volume(model, image, progress)
-    source = open_windows(image.path, channels=card.channels, pages=options.pages, options=card.reading)
-    warnings = (*source.warnings, *warn_of_spacing(source.spacing, card.spacing))
-    progress.message(*(f"{image.path.name}: {warning}" for warning in warnings))
-    if options.probabilities or options.overlays or options.confidence or options.save:
-        outputs = "probabilities, overlay, confidence and the files of --save are not written"
-        progress.message(f"{image.path.name} is streamed: {outputs} for it.")
-    atomic_write_text(image.record, BEGUN)
-    counter = QuantityCounter(card)
-    try:
-        streamed = stream_image(
-            model.model_card,
-            model.predictor,
-            source,
-            image.result,
-            identity=_stream_identity(model, image),
-            options=_stream_options(options),
-            progress=progress,
-            observe=counter.add if card.quantities is not None else None,
-            watch=watch,
-        )
-        _store_quantities(image, counter, PixelScale(spacing=source.spacing), card)
-    except KeyboardInterrupt as stop:
-        raise _interrupted(image) from stop
-    except BadImage:
-        image.record.unlink(missing_ok=True)
-        raise
-    finally:
-        source.close()
+    with open_stream_task(model, image, options) as task:
+        source, counter = task.source, QuantityCounter(card)
+        warnings = (*source.warnings, *warn_of_spacing(source.spacing, card.spacing))
+        progress.message(*(f"{image.path.name}: {warning}" for warning in warnings))
+        if options.probabilities or options.overlays or options.confidence or options.save:
+            outputs = "probabilities, overlay, confidence and the files of --save are not written"
+            progress.message(f"{image.path.name} is streamed: {outputs} for it.")
+        atomic_write_text(image.record, BEGUN)
+        try:
+            observe = counter.add if card.quantities is not None else None
+            streamed = stream_image(task, image.result, progress, observe=observe, watch=watch)
+            _store_quantities(image, counter, PixelScale(spacing=source.spacing), card)
+        except KeyboardInterrupt as stop:
+            raise _interrupted(image) from stop
+        except BadImage:
+            image.record.unlink(missing_ok=True)
+            raise
     files = [image.result]
     if streamed.objects is not None:
         files.append(image.table)

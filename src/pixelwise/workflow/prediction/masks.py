@@ -139,15 +139,12 @@ def predict_named(
 
     Parameters
     ----------
-    model : SegmentationModel
     small : dict of str to (Path, tuple of int)
         The name of the results of each image that fits in memory, its path, and its size.
     large : sequence of LargeImage
         Images that are streamed.
     folder : Path
         The output folder.
-    options : PredictOptions
-    progress : Progress
     refused : list of (Path, str), optional
         Images that cannot be predicted, each with the reason.
     first : int

@@ -67,14 +67,10 @@ def save_volume(
 
     Parameters
     ----------
-    folder : Path
     name : str
         Of the files, without a suffix.
     path : Path
         The file of the volume, whose grid is kept exactly.
-    image : Image
-    result : Prediction
-    model_card : ModelCard
     options : PredictOptions
         `format`, `probabilities` and `confidence` are used.
     """

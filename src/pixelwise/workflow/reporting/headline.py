@@ -37,7 +37,6 @@ def unscored_headline(run: Run, rows: Sequence[dict[str, float]], score: str) ->
 
     Parameters
     ----------
-    run : Run
     rows : sequence of dict
         Rows of metrics.csv.
     score : str

@@ -26,14 +26,12 @@ def download(url: str, path: Path, *, sha256: str, size_mib: float, hint: str, p
     ----------
     url : str
         https; http from this machine only.
-    path : Path
     sha256 : str
         64 hexadecimal digits, or a prefix.
     size_mib : float
         Approximate size in MiB; larger files are rejected.
     hint : str
         Hint of download errors.
-    progress : Progress
 
     Returns
     -------

@@ -49,7 +49,6 @@ def check_weights_early(settings: Settings, progress: Progress) -> None:
     ----------
     settings : Settings
         Given by the user.
-    progress : Progress
 
     Raises
     ------
@@ -104,11 +103,8 @@ def apply_weights(
 
     Parameters
     ----------
-    config : Config
-    fingerprint : Fingerprint or ClassificationFingerprint
     settings : Settings
         Given by the user; a normalisation among them is kept.
-    progress : Progress
 
     Returns
     -------

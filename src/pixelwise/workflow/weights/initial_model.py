@@ -28,7 +28,6 @@ def check_initial_model(config: Config, folds: int | None, progress: Progress) -
         The plan.
     folds : int or None
         Of a cross-validation, which cannot start from a model.
-    progress : Progress
 
     Returns
     -------

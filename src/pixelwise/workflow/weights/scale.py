@@ -23,10 +23,8 @@ def find_scale(
 
     Parameters
     ----------
-    origin : Provenance
     model_card : ModelCard or None
         Of the pixelwise model that the weights come from, if any.
-    config : Config
     fingerprint : Fingerprint or ClassificationFingerprint
         Of the training images.
 

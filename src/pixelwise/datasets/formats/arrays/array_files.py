@@ -109,10 +109,7 @@ def _pair_named(root: Path, images: str, masks: str) -> list[tuple[_Source, _Sou
 def read(root: Path, options: DataOptions) -> AnnotatedSet:
     """Read the arrays of images and masks: those of the names that the user gives, if a file has them.
 
-    Raises
-    ------
-    BadDataset
-        An array of images and its masks have no size in common, or there are too many.
+    Raises `BadDataset` if an array of images and its masks have no size in common, or there are too many.
     """
     images: list[AnnotatedImage] = []
     texts: list[str] = []

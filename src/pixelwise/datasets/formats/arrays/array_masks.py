@@ -23,7 +23,6 @@ def with_parts(
 
     Parameters
     ----------
-    images : sequence of AnnotatedImage
     channels : int
         Of each mask.
     options : DataOptions

@@ -103,8 +103,6 @@ def choose_foreground_threshold(
 
     Parameters
     ----------
-    predictions : sequence of ValidationPrediction
-    planned : TargetOptions
     user_set : sequence of str
         Options that do not change.
     over : callable

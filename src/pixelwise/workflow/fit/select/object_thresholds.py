@@ -105,8 +105,6 @@ def choose_weights(
     ----------
     candidates : sequence of sequence of ValidationPrediction
         Of the best weights by pixel classes and, if they differ, of the last ones, for the same images.
-    target : TargetOptions
-    seconds : float or None
 
     Returns
     -------

@@ -85,12 +85,10 @@ def measure(
     ----------
     measure_tta : callable
         `TrainingTask.measure_tta`.
-    network : Network
     needed : float
         Expected seconds.
     left : float or None
         Remaining seconds; None without a time limit.
-    progress : Progress
     """
     if left is not None and needed > left:
         progress.message(

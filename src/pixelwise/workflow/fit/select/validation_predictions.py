@@ -60,12 +60,9 @@ def predict_validation(
         Of the same architecture.
     model_card : ModelCard
         Of a segmentation model.
-    dataset : Dataset
-    device : str
     seconds : float or None
         See `seconds_to_predict`; exceeded by at most one image. The time of a small window determines the crop of the
         first image; later images are predicted only if they are done in time.
-    progress : Progress
 
     Returns
     -------
@@ -110,14 +107,12 @@ def count_affordable(
 
     Parameters
     ----------
-    predictions : sequence of ValidationPrediction
     max_pixels : int
         No prediction is added once this number of pixels is reached.
     seconds : float or None
         Of the search; no prediction is added once `trials` trials would not fit. None is no limit.
     score : callable
         Scores one prediction; its time is that of one trial.
-    trials : int
     """
     pixels, elapsed = 0, 0.0
     for count, prediction in enumerate(predictions, 1):
