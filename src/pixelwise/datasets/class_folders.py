@@ -14,6 +14,7 @@ from pixelwise.datasets.folder_layout import check_folder, is_image_name, walk_f
 from pixelwise.datasets.masks.likeness import are_flat, find_mask_side
 from pixelwise.datasets.naming.folder_names import (
     Role,
+    is_hidden_folder,
     is_split_word,
     looks_like_masks,
     natural_key,
@@ -280,7 +281,7 @@ def _split_of(folder: Path) -> Split | None:
 
 def _folders(folder: Path) -> list[Path]:
     """Return the visible inner in natural order."""
-    inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
+    inner = [path for path in folder.iterdir() if path.is_dir() and not is_hidden_folder(path.name)]
     return sorted(inner, key=lambda path: natural_key(path.name))
 
 

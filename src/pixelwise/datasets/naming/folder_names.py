@@ -12,6 +12,11 @@ from pixelwise.io.volumes.names import stem_of
 
 Role = Literal["image", "mask"]
 
+# of macOS, Windows and network storage: thumbnails and what was deleted, between the folders of users
+SYSTEM_FOLDERS = frozenset((
+    "__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "recycler", "system volume information", "lost+found",
+))  # fmt: skip
+
 SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
@@ -51,6 +56,11 @@ _SPLIT_PREFIX = re.compile(rf"^({'|'.join(sorted((w for w in SPLIT_WORDS if len(
 _SPLIT_SUFFIX = re.compile(rf"[_. -]({'|'.join(sorted((w for w in SPLIT_WORDS if len(w) > 2), reverse=True))})$")
 _IMAGE_PREFIX = re.compile(r"^(?:images?|imgs?)[_-](?=.)")
 _IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|im|raw|volume|vol|input|rgb|sat|original|orig)$")
+
+
+def is_hidden_folder(name: str) -> bool:
+    """Return whether a folder is hidden, or belongs to an operating system: ``.git``, ``__MACOSX``, ``@eaDir``."""
+    return name.startswith((".", "__")) or name.casefold() in SYSTEM_FOLDERS
 
 
 def normalised(name: str) -> str:
