@@ -6,7 +6,7 @@ folder belong to it. Folders that may contain images and masks are not class fol
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from pixelwise.datasets.naming.folder_names import (
 )
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
 from pixelwise.datasets.naming.rules import boundaries
+from pixelwise.datasets.naming.split_lists import find_split_lists
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
@@ -106,15 +107,16 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
         problems.append(Problem(file=".", kind="one class folder only", text=f"only {printable(classes[0])}"))
     messages += _report_unsorted(root, contents, problems)
     messages += [f"{printable(name)} contains no images and was ignored." for name in contents.ignored]
-    return ClassFolders(
-        images=_list_images(contents), classes=tuple(classes), messages=tuple(messages), problems=tuple(problems)
-    )
+    images = _list_images(contents)
+    if all(image.split is None for image in images):
+        images = _with_listed_splits(root, images, messages)
+    return ClassFolders(images=images, classes=tuple(classes), messages=tuple(messages), problems=tuple(problems))
 
 
 def _unwrap(root: Path) -> Path:
-    """Descend while a folder contains only one folder that is not a split."""
+    """Descend while a folder contains only one folder of images that is not a split; others may hold lists."""
     while True:
-        inner = _folders(root)
+        inner = [folder for folder in _folders(root) if any(_walk(folder)) or not any(folder.iterdir())]
         if len(inner) != 1 or is_split_word(inner[0].name) or _image_files(root) or not _folders(inner[0]):
             return root
         root = inner[0]
@@ -266,6 +268,19 @@ def _list_images(contents: _FolderContents) -> tuple[LabelledImage, ...]:
             images.append(LabelledImage(name=name, path=path, label=label, split=split))
     images.sort(key=lambda image: (("train", "val", "test").index(image.split or "train"), natural_key(image.name)))
     return tuple(images)
+
+
+def _with_listed_splits(
+    root: Path, images: tuple[LabelledImage, ...], messages: list[str]
+) -> tuple[LabelledImage, ...]:
+    """Return the images with the splits that lists of names state, without images that no list names."""
+    others = (here / name for here, _, names in walk_folders(root) for name in names if not is_image_name(name))
+    splits, message = find_split_lists(root, others, [image.path for image in images])
+    messages += [message] if message else []
+    if not splits:
+        return images
+    named = (replace(one, split=splits[one.path]) for one in images if one.path in splits)
+    return tuple(sorted(named, key=lambda one: ("train", "val", "test").index(one.split or "train")))
 
 
 def _relative_name(path: Path, label: str) -> str:

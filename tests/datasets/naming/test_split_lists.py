@@ -73,7 +73,7 @@ def test_equal_names_in_several_folders(tmp_path: Path) -> None:
 def test_listed_test_images_need_no_mask(tmp_path: Path) -> None:
     draw(tmp_path)
     (tmp_path / f"masks/{NAMES[9]}.png").unlink()
-    with pytest.raises(BadDataset, match="missing mask"):
+    with pytest.raises(BadDataset, match="no mask of this name"):
         load_dataset(tmp_path)
     write(tmp_path / "train.txt", NAMES[:6])
     write(tmp_path / "val.txt", NAMES[6:9])
@@ -98,6 +98,21 @@ def test_lists_that_are_not_used(tmp_path: Path, lists: dict[str, list[str]], na
     dataset = load_dataset(tmp_path)
     assert dataset.split_made
     assert any("not used" in message for message in dataset.messages) is named
+
+
+def test_lists_beside_folders_of_classes(tmp_path: Path) -> None:
+    """Food-101: a folder of lists beside that of the images."""
+    for number, label in enumerate(("apple_pie", "sushi")):
+        for seed in range(6):
+            drawn.save(tmp_path / f"food/images/{label}/{100 + seed}.jpg", drawn.image(20 * number + seed))
+    for split, seeds in (("train", range(4)), ("test", range(4, 6))):
+        write(
+            tmp_path / f"food/meta/{split}.txt", [f"{c}/{100 + seed}" for c in ("apple_pie", "sushi") for seed in seeds]
+        )
+    dataset = load_dataset(tmp_path)
+    assert (dataset.task, dataset.classes) == ("classification", ("apple_pie", "sushi"))
+    assert {case.image.stem for case in dataset.splits["test"]} == {"104", "105"}
+    assert len(dataset.splits["test"]) == 4
 
 
 def test_folders_of_splits_decide(tmp_path: Path) -> None:

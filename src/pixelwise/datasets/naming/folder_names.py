@@ -18,10 +18,19 @@ SYSTEM_FOLDERS = frozenset((
 ))  # fmt: skip
 
 SPLIT_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "tr"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "ts"), "test"),
-}
+    **dict.fromkeys(
+        ("train", "training", "tr", "trainingsdaten", "entrenamiento", "entrainement", "entraînement", "apprentissage",
+         "treino", "treinamento", "addestramento", "训练", "训练集", "訓練"), "train",
+    ),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "validate", "dev", "eval", "evaluation", "validierung", "validierungsdaten",
+         "validación", "validacion", "validação", "validacao", "validazione", "验证", "验证集", "検証"), "val",
+    ),
+    **dict.fromkeys(
+        ("test", "testing", "ts", "holdout", "testdaten", "prueba", "pruebas", "teste", "testes", "测试", "测试集",
+         "テスト"), "test",
+    ),
+}  # fmt: skip
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
     "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb", "org", "orig",

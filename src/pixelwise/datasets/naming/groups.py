@@ -54,6 +54,13 @@ class _Pattern:
     sides: bool = False  # the second group is left or right, and both must occur
 
 
+# what augmentation adds to the name of an image: _flip, _rot90, _aug_3, and the identifier of Roboflow
+_AUGMENTED = (
+    "aug(?:mented|mentation)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:at(?:e|ed|ion))?|shift(?:ed)?|scaled?|zoom(?:ed)?|"
+    "blur(?:red)?|nois[ey]|bright(?:ness)?|dark(?:er)?|contrast|gamma|elastic|sharp(?:en)?|hue|shear"
+)
+
+
 # tried as --group-by, for the message
 _SHORT = (
     r"([^/]+)/",
@@ -73,6 +80,7 @@ _PATTERNS = (
     _Pattern("scene", rf"(?i)(?:^|/)([^/]*[a-z][^/]*?)[_-](?:{_TILE})?[_-]?\d+[_-](?:{_TILE})?[_-]?\d+$"),
     _Pattern("series", rf"(?i)(?:^|/)([^/]*\w)[_-](?:{_INDEX})[_-]?\d+$"),
     _Pattern("eyes", r"(?i)(?:^|/)([^/]*\d)[_ -]?(l|r|left|right|od|os)$", sides=True),
+    _Pattern("source", rf"(?i)^(.+?)(?:(?:[_-](?:{_AUGMENTED})[_-]?\d*)+|(?:_[a-z]+)?\.rf\.[0-9a-f]+)?$"),
     _Pattern("name", rf"(?i)(?:^|/)(?!(?:{_PICTURE})[_-]?\d)(?=[^/]*[a-z])([^/]*\d[^/]*)[_-]f?(\d+)$", numbered=True),
 )
 

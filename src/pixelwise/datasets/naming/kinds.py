@@ -29,7 +29,7 @@ def find_kinds(files: Sequence[Path]) -> tuple[list[str], int]:
     """
     names = [(path.parent.as_posix(), stem_of(path)) for path in files]
     found = _complete(names)
-    if found is not None:
+    if found is not None and all(map(_has_letter, found[0])):
         return found
     for separator in ("_", "_-", "_. -"):
         for words in range(1, _WORDS + 1):
@@ -37,7 +37,7 @@ def find_kinds(files: Sequence[Path]) -> tuple[list[str], int]:
             parts = [(place, end.match(name)) for place, name in names]
             cut = [(f"{place}/{match[1]}", match[2]) for place, match in parts if match is not None]
             found = _complete(cut) if len(cut) == len(names) else None
-            if found is not None and all(re.search(r"[^\W\d_]", kind) for kind in found[0]):
+            if found is not None and all(map(_has_letter, found[0])):
                 return found
     return [], 0
 
@@ -51,6 +51,10 @@ def _complete(cut: Sequence[tuple[str, str]]) -> tuple[list[str], int] | None:
     ends = sorted(each.pop(), key=natural_key) if len(each) == 1 else []
     several = len(kinds) > 1 and 2 <= len(ends) <= _MOST and len(set(ends)) == len(ends)
     return (ends, len(kinds)) if several else None
+
+
+def _has_letter(kind: str) -> bool:
+    return re.search(r"[^\W\d_]", kind) is not None
 
 
 def describe_kinds(files: Sequence[Path]) -> str:

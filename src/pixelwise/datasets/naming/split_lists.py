@@ -78,7 +78,7 @@ def find_split_lists(root: Path, files: Iterable[Path], images: Sequence[Path]) 
     unused = ""
     for group in found.values():
         shown = list_first([printable(path.relative_to(root).as_posix()) for path, _ in group], 3)
-        stated = {split for _, named in group for split in named.values()}
+        stated: set[Split] = {split for _, named in group for split in named.values()}
         splits: dict[Path, Split] = {}
         several = None
         for _, named in group:
@@ -147,11 +147,12 @@ def _read(path: Path, index: Mapping[str, Sequence[Path]]) -> dict[Path, Split]:
     rows = _rows_of_table(lines) if path.suffix.casefold() in (".csv", ".tsv") else None
     split = _split_of(path)
     if rows is None and split is not None:
-        rows = [(line, split) for line in lines if not line.startswith("#")]
+        own: list[tuple[str, Split]] = [(line, split) for line in lines if not line.startswith("#")]
+        rows = own
     found: dict[Path, Split] = {}
-    for name, own in rows or ():
+    for name, given in rows or ():
         if (image := _find(name, index)) is not None:
-            found[image] = own
+            found[image] = given
     return found if rows and len(found) >= _KNOWN * len(rows) else {}
 
 
