@@ -32,6 +32,8 @@ from pixelwise.io.volumes.names import is_volume_name
 from pixelwise.text import pluralise
 
 _COMPARED = 6  # class folders among which masks are looked for
+# folders beside those of the images, as in Food-101
+_LISTS = frozenset(("meta", "metadata", "list", "lists", "splits", "imagesets", "doc", "docs", "info"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +116,9 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
 
 
 def _unwrap(root: Path) -> Path:
-    """Descend while a folder contains only one folder of images that is not a split; others may hold lists."""
+    """Descend while a folder contains only one folder that is not a split, beside those of lists without images."""
     while True:
-        inner = [folder for folder in _folders(root) if any(_walk(folder)) or not any(folder.iterdir())]
+        inner = [folder for folder in _folders(root) if folder.name.casefold() not in _LISTS or any(_walk(folder))]
         if len(inner) != 1 or is_split_word(inner[0].name) or _image_files(root) or not _folders(inner[0]):
             return root
         root = inner[0]

@@ -7,6 +7,7 @@ whose files have the same names, or names that a constant prefix or suffix makes
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -106,13 +107,7 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
         raise BadDataset(expected, got, hint, root)
     notes = Notes()
     _check_named(root, folders, options)
-    levels = zip(*(folder.parts for folder in folders), strict=False)
-    shared = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
-    stated = {split_beside_role(name) for folder in folders for name in folder.parts} - {None}
-    siblings = splits_of_siblings(dict.fromkeys(name for folder in folders for name in folder.parts))
-    for folder in folders:
-        _read_folder_names(folder, options, shared, siblings, several=len(stated) > 1)
-    _check_divisions(root, folders, shared)
+    _read_names(root, folders, options)
     for folder in (f for f in folders if f.ignored):
         notes.messages.append(f"{printable('/'.join(folder.parts))} was ignored: another folder was given.")
     folders = leave_out_outputs([folder for folder in folders if not folder.ignored], options, notes)
@@ -283,6 +278,25 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.casefold().endswith(tuple(SUFFIXES))
 
 
+def _read_names(root: Path, folders: Sequence[Folder], options: DataOptions) -> None:
+    """Set split, role and key of all folders.
+
+    Raises
+    ------
+    BadDataset
+        Folders divide the same files into splits in several ways.
+    """
+    levels = zip(*(folder.parts for folder in folders), strict=False)
+    shared = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
+    stated = {split_beside_role(name) for folder in folders for name in folder.parts} - {None}
+    siblings = splits_of_siblings(dict.fromkeys(name for folder in folders for name in folder.parts))
+    for folder in folders:
+        _read_folder_names(folder, options, shared, siblings, several=len(stated) > 1)
+    if not options.images:
+        _find_masks_called_images(folders, shared)
+    _check_divisions(root, folders, shared)
+
+
 def _read_folder_names(
     folder: Folder, options: DataOptions, shared: int, siblings: Mapping[str, Split], *, several: bool
 ) -> None:
@@ -295,7 +309,7 @@ def _read_folder_names(
         "image": options.images,
         "mask": None if is_suffix(options.masks) else options.masks,
     }
-    mask_like = False
+    mask_like = named = False
     key: list[tuple[str, bool]] = []  # names, and whether they look like those of masks
     for index, name in enumerate(folder.parts):
         path = "/".join(folder.parts[: index + 1])
@@ -309,6 +323,9 @@ def _read_folder_names(
         )
         if index < shared and role == "mask" and given is None:
             split = role = None  # the name of the whole set, such as "Lung Segmentation"
+        if given is None and role is not None and named:
+            folder.split = folder.split or split
+            continue  # "images" below a folder that the user named
         if given is None and role is not None and requested[role] is not None:
             # another folder was named for this role
             folder.ignored = folder.role is None
@@ -316,6 +333,7 @@ def _read_folder_names(
         if given is not None:  # the folder may be inside one whose name has a role, such as masks/first
             key = [(outer, like) for outer, like in key if read_folder_name(outer)[1] is None]
         role = given or role
+        named = named or given is not None
         folder.split = folder.split or split
         if role is not None:
             folder.role, folder.ignored = role, False
@@ -330,6 +348,21 @@ def _read_folder_names(
     folder.key = tuple(name for name, like in key if not (folder.mask_like and like))
 
 
+def _find_masks_called_images(folders: Sequence[Folder], shared: int) -> None:
+    """Take the role of images from ``Semantic_masks/images`` beside ``images``, unless masks are inside, too."""
+    inside: list[tuple[Folder, Sequence[str]]] = []
+    for folder in (folder for folder in folders if folder.role == "image"):
+        like = (i for i, name in enumerate(folder.parts[:-1]) if i >= shared and looks_like_masks(name))
+        if (index := next(like, None)) is not None:
+            inside.append((folder, folder.parts[: index + 1]))
+    if len(inside) == sum(folder.role == "image" for folder in folders):
+        return
+    for folder, above in inside:
+        if not any(other.role == "mask" and other.parts[: len(above)] == above for other in folders):
+            folder.role, folder.mask_like = None, True
+            folder.key = tuple(name for name in folder.key if not looks_like_masks(name))
+
+
 def _check_divisions(root: Path, folders: Sequence[Folder], shared: int) -> None:
     """Raise `BadDataset` if folders divide the same files into splits in several ways, as for cross-validation."""
     ways: dict[str, list[Folder]] = {}
@@ -337,7 +370,8 @@ def _check_divisions(root: Path, folders: Sequence[Folder], shared: int) -> None
         ways.setdefault("/".join(folder.parts[shared : shared + 1]), []).append(folder)
     files = [{path.name for folder in way for path in folder.files} for way in ways.values()]
     divided = all(len({folder.split for folder in way} - {None}) > 1 for way in ways.values())
-    if len(ways) > 1 and divided and all(names == files[0] for names in files):
+    alike = len({re.sub(r"\d+", "", name) for name in ways}) == 1
+    if len(ways) > 1 and alike and divided and all(names == files[0] for names in files):
         given = [printable("/".join((*folders[0].parts[:shared], name))) for name in ways]
         hint = f"Give one of them, such as {given[0]}, or use train --folds with undivided images."
         raise BadDataset("one division into splits", f"the same files in {list_first(given, 3)}", hint, root)

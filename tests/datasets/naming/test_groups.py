@@ -36,6 +36,7 @@ PLAIN = {
     "two groups": [f"patient{i // 8}/{i % 8}" for i in range(16)],
     "one large group": [f"patient{max(0, i - 12) // 2}/{i}" for i in range(20)],
     "folders of classes": [f"class{i % 4}/{i}" for i in range(16)],
+    "equal names in folders of classes": [f"{100 + i % 6}" for i in range(18)],
     "hashes": [f"{(i * 2654435761) % 2**32:08x}" for i in range(40)],
 }
 

@@ -48,6 +48,27 @@ def test_bands_in_a_folder_per_image_are_named(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
+def test_masks_in_folders_called_images(tmp_path: Path) -> None:
+    """iSAID: two kinds of masks, each in a folder ``images`` of its own."""
+    for seed in range(6):
+        drawn.save(tmp_path / f"train/images/P{seed}.png", drawn.image(seed))
+        drawn.save(tmp_path / f"train/Semantic_masks/images/P{seed}_color_RGB.png", drawn.mask(seed))
+    assert len(load_dataset(tmp_path).cases) == 6
+    for seed in range(6):
+        drawn.save(tmp_path / f"train/Instance_masks/images/P{seed}_id_RGB.png", drawn.objects(seed).astype("uint8"))
+    with pytest.raises(BadDataset, match=r"Instance_masks.*Semantic_masks.*--masks"):
+        load_dataset(tmp_path)
+    assert load_dataset(tmp_path, masks="Semantic_masks").task == "binary"
+    assert load_dataset(tmp_path, masks="Instance_masks").task == "instance"
+
+
+def test_control_images_beside_masks_keep_their_role(tmp_path: Path) -> None:
+    drawn.pairs(tmp_path / "segmentation")
+    for seed in range(6):
+        drawn.save(tmp_path / f"detection/images/{seed}.png", drawn.image(40 + seed))
+    assert len(load_dataset(tmp_path, allow_missing=True).cases) == 6
+
+
 def test_folders_of_cross_validation_ask_for_one(tmp_path: Path) -> None:
     for fold in range(3):
         for seed in range(6):
