@@ -124,6 +124,19 @@ def test_nnunet_test_folder_without_labels_is_for_prediction(tmp_path: Path) -> 
     assert any("predict" in message for message in dataset.messages)
 
 
+def test_nnunet_cases_of_four_digits_are_no_channels(tmp_path: Path) -> None:
+    """AMOS: names as in the Medical Decathlon, with labelled validation images in folders of their own."""
+    for index in range(9):
+        where = ("Tr", "Va", "Ts")[index // 4]
+        save(tmp_path / f"images{where}/amos_{7000 + index}.png", picture(index))
+        if where != "Ts":
+            save(tmp_path / f"labels{where}/amos_{7000 + index}.png", binary(index).astype(np.uint8))
+    write_json(tmp_path / "dataset.json", {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "liver"}})
+    dataset = pixelwise.load_dataset(tmp_path)
+    assert {split: len(cases) for split, cases in dataset.splits.items()} == {"train": 4, "val": 4, "test": 0}
+    assert dataset.channels == 1
+
+
 def test_nnunet_ignore_label_and_gaps(tmp_path: Path) -> None:
     def values(index: int) -> np.ndarray:
         return np.array([0, 2, 5, 9])[numbered(index)]

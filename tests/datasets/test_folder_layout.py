@@ -7,6 +7,7 @@ import pytest
 
 from drawn import image, mask, pairs, save
 from pixelwise.datasets.annotations import files_of_annotation
+from pixelwise.datasets.dataset import load_dataset
 from pixelwise.datasets.folder_layout import FolderLayout, Pair, read_layout
 from pixelwise.datasets.naming.folder_names import (
     natural_key,
@@ -130,6 +131,27 @@ def test_other_suffixes_are_ignored(tmp_path: Path) -> None:
     layout = read_layout(tmp_path, PLAIN)
     assert len(names(layout)) == 3
     assert any("_seg were ignored" in text for text in layout.messages)
+
+
+@pytest.mark.parametrize(
+    ("words", "roles"),
+    [
+        (("Training", "Validierung", "Test"), ("Bilder", "Masken")),
+        (("Trainingsdaten", "Validierungsdaten", "Testdaten"), ("Bilder", "Masken")),
+        (("entrenamiento", "validación", "prueba"), ("imagenes", "mascaras")),
+        (("treino", "validacao", "teste"), ("imagens", "mascaras")),
+        (("addestramento", "validazione", "test"), ("immagini", "maschere")),
+        (("entraînement", "validation", "test"), ("images", "masques")),
+        (("训练集", "验证集", "测试集"), ("图像", "标签")),
+        (("train", "eval", "holdout"), ("images", "masks")),
+    ],
+)
+def test_words_for_splits(tmp_path: Path, words: tuple[str, str, str], roles: tuple[str, str]) -> None:
+    for number, word in enumerate(words):
+        place = {"images": f"{roles[0]}/{{}}.png", "masks": f"{roles[1]}/{{}}.png"}
+        pairs(tmp_path / word, 3 - number, first=9 * number, **place)
+    found = {split: len(cases) for split, cases in load_dataset(tmp_path).splits.items()}
+    assert found == {"train": 3, "val": 2, "test": 1}
 
 
 def test_test_images_without_masks_are_for_prediction(tmp_path: Path) -> None:

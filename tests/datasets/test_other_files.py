@@ -43,6 +43,14 @@ def test_annotations_without_a_known_format_are_named(tmp_path: Path, name: str)
     assert name in str(caught.value)
 
 
+def test_shapefiles_are_named_with_the_formats_that_are_read(tmp_path: Path) -> None:
+    save(tmp_path / "tiles/1.tif", image(1))
+    for ending in (".shp", ".dbf", ".shx", ".prj", ".cpg"):
+        (tmp_path / f"buildings{ending}").write_bytes(b"\0\0'\n")
+    with pytest.raises(BadDataset, match=r"buildings\.shp.*\.gpkg"):
+        detect_dataset(tmp_path)
+
+
 def test_boxes_are_called_boxes(tmp_path: Path) -> None:
     for index in range(2):
         save(tmp_path / f"JPEGImages/{index}.jpg", image(index))

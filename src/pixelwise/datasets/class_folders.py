@@ -6,7 +6,7 @@ folder belong to it. Folders that may contain images and masks are not class fol
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pixelwise.datasets.folder_layout import check_folder, is_image_name, walk_f
 from pixelwise.datasets.masks.likeness import are_flat, find_mask_side
 from pixelwise.datasets.naming.folder_names import (
     Role,
+    is_hidden_folder,
     is_split_word,
     looks_like_masks,
     natural_key,
@@ -22,6 +23,7 @@ from pixelwise.datasets.naming.folder_names import (
 )
 from pixelwise.datasets.naming.pairing import pair_up, separate_masks
 from pixelwise.datasets.naming.rules import boundaries
+from pixelwise.datasets.naming.split_lists import find_split_lists
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.problems import Problem
 from pixelwise.datasets.records import Split
@@ -30,6 +32,8 @@ from pixelwise.io.volumes.names import is_volume_name
 from pixelwise.text import pluralise
 
 _COMPARED = 6  # class folders among which masks are looked for
+# folders beside those of the images, as in Food-101
+_LISTS = frozenset(("meta", "metadata", "list", "lists", "splits", "imagesets", "doc", "docs", "info"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +108,16 @@ def read_class_folders(root: Path, options: DataOptions) -> ClassFolders | None:
         problems.append(Problem(file=".", kind="one class folder only", text=f"only {printable(classes[0])}"))
     messages += _report_unsorted(root, contents, problems)
     messages += [f"{printable(name)} contains no images and was ignored." for name in contents.ignored]
-    return ClassFolders(
-        images=_list_images(contents), classes=tuple(classes), messages=tuple(messages), problems=tuple(problems)
-    )
+    images = _list_images(contents)
+    if all(image.split is None for image in images):
+        images = _with_listed_splits(root, images, messages)
+    return ClassFolders(images=images, classes=tuple(classes), messages=tuple(messages), problems=tuple(problems))
 
 
 def _unwrap(root: Path) -> Path:
-    """Descend while a folder contains only one folder that is not a split."""
+    """Descend while a folder contains only one folder that is not a split, beside those of lists without images."""
     while True:
-        inner = _folders(root)
+        inner = [folder for folder in _folders(root) if folder.name.casefold() not in _LISTS or any(_walk(folder))]
         if len(inner) != 1 or is_split_word(inner[0].name) or _image_files(root) or not _folders(inner[0]):
             return root
         root = inner[0]
@@ -266,6 +271,19 @@ def _list_images(contents: _FolderContents) -> tuple[LabelledImage, ...]:
     return tuple(images)
 
 
+def _with_listed_splits(
+    root: Path, images: tuple[LabelledImage, ...], messages: list[str]
+) -> tuple[LabelledImage, ...]:
+    """Return the images with the splits that lists of names state, without images that no list names."""
+    others = (here / name for here, _, names in walk_folders(root) for name in names if not is_image_name(name))
+    splits, message = find_split_lists(root, others, [image.path for image in images])
+    messages += [message] if message else []
+    if not splits:
+        return images
+    named = (replace(one, split=splits[one.path]) for one in images if one.path in splits)
+    return tuple(sorted(named, key=lambda one: ("train", "val", "test").index(one.split or "train")))
+
+
 def _relative_name(path: Path, label: str) -> str:
     """Return the path of a file relative to its class folder."""
     parts = path.parts
@@ -279,7 +297,7 @@ def _split_of(folder: Path) -> Split | None:
 
 def _folders(folder: Path) -> list[Path]:
     """Return the visible inner in natural order."""
-    inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
+    inner = [path for path in folder.iterdir() if path.is_dir() and not is_hidden_folder(path.name)]
     return sorted(inner, key=lambda path: natural_key(path.name))
 
 

@@ -29,6 +29,7 @@ from pixelwise.datasets.label_table import read_label_table
 from pixelwise.datasets.masks.checks import find_exchanged
 from pixelwise.datasets.masks.class_table import ClassTable, read_class_table
 from pixelwise.datasets.masks.labelling import interpret_masks
+from pixelwise.datasets.naming.kinds import describe_kinds
 from pixelwise.datasets.observing import FIRST, CaseObserver, scan_in_turns
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.other_files import describe_slices, describe_unread_annotations, describe_unread_images
@@ -160,7 +161,9 @@ def scan_dataset(
         if only_unlabelled and layout.problems:
             files = [root / problem.file for problem in layout.problems]
             formats = describe_unread_images([path.name for path in root.rglob("*.*")])
-            unread = describe_slices(files) or formats or unread or describe_transparency(files[0])
+            unread = (
+                describe_slices(files) or describe_kinds(files) or formats or unread or describe_transparency(files[0])
+            )
         text = f"{count}, but no masks{f'; {unread[:-1]}' if unread else ''}"
         problem = Problem(file=".", kind="no images", text=text)
         raise error_of(root, [problem] if only_unlabelled else layout.problems)

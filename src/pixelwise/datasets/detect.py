@@ -32,6 +32,7 @@ from pixelwise.datasets.formats.arrays import array_files
 from pixelwise.datasets.formats.run_lengths import rle_table
 from pixelwise.datasets.layouts import (
     anomalies,
+    bids,
     cell_tracking,
     cellpose,
     cityscapes,
@@ -83,6 +84,7 @@ class Format:
 # Formats with files of their own come first; those that are recognised by folders alone last.
 FORMATS: tuple[Format, ...] = (
     Format(key="nnunet", recognise=nnunet.recognise, read=nnunet.read),
+    Format(key="bids", recognise=bids.recognise, read=bids.read),
     Format(key="roboflow", recognise=roboflow.recognise, read=roboflow.read),
     Format(key="segment-anything", recognise=segment_anything.recognise, read=segment_anything.read),
     Format(key="panoptic", recognise=panoptic.recognise, read=panoptic.read),

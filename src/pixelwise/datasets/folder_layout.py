@@ -7,6 +7,7 @@ whose files have the same names, or names that a constant prefix or suffix makes
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -16,6 +17,7 @@ from pixelwise.datasets.annotations import Annotation, MaskFile, ObjectMasks, fi
 from pixelwise.datasets.naming.case_folders import pair_case_folders, pair_modalities
 from pixelwise.datasets.naming.folder_names import (
     Role,
+    is_hidden_folder,
     is_split_word,
     looks_like_masks,
     natural_key,
@@ -35,6 +37,7 @@ from pixelwise.datasets.naming.folder_roles import (
 from pixelwise.datasets.naming.outputs import PICKLED_SUFFIX
 from pixelwise.datasets.naming.pairing import is_suffix, pair_by_name
 from pixelwise.datasets.naming.places import find_places
+from pixelwise.datasets.naming.split_lists import find_split_lists
 from pixelwise.datasets.naming.unmarked import find_unmarked
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.other_files import describe_arrays, describe_unread_images, describe_without_images
@@ -43,7 +46,7 @@ from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.read import SUFFIXES, is_image_folder
 from pixelwise.io.volumes.names import stem_of
-from pixelwise.text import pluralise
+from pixelwise.text import list_first, pluralise
 
 ROLES: tuple[Role, Role] = ("image", "mask")
 
@@ -99,16 +102,11 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
     folders, others = _scan(root)
     if not folders:
         expected = f"images (files ending in {', '.join(sorted(set(SUFFIXES)))})"
-        got, hint = describe_arrays(root) or describe_without_images(others)
+        got, hint = describe_arrays(root) or describe_without_images([path.name for path in others])
         raise BadDataset(expected, got, hint, root)
     notes = Notes()
     _check_named(root, folders, options)
-    levels = zip(*(folder.parts for folder in folders), strict=False)
-    shared = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
-    stated = {split_beside_role(name) for folder in folders for name in folder.parts} - {None}
-    siblings = splits_of_siblings(dict.fromkeys(name for folder in folders for name in folder.parts))
-    for folder in folders:
-        _read_folder_names(folder, options, shared, siblings, several=len(stated) > 1)
+    _read_names(root, folders, options)
     for folder in (f for f in folders if f.ignored):
         notes.messages.append(f"{printable('/'.join(folder.parts))} was ignored: another folder was given.")
     folders = leave_out_outputs([folder for folder in folders if not folder.ignored], options, notes)
@@ -153,13 +151,16 @@ def read_layout(root: Path, options: DataOptions) -> FolderLayout:
         notes.problems = [problem for problem in notes.problems if problem.kind != "missing mask"]
         missing = []
     if pairs:
-        pairs += _unmarked(root, missing, options, notes)
+        unmarked = _unmarked(root, missing, options, notes)
+        bare = [path for path, _, _ in missing if path not in {pair.image for pair in unmarked}]
+        pairs = _with_listed_splits(root, [*pairs, *unmarked], bare, others, notes)
     if any(problem.kind == "ambiguous folders" for problem in notes.problems):  # what is missing follows from it
         follows = ("missing mask", "orphan mask", "names differ", "duplicate name")
         notes.problems = [p for p in notes.problems if p.kind not in follows]
     pairs = _with_named_splits(pairs, notes)
-    _report_unread(others, notes)
-    _report_pickled([name for name in others if name.casefold().endswith(PICKLED_SUFFIX)], pairs, notes)
+    names = [path.name for path in others]
+    _report_unread(names, notes)
+    _report_pickled([name for name in names if name.casefold().endswith(PICKLED_SUFFIX)], pairs, notes)
     pairs.sort(key=lambda pair: (("train", "val", "test").index(pair.split or "train"), natural_key(pair.name)))
     return FolderLayout(
         pairs=tuple(pairs), messages=tuple(dict.fromkeys(notes.messages)), problems=tuple(notes.problems)
@@ -204,17 +205,38 @@ def _with_named_splits(pairs: list[Pair], notes: Notes) -> list[Pair]:
     return [replace(pair, split=split) for pair, split in zip(pairs, splits, strict=True)]
 
 
-def _scan(root: Path) -> tuple[list[Folder], list[str]]:
-    """Return the folders that contain images, each real folder once, without hidden ones, and the other file names.
+def _with_listed_splits(
+    root: Path, pairs: list[Pair], missing: Sequence[Path], others: Sequence[Path], notes: Notes
+) -> list[Pair]:
+    """Return pairs with the splits that lists of names state, without images that no list names.
+
+    Images without a mask that are not for training or validation are no problem then.
+    """
+    if any(pair.split is not None for pair in pairs):
+        return pairs
+    splits, message = find_split_lists(root, others, [*(pair.image for pair in pairs), *missing])
+    notes.messages += [message] if message else []
+    if not splits:
+        return pairs
+    unused = {printable(path.relative_to(root)) for path in missing if splits.get(path, "test") == "test"}
+    notes.problems[:] = [p for p in notes.problems if p.kind != "missing mask" or p.file not in unused]
+    if unlabelled := [path for path in missing if splits.get(path) == "test"]:
+        count = pluralise(len(unlabelled), "image")
+        notes.messages.append(f"test has {count} without masks: ignored (use predict on them).")
+    return [replace(pair, split=splits[pair.image]) for pair in pairs if pair.image in splits]
+
+
+def _scan(root: Path) -> tuple[list[Folder], list[Path]]:
+    """Return the folders that contain images, each real folder once, without hidden ones, and the other files.
 
     A folder of OME-Zarr, or of a DICOM series, counts as an image.
     """
     folders: list[Folder] = []
-    others: list[str] = []
+    others: list[Path] = []
     for here, inner, names in walk_folders(root):
         stores = [name for name in inner if is_image_folder(here / name)]
         inner[:] = [name for name in inner if name not in stores]
-        others += [name for name in names if not is_image_name(name)]
+        others += [here / name for name in names if not is_image_name(name)]
         files = [here / name for name in (*stores, *names) if name in stores or is_image_name(name)]
         if files:
             files.sort(key=lambda path: natural_key(path.name))
@@ -235,7 +257,7 @@ def walk_folders(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     visited: set[str] = set()
     for here, inner, names in os.walk(root, followlinks=True, onerror=_refuse_unreadable):
         real = os.path.realpath(here)
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        inner[:] = sorted(name for name in inner if not is_hidden_folder(name))
         if real in visited:
             inner.clear()
             continue
@@ -255,6 +277,25 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and name.casefold().endswith(tuple(SUFFIXES))
 
 
+def _read_names(root: Path, folders: Sequence[Folder], options: DataOptions) -> None:
+    """Set split, role and key of all folders.
+
+    Raises
+    ------
+    BadDataset
+        Folders divide the same files into splits in several ways.
+    """
+    levels = zip(*(folder.parts for folder in folders), strict=False)
+    shared = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
+    stated = {split_beside_role(name) for folder in folders for name in folder.parts} - {None}
+    siblings = splits_of_siblings(dict.fromkeys(name for folder in folders for name in folder.parts))
+    for folder in folders:
+        _read_folder_names(folder, options, shared, siblings, several=len(stated) > 1)
+    if not options.images:
+        _find_masks_called_images(folders, shared)
+    _check_divisions(root, folders, shared)
+
+
 def _read_folder_names(
     folder: Folder, options: DataOptions, shared: int, siblings: Mapping[str, Split], *, several: bool
 ) -> None:
@@ -267,7 +308,7 @@ def _read_folder_names(
         "image": options.images,
         "mask": None if is_suffix(options.masks) else options.masks,
     }
-    mask_like = False
+    mask_like = named = False
     key: list[tuple[str, bool]] = []  # names, and whether they look like those of masks
     for index, name in enumerate(folder.parts):
         path = "/".join(folder.parts[: index + 1])
@@ -281,6 +322,9 @@ def _read_folder_names(
         )
         if index < shared and role == "mask" and given is None:
             split = role = None  # the name of the whole set, such as "Lung Segmentation"
+        if given is None and role is not None and named:
+            folder.split = folder.split or split
+            continue  # "images" below a folder that the user named
         if given is None and role is not None and requested[role] is not None:
             # another folder was named for this role
             folder.ignored = folder.role is None
@@ -288,6 +332,7 @@ def _read_folder_names(
         if given is not None:  # the folder may be inside one whose name has a role, such as masks/first
             key = [(outer, like) for outer, like in key if read_folder_name(outer)[1] is None]
         role = given or role
+        named = named or given is not None
         folder.split = folder.split or split
         if role is not None:
             folder.role, folder.ignored = role, False
@@ -300,6 +345,35 @@ def _read_folder_names(
     folder.ignored = folder.ignored or (folder.role is None and all(requested.values()))
     folder.mask_like = folder.role is None and mask_like
     folder.key = tuple(name for name, like in key if not (folder.mask_like and like))
+
+
+def _find_masks_called_images(folders: Sequence[Folder], shared: int) -> None:
+    """Take the role of images from ``Semantic_masks/images`` beside ``images``, unless masks are inside, too."""
+    inside: list[tuple[Folder, Sequence[str]]] = []
+    for folder in (folder for folder in folders if folder.role == "image"):
+        like = (i for i, name in enumerate(folder.parts[:-1]) if i >= shared and looks_like_masks(name))
+        if (index := next(like, None)) is not None:
+            inside.append((folder, folder.parts[: index + 1]))
+    if len(inside) == sum(folder.role == "image" for folder in folders):
+        return
+    for folder, above in inside:
+        if not any(other.role == "mask" and other.parts[: len(above)] == above for other in folders):
+            folder.role, folder.mask_like = None, True
+            folder.key = tuple(name for name in folder.key if not looks_like_masks(name))
+
+
+def _check_divisions(root: Path, folders: Sequence[Folder], shared: int) -> None:
+    """Raise `BadDataset` if folders divide the same files into splits in several ways, as for cross-validation."""
+    ways: dict[str, list[Folder]] = {}
+    for folder in folders:
+        ways.setdefault("/".join(folder.parts[shared : shared + 1]), []).append(folder)
+    files = [{path.name for folder in way for path in folder.files} for way in ways.values()]
+    divided = all(len({folder.split for folder in way} - {None}) > 1 for way in ways.values())
+    alike = len({re.sub(r"\d+", "", name) for name in ways}) == 1
+    if len(ways) > 1 and alike and divided and all(names == files[0] for names in files):
+        given = [printable("/".join((*folders[0].parts[:shared], name))) for name in ways]
+        hint = f"Give one of them, such as {given[0]}, or use train --folds with undivided images."
+        raise BadDataset("one division into splits", f"the same files in {list_first(given, 3)}", hint, root)
 
 
 def _is_named(requested: str | None, name: str, path: str) -> bool:

@@ -45,7 +45,21 @@ _PROGRAMS: dict[str, tuple[tuple[tuple[str, ...], ...], str]] = {
     ),
 }
 _MASK_NAME = re.compile(r"mask|label|annot|seg|gt|truth", re.IGNORECASE)
-_ANNOTATIONS = (".xml", ".json", ".ndjson", ".geojson", ".mat", ".npy", ".npz", ".h5", ".csv", ".roi", ".txt", ".pkl")
+_ANNOTATIONS = (
+    ".xml",
+    ".json",
+    ".ndjson",
+    ".geojson",
+    ".mat",
+    ".npy",
+    ".npz",
+    ".h5",
+    ".csv",
+    ".roi",
+    ".txt",
+    ".pkl",
+    ".shp",
+)
 
 
 def describe_without_images(names: Sequence[str]) -> tuple[str, str]:
@@ -105,6 +119,10 @@ def describe_unread_annotations(root: Path) -> str:
     archive = next((path for path in paths if path.name.casefold().endswith(_ARCHIVES)), None)
     if archive is not None and _MASK_NAME.search(archive.name):
         return f"{printable(archive.relative_to(root))} is an archive: unpack it, or give its masks as a folder."
+    shapes = next((path for path in paths if path.suffix.casefold() == ".shp"), None)
+    if shapes is not None:
+        name = printable(shapes.relative_to(root))
+        return f"{name} is a shapefile: save it as GeoPackage (.gpkg) or GeoJSON, such as with QGIS or ogr2ogr."
     for program, (words, hint) in _PROGRAMS.items():
         if ending in (".json", ".ndjson") and _has_words(first, words):
             return f"{printable(first.relative_to(root))} is an export of {program}: {hint}."

@@ -13,7 +13,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "Give the folder that contains images/ and masks/, or one folder of images per class, or list the pairs in "
         "pairs.csv, with the header image,mask.",
     ),
-    "one image only": ("at least 2 images with masks", "Add a second pair: one is for training, one for validation."),
+    "one image only": (
+        "at least 2 images with masks",
+        "Add a second pair: one is for training, one for validation. A large image and its mask can be cut into tiles.",
+    ),
     "no training images": (
         "training images",
         "Add train/images and train/masks, or give the folder of one split, such as DATA/test, as DATA.",

@@ -72,6 +72,13 @@ def test_a_mask_with_a_value_that_the_table_lacks_is_named(tmp_path: Path) -> No
     assert any("0 is not in the class table" in message for message in dataset.messages)
 
 
+def test_two_colours_on_black_that_the_table_lacks_are_three_classes(tmp_path: Path) -> None:
+    pairs(tmp_path, draw=coloured)
+    write_table(tmp_path, "tree 255,0,0\nsea 0,0,255\n")
+    dataset = scan(tmp_path)
+    assert (dataset.task, set(dataset.classes)) == ("multiclass", {"background", "tree", "sea"})
+
+
 @pytest.mark.parametrize("task", ["multiclass", "instance"])
 def test_a_mask_in_a_lossy_format_is_named(tmp_path: Path, task: str) -> None:
     pairs(tmp_path, draw=several(90, 180) if task == "multiclass" else objects)

@@ -27,6 +27,26 @@ def test_variants_of_a_table_of_colours(text: str) -> None:
     assert [(entry.name, entry.colour) for entry in parse_table(text)] == [("road", ROAD), ("sea", SEA)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label\tGT_code\nroad\t1\nsea\t2\n",
+        '# ITK-SnAP\n1 255 0 0 1 1 1 "road"\n2 0 0 255 0.5 1 0 "sea"\n',
+    ],
+)
+def test_tables_of_numbers(text: str) -> None:
+    assert [(entry.name, entry.value) for entry in parse_table(text)] == [("road", 1), ("sea", 2)]
+
+
+@pytest.mark.parametrize(("folders", "found"), [(("1_json", "2_json"), True), (("1_json", "2_json", "other"), False)])
+def test_equal_tables_beside_each_image_are_one(tmp_path: Path, folders: tuple[str, ...], found: bool) -> None:
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+        first = "sea" if folder == "other" else "ground"
+        (tmp_path / folder / "label_names.txt").write_text(f"{first}\nroad\n", encoding="utf-8")
+    assert bool(read_class_table(tmp_path).entries) is found
+
+
 @pytest.mark.parametrize("row", ["road,256,0,0", "road,1,2", ",1,2,3", "road,a,b,c"])
 def test_rows_that_do_not_fit_the_header_are_named(row: str) -> None:
     with pytest.raises(ValueError, match="line 2"):

@@ -18,6 +18,9 @@ GROUPED = {
     "scene and position": ([f"{n}_{i // 3}_{i % 3}" for n in ("ulm", "oslo", "rome") for i in range(9)], "^[a-z]+"),
     "tiles": ([f"{n}_r{i // 3}_c{i % 3}" for n in ("a1", "b2", "c3") for i in range(9)], r"^\w\d"),
     "both eyes": ([f"Image_{i:02}{side}" for i in range(1, 9) for side in "LR"], r"Image_\d+"),
+    "augmented": ([f"x{i}{end}" for i in range(6) for end in ("", "_flip", "_rot90_3", "_aug-2")], r"x\d"),
+    "augmented alone": ([f"a{i}b_{w}_{n}" for i in range(6) for w in ("bright", "noise") for n in (1, 2)], r"a\db"),
+    "Roboflow": ([f"s{i}-9_jpg.rf.{i:08x}{n}f0" for i in range(6) for n in (1, 2, 3)], r"s\d-9"),
     "volume and slice": ([f"{i // 4:03}_z{i % 4}" for i in range(16)], r"^\d+"),
 }
 PLAIN = {
@@ -33,6 +36,7 @@ PLAIN = {
     "two groups": [f"patient{i // 8}/{i % 8}" for i in range(16)],
     "one large group": [f"patient{max(0, i - 12) // 2}/{i}" for i in range(20)],
     "folders of classes": [f"class{i % 4}/{i}" for i in range(16)],
+    "equal names in folders of classes": [f"{100 + i % 6}" for i in range(18)],
     "hashes": [f"{(i * 2654435761) % 2**32:08x}" for i in range(40)],
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pixelwise.datasets.annotations import AnnotatedImage, Annotation, Shapes
-from pixelwise.datasets.naming.folder_names import natural_key, read_folder_name
+from pixelwise.datasets.naming.folder_names import is_hidden_folder, natural_key, read_folder_name
 from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset, printable
@@ -38,7 +38,7 @@ class ImageIndex:
         self._by_stem: dict[str, list[tuple[tuple[str, ...], Path]]] = defaultdict(list)
         self._by_folder: dict[str, Path | None] | None = None
         for here, inner, names in os.walk(root):
-            inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+            inner[:] = sorted(name for name in inner if not is_hidden_folder(name))
             for name in sorted(names, key=natural_key):
                 if name.startswith(".") or not name.casefold().endswith(SUFFIXES):
                     continue

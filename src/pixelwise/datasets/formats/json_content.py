@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from pixelwise.datasets.naming.folder_names import is_hidden_folder
 from pixelwise.datasets.shapes.rasterise import MAX_COORDINATE
 from pixelwise.errors import BadDataset, printable
 
@@ -68,7 +69,7 @@ def find_files(root: Path, suffix: str, *, some: int | None = None) -> Iterator[
     found = 0
     for here, inner, names in os.walk(root):
         level = len(Path(here).relative_to(root).parts)
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        inner[:] = sorted(name for name in inner if not is_hidden_folder(name))
         if some is not None and level >= _DEPTH:
             inner.clear()
         chosen = sorted(name for name in names if name.casefold().endswith(suffix) and not name.startswith("."))[:some]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pixelwise.datasets.folder_layout import check_folder, is_image_name
-from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, natural_key
+from pixelwise.datasets.naming.folder_names import IMAGE_WORDS, SYSTEM_FOLDERS, natural_key
 from pixelwise.errors import BadDataset, printable
 from pixelwise.io.array_paths import VIDEOS, parse_array_path
 from pixelwise.io.arrays.frames import count_frames
@@ -94,7 +94,8 @@ def _walk(folder: Path, excluded: Path | None) -> list[Path]:
     found: list[Path] = []
     barred: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=lambda error: barred.append(Path(error.filename))):
-        inner = [Path(place, name) for name in folders if not name.startswith(".")]
+        visible = (name for name in folders if not (name.startswith(".") or name.casefold() in SYSTEM_FOLDERS))
+        inner = [Path(place, name) for name in visible]
         images = [path for path in inner if _is_image_folder(path)]
         kept = [path.name for path in inner if path not in images and not _is_same(path, excluded)]
         folders[:] = sorted(kept)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pixelwise.datasets.naming.folder_names import SPLIT_WORDS, natural_key
+from pixelwise.datasets.naming.folder_names import SPLIT_WORDS, is_hidden_folder, natural_key
 from pixelwise.datasets.records import Split
 from pixelwise.io.read import SUFFIXES
 from pixelwise.text import list_first
@@ -38,7 +38,7 @@ def images_below(folder: Path) -> list[Path]:
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders directly in a folder, in natural order, without hidden ones and links."""
     real = [one.name for one in _listed(folder) if one.is_dir(follow_symlinks=False)]
-    return [folder / name for name in sorted(real, key=natural_key) if not name.startswith((".", "__"))]
+    return [folder / name for name in sorted(real, key=natural_key) if not is_hidden_folder(name)]
 
 
 def folders_below(root: Path, depth: int) -> list[Path]:

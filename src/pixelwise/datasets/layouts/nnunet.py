@@ -18,12 +18,17 @@ from pixelwise.datasets.options import DataOptions
 from pixelwise.datasets.records import Split
 from pixelwise.errors import BadDataset
 from pixelwise.io.volumes.names import stem_of
-from pixelwise.text import pluralise
+from pixelwise.text import list_first, pluralise
 
 NAME = "nnU-Net"
 MAX_BYTES = 16 << 20  # of dataset.json
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
-_FOLDERS: tuple[tuple[Split, str, str], ...] = (("train", "imagesTr", "labelsTr"), ("test", "imagesTs", "labelsTs"))
+_FOLDERS: tuple[tuple[Split, str, str], ...] = (
+    ("train", "imagesTr", "labelsTr"),
+    ("val", "imagesVa", "labelsVa"),  # AMOS
+    ("val", "imagesVal", "labelsVal"),
+    ("test", "imagesTs", "labelsTs"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +59,14 @@ def read(root: Path, options: DataOptions) -> AnnotatedSet:
     description = _describe(path)
     images: list[AnnotatedImage] = []
     messages: list[str] = []
+    numbered = not _has_whole_names(base)
     for split, image_folder, label_folder in _FOLDERS:
         labels = {stem_of(label): label for label in images_in(base / label_folder)}
-        cases = _cases(base / image_folder, set(labels))
+        cases = _cases(base / image_folder, numbered=numbered)
+        if split == "val" and cases and not labels:
+            count = pluralise(len(cases), "image")
+            messages.append(f"{image_folder} has {count} without labels: ignored (use predict on them).")
+            continue
         for name, files in cases.items():
             channel_files = _channel_files(name, files, description, path)
             images.append(
@@ -164,13 +174,22 @@ def _load(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], content)
 
 
-def _cases(folder: Path, labelled: set[str]) -> dict[str, dict[int, Path]]:
-    """Return the files of each image by channel number; a label of the whole name means that there is no number."""
+def _has_whole_names(base: Path) -> bool:
+    """Return whether labels have the whole names of images: what ends in four digits is then a case, not a channel."""
+    for _, images, labels in _FOLDERS:
+        names = {stem_of(path) for path in images_in(base / images)}
+        if any(_CHANNEL.match(stem) and stem in names for stem in map(stem_of, images_in(base / labels))):
+            return True
+    return False
+
+
+def _cases(folder: Path, *, numbered: bool) -> dict[str, dict[int, Path]]:
+    """Return the files of each image by channel number; without numbers, each file is an image."""
     cases: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in images_in(folder):
         stem = stem_of(path)
         match = _CHANNEL.match(stem)
-        name, channel = (match[1], int(match[2])) if match and stem not in labelled else (stem, 0)
+        name, channel = (match[1], int(match[2])) if match and numbered else (stem, 0)
         if channel in cases[name]:
             text = f"{cases[name][channel].name} and {path.name}"
             raise BadDataset(f"one file of channel {channel} for image {name}", text, "Remove one of them.", folder)
@@ -185,6 +204,6 @@ def _channel_files(name: str, files: dict[int, Path], description: _Description,
         expected = 1
     missing = [f"_{number:04}" for number in range(expected) if number not in files]
     if missing or len(files) > expected:
-        got = f"no file {', '.join(missing)} for image {name}" if missing else f"{len(files)} files for image {name}"
+        got = f"no file {list_first(missing)} for image {name}" if missing else f"{len(files)} files for image {name}"
         raise BadDataset(f"{pluralise(expected, 'channel file')} per image", got, "Add it, or remove the image.", path)
     return tuple(files[number] for number in sorted(files))

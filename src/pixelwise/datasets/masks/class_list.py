@@ -75,11 +75,16 @@ def _with_background(
     table: MaskValueTable, values: list[int], known: dict[int, Entry], ignore: int | None
 ) -> list[int]:
     """Add 0 as the background if masks contain it and the class table lists neither 0 nor a background."""
-    named = any(entry.name.casefold() == "background" for entry in known.values())
-    if 0 not in table.values or 0 in values or ignore == 0 or named:
+    if not is_background_unlisted(table, list(known.values()), ignore):
         return values
     table.messages.append(f"{'Black' if table.coloured else '0'} is not in the class table: used as background.")
     return [0, *values]
+
+
+def is_background_unlisted(table: MaskValueTable, entries: Sequence[Entry], ignore: int | None) -> bool:
+    """Return whether masks contain 0, and the class table lists neither 0 nor a background."""
+    listed = any(entry.value == 0 or entry.name.casefold() == "background" for entry in entries)
+    return 0 in table.values and ignore != 0 and not listed
 
 
 def _plain_values(table: MaskValueTable, task: Task, values: list[int]) -> list[int]:

@@ -1,8 +1,9 @@
 """Read class tables: ``classes.txt`` and similar files, and ``dataset.json``.
 
 Supported lines in ``classes.txt``, ``labels.txt``, ``labelmap.txt``, ``class_dict.csv`` and ``classes.csv``:
-``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); the columns that a header names, in any order
-(`table_header`); and, as in ``label_colors.txt``, ``r g b name`` (CamVid). The tables may lie up to two folders below.
+``index name r,g,b``; ``index name``; ``name``; ``name:r,g,b::`` (CVAT); those of ITK-SNAP; the columns that a header
+names, in any order (`table_header`); and, as in ``label_colors.txt``, ``r g b name`` (CamVid). The tables may lie up
+to two folders below.
 Files with other words for classes or colours in their names, such as ``RUGD_annotation-colormap.txt`` and
 ``legend.txt``, are tables if they name colours; lines without one are skipped in them.
 """
@@ -21,8 +22,8 @@ from pixelwise.datasets.records import Colour, Task
 
 TABLES = ("classes.txt", "labelmap.txt", "label_map.txt", "labels.txt", "class_dict.csv", "classes.csv",
           "label_colors.txt", "class_dict_seg.csv", "label_class_dict.csv", "class_dict.txt", "class-descriptions.csv",
-          "label_colors.csv", "colors.csv", "color_map.csv", "colormap.csv", "classes.json",
-          "class_dict.json")  # fmt: skip
+          "label_colors.csv", "colors.csv", "color_map.csv", "colormap.csv", "classes.json", "class_dict.json",
+          "class_names.txt", "label_names.txt", "codes.txt", "classes.tsv", "gtruth_codes.tsv")  # fmt: skip
 NAMES_OF_IGNORE = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "unlabled"])
 _DESCRIPTION = "dataset.json"
 _DEPTH, _FOLDERS = 2, 20  # folders below, in which tables are looked for
@@ -100,13 +101,23 @@ def _files_by_name(root: Path) -> dict[str, Path]:
                 files.setdefault(name, []).append(Path(entry.path))
             elif entry.is_dir() and not name.startswith("."):
                 folders.append(Path(entry.path))
-        single = {name: paths[0] for name, paths in files.items() if len(paths) == 1 and paths[0].is_file()}
+        single = {name: paths[0] for name, paths in files.items() if _are_equal(paths)}
         known = {name: path for name, path in single.items() if name in TABLES or name == _DESCRIPTION}
         others = {name: path for name, path in single.items() if name not in known}
         found = {**known, **found}
         legends = {**legends, **others} if len(others) <= _LEGENDS else legends
         level = folders[:_FOLDERS]
     return {**legends, **found}
+
+
+def _are_equal(paths: list[Path]) -> bool:
+    """Return whether files of one name are one table: a single file, or copies of it beside each image (Labelme)."""
+    try:
+        first, *others = (path.stat().st_size for path in paths if path.is_file())
+        same = len(others) + 1 == len(paths) and all(size == first <= _MAX_BYTES for size in others)
+        return same and (not others or len({path.read_bytes() for path in paths}) == 1)
+    except (OSError, ValueError):
+        return False
 
 
 def _read_tables(by_name: dict[str, Path], problems: list[Problem]) -> tuple[tuple[Entry, ...], str]:
@@ -240,6 +251,9 @@ def _parse_line(line: str) -> Entry | None:
     value, rest = None, line
     if match := re.match(r"^(-?\d+)\s*[\s,:;=]\s*(\D.*)$", line):
         value, rest = int(match[1]), match[2]
+    if match := re.match(r'^(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"(.+)"$', line):  # ITK-SNAP
+        colour = (int(match[2]), int(match[3]), int(match[4]))
+        return Entry(name=match[5], value=int(match[1]), colour=colour) if max(colour) < 256 else None
     cvat = re.match(r"^(.+?):(\d+),(\d+),(\d+):", rest)
     plain = re.match(r"^(.+?)[\s,;:]+\(?(\d+)\s*[,;\s]\s*(\d+)\s*[,;\s]\s*(\d+)\)?$", rest)
     if match := cvat or plain:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pixelwise.datasets.masks.checks import describe_image_like
-from pixelwise.datasets.masks.class_list import COLOURS, MAX_CLASSES, list_classes
+from pixelwise.datasets.masks.class_list import COLOURS, MAX_CLASSES, is_background_unlisted, list_classes
 from pixelwise.datasets.masks.class_table import ClassTable, Entry
 from pixelwise.datasets.masks.coding import BLACK, background_of, choose_alpha, choose_colours, shown_colour
 from pixelwise.datasets.masks.coloured_objects import background_of_colours, colours_are_classes
@@ -302,9 +302,10 @@ def _task(table: MaskValueTable, entries: Sequence[Entry], ignore: int | None) -
     values = [value for value in table.values if value != ignore]
     known = {entry.value for entry in entries}
     if entries and (known >= set(values) or table.coloured):
-        task: Task = "binary" if len(known - {ignore}) <= 2 else "multiclass"
+        count = len(known - {ignore})
+        task: Task = "binary" if count + is_background_unlisted(table, entries, ignore) <= 2 else "multiclass"
         source = table.class_table.source or "a colour each"
-        table.messages.append(f"{len(known - {ignore})} classes ({source}): task {task} (--task, --classes).")
+        table.messages.append(f"{pluralise(count, 'class', 'classes')} ({source}): task {task} (--task, --classes).")
         return task
     if table.options.classes and len(table.options.classes) in (len(values), len(values) - 1):
         return "binary" if len(values) <= 2 else "multiclass"

@@ -11,7 +11,20 @@ _NAMES: dict[str, str] = {
         ("name", "class", "class_name", "classname", "label", "label_name", "category", "title", "class_names"), "name"
     ),
     **dict.fromkeys(
-        ("value", "pixel_value", "id", "index", "class_id", "label_id", "idx", "pixel", "class_index"), "value"
+        (
+            "value",
+            "pixel_value",
+            "id",
+            "index",
+            "class_id",
+            "label_id",
+            "idx",
+            "pixel",
+            "class_index",
+            "code",
+            "gt_code",
+        ),
+        "value",
     ),
     **dict.fromkeys(("color", "colour", "rgb", "color_rgb", "hex", "rgb_values", "hexcode"), "colour"),
     **dict.fromkeys(("r", "red"), "red"),

@@ -12,11 +12,25 @@ from pixelwise.io.volumes.names import stem_of
 
 Role = Literal["image", "mask"]
 
+# of macOS, Windows and network storage: thumbnails and what was deleted, between the folders of users
+SYSTEM_FOLDERS = frozenset((
+    "__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "recycler", "system volume information", "lost+found",
+))  # fmt: skip
+
 SPLIT_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "tr"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "ts"), "test"),
-}
+    **dict.fromkeys(
+        ("train", "training", "tr", "trainingsdaten", "entrenamiento", "entrainement", "entraînement", "apprentissage",
+         "treino", "treinamento", "addestramento", "训练", "训练集", "訓練"), "train",
+    ),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "validate", "dev", "eval", "evaluation", "validierung", "validierungsdaten",
+         "validación", "validacion", "validação", "validacao", "validazione", "验证", "验证集", "検証"), "val",
+    ),
+    **dict.fromkeys(
+        ("test", "testing", "ts", "holdout", "testdaten", "prueba", "pruebas", "teste", "testes", "测试", "测试集",
+         "テスト"), "test",
+    ),
+}  # fmt: skip
 IMAGE_WORDS = frozenset((
     "image", "images", "img", "imgs", "raw", "raws", "x", "input", "inputs", "picture", "pictures",
     "photo", "photos", "original", "originals", "jpegimages", "scan", "scans", "frame", "frames", "rgb", "org", "orig",
@@ -51,6 +65,11 @@ _SPLIT_PREFIX = re.compile(rf"^({'|'.join(sorted((w for w in SPLIT_WORDS if len(
 _SPLIT_SUFFIX = re.compile(rf"[_. -]({'|'.join(sorted((w for w in SPLIT_WORDS if len(w) > 2), reverse=True))})$")
 _IMAGE_PREFIX = re.compile(r"^(?:images?|imgs?)[_-](?=.)")
 _IMAGE_SUFFIX = re.compile(r"(?<=.)[_-](?:images?|imgs?|im|raw|volume|vol|input|rgb|sat|original|orig)$")
+
+
+def is_hidden_folder(name: str) -> bool:
+    """Return whether a folder is hidden, or belongs to an operating system: ``.git``, ``__MACOSX``, ``@eaDir``."""
+    return name.startswith((".", "__")) or name.casefold() in SYSTEM_FOLDERS
 
 
 def normalised(name: str) -> str:

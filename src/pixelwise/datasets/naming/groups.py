@@ -51,6 +51,14 @@ class _Pattern:
     expression: str
     numbered: bool = False  # the second group is a number that must count through the images of a group
     sides: bool = False  # the second group is left or right, and both must occur
+    variants: bool = False  # the second group, if there is one, must differ among the images of a group
+
+
+# what augmentation adds to the name of an image: _flip, _rot90, _aug_3, and the identifier of Roboflow
+_AUGMENTED = (
+    "aug(?:mented|mentation)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:at(?:e|ed|ion))?|shift(?:ed)?|scaled?|zoom(?:ed)?|"
+    "blur(?:red)?|nois[ey]|bright(?:ness)?|dark(?:er)?|contrast|gamma|elastic|sharp(?:en)?|hue|shear"
+)
 
 
 # tried as --group-by, for the message
@@ -72,6 +80,11 @@ _PATTERNS = (
     _Pattern("scene", rf"(?i)(?:^|/)([^/]*[a-z][^/]*?)[_-](?:{_TILE})?[_-]?\d+[_-](?:{_TILE})?[_-]?\d+$"),
     _Pattern("series", rf"(?i)(?:^|/)([^/]*\w)[_-](?:{_INDEX})[_-]?\d+$"),
     _Pattern("eyes", r"(?i)(?:^|/)([^/]*\d)[_ -]?(l|r|left|right|od|os)$", sides=True),
+    _Pattern(
+        "source",
+        rf"(?i)^(.+?)((?:[_-](?:{_AUGMENTED})\d*(?:[_-]\d+)*)+|(?:_[a-z]+)?\.rf\.[0-9a-f]+)?$",
+        variants=True,
+    ),
     _Pattern("name", rf"(?i)(?:^|/)(?!(?:{_PICTURE})[_-]?\d)(?=[^/]*[a-z])([^/]*\d[^/]*)[_-]f?(\d+)$", numbered=True),
 )
 
@@ -98,6 +111,8 @@ def find_groups(paths: Sequence[str]) -> Grouping | None:
             continue
         seconds = [(match[1], match[2]) for match in matches if match and match.lastindex == 2]
         if pattern.numbered and not _counts(seconds):
+            continue
+        if pattern.variants and len({match.groups() for match in matches if match}) < len(paths):
             continue
         if pattern.sides and not _has_both_sides(seconds):
             continue

@@ -15,12 +15,14 @@ from pixelwise.datasets.naming.folder_names import (
     has_affix,
     is_image_word,
     is_mask_word,
+    normalised,
     pairing_name,
     strip_affix,
     strip_image_words,
     strip_mask_words,
 )
 from pixelwise.datasets.naming.further_masks import find_further_masks, take_numbered
+from pixelwise.datasets.naming.kinds import describe_kinds
 from pixelwise.datasets.naming.outputs import find_derived
 from pixelwise.datasets.naming.partitions import partitions
 from pixelwise.datasets.naming.rules import NameRule, find_rule, nearest_rule
@@ -156,6 +158,11 @@ def _match_by_names(images: Sequence[Path], masks: Sequence[Path], options: Data
         if bare.complete:
             messages.append("Images and masks are paired without the identifiers at the end of their names.")
             return bare
+    if not same.chosen and not best.complete:
+        inner = _match(images, masks, _without_own_folder, _without_own_folder)
+        if inner.complete:
+            messages.append("Images and masks are paired without the names of their folders, which their names repeat.")
+            return inner
     if not same.chosen and not best.complete and (pairs := pair_by_beginning(images, masks)):
         shown = f"{printable(pairs[0][1].name)} is the mask of {printable(pairs[0][0].name)}"
         how = "by the beginning of their names"
@@ -163,6 +170,15 @@ def _match_by_names(images: Sequence[Path], masks: Sequence[Path], options: Data
         return _Match(chosen=dict(pairs))
     best.chosen = same.chosen | best.chosen
     return best
+
+
+def _without_own_folder(path: Path) -> str | None:
+    """Return a pairing name without that of its folder between other words; None without it.
+
+    ``s2_0/ROI1_s2_0_p7.tif`` and ``dfc_0/ROI1_dfc_0_p7.tif`` have ``roi1_p7`` in common.
+    """
+    words = f"_{pairing_name(path)}_".partition(f"_{normalised(path.parent.name)}_")
+    return f"{words[0]}_{words[2]}".strip("_") if words[1] else None
 
 
 def _match(images: Sequence[Path], masks: Sequence[Path], image_key: _Key, mask_key: _Key) -> _Match:
@@ -204,6 +220,8 @@ def _differing_names(images: Sequence[Path], masks: Sequence[Path], match: _Matc
         rule, count = found
         pairs = "all" if count == len(masks) else f"{count} of {len(masks)}"
         text = f"{len(match.chosen)} pairs; {pairs} masks would pair without {rule.description}: {rule.flags}"
+        if len(images) > len(masks) and (kinds := describe_kinds(images)):
+            text += f"; {kinds[:-1]}"
         return Problem(file=".", kind="names differ", text=text)
     if match.chosen:
         return None
