@@ -249,7 +249,9 @@ class Reader:
         known = {case["image"] for case in cases}  # the cases stay first: their places are those of the data set
         unlabelled = find_unlabelled_images(root, DataOptions(volumes=self._stacks))
         cases += [_listed(image, root) for image in unlabelled if str(image) not in known]
-        problems = [{"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in dataset.problems]
+        problems = [
+            {"file": p.file, "kind": p.kind, "text": p.text, "hint": p.hint, "fatal": p.fatal} for p in dataset.problems
+        ]
         labelling = dataset.labelling
         return _as_json(
             {
