@@ -285,7 +285,11 @@ async function addFiles(dropped) {
   unread.forEach((text) => refused.add(text));
   [progress, dropNote] = ["", describe(dropped, added, unread)];
   await reload();
-  if (dropNote) (unread.length || (dropped.masks || []).length ? say : announce)(dropNote);
+  if (unread.length || (dropped.masks || []).length || !added) say(dropNote);
+  else {
+    show(""); // what was said of an earlier drop
+    announce(dropNote);
+  }
   if (!first) return;
   await open(first);
   if (state.models.length && image.id === first) await predict();

@@ -2,7 +2,7 @@
 // corrected copy.
 
 import { isOutdated, post } from "./api.js";
-import { sentence, unbroken, write } from "./text.js";
+import { ended, sentence, unbroken, write } from "./text.js";
 
 const ACTIVE = ["running", "stopping"];
 const MOST = 200; // messages that are shown
@@ -81,7 +81,7 @@ export class Checks {
 
   // What was found, where, and what to do; the latter once for problems of a kind.
   problem({ file, kind, text, hint }, index) {
-    const what = sentence(file ? `${file}: ${text}` : text);
+    const what = file ? ended(`${file}: ${text}`) : sentence(text);
     if (this.problems.findIndex((one) => one.kind === kind) !== index) return what;
     return `${what} ${hint}${/(^|\s)--[a-z]/.test(hint) ? " Options are those of pixelwise train." : ""}`;
   }

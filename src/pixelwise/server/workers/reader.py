@@ -240,7 +240,9 @@ class Reader:
             cases = [_listed(image, root) for image in images]
             volumes = all(is_volume_name(image.name) or is_volume_folder(image) for image in images)
             able = "volumes can be predicted" if volumes else "images can be predicted and marked"
-            found = {"messages": [f"No masks were found ({error.got}): {able}."], "volumes": volumes}
+            hint = f"{error.hint[:1].lower()}{error.hint[1:]}"
+            text = f"No masks were found ({error.got}): {able}. To train on masks, {hint}"
+            found = {"messages": [text], "volumes": volumes}
             return _as_json({"cases": cases, "problems": [], "task": "", "classes": [], **found})
         cases = [
             {"name": case.name, "image": str(case.image), "split": case.split, "labelled": case.labelled}
