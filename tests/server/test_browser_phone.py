@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_image
-from browser import MARKS, opened, serving, until, until_true
+from browser import MARKS, opened, serving, state_of, until, until_true
 from pixelwise.io.write import write_image
 
 pytestmark = MARKS
@@ -56,18 +56,57 @@ def test_help_begins_with_its_heading(phone: Any) -> None:
     phone.locator("#help button").tap()
 
 
-def test_a_phone_on_its_side_shows_tools_and_most_of_the_image(phone: Any) -> None:
+@pytest.fixture
+def on_its_side(phone: Any) -> Generator[Any]:
     phone.set_viewport_size({"width": 844, "height": 390})
     until_true(phone, "() => innerWidth === 844")
-    tools, viewer = (phone.locator(name).bounding_box() for name in (".toolbar", "#viewer"))
+    yield phone
+    phone.set_viewport_size(PHONE["viewport"])
+    until_true(phone, "() => innerWidth === 390")
+
+
+def test_a_phone_on_its_side_shows_tools_and_most_of_the_image(on_its_side: Any) -> None:
+    tools, viewer = (on_its_side.locator(name).bounding_box() for name in (".toolbar", "#viewer"))
     assert tools["height"] < 2 * FINGER, "tools are in one row"
     assert viewer["height"] > 390 / 2 + FINGER
     assert tools["height"] + viewer["height"] < 390
-    assert phone.evaluate(
+    assert on_its_side.evaluate(
         "() => document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth"
     )
-    phone.set_viewport_size(PHONE["viewport"])
-    until_true(phone, "() => innerWidth === 390")
+
+
+# Controls that are not under the finger where they are, once they were scrolled into view.
+UNREACHED = """() => [...document.querySelectorAll("button, select, input, summary")]
+    .filter((one) => one.offsetParent && !one.closest("dialog, #notice")).filter((one) => {
+        one.scrollIntoView({ block: "nearest", inline: "nearest" });
+        const box = one.getBoundingClientRect();
+        const hit = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+        return !hit || !(one.contains(hit) || hit.contains(one));
+    }).map((one) => one.outerHTML)"""
+
+
+def test_on_its_side_everything_is_reached_beside_the_image_and_a_notice_leaves_it_free(on_its_side: Any) -> None:
+    viewer, place = on_its_side.locator("#viewer"), on_its_side.locator("#viewer").bounding_box()
+    on_its_side.evaluate("() => { document.getElementById('take').open = true; }")
+    assert on_its_side.evaluate(UNREACHED) == []
+    on_its_side.locator("#look").evaluate("(one) => one.scrollTo(0, 0)")
+    assert viewer.bounding_box() == place, "the image stays while the rest is scrolled"
+    before = state_of(on_its_side)["marks"]
+    on_its_side.locator("[data-tool=delete]").tap()
+    on_its_side.touchscreen.tap(place["x"] + place["width"] / 2, place["y"] + 2)  # outside of the drawn image
+    until_true(on_its_side, "() => !document.getElementById('notice').hidden")
+    notice = on_its_side.locator("#notice").bounding_box()
+    assert notice["x"] >= place["x"] + place["width"]
+    assert 0 < notice["y"] < 390 - FINGER
+    assert viewer.bounding_box() == place
+    on_its_side.locator("#notice button").tap()
+    on_its_side.locator("[data-tool=brush]").tap()
+    on_its_side.touchscreen.tap(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    until(on_its_side, lambda state: state["marks"] == before + 1)
+    on_its_side.locator("[data-tool=pan]").tap()
+
+
+def test_sliders_of_a_phone_are_wide(phone: Any) -> None:
     ranges = phone.evaluate(
         """() => [...document.querySelectorAll('[aria-label=Layers] [type=range]')]
         .map((one) => one.getBoundingClientRect().width)"""

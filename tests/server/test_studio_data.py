@@ -112,6 +112,34 @@ def test_without_data_and_model_an_example_is_drawn(made: Made) -> None:
     assert read(made.studio(lambda name, arguments: Reply(), model=True))["messages"] == []
 
 
+@pytest.mark.parametrize("when", ["while it is drawn", "afterwards"])
+def test_the_example_gives_way_to_images_that_are_dropped(made: Made, tmp_path: Path, when: str) -> None:
+    def answer(name: str, arguments: dict[str, Any]) -> Reply:
+        if name in ("probe", "check_pages"):
+            return Reply({"height": 4, "width": 4, "depth": None, "bytes": 16})
+        return understood(Path(arguments["folder"]), task="binary")
+
+    studio = made.studio(answer)
+    (tmp_path / "own.png").write_bytes(b"pixels")
+
+    async def drop() -> None:
+        await studio.add_image(tmp_path / "own.png", "own.png", "key")
+
+    if when == "afterwards":
+        state = read(studio)
+        assert state["sentence"].startswith("An example: 3 images")
+        assert (state["trainable"], studio.checks.data is not None) == (True, True)
+        asyncio.run(drop())
+    else:
+        asyncio.run(drop())
+        studio.project.add_files([])
+        read(studio)
+    state = studio.state()
+    assert [image["name"] for image in state["images"]] == ["own.png"]
+    assert (state["trainable"], state["messages"], studio.checks.data) == (False, [], None)
+    assert "xample" not in state["sentence"]
+
+
 def test_a_folder_with_fatal_problems_is_checked_and_the_next_one_is_trained_on(made: Made, tmp_path: Path) -> None:
     fatal = {"kind": "size mismatch", "file": "a.png", "text": "differs", "fatal": True}
 

@@ -87,8 +87,8 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "colours without classes": (
         "a table of colours",
-        "Write classes.txt next to the folders, with a line `index name R,G,B` per class. Or use every colour as a "
-        "class with --task multiclass.",
+        "Write classes.txt next to the folders, with a line `index name R,G,B` per class, such as `1 cell 255,0,0`. Or "
+        "use every colour as a class with --task multiclass, or as an object with --task instance.",
     ),
     "too many colours": (
         "one number per class in the masks, or a table of colours",

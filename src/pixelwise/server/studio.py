@@ -51,6 +51,7 @@ class Studio:
         self.closing: list[Callable[[], Awaitable[object]]] = []  # what else ends with it
         self._data = list(data)
         self._understanding: asyncio.Task[None] | None = None
+        self._example: Path | None = None  # its folder, while it is shown
         self._predicting: dict[Path, asyncio.Task[dict[str, Any]]] = {}
         self._depths: dict[str, int | None] = {}
 
@@ -137,6 +138,8 @@ class Studio:
         """Take a dropped image into the project, if it can be read."""
         await image_pixels(self.service, content, key, volumes=True)
         await self.service.reader.call("check_pages", key=key, seconds=_PROBE_SECONDS, path=str(content))
+        if self._example is not None:
+            self._leave_example(self._example)
         image = self.project.add_dropped(content, name)
         self.project.events.add_once("image", id=image.id)
         return image
@@ -311,8 +314,17 @@ class Studio:
         finally:
             project.reading = False
         if example:
+            self._example = self._data[0]
             project.messages.insert(0, "This is a drawn example with known outlines: drop your own images on the page.")
+            if any(image.data is None for image in project.images.values()):  # they were quicker
+                self._leave_example(self._example)
         project.events.add("understood")
+
+    def _leave_example(self, folder: Path) -> None:
+        """Show and train on what people have dropped, alone; models of the example stay."""
+        project, self._example = self.project, None
+        project.images = {name: image for name, image in project.images.items() if image.data != folder}
+        project.data, project.task, project.messages, self.checks.data = None, "", [], None
 
     async def _read(self, call: str, folder: Path) -> Reply:
         """Call the worker that reads; if it dies, the next one is asked, until the folder is to blame."""
@@ -348,13 +360,16 @@ class Studio:
             return "Reading the images ..."
         labelled = sum(image.case is not None for image in project.images.values())
         parts = [pluralise(len(project.images), "volume" if project.volumes else "image")]
+        if self._example is not None:
+            parts[0] = f"An example: {parts[0]}"
         if labelled:
             parts.append(f"{labelled} with masks")
         if project.task:
             parts.append({"instance": "separate objects"}.get(project.task, f"{len(project.classes)} classes"))
         if project.problems:
-            files = list(dict.fromkeys(problem["file"] for problem in project.problems))
-            parts.append(f"{pluralise(len(project.problems), 'problem')} ({list_first(files, 2)})")
+            files = list(dict.fromkeys(problem["file"] for problem in project.problems if problem["file"]))
+            where = f" ({list_first(files, 2)})" if files else ""
+            parts.append(f"{pluralise(len(project.problems), 'problem')}{where}")
         return ", ".join(parts) + "."
 
     def _take_models(self, job: Job) -> None:

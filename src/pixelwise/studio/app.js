@@ -16,7 +16,8 @@ import { Viewer } from "./viewer.js";
 const NO_IMAGE = "There is no image yet: drop some on the page, or choose Add images.";
 const NO_MODEL = "There is no model yet: train one, or start pixelwise serve MODEL.";
 const $ = (id) => document.getElementById(id);
-const column = matchMedia("(max-width: 1000px)"); // as in style.css
+const column = matchMedia("(max-width: 740px), (max-width: 1000px) and (min-height: 501px)"); // as in style.css
+const low = matchMedia("(min-width: 741px) and (max-width: 1000px) and (max-height: 500px)"); // a phone on its side
 const state = { images: [], models: [], classes: [], colours: [], messages: [] };
 let image = null;
 let result = null;
@@ -111,7 +112,7 @@ function options(select, values) {
 
 function showState() {
   $("sentence").textContent = progress || `${state.sentence} ${dropNote}`.trim();
-  options($("model"), state.models.map((name) => [name, name]));
+  options($("model"), state.models.length ? state.models.map((name) => [name, name]) : [["", "none yet"]]);
   $("empty").textContent = state.understood ? "Drop images here, or choose Add images." : state.sentence;
   options($("class"), state.classes.map((name, index) => [index, `${index} ${name}`]));
   marks.colours = state.colours;
@@ -284,7 +285,11 @@ async function addFiles(dropped) {
   unread.forEach((text) => refused.add(text));
   [progress, dropNote] = ["", describe(dropped, added, unread)];
   await reload();
-  if (dropNote) (unread.length ? say : announce)(dropNote);
+  if (unread.length || (dropped.masks || []).length || !added) say(dropNote);
+  else {
+    show(""); // what was said of an earlier drop
+    announce(dropNote);
+  }
   if (!first) return;
   await open(first);
   if (state.models.length && image.id === first) await predict();
@@ -454,9 +459,13 @@ $("file").addEventListener("change", () => {
   $("file").value = ""; // the same file can be chosen again
 });
 $("notice").querySelector("button").addEventListener("click", () => say(""));
-// Over the image; in one column below everything that scrolls: so no control is covered, and the image keeps its size.
-const placeNotice = () => (column.matches ? document.body : $("viewer")).append($("notice"));
-column.addEventListener("change", placeNotice);
+// Over the image; in one column below everything that scrolls, and beside a low image: so no control is covered, and
+// the image keeps its size.
+function placeNotice() {
+  if (low.matches) document.querySelector("aside").prepend($("notice"));
+  else (column.matches ? document.body : $("viewer")).append($("notice"));
+}
+for (const one of [column, low]) one.addEventListener("change", placeNotice);
 placeNotice();
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
 document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });

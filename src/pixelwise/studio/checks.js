@@ -2,7 +2,7 @@
 // corrected copy.
 
 import { isOutdated, post } from "./api.js";
-import { unbroken, write } from "./text.js";
+import { ended, sentence, unbroken, write } from "./text.js";
 
 const ACTIVE = ["running", "stopping"];
 const MOST = 200; // messages that are shown
@@ -75,8 +75,15 @@ export class Checks {
     write(elements.command, check.command || "");
     elements.text.textContent = this.sentence(running);
     elements.list.replaceChildren(...check.findings.map((one) => this.item(one)));
-    const read = [...this.messages, ...this.problems.map((one) => `${one.file}: ${one.text}`)];
+    const read = [...this.messages, ...this.problems.map((one, index) => this.problem(one, index))];
     elements.messages.replaceChildren(...read.slice(0, MOST).map((text) => listed(unbroken(text))));
+  }
+
+  // What was found, where, and what to do; the latter once for problems of a kind.
+  problem({ file, kind, text, hint }, index) {
+    const what = file ? ended(`${file}: ${text}`) : sentence(text);
+    if (this.problems.findIndex((one) => one.kind === kind) !== index) return what;
+    return `${what} ${hint}${/(^|\s)--[a-z]/.test(hint) ? " Options are those of pixelwise train." : ""}`;
   }
 
   sentence(running) {

@@ -22,10 +22,16 @@ async function collect(dropped) {
   for (const { file, entry } of dropped) {
     if (entry && entry.isDirectory) {
       found.folders += 1;
-      await walk(entry, found);
+      if (await isFolderOfMasks(entry)) found.masks.push(entry.name);
+      else await walk(entry, found);
     } else if (file) found.files.push(file);
   }
   return leaveOutMasks(found);
+}
+
+// A folder with folders in it is called after what it is about: segmentation/images, segmentation/masks.
+async function isFolderOfMasks(folder) {
+  return MASKS.test(folder.name) && !(await entriesOf(folder)).some((one) => one.isDirectory);
 }
 
 // A mask beside its image: its name is that of the image with a word for masks after it, such as cell_1_mask.png.
@@ -80,10 +86,11 @@ export function refusal(file, largest = Infinity) {
 // Sentences about what was taken and what was not.
 export function describe({ folders = 0, masks = [], more = false }, added, refused) {
   const parts = [];
-  if (folders && !added && !refused.length && !masks.length) parts.push("There are no files in this folder.");
-  else if (folders || refused.length > 1) parts.push(`${added} of ${added + refused.length} files were added.`);
+  if (folders && !added && !refused.length) {
+    parts.push(`There are ${masks.length ? "only masks" : "no files"} in ${folders === 1 ? "this folder" : "these folders"}.`);
+  } else if (folders || refused.length > 1) parts.push(`${added} of ${added + refused.length} files were added.`);
   if (refused.length) parts.push(refused.length === 1 ? refused[0] : "The others are listed under Understood.");
-  if (masks.length) parts.push(`Masks (${[...new Set(masks)].join(", ")}) were left out: to train on them, start pixelwise serve FOLDER.`);
+  if (masks.length) parts.push(`Masks (${[...new Set(masks)].join(", ")}) were left out: to train on them, start pixelwise serve FOLDER, with images and masks in it.`);
   if (more) parts.push(`Only the first ${MOST} files were read: for more, start pixelwise serve FOLDER.`);
   return parts.join(" ");
 }

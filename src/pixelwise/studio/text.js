@@ -16,7 +16,7 @@ export function write(element, text) {
   if (element.textContent !== text) element.replaceChildren(...unbroken(text));
 }
 
+export const ended = (text) => `${text}${/[.!?]$/.test(text) ? "" : "."}`;
+
 // A note as a sentence of its own.
-export function sentence(text) {
-  return `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
-}
+export const sentence = (text) => ended(`${text[0].toUpperCase()}${text.slice(1)}`);

@@ -6,7 +6,7 @@ import { write } from "./text.js";
 const ACTIVE = ["running", "stopping"];
 const MASKS = "Volumes are learned from masks: start pixelwise serve with a folder that has some.";
 const PAINT = "Paint some objects, and some background with class 0; then train on these marks.";
-const FAULTY = "The masks in the folder cannot be learned from as they are: see Check.";
+const FAULTY = "The masks in the folder cannot be learned from as they are: why is said under Understood, and Check can repair some faults.";
 
 export class Training {
   constructor(elements, announce) {

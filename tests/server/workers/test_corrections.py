@@ -65,6 +65,29 @@ def test_accepted_outlines_are_the_pixels(labels: np.ndarray) -> None:
     assert np.array_equal(window, painted[2:7, 3:9]), "a window is a part of the whole"
 
 
+@pytest.mark.parametrize("instance", [True, False])
+@pytest.mark.parametrize(
+    ("action", "points"),
+    [
+        ("accept", [(4.5, 5.5)]),
+        ("delete", [(16.5, 14.5), (9.5, 8.5)]),
+        ("merge", [(12.5, 7.5), (16.5, 16.5)]),
+        ("split", [(5.5, 3.0), (5.5, 10.0)]),
+        ("frame", [(6.0, 6.0), (16.0, 16.0)]),
+    ],
+)
+def test_objects_of_which_no_boxes_are_known_are_whole_too(
+    two: np.ndarray, action: Action, points: list[Point], instance: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a large image, of which no table is kept."""
+    monkeypatch.setattr(corrections, "MARGIN", 1)
+    labels = two if instance else (two > 0).astype(np.int32)
+    known = correct(shown(labels, instance=instance), action, points)
+    alone = correct(Shown(labels=Labels(labels), boxes=(), shapes=(), instance=instance), action, points)
+    assert np.array_equal(objects_of(alone), objects_of(known))
+    assert np.array_equal(rasterise([alone], *WHOLE), rasterise([known], *WHOLE))
+
+
 def test_delete_makes_background(two: np.ndarray) -> None:
     mark = correct(shown(two), "delete", [(4.5, 5.5)])
     classes = rasterise([mark], *WHOLE)

@@ -169,9 +169,9 @@ def _entries(table: MaskValueTable) -> tuple[Entry, ...]:
         named = "a line `index name R,G,B` each in classes.txt names them"
         table.messages.append(f"Each of the {len(colours)} colours ({listed}) is used as a class (--task; {named}).")
         return tuple(Entry(name=f"class_{name_of(v, True)}" if v else "background", value=v) for v in colours)
-    shown = ", ".join(name_of(value, True) for value in colours[:12])
-    more = f" and {len(colours) - 12} more" if len(colours) > 12 else ""
-    text = f"{len(colours)} colours in the masks: {shown}{more}"
+    shown = "; ".join(name_of(value, True) for value in colours[:8])
+    more = f"; and {len(colours) - 8} more" if len(colours) > 8 else ""
+    text = f"{len(colours)} colours in the masks (as red,green,blue: {shown}{more}), and no list of what each means"
     if numbers:
         text += "; they are too dark for colours: probably class numbers in one channel and object numbers in another. "
         text += "Save the channel of the classes alone"

@@ -32,13 +32,16 @@ _WHOLE = slice(None), slice(None)
 MAX_PIXELS = 64 * 1024 * 1024
 """Largest window of a correction."""
 
+MARGIN = 64
+"""Pixels by which a window is first widened for an object that goes on beyond it: large results have no boxes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
     """A result as the page shows it: its labels, the boxes of its objects, the marks over it.
 
     `instance` says that labels are object numbers, of class `foreground`; else they are classes, and their connected
-    regions the objects.
+    regions the objects. Boxes are known of the objects of small images only.
     """
 
     labels: Labels
@@ -105,7 +108,7 @@ def correct(shown: Shown, action: Action, points: Sequence[Point], key: str = ""
 
 
 def read_window(shown: Shown, box: Box) -> Window:
-    """Return what is shown in a box, widened so that all objects that touch it are whole.
+    """Return what is shown in a box, widened so that all objects that touch it are whole, also those without a box.
 
     Raises
     ------
@@ -120,9 +123,34 @@ def read_window(shown: Shown, box: Box) -> Window:
     bottom, right = np.minimum(corners[:, 2:].max(axis=0) + 1, (height, width)).tolist()
     if top >= bottom or left >= right:
         raise BadOption("a place in the image", "one outside of it", "Draw on the image.")
-    if (bottom - top) * (right - left) > MAX_PIXELS:
-        raise BadOption(f"at most {MAX_PIXELS} pixels", "a larger part of the image", "Choose a smaller one.")
-    rows, columns = (top, bottom), (left, right)
+    margin = MARGIN
+    while True:
+        if (bottom - top) * (right - left) > MAX_PIXELS:
+            raise BadOption(f"at most {MAX_PIXELS} pixels", "a larger part of the image", "Choose a smaller one.")
+        window = _read(shown, (top, bottom), (left, right))
+        if not _is_cut(window, box, height, width):
+            return window
+        top, left = max(top - margin, 0), max(left - margin, 0)
+        bottom, right = min(bottom + margin, height), min(right + margin, width)
+        margin *= 2
+
+
+def _is_cut(window: Window, box: Box, height: int, width: int) -> bool:
+    """Return whether an object in a box goes on beyond the window."""
+    (top, bottom), (left, right), numbers = window.rows, window.columns, window.numbers
+    first_row, first_column, last_row, last_column = np.maximum(box, 0).tolist()
+    inside = numbers[max(first_row - top, 0) : last_row - top, max(first_column - left, 0) : last_column - left]
+    edges = (  # those of the image cut nothing
+        numbers[: int(top > 0)],
+        numbers[len(numbers) - int(bottom < height) :],
+        numbers[:, : int(left > 0)],
+        numbers[:, numbers.shape[1] - int(right < width) :],
+    )
+    return any(np.isin(edge, inside[inside > 0]).any() for edge in edges)
+
+
+def _read(shown: Shown, rows: Span, columns: Span) -> Window:
+    """Return what is shown in a window."""
     values = np.maximum(shown.labels.read(rows, columns, 1).astype(np.int32), 0)
     marks = rasterise(shown.shapes, rows, columns)
     if shown.instance:

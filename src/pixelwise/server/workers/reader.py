@@ -240,7 +240,9 @@ class Reader:
             cases = [_listed(image, root) for image in images]
             volumes = all(is_volume_name(image.name) or is_volume_folder(image) for image in images)
             able = "volumes can be predicted" if volumes else "images can be predicted and marked"
-            found = {"messages": [f"No masks were found ({error.got}): {able}."], "volumes": volumes}
+            hint = f"{error.hint[:1].lower()}{error.hint[1:]}"
+            text = f"No masks were found ({error.got}): {able}. To train on masks, {hint}"
+            found = {"messages": [text], "volumes": volumes}
             return _as_json({"cases": cases, "problems": [], "task": "", "classes": [], **found})
         cases = [
             {"name": case.name, "image": str(case.image), "split": case.split, "labelled": case.labelled}
@@ -249,7 +251,9 @@ class Reader:
         known = {case["image"] for case in cases}  # the cases stay first: their places are those of the data set
         unlabelled = find_unlabelled_images(root, DataOptions(volumes=self._stacks))
         cases += [_listed(image, root) for image in unlabelled if str(image) not in known]
-        problems = [{"file": p.file, "kind": p.kind, "text": p.text, "fatal": p.fatal} for p in dataset.problems]
+        problems = [
+            {"file": p.file, "kind": p.kind, "text": p.text, "hint": p.hint, "fatal": p.fatal} for p in dataset.problems
+        ]
         labelling = dataset.labelling
         return _as_json(
             {
