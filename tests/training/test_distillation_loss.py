@@ -48,5 +48,5 @@ def test_the_loss_is_half_the_labels_and_half_the_teacher() -> None:
     torch.manual_seed(0)
     heads, teacher_logits = [torch.randn(2, 3, 4, 5) for _ in range(2)], torch.randn(2, 3, 4, 5)
     each = [float(distillation_loss(head, teacher_logits, 3)) for head in heads]
-    mixed = Teacher(build(OPTIONS), 3).combine_losses(torch.tensor(0.7), heads, teacher_logits)
+    mixed = Teacher(build(OPTIONS), 3).combine_losses(torch.tensor(0.7), heads, teacher_logits, torch.zeros(2, 4, 5))
     assert float(mixed) == pytest.approx((1 - TEACHER_WEIGHT) * 0.7 + TEACHER_WEIGHT * sum(each) / 2)

@@ -30,7 +30,7 @@ class Teacher:
     network: nn.Module
     classes: int
 
-    def combine_losses(self, loss: Tensor, heads: Sequence[Tensor], teacher_logits: Tensor) -> Tensor:
+    def combine_losses(self, loss: Tensor, heads: Sequence[Tensor], teacher_logits: Tensor, _targets: Tensor) -> Tensor:
         """Return the weighted mean of the loss against the labels and the distillation loss over all heads."""
         losses = [distillation_loss(logits.float(), teacher_logits, self.classes) for logits in heads]
         return (1 - TEACHER_WEIGHT) * loss + TEACHER_WEIGHT * torch.stack(losses).mean()

@@ -30,6 +30,9 @@ class FineTuningOptions:
         "imagenet", "imagenet-v2", a .safetensors file, or a run; empty: random initialisation.
     initial_model : str
         A run or a model file with the same network: training starts from all its weights. Empty: none.
+    keep_predictions : float
+        Weight of a loss that keeps what the initial model predicts where nothing is labelled, except near labels that
+        contradict it: for corrections of a few places (`kept_predictions`). 0: none.
     first_convolution : {"auto", "sum", "repeat", "rgb+zero"}
         How the first convolution is adapted to another number of channels; "auto" is "sum" for gray images, "rgb+zero"
         for four channels and "repeat" for any other number. See `networks.first_convolution`.
@@ -44,6 +47,7 @@ class FineTuningOptions:
 
     encoder_weights: str = ""
     initial_model: str = ""
+    keep_predictions: float = 0.0
     first_convolution: FirstConvolution = "auto"
     freeze: str = ""
     layer_decay: float = 1.0
@@ -53,6 +57,12 @@ class FineTuningOptions:
         if self.freeze and not _FREEZE.fullmatch(self.freeze.strip()):
             hint = "Use for example 5ep (epochs), 200st (steps) or 20% (of all steps)."
             raise BadOption("transfer.freeze as a number with ep, st or %", f"`{self.freeze}`", hint)
+        if not 0 <= self.keep_predictions < math.inf:
+            hint = "Use 1, or 0 to keep nothing."
+            raise BadOption("transfer.keep_predictions of at least 0", f"{self.keep_predictions}", hint)
+        if self.keep_predictions and not self.initial_model:
+            hint = "Add transfer.initial_model=RUN."
+            raise BadOption("an initial model for transfer.keep_predictions", "none", hint)
         if not 0 < self.layer_decay <= 1:
             raise BadOption("transfer.layer_decay above 0 and at most 1", f"{self.layer_decay}", "Try 0.5.")
 

@@ -19,6 +19,7 @@ from pixelwise.networks.models import Network
 from pixelwise.training.batch import Batch, SlotBatches, slot_places
 from pixelwise.training.distillation_loss import Teacher
 from pixelwise.training.fine_tuning import freeze_encoder, learning_rate_factors
+from pixelwise.training.kept_predictions import PreviousModel
 from pixelwise.training.losses import LossOptions, classification_loss, distance_loss, segmentation_loss
 from pixelwise.training.optimisers import (
     OPTIMISERS,
@@ -147,7 +148,7 @@ class Learner:
         *,
         layer_decay: float = 1.0,
         unfreeze_step: int = 0,
-        teacher: Teacher | None = None,
+        teacher: Teacher | PreviousModel | None = None,
         team: Team | None = None,
     ) -> None:
         self.team = team or Team()
@@ -280,7 +281,7 @@ class Learner:
         if self._teacher is not None:
             with torch.no_grad(), self._autocast():
                 teacher_logits: Tensor = self._teacher.network(images).float()
-            loss = self._teacher.combine_losses(loss, heads, teacher_logits)
+            loss = self._teacher.combine_losses(loss, heads, teacher_logits, maps[0])
         value = float(loss.detach())
         if math.isfinite(value):
             loss.backward()

@@ -15,6 +15,7 @@ def test_the_settings_say_what_was_meant(name: str, length: Length) -> None:
     assert (option, config) == ("--config", str(Path(name, "config.yaml")))
     values = Settings.parse(words).values
     assert values["transfer.initial_model"] == str(Path(name))
+    assert values["transfer.keep_predictions"] == 1
     assert values["training.budget"] == length.seconds
     assert values.get("training.steps") == length.steps
     assert (values["training.seed"], values["patches.low_res_fraction"]) == (3, 0)

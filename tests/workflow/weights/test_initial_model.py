@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from pixelwise.datasets.synthetic import write_demo
 from pixelwise.errors import BadModel, BadOption, BadRun
+from pixelwise.io.write import write_image
 from pixelwise.model_file.model_file import load_network
 from pixelwise.networks.architectures import build
 from pixelwise.progress import Progress
@@ -53,12 +56,41 @@ def test_control_without_it_the_weights_are_random(data: Path, first: Run, tmp_p
     assert not all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
 
 
+def write_set(folder: Path, pixels: np.ndarray, masks: np.ndarray) -> Path:
+    for split in ("train", "val"):
+        for index in range(len(pixels)):
+            write_image(folder / split / "images" / f"{index}.png", pixels[index][None])
+            write_image(folder / split / "masks" / f"{index}.png", masks[index][None])
+    return folder
+
+
+def test_a_training_learns_what_the_model_predicts_where_nothing_is_labelled(tmp_path: Path) -> None:
+    """What that does to predictions: `tests/training/test_kept_predictions.py`."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(90, 110, (2, 64, 64)).astype(np.uint8)
+    marks = np.full((2, 64, 64), 255, np.uint8)
+    marks[:, :4, :4], marks[:, 60:, 60:] = 1, 0
+    words = (*WORDS, "data.task=binary", "data.ignore_index=255", "data.allow_duplicates=true")
+    drawn = write_set(tmp_path / "drawn", pixels, (pixels > 100).astype(np.uint8))
+    first = train(drawn, out=tmp_path / "first", overrides=words, steps=3, progress=Progress())
+    painted = write_set(tmp_path / "marks", pixels, marks)
+    weights: list[Tensor] = []
+    for number, kept in enumerate((1, 0, 0)):
+        words = (f"transfer.keep_predictions={kept}", "training.steps=3", "training.learning_rate=0.01")
+        run = continued(painted, first, tmp_path / f"{number}", *words)
+        weights.append(next(load_network(run.model_path)[0].parameters()))
+    assert torch.equal(weights[1], weights[2]), "control: all else is equal"
+    assert not torch.equal(weights[0], weights[1])
+
+
 @pytest.mark.parametrize(
     ("words", "folds"),
     [
         (("transfer.initial_model=nowhere",), None),
         (("transfer.initial_model={first}", "network.base=6"), None),
         (("transfer.initial_model={first}",), 2),
+        (("transfer.keep_predictions=1",), None),
+        (("transfer.initial_model={first}", "transfer.keep_predictions=-1"), None),
     ],
 )
 def test_what_it_cannot_start_from(

@@ -37,14 +37,18 @@ def continue_from(run: Path, length: Length, seed: int) -> tuple[str, ...]:
     """Return the options of `pixelwise train` that continue from a run with other data.
 
     The weights know the images at full resolution already, so nothing is learned at half of it; another seed draws
-    other patches.
+    other patches. What they predict where nothing is painted is kept: without, ten corrections of dim objects made
+    others far too wide (RESULTS.md).
 
     Examples
     --------
-    >>> continue_from(Path("runs/0001"), Length(60), 2)[2:]
-    ('transfer.initial_model=runs/0001', 'training.budget=60', 'training.seed=2', 'patches.low_res_fraction=0')
+    >>> continue_from(Path("runs/0001"), Length(60), 2)[2:4]
+    ('transfer.initial_model=runs/0001', 'transfer.keep_predictions=1')
+    >>> continue_from(Path("runs/0001"), Length(60), 2)[4:]
+    ('training.budget=60', 'training.seed=2', 'patches.low_res_fraction=0')
     """
     name = str(run)
     name = name if _PLAIN.fullmatch(name) else json.dumps(name)  # as YAML
-    words = (f"transfer.initial_model={name}", *length.settings, f"training.seed={seed}")
+    kept = f"transfer.initial_model={name}", "transfer.keep_predictions=1"
+    words = (*kept, *length.settings, f"training.seed={seed}")
     return ("--config", str(run / "config.yaml"), *words, "patches.low_res_fraction=0")

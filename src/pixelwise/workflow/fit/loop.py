@@ -36,7 +36,11 @@ from pixelwise.workflow.fit.state import ProcessorMeter, State
 from pixelwise.workflow.fit.training_task import OpenTrainingTask
 from pixelwise.workflow.outcome import Outcome, judge
 from pixelwise.workflow.run import Run
-from pixelwise.workflow.weights.initial_model import initial_weights_record, load_initial_weights
+from pixelwise.workflow.weights.initial_model import (
+    initial_weights_record,
+    load_initial_weights,
+    load_previous_model,
+)
 
 MAX_SKIPS = 50  # consecutive non-finite steps before the training fails
 FINISH_SECONDS = 1.5  # processor time reserved at the end of a budget for the last files
@@ -88,7 +92,7 @@ class Training:
             team=self._team,
             layer_decay=config.transfer.layer_decay,
             unfreeze_step=frozen,
-            teacher=distillation.teacher if distillation else None,
+            teacher=distillation.teacher if distillation else load_previous_model(run),
         )
         self._state = State()
         pacing: Mapping[str, Any] | None = None

@@ -10,6 +10,7 @@ from pixelwise.model_file.model_file import ModelCard, find_model_file, load_net
 from pixelwise.networks.architectures import with_defaults_where_unread
 from pixelwise.networks.models import Network
 from pixelwise.progress import Progress
+from pixelwise.training.kept_predictions import PreviousModel
 from pixelwise.workflow.config import Config
 from pixelwise.workflow.run import Run
 from pixelwise.workflow.weights.encoder_weights import encoder_weights_record, load_encoder_weights
@@ -50,6 +51,10 @@ def check_initial_model(config: Config, folds: int | None, progress: Progress) -
     path = _find(word)
     _, model_card = load_network(path)
     _check_network(config, model_card, word)
+    if config.transfer.keep_predictions and (config.target.regions or model_card.task == "classification"):
+        got = "regions" if config.target.regions else "classes of whole images"
+        hint = "Leave out transfer.keep_predictions."
+        raise BadOption("one class per pixel for transfer.keep_predictions", got, hint)
     digest = file_digest(path)
     progress.message(f"All weights start from {word}, SHA-256 {digest}.")
     record = {"source": word, "sha256": digest}
@@ -69,13 +74,24 @@ def load_initial_weights(network: Network, run: Run, progress: Progress) -> bool
     word = run.config.transfer.initial_model
     if not word:
         return load_encoder_weights(network, run, progress)
-    path = _find(word)
-    expected, got = run.read_json(f"{RECORD}.json").get("sha256"), file_digest(path)
-    if got != expected:
-        raise BadRun(f"the initial model, SHA-256 {expected}", f"another one, {got}", "Start a new training.", path)
-    trained, _ = load_network(path)
+    trained, _ = _load_initial_model(run)
     network.load_state_dict(trained.state_dict())
     return True
+
+
+def load_previous_model(run: Run) -> PreviousModel | None:
+    """Return the initial model of a run that keeps its predictions (`transfer.keep_predictions`); else None.
+
+    Raises
+    ------
+    BadRun
+        It has changed since the start of the run.
+    """
+    transfer = run.config.transfer
+    if not transfer.keep_predictions:
+        return None
+    trained, model_card = _load_initial_model(run)
+    return PreviousModel(trained.eval().requires_grad_(False), model_card.softmax_channels, transfer.keep_predictions)
 
 
 def initial_weights_record(run: Run) -> dict[str, str]:
@@ -85,6 +101,14 @@ def initial_weights_record(run: Run) -> dict[str, str]:
     record = run.read_json(f"{RECORD}.json")
     licence = {_LICENCE: str(record[_LICENCE])} if _LICENCE in record else {}
     return {"initial_model_sha256": str(record["sha256"]), **licence}
+
+
+def _load_initial_model(run: Run) -> tuple[Network, ModelCard]:
+    path = _find(run.config.transfer.initial_model)
+    expected, got = run.read_json(f"{RECORD}.json").get("sha256"), file_digest(path)
+    if got != expected:
+        raise BadRun(f"the initial model, SHA-256 {expected}", f"another one, {got}", "Start a new training.", path)
+    return load_network(path)
 
 
 def _find(word: str) -> Path:
