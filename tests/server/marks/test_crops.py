@@ -33,11 +33,11 @@ def line(class_index: int, *points: tuple[float, float], radius: float = 3) -> S
 
 @pytest.fixture
 def marked(tmp_path: Path) -> list[MarkedImage]:
-    shapes: list[Shape] = [line(1, (100, 100), (300, 120)), line(0, (300, 400), (320, 420)), line(1, (700, 700))]
+    shapes: list[Shape] = [line(1, (900, 100), (1100, 120)), line(0, (1100, 1200), (1120, 1220)), line(1, (1700, 9))]
     images: list[MarkedImage] = []
     for number in range(3):
         path = tmp_path / f"{number}.tif"
-        write_image(path, drawn_image(number, 600))
+        write_image(path, drawn_image(number, 1300))
         images.append(MarkedImage(f"{number}a", path, shapes))
     return images
 
@@ -45,7 +45,7 @@ def marked(tmp_path: Path) -> list[MarkedImage]:
 def test_the_crops_hold_all_paint_once(marked: list[MarkedImage], tmp_path: Path) -> None:
     folder = tmp_path / "set"
     made = write_crops(marked, folder)
-    whole = rasterise(marked[0].shapes, (0, 600), (0, 600))
+    whole = rasterise(marked[0].shapes, (0, 1300), (0, 1300))
     assert made.painted == {index: 3 * int((whole == index).sum()) for index in (0, 1)}
     masks = sorted((folder / "masks").iterdir())
     assert made.crops == len(masks) == 3 * len({(0, 0), (0, 1), (1, 1)})
@@ -79,6 +79,27 @@ def test_too_few_marks(shapes: list[Shape], tmp_path: Path) -> None:
         write_crops([MarkedImage("a", tmp_path / "a.png", shapes)], tmp_path / "set")
 
 
+def test_small_images_are_whole(tmp_path: Path) -> None:
+    """Their mean and deviation are those of the image that is predicted."""
+    images: list[MarkedImage] = []
+    for number, side in enumerate((600, 1024)):
+        path = tmp_path / f"{number}.png"
+        write_image(path, drawn_image(number, side))
+        shapes: list[Shape] = [line(1, (10, 10)), line(0, (590, 590))]
+        images.append(MarkedImage(f"{number}a", path, shapes))
+    assert write_crops(images, tmp_path / "set").crops == 2
+    for image in images:
+        crop = read_image(tmp_path / "set" / "images" / f"{image.id}_0_0.png").pixels
+        np.testing.assert_array_equal(crop, read_image(image.path).pixels)
+
+
+def test_one_small_image_with_a_mark_of_each_class_is_divided(tmp_path: Path) -> None:
+    """One crop would be for training or for validation."""
+    write_image(tmp_path / "a.png", drawn_image(0, 600))
+    apart = MarkedImage("a", tmp_path / "a.png", [line(1, (10, 10)), line(0, (590, 590))])
+    assert write_crops([apart], tmp_path / "set").crops == 2
+
+
 def test_a_large_radius_touches_its_blocks() -> None:
     assert painted_blocks([line(1, (BLOCK, BLOCK), radius=5)]) == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
@@ -109,9 +130,8 @@ def test_corrected_objects_are_a_data_set_of_objects(tmp_path: Path) -> None:
     assert numbers[0, 0] != numbers[0, -1]
     assert (labels[20 - SURROUNDINGS : 20, 25] == 0).all()
     assert labels[20 - SURROUNDINGS - 1, 25] == -1
-    painted = write_crops(
-        [MarkedImage("b", images[0].path, [accepted, line(1, (300, 20)), line(0, (9, 9))])], tmp_path / "b"
-    )
+    more = [accepted, line(1, (300, 20)), line(0, (9, 9))]
+    painted = write_crops([MarkedImage("b", images[0].path, more)], tmp_path / "b")
     assert not painted.objects, "an object painted with a brush has no known border"
 
 
@@ -121,7 +141,7 @@ def test_of_few_images_all_are_learned_and_some_marks_are_held_out(marked: list[
     made = write_crops(held, tmp_path / "set")
     assert made.held_out
     for image in held:
-        whole = [rasterise([shape], (0, 600), (0, 600)) for shape in image.shapes]
+        whole = [rasterise([shape], (0, 1300), (0, 1300)) for shape in image.shapes]
         for split, indices in (("train", {2, 3}), ("val", {0, 1})):
             expected = sum(int((whole[index] != IGNORE).sum()) for index in indices)
             masks = [read_mask(path).values for path in (tmp_path / "set" / split / "masks").glob(f"{image.id}_*")]

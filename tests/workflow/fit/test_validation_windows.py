@@ -65,6 +65,21 @@ def test_windows_lie_in_all_parts_of_images(images: int, windows: int) -> None:
     assert apart.min() > 0.1, "no place is seen twice"
 
 
+def test_windows_lie_where_something_is_known(rng: np.random.Generator) -> None:
+    """Ten strokes all over a large image: all windows show some, and together most of them."""
+    whole = piece("marked", 1000, rng)
+    target = np.full_like(whole.target, IGNORE)
+    strokes = [(int(row), int(column)) for row, column in rng.integers(0, 960, (10, 2))]
+    for row, column in strokes:
+        target[row : row + 40, column : column + 5] = whole.target[row : row + 40, column : column + 5]
+    found = choose_windows([replace(whole, target=target)], 100_000, 1)
+    assert len(found) == 8
+    assert all((window.target != IGNORE).any() for window in found)
+    sparse = {window.target.shape for window in found}
+    assert sparse == {(111, 111)}
+    assert sum(int((window.target != IGNORE).sum()) for window in found) > 8 * 100
+
+
 @pytest.mark.parametrize("place", [(0, 0), (399, 0), (150, 390), (20, 210)], ids=str)
 def test_few_pixels_show_what_is_scored(place: tuple[int, int]) -> None:
     """On a slow machine a corner of one image is left, and objects are in the middle of none."""

@@ -25,8 +25,15 @@ from pixelwise.server.marks.records import UNKNOWN, Polygon, Shape, Stroke, teac
 CONTEXT = 64
 """Pixels around a mark that are part of its crops: the network sees more than the painted pixels."""
 
-BLOCK = 256
-"""Side of a crop; crops lie on a grid, so that two rounds of marks cut an image in the same way."""
+BLOCK = 1024
+"""Side of a crop; crops lie on a grid, so that two rounds of marks cut an image in the same way.
+
+Images are normalised by their own mean and deviation, and so are crops: small images are whole, so that the network
+learns from the intensities that it predicts (RESULTS.md).
+"""
+
+SMALL_BLOCK = 256
+"""Side of crops if all marks lie in one larger one, which could not be divided into training and validation."""
 
 FEW_IMAGES = 10
 """With fewer marked images, marks are held out for validation instead of images: a fifth of few images is much."""
@@ -116,13 +123,15 @@ def write_crops(images: Sequence[MarkedImage], folder: Path) -> CropSet:
     ignore = IGNORE_NUMBER if objects else IGNORE
     marked = [image for image in images if painted_blocks(image.shapes)]
     held_out = len(marked) < FEW_IMAGES and _covers_classes(marked, objects=objects)
+    divisible = held_out or sum(len(painted_blocks(image.shapes)) for image in marked) > 1
+    side = BLOCK if divisible else SMALL_BLOCK
     crops, used, channels, painted = 0, 0, 0, dict[int, int]()
     for image in marked:
         before = crops
         source = open_windows(image.path)
         try:
             channels = source.shape[0]
-            for crop in _cut(image, source, objects=objects):
+            for crop in _cut(image, source, side, objects=objects):
                 _count(crop.mask, ignore, painted, objects=objects)
                 for split, mask in _splits(crop, image, ignore, held_out=held_out):
                     _write_crop(crop.name, crop.pixels, mask, folder / split)
@@ -139,13 +148,13 @@ def write_crops(images: Sequence[MarkedImage], folder: Path) -> CropSet:
     return CropSet(crops, used, channels, painted, objects, held_out)
 
 
-def painted_blocks(shapes: Sequence[Shape]) -> set[tuple[int, int]]:
-    """Return the blocks (row, column) of the grid that shapes touch."""
+def painted_blocks(shapes: Sequence[Shape], side: int = BLOCK) -> set[tuple[int, int]]:
+    """Return the blocks (row, column) of a grid that shapes touch."""
     blocks: set[tuple[int, int]] = set()
     for shape in shapes:
         if isinstance(shape, Stroke | Polygon) and shape.class_index == UNKNOWN:
             continue
-        left, top, right, bottom = (int(edge // BLOCK) for edge in bounds(shape))
+        left, top, right, bottom = (int(edge // side) for edge in bounds(shape))
         blocks |= {(row, column) for row in range(top, bottom + 1) for column in range(left, right + 1)}
     return blocks
 
@@ -169,18 +178,18 @@ def _classes_of(shape: Shape) -> set[int]:
     return {outline.class_index for outline in shape.objects} | ({0} if shape.frame is not None else set[int]())
 
 
-def _cut(image: MarkedImage, source: ImageReader, *, objects: bool) -> Generator[_Crop, None, None]:
+def _cut(image: MarkedImage, source: ImageReader, side: int, *, objects: bool) -> Generator[_Crop, None, None]:
     """Yield the crops of an image that show paint."""
     _, height, width = source.shape
-    for row, column in sorted(painted_blocks(image.shapes)):
-        rows, columns = _inside(row, height), _inside(column, width)
+    for row, column in sorted(painted_blocks(image.shapes, side)):
+        rows, columns = _inside(row, side, height), _inside(column, side, width)
         if rows is None or columns is None:
             continue
         owners = rasterise_owners(image.shapes, rows, columns)
         if objects:
             mask, owners = _object_mask(image.shapes, owners, rows, columns)
         else:
-            mask = _class_mask(image.shapes, rows, columns, (_block(row, height), _block(column, width)))
+            mask = _class_mask(image.shapes, rows, columns, (_block(row, side, height), _block(column, side, width)))
         if (mask != (IGNORE_NUMBER if objects else IGNORE)).any():
             yield _Crop(f"{image.id}_{row}_{column}", source.read(rows, columns), mask, owners)
 
@@ -241,15 +250,15 @@ def _write_crop(
     (folder / "masks" / f"{name}.png").write_bytes(png_bytes(mask[None]))
 
 
-def _block(block: int, size: int) -> Span:
-    return block * BLOCK, min(size, (block + 1) * BLOCK)
+def _block(block: int, side: int, size: int) -> Span:
+    return block * side, min(size, (block + 1) * side)
 
 
-def _inside(block: int, size: int) -> Span | None:
+def _inside(block: int, side: int, size: int) -> Span | None:
     """Return a block with its context, within the image; None if it is outside."""
-    if not 0 <= block * BLOCK < size:
+    if not 0 <= block * side < size:
         return None
-    return max(0, block * BLOCK - CONTEXT), min(size, (block + 1) * BLOCK + CONTEXT)
+    return max(0, block * side - CONTEXT), min(size, (block + 1) * side + CONTEXT)
 
 
 def _suffix(pixels: Num[np.ndarray, "channels height width"]) -> str:

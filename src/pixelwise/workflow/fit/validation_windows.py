@@ -12,6 +12,7 @@ from pixelwise.workflow.fit.training_data import TrainingImage
 
 MIN_SIDE = {2: 64, 3: 16}  # of a cropped validation image
 WINDOWS, WINDOW_SIDE = 8, 96  # number of windows that few pixels are spread over, and their smallest side
+SPARSE = 0.25  # fraction of known pixels, below which windows lie on them: elsewhere is nothing to score
 CONTEXT = {2: 32, 3: 8}  # pixels around the known ones of a sparse annotation, which the network sees as well
 STEPS = (0.7548776662466927, 0.5698402909980532)  # of places: 1/p and 1/p², p³ = p + 1, Roberts' R2 sequence
 
@@ -84,8 +85,15 @@ def _scored_place(image: TrainingImage, first: int) -> list[float]:
 
 
 def _place(image: TrainingImage, number: int) -> list[float]:
-    """Return the middle of a window: places in a row are spread; the first, and each in a volume, is the centre."""
+    """Return the middle of a window: places in a row are spread; the first, and each in a volume, is the centre.
+
+    In an image of which little is known they are spread over what is.
+    """
     shape = image.target.shape
+    known = np.flatnonzero(image.target != IGNORE)
+    if 0 < known.size < SPARSE * image.target.size:
+        index = int(known.size * ((0.5 + number * STEPS[0]) % 1))
+        return [int(axis) + 0.5 for axis in np.unravel_index(known[index], shape)]
     steps = STEPS if len(shape) == 2 else (0.0, 0.0, 0.0)
     return [side * ((0.5 + number * step) % 1) for side, step in zip(shape, steps, strict=True)]
 
