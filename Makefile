@@ -7,15 +7,18 @@ TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 # neighbours stay in one process, which builds their fixtures once; who has nothing left takes from the others
 PYTEST := $(TEST_ENV) $(BIN)/pytest --numprocesses auto --dist worksteal
 
-# one after the other, even under make -j: everything stands on setup
+ifndef TOGETHER  # one after the other, even under make -j: everything stands on setup
 .NOTPARALLEL:
+endif
 
 .PHONY: demo test setup lint types layers tests slow coverage package clean
 
 demo: setup
 	$(BIN)/pixelwise demo
 
-test: setup lint types layers tests package
+# what takes minutes runs side by side: types and package use one core, and tests that wait for others leave some free
+test: setup lint layers
+	@$(MAKE) --no-print-directory --jobs 3 TOGETHER=yes types tests package
 	@echo "all checks passed"
 
 setup: .venv/ready
@@ -51,7 +54,7 @@ package:
 	rm -rf dist build/bare
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	$(PYTHON) -m venv build/bare
-	build/bare/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	build/bare/bin/python -m pip install --quiet --no-compile --constraint constraints.txt dist/*.whl
 	build/bare/bin/pixelwise --help
 
 clean:

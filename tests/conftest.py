@@ -27,6 +27,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None,
 
 
 @pytest.fixture(scope="session", autouse=True)
+def graphs_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
+    """Let the processes that share the tests of this run share the graphs they export (`exports.graph_of`)."""
+    folder = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXELWISE_TEST_GRAPHS", str((folder.parent if is_shared() else folder) / "graphs"))
+        yield
+
+
+def is_shared() -> bool:
+    """Return whether this process is one of several of pytest-xdist, whose folders are in one of this run."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+@pytest.fixture(scope="session", autouse=True)
 def ctrl_c_is_not_ignored() -> None:
     """Let the processes of tests be stopped as from a terminal: those started in the background ignore SIGINT."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

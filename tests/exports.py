@@ -1,6 +1,7 @@
 """Tiny networks of both kinds, masks and whole images, and the samples for the parity checks of their exports."""
 
 import hashlib
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from pixelwise.exporters.export import ExportImages, export_model
 from pixelwise.exporters.formats import FORMATS
@@ -27,7 +29,7 @@ from pixelwise.workflow.run import Run
 from tiny import make_photo_recipe, make_recipe, write_model
 
 DATASET = Normalisation(kind="dataset", mean=(110.0,), std=(45.0,))
-_GRAPHS: dict[str, bytes] = {}
+operators = cache(ONNXRegistry.from_torchlib)  # PyTorch collects them anew for each export, a quarter of its time
 
 
 class Heard(Progress):
@@ -42,13 +44,23 @@ class Heard(Progress):
 
 
 def graph_of(network: torch.nn.Module, card: ModelCard, *, metadata: ModelCard | None = None) -> bytes:
-    """Return `onnx_bytes`, which takes seconds and depends on nothing else, once for equal networks."""
+    """Return `onnx_bytes`, which takes seconds and depends on nothing else, once for equal networks.
+
+    The processes of one test run share the files (`conftest.graphs_of_this_run`).
+    """
     digest = hashlib.sha256(repr((card, metadata or card)).encode())
     for name, tensor in network.state_dict().items():
         digest.update(name.encode() + tensor.detach().numpy().tobytes())
-    if digest.hexdigest() not in _GRAPHS:
-        _GRAPHS[digest.hexdigest()] = onnx_bytes(network, card, metadata=metadata)  # type: ignore[arg-type]
-    return _GRAPHS[digest.hexdigest()]
+    file = Path(os.environ["PIXELWISE_TEST_GRAPHS"]) / f"{digest.hexdigest()}.onnx"
+    if not file.is_file():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(operators))
+            content = onnx_bytes(network, card, metadata=metadata)  # type: ignore[arg-type]
+        file.parent.mkdir(exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}")
+        part.write_bytes(content)
+        part.replace(file)
+    return file.read_bytes()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,6 +68,7 @@ def graphs_made_once() -> Generator[None]:
     """Let exports share the graphs of equal networks, in every module that imports this fixture."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pixelwise.exporters.export.onnx_bytes", graph_of)
+        patch.setattr("pixelwise.exporters.to_onnx.onnx_bytes", graph_of)  # what `cached_graph` imports when it exports
         yield
 
 
@@ -161,8 +174,16 @@ def write_trained_run(folder: Path, data: Path | None, model_card: ModelCard | N
     understood = {"task": "binary"} | ({"folder": str(data)} if data else {})
     parts = {"train": [f"case_{n}" for n in range(4)], "val": ["case_4", "case_5"], "test": []}
     run = Run.create(folder, Config(), {"splits": {"cases": parts}, "understood": understood})
-    chosen = model_card or make_recipe()
-    if chosen.task == "binary":
-        chosen = replace(chosen, classes=("background", "foreground"), values=(0, 255))
-    write_model(run.model_path, chosen)
+    write_model(run.model_path, as_trained(model_card or make_recipe()))
     return run
+
+
+def as_trained(card: ModelCard) -> ModelCard:
+    """Return a model card with the classes of a training on `drawn.pairs`."""
+    return replace(card, classes=("background", "foreground"), values=(0, 255)) if card.task == "binary" else card
+
+
+def make_valid_network() -> tuple[Segmenter, ModelCard]:
+    """Return the U-Net of 2015 for colour, whose export takes long: a run with its card has the same graph."""
+    network, card = make_network(channels=3, name="unet2015")
+    return network, as_trained(card)

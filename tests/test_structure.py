@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,13 +99,23 @@ def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_nothing_forbidden_is_used(path: Path) -> None:
-    text = facts(path).code
-    found = {what for what, pattern in FORBIDDEN.items() if re.search(pattern, text, re.MULTILINE)}
-    assert found <= DOORS.get(name_of(path), set())
-    if name_of(path) not in NETWORK_DOORS:
-        assert {name.split(".")[0] for name in facts(path).imported} & NETWORK == set(), "no network access"
+def in_files(look: Callable[[Path], Iterable[str]]) -> dict[str, set[str]]:
+    """Return what a search finds in each file: a test for all files, as hundreds of them cost more than the search."""
+    found = {name_of(path): set(look(path)) for path in FILES}
+    return {name: what for name, what in found.items() if what}
+
+
+def test_nothing_forbidden_is_used() -> None:
+    def forbidden(path: Path) -> set[str]:
+        text = facts(path).code
+        found = {what for what, pattern in FORBIDDEN.items() if re.search(pattern, text, re.MULTILINE)}
+        return found - DOORS.get(name_of(path), set())
+
+    def network(path: Path) -> set[str]:
+        return {name.split(".")[0] for name in facts(path).imported} & NETWORK
+
+    assert in_files(forbidden) == {}
+    assert in_files(network).keys() <= NETWORK_DOORS, "no network access"
 
 
 @pytest.mark.parametrize(
@@ -131,10 +142,12 @@ def test_torch_reads_pickled_files_with_its_safe_reader_alone() -> None:
     assert [line.strip() for line in lines] == ["content = torch.load(path, map_location='cpu', weights_only=True)"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_heavy_libraries_are_imported_only_where_allowed(path: Path) -> None:
-    got = {name.split(".")[0].split("_")[0] for name in facts(path).imported} & HEAVY_IMPORTS.keys()
-    assert {name for name in got if not name_of(path).startswith(tuple(HEAVY_IMPORTS[name]))} == set()
+def test_heavy_libraries_are_imported_only_where_allowed() -> None:
+    def elsewhere(path: Path) -> set[str]:
+        got = {name.split(".")[0].split("_")[0] for name in facts(path).imported} & HEAVY_IMPORTS.keys()
+        return {name for name in got if not name_of(path).startswith(tuple(HEAVY_IMPORTS[name]))}
+
+    assert in_files(elsewhere) == {}
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)
@@ -197,9 +210,8 @@ def wrong_names(tree: ast.Module) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_documented_parameters_exist(path: Path) -> None:
-    assert facts(path).wrong == []
+def test_documented_parameters_exist() -> None:
+    assert in_files(lambda path: facts(path).wrong) == {}
 
 
 def test_the_search_for_documented_parameters_finds_those_that_are_gone() -> None:

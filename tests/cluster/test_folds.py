@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from command_line import run_here
 from pixelwise.cluster.folds import FOLDS, open_fold_work, take_over_checkpoints, validate_with_workers
 from pixelwise.cluster.job import LeaseTimes, open_job
 from pixelwise.cluster.ledger import OUTPUTS, Ledger
@@ -62,9 +63,7 @@ def models(out: Path, folds: int) -> list[str]:
 
 def test_folds_of_workers_are_those_of_one_process(data: Path, tmp_path: Path) -> None:
     words = (*SETTINGS, "--steps", "9", "--folds", "2", "--seed", "1")
-    one = start(data, tmp_path / "one", *words)
-    _, errors = one.communicate()
-    assert one.returncode in DONE, errors.decode()
+    train(data, out=tmp_path / "one", overrides=SETTINGS, steps=9, folds=2, seed=1, progress=Progress())
     out = tmp_path / "many"
     many = start(data, out, *words, "--on", "local:2")
     wait_until(lambda: any((out / ".job" / "work").rglob("checkpoints/step-*/MANIFEST.json")), 300)
@@ -81,17 +80,15 @@ def test_folds_of_workers_are_those_of_one_process(data: Path, tmp_path: Path) -
     assert models(out, 2) == models(tmp_path / "one", 2)
     assert describe_job(out).sealed
     assert not (out / ".job" / "work").exists() or not any((out / ".job" / "work").rglob("*.safetensors"))
-    again = start(data, out, "--resume", "--on", "local:2")
-    _, errors = again.communicate()
-    assert again.returncode in DONE, errors.decode()
-    assert b"complete" in errors
+    again = run_here("train", data, "--out", out, "--resume", "--on", "local:2")
+    assert again.returncode in DONE, again.stderr
+    assert "complete" in again.stderr
 
 
 def test_one_training_has_no_folds_to_share(data: Path, tmp_path: Path) -> None:
-    process = start(data, tmp_path / "run", "--steps", "4", "--on", "local:2")
-    _, errors = process.communicate()
-    assert process.returncode == 2
-    assert b"--folds" in errors
+    done = run_here("train", data, "--out", tmp_path / "run", "--steps", "4", "--on", "local:2")
+    assert done.returncode == 2
+    assert "--folds" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

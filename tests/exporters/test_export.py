@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exports import DATASET, graphs_made_once, make_material, make_network, make_samples
+from exports import DATASET, graphs_made_once, make_material, make_network, make_samples, make_valid_network
 from pixelwise.errors import BadModel, BadOption, ExportFailed
 from pixelwise.exporters import export as exports
 from pixelwise.exporters.comparison import Comparison, compare
@@ -61,7 +61,7 @@ def test_every_format_is_written_with_its_parity_report(
 
 
 def test_a_valid_network_and_colour_are_exported_too(tmp_path: Path) -> None:
-    network, model_card = make_network(channels=3, name="unet2015")
+    network, model_card = make_valid_network()
     exported = export_model(network, model_card, "onnx", tmp_path / "model.onnx", make_material(make_samples(3)))
     assert {one.runtime.partition(",")[0] for one in exported.comparisons} == {"onnxruntime", "openvino"}
 

@@ -11,7 +11,7 @@ from weakref import WeakSet, ref
 import numpy as np
 import pytest
 
-from exports import DATASET, Heard, make_network, make_samples
+from exports import DATASET, Heard, graphs_made_once, make_network, make_samples
 from pixelwise.errors import BadModel, BadOption
 from pixelwise.inference import make_runtime
 from pixelwise.inference.segmentation_model import load_model_for_prediction
@@ -23,6 +23,7 @@ from pixelwise.runtimes.cache import cache_folder
 from pixelwise.runtimes.torch import TorchRuntime
 from tiny import make_recipe
 
+__all__ = ["graphs_made_once"]
 SHAPE = (1, 1, 8, 8)
 
 

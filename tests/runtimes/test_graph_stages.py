@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from exports import graph_of, make_network
+from exports import graph_of, make_network, make_valid_network
 from inference.test_predictor import PLAIN
 from inference.test_staged import NETWORKS, Planned, plan_of
 from pixelwise.errors import BadModel
@@ -139,7 +139,7 @@ def test_graphs_that_do_not_name_the_coarsest_map_are_cut_above_it() -> None:
 
 
 def test_networks_that_cannot_be_cut_are_exported_without_stages() -> None:
-    network, model_card = make_network(name="unet2015", base=2)
+    network, model_card = make_valid_network()
     assert OnnxRuntime(graph_of(network, model_card)).stages is None
 
 

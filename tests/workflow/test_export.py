@@ -122,7 +122,7 @@ def test_an_export_predicts_the_masks_of_the_run(channels: int, tmp_path: Path, 
     assert np.array_equal(load(file).predict(picture), masks[0])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("network", [{}, {"name": "unet2015"}, {"channels": 3}], ids=str)
+@pytest.mark.parametrize("network", [{}, {"name": "unet2015", "channels": 3}, {"channels": 3}], ids=str)
 def test_the_example_runs_it_without_torch_and_without_pixelwise(
     network: dict[str, object], tmp_path: Path, data: Path
 ) -> None:

@@ -207,7 +207,7 @@ def bits(run: Run) -> dict[str, bytes]:
     return {str(path.relative_to(run.folder)): path.read_bytes() for path in [*models, run.scores_path]}
 
 
-@pytest.mark.parametrize("fold", [1, 2, 3])
+@pytest.mark.parametrize("fold", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_in_the_fold_where_it_was_stopped(
     whole: tuple[Run, Listener], discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fold: int
 ) -> None:
