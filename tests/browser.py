@@ -24,28 +24,42 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 
 @contextmanager
-def opened(server: Server, **options: Any) -> Generator[Any, None, None]:
-    """Yield the page of a server, with every request and every message of the console recorded.
-
-    `options` are those of `new_page`; by default the page is that of a desktop.
-    """
+def chromium() -> Generator[Any, None, None]:
+    """Yield a browser."""
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=SECONDS * 1000)
-        page = browser.new_page(**{"viewport": DESKTOP} | options)
-        page.server = server
-        page.set_default_timeout(SECONDS * 1000)
-        page.requests, page.errors = [], []
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-        page.on(
-            "response",
-            lambda answer: page.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
-        )
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(server.link)
-        until(page, lambda state: state["image"] is not None)
-        yield page
+        yield browser
         browser.close()
+
+
+@contextmanager
+def opened(server: Server, **options: Any) -> Generator[Any, None, None]:
+    """Yield the page of a server in a browser of its own; see `opened_in`."""
+    with chromium() as browser, opened_in(browser, server, **options) as page:
+        yield page
+
+
+@contextmanager
+def opened_in(browser: Any, server: Server, **options: Any) -> Generator[Any, None, None]:
+    """Yield the page of a server, with every request and every message of the console recorded.
+
+    `options` are those of `new_page`; by default the page is that of a desktop. Pages of one browser share nothing.
+    """
+    page = browser.new_page(**{"viewport": DESKTOP} | options)
+    page.server = server
+    page.set_default_timeout(SECONDS * 1000)
+    page.requests, page.errors = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    page.on(
+        "response",
+        lambda answer: page.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+    )
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(server.link)
+    until(page, lambda state: state["image"] is not None)
+    yield page
+    page.close()
 
 
 @contextmanager
@@ -58,10 +72,10 @@ def serving(folder: Path, dimensions: int = 2) -> Generator[Server]:
 
 
 @contextmanager
-def opened_again(server: Server) -> Generator[Any]:
+def opened_again(browser: Any, server: Server) -> Generator[Any]:
     """Yield a new page of a server of which another one may have been open."""
     server.link = server.get("/api/link", {})["link"]
-    with opened(server) as page:
+    with opened_in(browser, server) as page:
         yield page
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_image
-from browser import MARKS, opened_again, serving, state_of, until, until_true
+from browser import MARKS, chromium, opened_again, serving, state_of, until, until_true
 from pixelwise.io.write import write_image
 from server_process import Server
 
@@ -26,9 +26,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def browser() -> Generator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
-def page(server: Server) -> Generator[Any]:
-    with opened_again(server) as page:
+def page(browser: Any, server: Server) -> Generator[Any]:
+    with opened_again(browser, server) as page:
         yield page
 
 

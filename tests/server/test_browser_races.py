@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bright import drawn_image
-from browser import MARKS, intercept, opened_again, serving, state_of, until, until_true
+from browser import MARKS, chromium, intercept, opened_again, serving, state_of, until, until_true
 from pixelwise.io.write import write_image
 from server_process import SECONDS, Server
 
@@ -61,9 +61,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def browser() -> Generator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
-def page(server: Server) -> Generator[Any]:
-    with opened_again(server) as page:
+def page(browser: Any, server: Server) -> Generator[Any]:
+    with opened_again(browser, server) as page:
         page.ids = [one["id"] for one in server.get("/api/state")["images"]]
         yield page
         caused = (
@@ -272,8 +278,8 @@ def test_a_state_that_is_older_than_an_event_is_asked_for_again(page: Any, serve
     assert "marks" in page.inner_text(f"[data-id='{own}']")
 
 
-def test_events_go_on_after_an_answer_that_is_no_stream(server: Server) -> None:
-    with opened_again(server) as page:
+def test_events_go_on_after_an_answer_that_is_no_stream(browser: Any, server: Server) -> None:
+    with opened_again(browser, server) as page:
         held = Held(page, "**/api/events*")
         page.reload()
         held.wait()
