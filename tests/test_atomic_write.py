@@ -15,6 +15,7 @@ from pixelwise.atomic_write import (
     atomic_write_json,
     atomic_write_text,
     check_writable,
+    move_file,
     new_folder,
     remove_leftovers,
     temporary_path,
@@ -130,6 +131,28 @@ def test_a_new_folder_removes_them(tmp_path: Path) -> None:
     with new_folder(tmp_path / "new") as folder:
         (folder / "a").touch()
     assert set(tmp_path.iterdir()) == {*kept, tmp_path / "new"}
+
+
+def test_a_file_is_moved_from_another_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of temporary files, to which no rename leads."""
+    source, target = tmp_path / "a" / "source", tmp_path / "b" / "target"
+    for path in (source, target):
+        path.parent.mkdir()
+        path.write_bytes(path.name.encode())
+    rename = os.rename
+
+    def refuse(here: Path | str, there: Path | str) -> None:
+        if Path(here).parent != Path(there).parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(here, there)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="cross-device"):
+        source.replace(target)  # control
+    move_file(source, target)
+    assert target.read_bytes() == b"source"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["target"]
 
 
 def test_every_temporary_file_has_a_name_of_its_own(tmp_path: Path) -> None:

@@ -158,6 +158,17 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{kept.decode('utf-8', 'ignore')}{suffix}")
 
 
+def move_file(source: Path, path: Path) -> None:
+    """Move a file to `path` atomically, also from another file system, such as that of temporary files."""
+    working = temporary_path(path)
+    try:
+        shutil.move(source, working)
+        working.replace(path)
+    except BaseException:
+        _remove(working)
+        raise
+
+
 def _is_abandoned(path: Path) -> bool:
     try:
         return time.time() - path.stat().st_mtime > ABANDONED

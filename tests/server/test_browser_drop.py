@@ -23,11 +23,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Generator[Any]:
 
 @pytest.fixture
 def messy(tmp_path: Path) -> Path:
-    """Two images, one of them deep inside; masks, what systems leave behind, and files that are no images."""
+    """Two images, one of them deep inside; what systems leave behind, and files that are no images."""
     folder = tmp_path / "what I have"
     write_image(folder / "cells 2.png", drawn_image(2, 64))
     write_image(folder / "more" / "inside" / "16 bit.tif", drawn_image(3, 64).astype(np.uint16) * 16)
-    write_image(folder / "masks" / "cells 2.png", np.zeros((1, 64, 64), np.uint8))
     for name, content in {".DS_Store": b"x", "paper.pdf": b"%PDF-1.4", "empty.png": b""}.items():
         (folder / name).write_bytes(content)
     (folder / "broken.png").write_bytes(png_bytes(drawn_image(4, 64))[:40])
@@ -47,7 +46,6 @@ def test_a_messy_folder_is_read_and_what_was_left_out_is_named(page: Any, messy:
     until_true(page, "() => document.getElementById('sentence').textContent.includes('2 of 5 files')")
     names = {image["name"] for image in page.server.get("/api/state")["images"]}
     assert names == {"first.png", "cells 2.png", "16 bit.tif"}
-    assert "Masks (masks)" in page.inner_text("[data-testid=sentence]")
     listed = page.inner_text("[data-testid=messages]")
     assert all(name in listed for name in ("paper.pdf", "empty.png", "broken.png"))
     assert ".DS_Store" not in listed
@@ -102,19 +100,38 @@ def test_an_empty_folder_is_named(page: Any, tmp_path: Path) -> None:
     until_true(page, "() => document.getElementById('sentence').textContent.includes('no files')")
 
 
-def test_masks_beside_their_images_are_not_taken_for_images(page: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "odd"
-    for number in (21, 22):
-        write_image(folder / f"cell_{number}.png", drawn_image(number, 64))
-        write_image(folder / f"cell_{number}_GT_final.png", np.full((1, 64, 64), number, np.uint8))
-    write_image(folder / "segment_1.png", drawn_image(23, 64))
-    drop(page, folder)
-    until_true(page, "() => document.getElementById('sentence').textContent.includes('left out')")
-    assert "3 of 3 files" in page.inner_text("[data-testid=sentence]")
-    assert "cell_21_GT_final.png and 1 more" in page.inner_text("[data-testid=sentence]")
-    names = {image["name"] for image in page.server.get("/api/state")["images"]}
-    assert {"cell_21.png", "cell_22.png", "segment_1.png"} <= names
-    assert not any("GT" in name for name in names)
+def labelled(page: Any) -> set[str]:
+    images = page.server.get("/api/state")["images"]
+    return {Path(image["name"]).name.removesuffix(".png") for image in images if image["labelled"]}
+
+
+def test_images_with_masks_can_be_trained_on(page: Any, tmp_path: Path) -> None:
+    """In a folder with two folders, or beside each other; a list of classes comes along."""
+    folders, beside = tmp_path / "folders", tmp_path / "beside"
+    for number in range(31, 34):
+        image = drawn_image(number, 64)
+        write_image(folders / "images" / f"{number}.png", image)
+        write_image(folders / "masks" / f"{number}.png", (image > 110) * np.uint8(1))
+        write_image(beside / f"cell_{number}.png", drawn_image(number + 9, 64))
+        write_image(beside / f"cell_{number}_mask.png", (drawn_image(number + 9, 64) > 110) * np.uint8(255))
+    (folders / "classes.txt").write_text("ground\nfern\n", "utf-8")
+    assert not page.server.get("/api/state")["trainable"]
+    drop(page, folders)
+    until_true(page, "() => document.getElementById('sentence').textContent.includes('3 with masks')")
+    assert labelled(page) == {"31", "32", "33"}
+    assert page.server.get("/api/state")["classes"] == ["ground", "fern"]
+    until_true(page, "() => !document.querySelector('#source [value=folder]').disabled")
+    drop(page, beside)
+    until_true(page, "() => document.getElementById('sentence').textContent.includes('6 with masks')")
+    assert not any("mask" in name for name in labelled(page))
+
+
+def test_masks_alone_need_their_images(page: Any, tmp_path: Path) -> None:
+    write_image(tmp_path / "masks" / "1.png", np.zeros((1, 64, 64), np.uint8))
+    before = len(page.server.get("/api/state")["images"])
+    drop(page, tmp_path / "masks")
+    assert "only masks" in said(page, "drop the folder that holds both")
+    assert len(page.server.get("/api/state")["images"]) == before
 
 
 def test_options_in_messages_do_not_break(page: Any) -> None:

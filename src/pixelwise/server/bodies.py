@@ -53,12 +53,17 @@ async def receive_image(request: Request, folder: Path, ticket: Ticket) -> Path:
     Failure
         415 for another type, 413 if it is too large, 408 if it is too slow, 400 if it is empty or breaks off.
     """
-    check_plain(request)
     suffix = IMAGE_TYPES.get(media_type(request))
     if suffix is None:
+        check_plain(request)
         raise Failure(415, "unsupported_type", f"Send the image itself, as one of: {', '.join(IMAGE_TYPES)}.")
+    return await receive_file(request, folder / f"image{suffix}", ticket)
+
+
+async def receive_file(request: Request, path: Path, ticket: Ticket) -> Path:
+    """Write the body of a request into a file; return its path. Errors as in `receive_image`, whatever the type."""
+    check_plain(request)
     _check_length(request, ticket)
-    path = folder / f"image{suffix}"
     with path.open("wb") as file:
         async for chunk in _chunks(request, ticket):
             file.write(chunk)

@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 
-from pixelwise.server.bodies import receive_image, with_volume_suffix
+from pixelwise.atomic_write import move_file
+from pixelwise.server.bodies import receive_file, receive_image, with_volume_suffix
 from pixelwise.server.corrections import useful_place
+from pixelwise.server.dropped_folders import LISTS
+from pixelwise.server.predict_routes import image_pixels
 from pixelwise.server.studio import Studio
 
 _CACHED = {"Cache-Control": "private, max-age=3600"}
@@ -62,6 +65,31 @@ def _add_images(app: FastAPI, studio: Studio) -> None:
             key = hashlib.sha256(content.read_bytes()).hexdigest()
             image = await studio.add_image(content, name, key)
         return {"id": image.id, "name": image.name}
+
+    @app.post("/api/folders", tags=["page"], status_code=201)
+    async def begin_folder(name: Name = "") -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Begin to receive a folder of images and masks."""
+        return {"id": studio.folders.begin(name)}
+
+    @app.post("/api/folders/{number}/files", tags=["page"], status_code=201)
+    async def add_file(  # pyright: ignore[reportUnusedFunction]
+        request: Request, number: str, path: Annotated[str, Query(max_length=1000)]
+    ) -> dict[str, str]:
+        """Take the file in the body, an image, a mask or a list of names, into a folder that is being received."""
+        target = studio.folders.place(number, path)
+        with service.admission.request() as ticket, service.spool() as folder:
+            content = await receive_file(request, folder / target.name, ticket)
+            if target.suffix.casefold() not in LISTS:
+                await image_pixels(service, content, hashlib.sha256(content.read_bytes()).hexdigest(), volumes=True)
+            move_file(content, target)
+        return {"name": target.name}
+
+    @app.post("/api/folders/{number}/read", tags=["page"])
+    async def read_folder(number: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        """Read a folder that has arrived; what is in it can be trained on."""
+        images = await studio.read_folder(studio.folders.finish(number))
+        labelled = sum(image.case is not None for image in images)
+        return {"images": [image.id for image in images], "labelled": labelled}
 
     @app.get("/api/images/{image_id}", tags=["page"])
     async def describe(image_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelwise.atomic_write import atomic_write_json
+from pixelwise.atomic_write import atomic_write_json, move_file
 from pixelwise.errors import OutputFailed
 from pixelwise.io.journal import Journal
 from pixelwise.io.volumes.names import suffix_of
@@ -139,7 +139,7 @@ class Project:
             return self.images[image_id]
         path = self.folder / "images" / f"{image_id}{suffix_of(content)}"
         path.parent.mkdir(exist_ok=True)
-        content.replace(path)
+        move_file(content, path)
         image = ProjectImage(id=image_id, name=clean_name(name) or "dropped image", path=path)
         atomic_write_json(path.with_name(f"{image_id}.json"), {"name": image.name, "file": path.name})
         self.images[image_id] = image

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pixelwise.atomic_write import atomic_write_json, remove_leftovers, temporary_path
 from pixelwise.server.checks import Checks
+from pixelwise.server.dropped_folders import DroppedFolders
 from pixelwise.server.failures import Failure
 from pixelwise.server.jobs import Job, Jobs, read_metrics
 from pixelwise.server.marks.records import active_shapes, held_out_marks
@@ -49,7 +50,8 @@ class Studio:
         self.checks = Checks(project, self.jobs)
         self.stopping = False
         self.closing: list[Callable[[], Awaitable[object]]] = []  # what else ends with it
-        self._data = list(data)
+        self.folders = DroppedFolders(project.folder / "folders")
+        self._data = [*data, *self.folders.complete()]
         self._understanding: asyncio.Task[None] | None = None
         self._example: Path | None = None  # its folder, while it is shown
         self._predicting: dict[Path, asyncio.Task[dict[str, Any]]] = {}
@@ -143,6 +145,25 @@ class Studio:
         image = self.project.add_dropped(content, name)
         self.project.events.add_once("image", id=image.id)
         return image
+
+    async def read_folder(self, folder: Path) -> list[ProjectImage]:
+        """Read a folder that was dropped, whose masks are those to train on from now on; return its images.
+
+        Raises
+        ------
+        Failure
+            422 for one without images, or with faults that keep it from being read.
+        """
+        try:
+            found = json.loads((await self._read("understand", folder)).payload)
+        except Failure:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            raise
+        if self._example is not None:
+            self._leave_example(self._example)
+        self._take(folder, found)
+        self.project.events.add("understood")
+        return [image for image in self.project.images.values() if image.data == folder]
 
     async def check_plane(self, image: ProjectImage) -> None:
         """Raise `Failure` (409) for a volume: it is looked at and predicted, not marked."""
@@ -344,7 +365,8 @@ class Studio:
         project.messages += found["messages"]
         project.problems += found["problems"]
         usable = not any(problem["fatal"] for problem in found["problems"])
-        if not found["task"] or project.data is not None or not (usable or self.checks.data is None):
+        first = project.data is None or path in self.folders.complete()  # the last one that was dropped is meant
+        if not found["task"] or not first or not (usable or self.checks.data is None):
             return
         self.checks.data = path.absolute()
         if usable or self.checks.copy is not None:

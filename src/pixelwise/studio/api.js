@@ -65,7 +65,11 @@ export function follow(after, onEvent, onConnection) {
 
 const TYPES = { png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", tif: "image/tiff", tiff: "image/tiff", bmp: "image/bmp", webp: "image/webp" };
 
-export function upload(file) {
-  const suffix = file.name.split(".").pop().toLowerCase();
-  return request("POST", `/api/images?name=${encodeURIComponent(file.name)}`, file, TYPES[suffix] || "application/octet-stream");
-}
+const typeOf = (file) => TYPES[file.name.split(".").pop().toLowerCase()] || "application/octet-stream";
+
+export const upload = (file) => request("POST", `/api/images?name=${encodeURIComponent(file.name)}`, file, typeOf(file));
+
+// Images with their masks: a folder, file by file, then what the server understood of it.
+export const beginFolder = (name) => post(`/api/folders?name=${encodeURIComponent(name)}`);
+export const uploadInto = (folder, file, path) => request("POST", `/api/folders/${folder.id}/files?path=${encodeURIComponent(path)}`, file, typeOf(file));
+export const readFolder = (folder) => post(`/api/folders/${folder.id}/read`);

@@ -1,8 +1,8 @@
 // The page: which image is shown, which layer, and what keys do.
 
 import { Checks } from "./checks.js";
-import { describe, readDropped, refusal } from "./drop.js";
-import { follow, get, post, upload } from "./api.js";
+import { beginFolder, follow, get, post, readFolder, upload, uploadInto } from "./api.js";
+import { describe, readChosen, readDropped, refusal } from "./drop.js";
 import { Downloads } from "./downloads.js";
 import { Layers } from "./layers.js";
 import { Marks } from "./brush.js";
@@ -264,28 +264,54 @@ async function useful() {
   announce(`Place at ${box[1]}, ${box[0]}.`);
 }
 
-async function addFiles(dropped) {
-  let [first, added] = [null, 0];
-  const unread = [...(dropped.unread || [])];
-  for (const [index, file] of dropped.files.entries()) {
+function showProgress(text) {
+  progress = text;
+  $("sentence").textContent = text;
+}
+
+// Send files one after the other; return the ids or paths of those that were taken, and sentences about the others.
+async function sendAll(dropped, send) {
+  const [taken, unread] = [[], [...dropped.unread]];
+  for (const [index, { file, path }] of dropped.files.entries()) {
     try {
       const count = dropped.files.length > 1 ? ` (${index + 1} of ${dropped.files.length})` : "";
-      progress = `Sending ${file.name}${count} ...`;
-      $("sentence").textContent = progress;
+      showProgress(`Sending ${file.name}${count} ...`);
       const why = refusal(file, state.largest);
       if (why) throw new Error(why);
-      const one = await upload(file);
-      if (!state.images.some((known) => known.id === one.id)) {
-        state.images.push({ ...one, split: "", labelled: false, marked: false, results: [] });
-      }
-      first = first || one.id;
-      added += 1;
+      taken.push(await send(file, path));
     } catch (error) { unread.push(`${file.name}: ${error.message}`); }
   }
+  return [taken, unread];
+}
+
+async function addImage(file) {
+  const one = await upload(file);
+  if (!state.images.some((known) => known.id === one.id)) {
+    state.images.push({ ...one, split: "", labelled: false, marked: false, results: [] });
+  }
+  return one.id;
+}
+
+// Images with masks become a set that can be trained on; images alone are added one by one.
+async function addFiles(dropped) {
+  const together = dropped.masks.length > 0 && dropped.images > 0;
+  let first = null;
+  let [taken, unread] = [[], []];
+  if (together) {
+    const folder = await beginFolder(dropped.name);
+    [taken, unread] = await sendAll(dropped, (file, path) => uploadInto(folder, file, path));
+    if (taken.length) {
+      showProgress("Reading the images and masks ...");
+      [first = null] = (await readFolder(folder)).images;
+    }
+  } else if (dropped.images) {
+    [taken, unread] = await sendAll(dropped, addImage);
+    [first = null] = taken;
+  }
   unread.forEach((text) => refused.add(text));
-  [progress, dropNote] = ["", describe(dropped, added, unread)];
+  [progress, dropNote] = ["", describe(dropped, taken.length, unread)];
   await reload();
-  if (unread.length || (dropped.masks || []).length || !added) say(dropNote);
+  if (unread.length || !taken.length) say(dropNote);
   else {
     show(""); // what was said of an earlier drop
     announce(dropNote);
@@ -455,7 +481,7 @@ $("show-help").addEventListener("click", () => $("help").showModal());
 $("copy").addEventListener("click", () => navigator.clipboard.writeText($("command").textContent).then(() => announce("Copied.")).catch(report));
 $("open-file").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
-  add({ files: [...$("file").files] });
+  readChosen($("file").files).then(add).catch(report);
   $("file").value = ""; // the same file can be chosen again
 });
 $("notice").querySelector("button").addEventListener("click", () => say(""));

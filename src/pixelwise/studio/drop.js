@@ -16,49 +16,53 @@ export function readDropped(transfer) {
   return collect(items.map((item) => ({ file: item.getAsFile(), entry: item.webkitGetAsEntry ? item.webkitGetAsEntry() : null })));
 }
 
-// Folders of masks are left out and named: they are used of a folder on the command line.
+// Files that were chosen in a dialog.
+export const readChosen = (files) => collect([...files].map((file) => ({ file, entry: null })));
+
+// With masks among them, the images are a set that can be trained on: `name`, and `files` with their paths.
 async function collect(dropped) {
-  const found = { files: [], folders: 0, masks: [], unread: [], more: false };
+  const found = { files: [], folders: 0, unread: [], more: false };
   for (const { file, entry } of dropped) {
     if (entry && entry.isDirectory) {
       found.folders += 1;
-      if (await isFolderOfMasks(entry)) found.masks.push(entry.name);
-      else await walk(entry, found);
-    } else if (file) found.files.push(file);
+      await walk(entry, entry.name, found);
+    } else if (file) found.files.push({ file, path: file.name });
   }
-  return leaveOutMasks(found);
+  const roots = new Set(found.files.map(({ path }) => (path.includes("/") ? path.split("/")[0] : "")));
+  const stems = found.files.map(({ path }) => stemOf(path)).sort((a, b) => a.length - b.length);
+  const masks = found.files.filter(({ path }) => inFolderOfMasks(path, found.files) || isBeside(stemOf(path), stems));
+  const name = roots.size === 1 ? [...roots][0] : "";
+  return { ...found, name: name || "dropped images", masks, images: found.files.length - masks.length };
 }
 
+const stemOf = (path) => path.split("/").pop().replace(/\.[^.]*$/, "");
+
 // A folder with folders in it is called after what it is about: segmentation/images, segmentation/masks.
-async function isFolderOfMasks(folder) {
-  return MASKS.test(folder.name) && !(await entriesOf(folder)).some((one) => one.isDirectory);
+function inFolderOfMasks(path, files) {
+  const folders = path.split("/").slice(0, -1);
+  return folders.some((name, depth) => MASKS.test(name)
+    && !(depth === 0 && files.some((one) => one.path.startsWith(`${name}/`) && one.path.split("/").length > 2)));
 }
 
 // A mask beside its image: its name is that of the image with a word for masks after it, such as cell_1_mask.png.
-function leaveOutMasks(found) {
-  const stem = (file) => file.name.replace(/\.[^.]*$/, "");
-  const stems = found.files.map(stem).sort((a, b) => a.length - b.length);
-  const isMask = (file) => stems.some((image) => stem(file).length > image.length && stem(file).startsWith(image)
-    && /^[ _.-]/.test(stem(file).slice(image.length)) && MASK_WORD.test(stem(file).slice(image.length)));
-  const beside = found.files.filter(isMask);
-  if (beside.length) found.masks.push(beside[0].name + (beside.length > 1 ? ` and ${beside.length - 1} more` : ""));
-  return { ...found, files: found.files.filter((file) => !beside.includes(file)) };
+function isBeside(stem, stems) {
+  return stems.some((image) => stem.length > image.length && stem.startsWith(image)
+    && /^[ _.-]/.test(stem.slice(image.length)) && MASK_WORD.test(stem.slice(image.length)));
 }
 
-async function walk(folder, found) {
+async function walk(folder, path, found) {
   for (const entry of await entriesOf(folder)) {
     if (HIDDEN.test(entry.name)) continue;
     if (found.files.length >= MOST) { found.more = true; return; }
-    if (!entry.isDirectory) await take(entry, found);
-    else if (MASKS.test(entry.name)) found.masks.push(entry.name);
-    else await walk(entry, found);
+    if (entry.isDirectory) await walk(entry, `${path}/${entry.name}`, found);
+    else await take(entry, `${path}/${entry.name}`, found);
   }
 }
 
 // A file that cannot be read does not keep the others from being taken.
-async function take(entry, found) {
+async function take(entry, path, found) {
   try {
-    found.files.push(await new Promise((resolve, reject) => { entry.file(resolve, reject); }));
+    found.files.push({ file: await new Promise((resolve, reject) => { entry.file(resolve, reject); }), path });
   } catch (error) { found.unread.push(`${entry.name}: ${error.message}`); }
 }
 
@@ -77,20 +81,20 @@ export function refusal(file, largest = Infinity) {
   if (file.size === 0) return "The file is empty.";
   if (MODEL.test(file.name)) return "Models are not sent to the server: start pixelwise serve MODEL.";
   if (VIDEO.test(file.name)) return "A video is not sent to the server: start pixelwise serve VIDEO, and its frames are images.";
-  if (ARCHIVE.test(file.name)) return "An archive is not opened here: unpack it, and drop its folder; if there are masks in it, start pixelwise serve FOLDER.";
+  if (ARCHIVE.test(file.name)) return "An archive is not opened here: unpack it, and drop its folder.";
   if (DOCUMENT.test(file.name)) return "A document is no image: save its pictures as PNG or TIFF, best with the program that they come from.";
   if (file.size > largest * 1e6) return `It has ${Math.round(file.size / 1e6)} MB; at most ${largest} MB can be sent. Start pixelwise serve FOLDER, which opens images of any size where they are.`;
   return "";
 }
 
 // Sentences about what was taken and what was not.
-export function describe({ folders = 0, masks = [], more = false }, added, refused) {
+export function describe({ folders = 0, masks = [], images = 0, more = false }, added, refused) {
   const parts = [];
   if (folders && !added && !refused.length) {
     parts.push(`There are ${masks.length ? "only masks" : "no files"} in ${folders === 1 ? "this folder" : "these folders"}.`);
   } else if (folders || refused.length > 1) parts.push(`${added} of ${added + refused.length} files were added.`);
   if (refused.length) parts.push(refused.length === 1 ? refused[0] : "The others are listed under Understood.");
-  if (masks.length) parts.push(`Masks (${[...new Set(masks)].join(", ")}) were left out: to train on them, start pixelwise serve FOLDER, with images and masks in it.`);
+  if (masks.length && !images) parts.push("Masks need their images: drop the folder that holds both.");
   if (more) parts.push(`Only the first ${MOST} files were read: for more, start pixelwise serve FOLDER.`);
   return parts.join(" ");
 }
