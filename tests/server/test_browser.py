@@ -141,6 +141,8 @@ def test_strokes_land_on_the_right_pixels(page: Any, server: Any, scale: float) 
 
     def at_rest(state: dict[str, Any]) -> bool:
         """Zoom and position are reached: the view moves there for a while."""
+        if state["view"] is None:  # the image is not open yet
+            return False
         before.append(state["view"])
         reached, resting = abs(state["view"]["scale"] / scale - 1) < 1e-6, before[-1] == before[-2]
         if resting and not reached:  # the image was shown as a whole once it was open

@@ -228,7 +228,7 @@ def resnet_encoder_of(options: NetworkOptions, depth: int) -> ResNetEncoder:
         stem="7x7" if options.stem == "auto" else options.stem,
         shortcut="B" if options.shortcut == "auto" else options.shortcut,
         shortcut_padding=options.shortcut_padding,
-        stride_first=options.stride_first,
+        stride_first=depth >= BOTTLENECK_DEPTH and options.stride_first,  # blocks of two convolutions do not read it
     )
     initialise_resnet(encoder, zero_init_residual=options.zero_init_residual)
     return encoder
