@@ -26,6 +26,7 @@ REPEATS = 3  # timed steps at each size, after a warm-up step
 STEPS_PER_SIZE = 3.0  # cost of the next size in steps: the first one is slower
 CLEARLY = 2.0  # slowdown against the baseline: smaller ones are not reliable in first steps and at the smallest size
 QUIET = 0.8  # minimum fraction of the processor time of the threads for a measurement to be cached
+SMALL_SHARE = 0.125  # of the pixels: half of a step of one such size is assumed not to grow with them
 LARGE_SHARE = 0.5  # of the pixels: the largest one of a measurement that needs no other
 SLOWER = 1.3  # slowdown against the cached time: smaller ones are noise
 
@@ -153,15 +154,16 @@ class StepTimes:
 def _estimate(times: Mapping[float, float], share: float) -> float:
     """Return the seconds of a step with a fraction of the pixels, from those of one or more fractions.
 
-    A part of a step takes as long whatever its size (the optimiser, calls), which is most of a small one: the two
-    largest fractions tell both parts. With one fraction the time is proportional to the pixels, which is too much.
+    A part of a step takes as long whatever its size (the optimiser, calls), which is much of a small one: the two
+    largest fractions tell both parts. Of one small fraction it is assumed to be half (benchmarks/RECIPE.md).
 
     >>> _estimate({0.125: 2.0}, 1.0), _estimate({0.125: 2.0, 0.25: 3.0}, 1.0)
-    (16.0, 9.0)
+    (9.0, 9.0)
     """
     largest = max(times)
     smaller = max((other for other in times if other < largest), default=0.0)
-    slope = (times[largest] - times.get(smaller, 0.0)) / (largest - smaller)
+    fixed = times[largest] / 2 if largest <= SMALL_SHARE else 0.0
+    slope = (times[largest] - times.get(smaller, fixed)) / (largest - smaller)
     return times[largest] + max(0.0, slope) * (share - largest)
 
 
