@@ -49,6 +49,7 @@ def test_a_folder_is_there_once_it_is_whole(folders: DroppedFolders, tmp_path: P
         (".hidden/a.png", 400),
         ("", 400),
         ("/".join(["a"] * MAX_DEPTH) + "/a.png", 400),
+        ("細胞" * 60 + ".png", 400),
         ("run.sh", 415),
         ("pairs.csv", 415),
         ("annotations.json", 415),

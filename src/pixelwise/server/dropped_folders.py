@@ -11,6 +11,7 @@ from pixelwise.server.project import clean_name
 
 MAX_FILES = 4000
 MAX_DEPTH = 8
+MAX_BYTES = 200  # of a name: file systems take 255, and temporary files have longer ones
 LISTS = (".txt",)
 """Names of classes and of splits. What can name files, such as a table of pairs, is not taken: it could name any."""
 
@@ -90,7 +91,7 @@ class DroppedFolders:
 
 
 def _part_of_path(name: str) -> str:
-    r"""Return a plain name; empty for one that is hidden or leads elsewhere.
+    r"""Return a plain name; empty for one that is hidden, leads elsewhere, or is too long for a file system.
 
     Examples
     --------
@@ -98,4 +99,4 @@ def _part_of_path(name: str) -> str:
     ('plate 7', '', '', 'b')
     """
     plain = clean_name(name)
-    return "" if plain.startswith(".") else plain
+    return "" if plain.startswith(".") or len(plain.encode()) > MAX_BYTES else plain
