@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.server.marks.rounds import BATCH, Length, can_continue, continue_from
+from pixelwise.server.marks.rounds import Length, can_continue, continue_from
 from pixelwise.workflow.settings import Settings
 
 
@@ -15,7 +15,7 @@ def test_the_settings_say_what_was_meant(name: str, length: Length) -> None:
     assert (option, config) == ("--config", str(Path(name, "config.yaml")))
     values = Settings.parse(words).values
     assert values["transfer.initial_model"] == str(Path(name))
-    assert (values["transfer.keep_predictions"], values["patches.batch"]) == (1, BATCH)
+    assert values["transfer.keep_predictions"] == 1
     assert values["training.budget"] == length.seconds
     assert values.get("training.steps") == length.steps
     assert (values["training.seed"], values["patches.low_res_fraction"]) == (3, 0)

@@ -5,9 +5,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-BATCH = 4
-"""Patches of a step."""
-
 _PLAIN = re.compile(r"[\w./\\~+-]+")
 
 
@@ -41,17 +38,17 @@ def continue_from(run: Path, length: Length, seed: int) -> tuple[str, ...]:
 
     The weights know the images at full resolution already, so nothing is learned at half of it; another seed draws
     other patches. What they predict where nothing is painted is kept: without, ten corrections of dim objects made
-    others far too wide (RESULTS.md). Steps have four patches: batch statistics of two from unlike images are neither's.
+    others far too wide (RESULTS.md).
 
     Examples
     --------
     >>> continue_from(Path("runs/0001"), Length(60), 2)[2:4]
     ('transfer.initial_model=runs/0001', 'transfer.keep_predictions=1')
     >>> continue_from(Path("runs/0001"), Length(60), 2)[4:]
-    ('training.budget=60', 'training.seed=2', 'patches.low_res_fraction=0', 'patches.batch=4')
+    ('training.budget=60', 'training.seed=2', 'patches.low_res_fraction=0')
     """
     name = str(run)
     name = name if _PLAIN.fullmatch(name) else json.dumps(name)  # as YAML
     kept = f"transfer.initial_model={name}", "transfer.keep_predictions=1"
     words = (*kept, *length.settings, f"training.seed={seed}")
-    return ("--config", str(run / "config.yaml"), *words, "patches.low_res_fraction=0", f"patches.batch={BATCH}")
+    return ("--config", str(run / "config.yaml"), *words, "patches.low_res_fraction=0")
