@@ -24,10 +24,8 @@ class PreviousModel:
 
     Attributes
     ----------
-    network : nn.Module
-        In evaluation mode; images -> logits.
-    classes : int
-        Number of leading channels of the logits that share a softmax.
+    network, classes
+        As of `distillation_loss.Teacher`.
     weight : float
         Of the loss of what is kept; that against the labels has the weight 1.
     """
